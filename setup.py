@@ -1,0 +1,141 @@
+"""Build of the compiled modules: one source, built once per instruction-set level."""
+
+import os
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+PACKAGE = Path("src/ebagx")
+DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
+OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
+LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+# name -> flags per compiler type; a module of a level is imported only where CPUID reports it.
+LEVELS = {
+    "baseline": {"unix": [], "msvc": []},
+    "avx2": {"unix": ["-mavx2", "-mfma", "-mf16c"], "msvc": ["/arch:AVX2"]},
+}
+# -ffp-contract=off: a fused multiply-add on one level only would change the bits of a result.
+COMMON_FLAGS = {
+    "unix": ["-O3", "-ffp-contract=off", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
+    "msvc": ["/O2", "/fp:precise"],
+}
+OPENMP_FLAGS = {
+    "unix": (["-fopenmp"], ["-fopenmp"]),
+    "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
+    "msvc": (["/openmp"], []),
+}
+OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+def targets_x86_64():
+    """Whether the build's target (not this machine, which may cross-compile) is x86-64."""
+    platform = sysconfig.get_platform()
+    if platform.startswith("macosx"):
+        arch_flags = os.environ.get("ARCHFLAGS", "")
+        if arch_flags:
+            return "x86_64" in arch_flags and "arm64" not in arch_flags
+    return platform.endswith(("x86_64", "amd64"))
+
+
+def level_names():
+    return ["baseline", "avx2"] if targets_x86_64() else ["baseline"]
+
+
+def extensions():
+    macros = [("CYTHON_WITHOUT_ASSERTIONS", "1")] if not DEBUG else []
+    options = {"define_macros": macros, "py_limited_api": LIMITED_API}
+    if LIMITED_API:
+        macros.append(("Py_LIMITED_API", "0x030B0000"))
+    kernels = [str(path) for path in (PACKAGE / "_kernels").glob("*.p[x]i")]
+    kernels.append(str(PACKAGE / "_kernels/portable.h"))
+    modules = [
+        Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
+        Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
+    ]
+    for level in level_names():
+        modules.append(
+            Extension(
+                f"ebagx._kernels._{level}",
+                [str(PACKAGE / f"_kernels/_{level}.pyx")],
+                depends=kernels,
+                include_dirs=[str(PACKAGE / "_kernels")],
+                **options,
+            )
+        )
+    return modules
+
+
+class BuildWithLevels(build_ext):
+    """Adds the flags of level, compiler and OpenMP, once the compiler is known."""
+
+    def build_extensions(self):
+        kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        compile_openmp, link_openmp = self.openmp_flags(kind)
+        for extension in self.extensions:
+            level = extension.name.rpartition("._")[2]
+            extension.extra_compile_args += COMMON_FLAGS[kind] + compile_openmp
+            extension.extra_compile_args += LEVELS.get(level, LEVELS["baseline"])[kind]
+            extension.extra_link_args += link_openmp
+            if kind == "unix" and sys.platform != "darwin" and not DEBUG:
+                extension.extra_link_args.append("-Wl,--strip-all")
+        super().build_extensions()
+
+    def openmp_flags(self, kind):
+        flags = OPENMP_FLAGS["darwin" if sys.platform == "darwin" else kind]
+        if OPENMP == "off":
+            return [], []
+        if self.compiles_with(*flags):
+            return flags
+        if OPENMP == "require":
+            raise SystemExit(
+                "EBAGX_OPENMP=require, but the C compiler cannot build a program with OpenMP "
+                f"({' '.join(flags[0] + flags[1])}); install it or set EBAGX_OPENMP=auto"
+            )
+        print("ebagx: no OpenMP found, building without threads", file=sys.stderr)
+        return [], []
+
+    def compiles_with(self, compile_args, link_args):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(OPENMP_PROBE)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=list(compile_args)
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=folder, extra_postargs=list(link_args)
+                )
+            except (CompileError, LinkError):
+                return False
+        return True
+
+
+if OPENMP not in ("auto", "require", "off"):
+    raise SystemExit(f"EBAGX_OPENMP must be auto, require or off, got {OPENMP!r}")
+
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        shared_utility_qualified_name="ebagx._cyutility",
+        include_path=[str(PACKAGE / "_kernels")],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+            "embedsignature": True,
+            "embedsignature.format": "python",
+        },
+    ),
+    cmdclass={"build_ext": BuildWithLevels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+)

@@ -1,0 +1,223 @@
+"""The one internal form of bags, and how every accepted input becomes it."""
+
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from ebagx._dispatch import is_index_dtype, kernel, real_dtype
+from ebagx._threads import thread_count
+from ebagx._validate import as_real, check_integers, raise_bad_index, raise_bad_offsets
+
+_INT32 = np.dtype(np.int32)
+_INT64 = np.dtype(np.int64)
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+_NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in (np.dtype("f4"), np.dtype("f8"))}
+
+
+class Bags(NamedTuple):
+    """Bags in CSR form: bag b holds the lookups ``offsets[b]`` to ``offsets[b + 1]``.
+
+    `indices` (n,) and `offsets` (B + 1,) are contiguous, both int32 or both int64. `weights` is
+    (n,) in the dtype that sums are kept in, or empty when every weight is 1.
+    """
+
+    indices: np.ndarray
+    offsets: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def num_bags(self) -> int:
+        """Number of bags B."""
+        return len(self.offsets) - 1
+
+
+class _Parts(NamedTuple):
+    """An input taken apart, its indices still in the caller's shape and dtype."""
+
+    name: str  # what an error message calls the indices
+    indices: np.ndarray
+    offsets: np.ndarray  # B + 1, from 0 to n without decreasing
+    weights: np.ndarray | None
+
+
+def as_bags(
+    input: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    *,
+    include_last_offset: bool,
+    weight: np.ndarray,
+    num_threads: int | None,
+) -> Bags:
+    """Return any accepted input as checked bags over the rows of `weight`."""
+    num_rows = len(weight)
+    if scipy.sparse.issparse(input):
+        parts = _from_sparse(input, offsets, per_sample_weights, num_rows)
+    elif isinstance(input, (list, tuple)) and _is_ragged(input, offsets):
+        parts = _from_lists(input, offsets, per_sample_weights)
+    else:
+        parts = _from_array(input, offsets, per_sample_weights, include_last_offset)
+    bags = _normalised(parts, real_dtype(weight.dtype))
+    threads = thread_count(num_threads, len(bags.indices))
+    if not kernel("indices_valid", bags.indices.dtype)(bags.indices, num_rows, threads):
+        raise_bad_index(parts.indices, parts.name, num_rows)
+    return bags
+
+
+def without_weights(bags: Bags) -> Bags:
+    """Return the same bags with every weight 1."""
+    return bags._replace(weights=bags.weights[:0])
+
+
+def without_padding(bags: Bags, padding_idx: int | None) -> Bags:
+    """Return the bags without the lookups of the padding row."""
+    if padding_idx is None:
+        return bags
+    kept = Bags(*map(np.empty_like, bags))
+    table_dtype = bags.weights.dtype
+    kernel("drop_padding", bags.indices.dtype, table_dtype)(*kept, *bags, padding_idx)
+    n = kept.offsets[-1]
+    return Bags(kept.indices[:n], kept.offsets, kept.weights[:n])
+
+
+def _from_array(
+    input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool
+) -> _Parts:
+    """Take apart 1-D indices with offsets, or 2-D indices."""
+    indices = _integer_array(input, "input")
+    weights = None
+    if per_sample_weights is not None:
+        weights = np.asarray(per_sample_weights)
+        if weights.shape != indices.shape:
+            raise ValueError(
+                f"per_sample_weights must have input's shape {indices.shape}, got {weights.shape}"
+            )
+    if indices.ndim == 1:
+        ends = _checked_offsets(offsets, len(indices), include_last_offset)
+    elif indices.ndim == 2:
+        _must_be_none(offsets, "offsets", "2-D input, whose rows are the bags")
+        num_bags, length = indices.shape
+        ends = np.arange(num_bags + 1) * length
+    else:
+        raise ValueError(
+            "input must be 1-D (with offsets), 2-D, a scipy.sparse matrix or a list of integer "
+            f"sequences, got a {indices.ndim}-D array"
+        )
+    return _Parts("input", indices, ends, weights)
+
+
+def _from_sparse(
+    input: Any, offsets: Any, per_sample_weights: Any, num_rows: int
+) -> _Parts:
+    """Take apart a scipy.sparse matrix: row = bag, column = index, value = weight."""
+    _must_be_none(offsets, "offsets", "sparse input, whose rows are the bags")
+    _must_be_none(per_sample_weights, "per_sample_weights", "sparse input, whose values they are")
+    if input.ndim != 2 or input.shape[1] != num_rows:
+        raise ValueError(
+            f"sparse input must have shape (num_bags, {num_rows}) for {num_rows} embeddings, "
+            f"got {input.shape}"
+        )
+    matrix = input.tocsr()
+    if len(matrix.indptr) != input.shape[0] + 1:
+        raise ValueError(
+            f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
+            f"got {len(matrix.indptr)}"
+        )
+    # SciPy allows spare room behind the last entry.
+    stored = min(len(matrix.indices), len(matrix.data), max(int(matrix.indptr[-1]), 0))
+    ends = _valid_offsets(matrix.indptr, "input.indptr", stored, True)
+    return _Parts("input.indices", matrix.indices[:stored], ends, matrix.data[:stored])
+
+
+def _is_ragged(input: Any, offsets: Any) -> bool:
+    """Return whether a list holds bags rather than indices."""
+    if len(input) == 0:
+        return offsets is None
+    return any(isinstance(entry, (list, tuple, np.ndarray)) for entry in input)
+
+
+def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
+    """Take apart a list of integer sequences."""
+    _must_be_none(offsets, "offsets", "a list of sequences, which are the bags")
+    lengths = _lengths(input, "input")
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    indices = _integer_array(list(chain.from_iterable(input)), "input")
+    if indices.ndim != 1:
+        raise ValueError("input must be a list of integer sequences, got deeper nesting")
+    weights = None
+    if per_sample_weights is not None:
+        if _lengths(per_sample_weights, "per_sample_weights") != lengths:
+            raise ValueError("per_sample_weights must have sequences as long as those of input")
+        weights = np.asarray(list(chain.from_iterable(per_sample_weights)))
+    return _Parts("input", indices, ends, weights)
+
+
+def _lengths(sequences: Any, name: str) -> list[int]:
+    try:
+        return [len(sequence) for sequence in sequences]
+    except TypeError:
+        raise ValueError(f"{name} must not mix sequences and numbers") from None
+
+
+def _integer_array(values: Any, name: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size == 0 and isinstance(values, (list, tuple)):
+        return array.astype(np.int64)  # NumPy makes an empty list float64
+    check_integers(array, name)
+    return array
+
+
+def _checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) -> np.ndarray:
+    """Return offsets as B + 1 ends that run from 0 to n without decreasing."""
+    if offsets is None:
+        raise ValueError("offsets must be given for 1-D input")
+    array = _integer_array(offsets, "offsets")
+    if array.ndim != 1:
+        raise ValueError(f"offsets must be 1-D, got {array.ndim}-D")
+    return _valid_offsets(array, "offsets", num_lookups, include_last_offset)
+
+
+def _valid_offsets(
+    offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
+) -> np.ndarray:
+    ends = _as_indices(offsets)
+    if not include_last_offset:
+        starts = ends
+        ends = np.empty(len(starts) + 1, _INT64 if num_lookups > _INT32_MAX else starts.dtype)
+        ends[:-1] = starts
+        ends[-1] = num_lookups
+    if len(ends) == 0 or not kernel("offsets_valid", ends.dtype)(ends, num_lookups):
+        raise_bad_offsets(offsets, name, num_lookups, include_last_offset)
+    return ends
+
+
+def _must_be_none(value: Any, name: str, why: str) -> None:
+    if value is not None:
+        raise ValueError(f"{name} must be None for {why}")
+
+
+def _as_indices(array: np.ndarray) -> np.ndarray:
+    """Return integers as contiguous int32 or int64, without a copy if they are."""
+    if not is_index_dtype(array.dtype):
+        if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+            array = np.minimum(array, np.uint64(_INT64_MAX))  # still out of range
+        array = array.astype(np.int64)
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
+
+
+def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
+    """Return the parts in the layout and dtypes that kernels take."""
+    indices = _as_indices(parts.indices).reshape(-1)
+    offsets = parts.offsets
+    if offsets.dtype != indices.dtype:
+        if max(len(indices), len(offsets)) > _INT32_MAX:
+            indices = indices.astype(np.int64)
+        offsets = offsets.astype(indices.dtype)
+    if parts.weights is None:
+        return Bags(indices, offsets, _NO_WEIGHTS[real])
+    weights = np.ascontiguousarray(as_real(parts.weights, "per_sample_weights", real))
+    return Bags(indices, offsets, weights.reshape(-1))

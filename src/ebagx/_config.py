@@ -1,0 +1,35 @@
+"""Version, and what this build and machine offer."""
+
+import platform
+import sys
+
+import numpy as np
+import scipy
+
+from ebagx import _cpu, _dispatch, _threads
+
+__version__ = "0.1.0"
+
+
+def show_config() -> None:
+    """Print version, instruction-set level, OpenMP and threads: what a bug report needs.
+
+    Examples
+    --------
+    >>> import ebagx
+    >>> ebagx.show_config()  # doctest: +ELLIPSIS
+    ebagx ...
+    """
+    date = _cpu.openmp_version()
+    openmp = f"{date // 100}-{date % 100:02d}" if date else "no (one thread)"
+    lines = {
+        "ebagx": __version__,
+        "level": f"{_dispatch.LEVEL} (available: {', '.join(_dispatch.available_levels())})",
+        "OpenMP": openmp,
+        "threads": str(_threads.default_threads()),
+        "Python": f"{platform.python_version()} on {sys.platform} {platform.machine()}",
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+    }
+    for name, value in lines.items():
+        print(f"{name:<8}{value}")

@@ -1,0 +1,65 @@
+"""What this machine offers: instruction-set levels by CPUID, OpenMP's view of the threads.
+
+Built with baseline flags only: a module built for AVX2 has AVX2 instructions in its own
+start-up code, so the question must be answered before one is imported.
+"""
+
+cdef extern from * nogil:
+    """
+    #if defined(_MSC_VER) && defined(_M_X64)
+    #include <intrin.h>
+    static void ebagx_cpuid(unsigned leaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, 0); }
+    static unsigned ebagx_xcr0(void) { return (unsigned)_xgetbv(0); }
+    #define EBAGX_X86 1
+    #elif defined(__x86_64__)
+    #include <cpuid.h>
+    static void ebagx_cpuid(unsigned leaf, unsigned r[4])
+    { __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]); }
+    static unsigned ebagx_xcr0(void)
+    { unsigned a, d; __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0)); return a; }
+    #define EBAGX_X86 1
+    #endif
+
+    /* AVX2, FMA and F16C in the processor, and YMM state kept by the operating system. */
+    static int ebagx_has_avx2(void)
+    {
+    #ifdef EBAGX_X86
+        const unsigned need = (1u << 12) | (1u << 27) | (1u << 28) | (1u << 29);
+        unsigned r[4];
+        ebagx_cpuid(0, r);
+        if (r[0] < 7) return 0;
+        ebagx_cpuid(1, r);
+        if ((r[2] & need) != need || (ebagx_xcr0() & 6u) != 6u) return 0;
+        ebagx_cpuid(7, r);
+        return (int)((r[1] >> 5) & 1u);
+    #else
+        return 0;
+    #endif
+    }
+
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define EBAGX_OPENMP _OPENMP
+    #else
+    #define EBAGX_OPENMP 0
+    #define omp_get_max_threads() 1
+    #endif
+    """
+    bint ebagx_has_avx2()
+    int EBAGX_OPENMP
+    int omp_get_max_threads()
+
+
+def has_avx2() -> bool:
+    """Whether processor and operating system run the avx2 level (AVX2, FMA, F16C)."""
+    return ebagx_has_avx2()
+
+
+def openmp_version() -> int:
+    """Return the date of the OpenMP specification built against as yyyymm, 0 without OpenMP."""
+    return EBAGX_OPENMP
+
+
+def max_threads() -> int:
+    """Return how many threads OpenMP would use for the calling thread, 1 without OpenMP."""
+    return omp_get_max_threads()

@@ -1,0 +1,71 @@
+# Whether bags may be handed to the other kernels, and removal of padding.
+
+cdef enum:
+    CHECK_BLOCK = 1024
+
+
+cdef inline bint any_outside(
+    const index_t* indices_k, Py_ssize_t count, index_t limit
+) noexcept nogil:
+    # No early exit inside a block: the loop vectorises.
+    cdef Py_ssize_t k
+    cdef index_t low = 0, high = -1
+    for k in range(count):
+        low = indices_k[k] if indices_k[k] < low else low
+        high = indices_k[k] if indices_k[k] > high else high
+    return low < 0 or high >= limit
+
+
+def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads):
+    """Return whether every index is in [0, num_rows). Cost: one read of the indices."""
+    cdef Py_ssize_t n = indices_k.shape[0]
+    cdef Py_ssize_t block, blocks = (n + CHECK_BLOCK - 1) // CHECK_BLOCK
+    cdef const index_t* indices = &indices_k[0] if n else NULL
+    cdef index_t limit
+    cdef int outside = 0
+    if index_t is int32_t:
+        limit = <index_t>min(num_rows, <Py_ssize_t>0x7FFFFFFF)
+    else:
+        limit = num_rows
+    for block in prange(blocks, nogil=True, schedule="static", num_threads=num_threads):
+        outside |= any_outside(
+            indices + block * CHECK_BLOCK, min(CHECK_BLOCK, n - block * CHECK_BLOCK), limit
+        )
+    return not outside
+
+
+def offsets_valid(const index_t[::1] offsets_b, Py_ssize_t num_lookups):
+    """Return whether offsets run from 0 to num_lookups without decreasing."""
+    cdef Py_ssize_t b, num_bags = offsets_b.shape[0] - 1
+    cdef bint decreasing = False
+    with nogil:
+        for b in range(num_bags):
+            decreasing |= offsets_b[b + 1] < offsets_b[b]
+    return not decreasing and offsets_b[0] == 0 and offsets_b[num_bags] == num_lookups
+
+
+def drop_padding(
+    index_t[::1] kept_indices_k,         # OUT, first offsets[-1] entries
+    index_t[::1] kept_offsets_b,         # OUT
+    real_t[::1] kept_weights_k,          # OUT, may be empty as weights_k
+    const index_t[::1] indices_k,
+    const index_t[::1] offsets_b,
+    const real_t[::1] weights_k,
+    Py_ssize_t padding_row,
+):
+    """Copy the bags without the lookups of padding_row."""
+    cdef Py_ssize_t b, k, kept = 0, num_bags = offsets_b.shape[0] - 1
+    cdef Py_ssize_t n = indices_k.shape[0]
+    cdef bint weighted = weights_k.shape[0] > 0
+    cdef index_t row
+    with nogil:
+        kept_offsets_b[0] = 0
+        for b in range(num_bags):
+            for k in range(clamped(offsets_b[b], n), clamped(offsets_b[b + 1], n)):
+                # Always stored, then kept or overwritten: no branch to mispredict.
+                row = indices_k[k]
+                kept_indices_k[kept] = row
+                if weighted:
+                    kept_weights_k[kept] = weights_k[k]
+                kept += row != padding_row
+            kept_offsets_b[b + 1] = <index_t>kept

@@ -1,0 +1,216 @@
+# Elementwise maximum or minimum of each bag, with the table row that won, and its gradient.
+
+cdef enum:
+    SEGMENT = 65536  # lookups scanned with positions counted from 0: exact even in float
+
+
+cdef inline void update_block(
+    real_t* best_d, real_t* at_d, const cell_t* row, real_t direction, real_t position, int width
+) noexcept nogil:
+    # A later value wins if it is greater, or the first NaN. Written as two selects of one type:
+    # an integer position would make GCC store it under a branch, 7x slower.
+    cdef int d
+    cdef bint wins
+    cdef real_t value
+    for d in range(width):
+        value = direction * value_of(row[d], direction)
+        wins = (not (value <= best_d[d])) & (best_d[d] == best_d[d])
+        best_d[d] = value if wins else best_d[d]
+        at_d[d] = position if wins else at_d[d]
+
+
+cdef inline void extreme_block(
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    real_t direction, Py_ssize_t column, int width,
+) noexcept nogil:
+    # The first row starts as the winner, so that an all -inf bag has one.
+    cdef real_t[MAX_BLOCK] best_d
+    cdef real_t[MAX_BLOCK] at_d
+    cdef Py_ssize_t k, begin = bag.start, stop
+    cdef const cell_t* row
+    cdef real_t position
+    cdef Rows block = table
+    cdef int d
+    block.data += column * <Py_ssize_t>sizeof(cell_t)
+    row = <const cell_t*>row_address(block, indices_k[begin])
+    for d in range(width):
+        best_d[d] = direction * value_of(row[d], direction)
+        winners_d[column + d] = indices_k[begin]
+    while begin < bag.end:
+        stop = min(begin + SEGMENT, bag.end)
+        position = 0
+        for d in range(width):
+            at_d[d] = -1
+        for k in range(begin, stop):
+            if k < bag.prefetch_end:
+                prefetch_bytes(
+                    block.data + indices_k[k + AHEAD] * block.row_bytes,
+                    width * <int>sizeof(cell_t),
+                )
+            row = <const cell_t*>row_address(block, indices_k[k])
+            update_block(best_d, at_d, row, direction, position, width)
+            position += 1
+        for d in range(width):
+            if at_d[d] >= 0:
+                winners_d[column + d] = indices_k[begin + <Py_ssize_t>at_d[d]]
+        begin = stop
+    for d in range(width):
+        store(&out_d[column + d], direction * best_d[d])
+
+
+cdef void extreme_bag(
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    real_t direction, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Columns [first, last) of one bag.
+    cdef Py_ssize_t column = first
+    cdef int width
+    while bag.start >= bag.end and column < last:
+        store(&out_d[column], <real_t>0)
+        winners_d[column] = -1
+        column += 1
+    while column < last:
+        width = block_width(last - column, last - first, BLOCK_BYTES // 2 // <int>sizeof(real_t))
+        column = min(column, last - width)
+        if width == 32:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
+        elif width == 24:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 24)
+        elif width == 16:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
+        elif width == 8:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
+        else:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, width)
+        column += width
+
+
+cdef Py_ssize_t extreme_unit(
+    cell_t[:, :] out_bd, index_t[:, ::1] winners_bd, Rows table, const index_t[::1] indices_k,
+    const index_t[::1] offsets_b, real_t direction, Py_ssize_t giant, Py_ssize_t unit,
+    Py_ssize_t units,
+) noexcept nogil:
+    # Returns how many giant bags it left for extreme_bags to cut by columns.
+    cdef Py_ssize_t b, giants = 0
+    cdef Lookups bag
+    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
+        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+        if bag.end - bag.start > giant:
+            giants += 1
+        else:
+            extreme_bag(
+                &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), bag, direction,
+                0, out_bd.shape[1],
+            )
+    return giants
+
+
+cdef void extreme_bags(
+    cell_t[:, :] out_bd, index_t[:, ::1] winners_bd, const cell_t[:, :] table_rd,
+    const index_t[::1] indices_k, const index_t[::1] offsets_b, real_t direction, int num_threads,
+) noexcept nogil:
+    cdef Rows table = rows_of(table_rd)
+    cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
+    cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
+    cdef Py_ssize_t giant = giant_size(n, num_threads)
+    cdef Py_ssize_t b, unit, part, giants = 0
+    cdef Lookups bag
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        giants += extreme_unit(
+            out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, unit, units
+        )
+    if giants == 0:
+        return
+    for b in range(out_bd.shape[0]):
+        bag = lookups_of_bag(offsets_b, b, n)
+        if bag.end - bag.start > giant:
+            for part in prange(num_threads, schedule="static", num_threads=num_threads):
+                extreme_bag(
+                    &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), bag, direction,
+                    column_start(dim, part, num_threads),
+                    column_start(dim, part + 1, num_threads),
+                )
+
+
+def extreme(
+    cell_t[:, :] out_bd,             # OUT
+    index_t[:, ::1] winners_bd,      # OUT
+    const cell_t[:, :] table_rd,
+    const index_t[::1] indices_k,
+    const index_t[::1] offsets_b,
+    int direction,                   # 1 for max, -1 for min
+    int num_threads,
+):
+    """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from.
+
+    Ties go to the first lookup, NaN to the first NaN; an empty bag gives 0 and winner -1.
+    Cost: one read of each looked-up row.
+    """
+    if out_bd.shape[0] == 0 or out_bd.shape[1] == 0:
+        return
+    if cell_t is double:
+        with nogil:
+            extreme_bags(
+                out_bd, winners_bd, table_rd, indices_k, offsets_b, <double>direction, num_threads
+            )
+    else:
+        with nogil:
+            extreme_bags(
+                out_bd, winners_bd, table_rd, indices_k, offsets_b, <float>direction, num_threads
+            )
+
+
+cdef void extreme_gradient_row(
+    real_t* out_d, Rows grad, Rows winners, index_t row, const index_t* bags_k,
+    const real_t* scales_k, Py_ssize_t start, Py_ssize_t end, Py_ssize_t dim,
+) noexcept nogil:
+    cdef const real_t* grad_d
+    cdef const index_t* winner_d
+    cdef real_t scale
+    cdef Py_ssize_t d, k
+    for d in range(dim):
+        out_d[d] = 0
+    for k in range(start, end):
+        # A row that a bag holds twice still wins it once.
+        if k > start and bags_k[k] == bags_k[k - 1]:
+            continue
+        grad_d = <const real_t*>row_address(grad, bags_k[k])
+        winner_d = <const index_t*>row_address(winners, bags_k[k])
+        scale = scales_k[k] if scales_k != NULL else <real_t>1
+        for d in range(dim):
+            out_d[d] += scale * grad_d[d] if winner_d[d] == row else <real_t>0
+
+
+def extreme_gradient(
+    real_t[:, ::1] out_ud,               # OUT
+    const real_t[:, :] grad_bd,
+    const index_t[:, :] winners_bd,
+    const index_t[::1] rows_u,
+    const index_t[::1] bags_k,           # transposed: the bags of each touched row
+    const index_t[::1] row_offsets_u,
+    const real_t[::1] scales_k,          # empty: every scale is 1
+    int num_threads,
+):
+    """Give each bag's gradient, column by column, to the row that won it.
+
+    Cost: reads the gradient and the winners of each (row, bag) pair once.
+    """
+    cdef Rows grad = rows_of(grad_bd)
+    cdef Rows winners
+    cdef Py_ssize_t u, unit, dim = out_ud.shape[1], n = bags_k.shape[0]
+    cdef Py_ssize_t units = unit_count(rows_u.shape[0], num_threads)
+    cdef Lookups bag
+    winners.count = winners_bd.shape[0]
+    winners.row_bytes = winners_bd.strides[0]
+    if rows_u.shape[0] == 0 or dim == 0:
+        return
+    winners.data = <const char*>&winners_bd[0, 0]
+    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+        for u in range(
+            unit_start(row_offsets_u, unit, units), unit_start(row_offsets_u, unit + 1, units)
+        ):
+            bag = lookups_of_bag(row_offsets_u, u, n)
+            extreme_gradient_row(
+                &out_ud[u, 0], grad, winners, rows_u[u], address(bags_k), address(scales_k),
+                bag.start, bag.end, dim,
+            )

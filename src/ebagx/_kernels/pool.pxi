@@ -1,0 +1,168 @@
+# Pooling: the weighted sum of the table rows of each bag, divided as the mode says.
+#
+# This is forward (table rows per bag) and backward (gradient rows per table row: the same kernel
+# on transposed bags).
+
+cdef enum:
+    SUM = 0
+    MEAN = 1
+    SQRTN = 2
+
+
+cdef inline real_t divisor_of_bag(
+    const real_t* weights_k, Lookups bag, int mode, real_t like
+) noexcept nogil:
+    # Added in float64, rounded once. `like` only names the type.
+    cdef double total = 0
+    cdef Py_ssize_t k
+    if mode == SUM:
+        return 1 if bag.start < bag.end else 0
+    if weights_k == NULL:
+        total = <double>(bag.end - bag.start)
+    elif mode == MEAN:
+        for k in range(bag.start, bag.end):
+            total += weights_k[k]
+    else:
+        for k in range(bag.start, bag.end):
+            total += <double>weights_k[k] * <double>weights_k[k]
+    return <real_t>(sqrt(total) if mode == SQRTN else total)
+
+
+cdef inline void pool_block(
+    cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
+    Lookups bag, real_t divisor, Py_ssize_t column, int width,
+) noexcept nogil:
+    # The main loops prefetch, the short ones after them end the bag: one clamped loop is slower.
+    cdef real_t[MAX_BLOCK] sum_d
+    cdef Rows block = table
+    cdef Py_ssize_t k
+    cdef int d
+    block.data += column * <Py_ssize_t>sizeof(cell_t)
+    for d in range(width):
+        sum_d[d] = 0
+    if weights_k == NULL:
+        for k in range(bag.start, bag.prefetch_end):
+            prefetch_bytes(
+                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+            )
+            add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
+        for k in range(max(bag.start, bag.prefetch_end), bag.end):
+            add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
+    else:
+        for k in range(bag.start, bag.prefetch_end):
+            prefetch_bytes(
+                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+            )
+            add_weighted_block(
+                sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
+            )
+        for k in range(max(bag.start, bag.prefetch_end), bag.end):
+            add_weighted_block(
+                sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
+            )
+    if divisor != 1:
+        for d in range(width):
+            sum_d[d] /= divisor
+    for d in range(width):
+        store(&out_d[column + d], sum_d[d])
+
+
+cdef void pool_bag(
+    cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
+    Lookups bag, int mode, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Columns [first, last) of one bag.
+    cdef Py_ssize_t column = first
+    cdef real_t divisor = 0
+    cdef int width
+    divisor = divisor_of_bag(weights_k, bag, mode, divisor)
+    while divisor == 0 and column < last:
+        store(&out_d[column], divisor)
+        column += 1
+    while column < last:
+        width = block_width(last - column, last - first, BLOCK_BYTES // <int>sizeof(real_t))
+        column = min(column, last - width)
+        if width == 64:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
+        elif width == 40:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
+        elif width == 32:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
+        elif width == 24:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 24)
+        elif width == 16:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
+        elif width == 8:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 8)
+        else:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, width)
+        column += width
+
+
+cdef Py_ssize_t pool_unit(
+    cell_t[:, :] out_bd, Rows table, const index_t[::1] indices_k, const index_t[::1] offsets_b,
+    const real_t* weights_k, int mode, Py_ssize_t giant, Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    # Returns how many giant bags it left for pool to cut by columns.
+    cdef Py_ssize_t b, giants = 0
+    cdef Lookups bag
+    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
+        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+        if bag.end - bag.start > giant:
+            giants += 1
+        else:
+            pool_bag(
+                &out_bd[b, 0], table, address(indices_k), weights_k, bag, mode, 0, out_bd.shape[1]
+            )
+    return giants
+
+
+def pool(
+    cell_t[:, :] out_bd,             # OUT
+    const cell_t[:, :] table_rd,
+    const index_t[::1] indices_k,
+    const index_t[::1] offsets_b,
+    const real_t[::1] weights_k,     # empty: every weight is 1
+    int mode,
+    int num_threads,
+):
+    """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
+
+    Cost: one read of each looked-up row. Each column is added in bag order by one thread.
+    """
+    if cell_t is double and real_t is float:
+        return
+    elif cell_t is not double and real_t is double:
+        return
+    else:
+        if out_bd.shape[0] and out_bd.shape[1]:
+            with nogil:
+                pool_bags(out_bd, table_rd, indices_k, offsets_b, weights_k, mode, num_threads)
+
+
+cdef void pool_bags(
+    cell_t[:, :] out_bd, const cell_t[:, :] table_rd, const index_t[::1] indices_k,
+    const index_t[::1] offsets_b, const real_t[::1] weights_k, int mode, int num_threads,
+) noexcept nogil:
+    cdef Rows table = rows_of(table_rd)
+    cdef const real_t* weights = address(weights_k)
+    cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
+    cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
+    cdef Py_ssize_t giant = giant_size(n, num_threads)
+    cdef Py_ssize_t b, unit, part, giants = 0
+    cdef Lookups bag
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        giants += pool_unit(
+            out_bd, table, indices_k, offsets_b, weights, mode, giant, unit, units
+        )
+    if giants == 0:
+        return
+    for b in range(out_bd.shape[0]):
+        bag = lookups_of_bag(offsets_b, b, n)
+        if bag.end - bag.start > giant:
+            for part in prange(num_threads, schedule="static", num_threads=num_threads):
+                pool_bag(
+                    &out_bd[b, 0], table, address(indices_k), weights, bag, mode,
+                    column_start(dim, part, num_threads),
+                    column_start(dim, part + 1, num_threads),
+                )

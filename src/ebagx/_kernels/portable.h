@@ -1,0 +1,46 @@
+/* What plain C has no portable word for: prefetch, type punning, block sizes. */
+#ifndef EBAGX_PORTABLE_H
+#define EBAGX_PORTABLE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#include <intrin.h>
+#define EBAGX_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#elif defined(_MSC_VER)
+#include <intrin.h>
+#define EBAGX_PREFETCH(address) __prefetch((const void *)(address))
+#else
+#define EBAGX_PREFETCH(address) __builtin_prefetch((const void *)(address), 0, 3)
+#endif
+
+/* Inlining is what turns the literal widths of a kernel's calls into constant trip counts. */
+#if defined(_MSC_VER)
+#define EBAGX_INLINE static __forceinline
+#else
+#define EBAGX_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level. */
+#if defined(__AVX2__)
+#define EBAGX_BLOCK_BYTES 256
+#else
+#define EBAGX_BLOCK_BYTES 128
+#endif
+
+EBAGX_INLINE float ebagx_float_from_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+EBAGX_INLINE uint32_t ebagx_bits_from_float(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+#endif

@@ -1,0 +1,82 @@
+# max_norm: rows whose norm is too large are scaled down in place.
+
+cdef inline double term(double size, double norm_type) noexcept nogil:
+    if norm_type == 2:
+        return size * size
+    if norm_type == 1:
+        return size
+    if norm_type == 0:
+        return 1.0 if size != 0 else 0.0
+    return pow(size, norm_type)
+
+
+cdef double norm_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) noexcept nogil:
+    # Column d goes to partial sum d % LANES, as in dot.
+    cdef double[LANES] lanes
+    cdef double size, total
+    cdef Py_ssize_t d
+    cdef int lane
+    if fabs(norm_type) == INFINITY:
+        return extreme_of_row(row, dim, norm_type)
+    for lane in range(LANES):
+        lanes[lane] = 0
+    for d in range(dim):
+        size = fabs(as_double(row[d]))
+        lanes[d % LANES] += term(size, norm_type)
+    total = add_lanes(lanes)
+    if norm_type == 2:
+        return sqrt(total)
+    if norm_type == 1 or norm_type == 0:
+        return total
+    return pow(total, 1.0 / norm_type)
+
+
+cdef double extreme_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) noexcept nogil:
+    # The largest (norm_type inf) or smallest (-inf) absolute value; NaN stays.
+    cdef double size, best = 0
+    cdef Py_ssize_t d
+    for d in range(dim):
+        size = fabs(as_double(row[d]))
+        if d == 0 or size != size or (size > best if norm_type > 0 else size < best):
+            best = size
+        if best != best:
+            break
+    return best
+
+
+cdef inline double as_double(cell_t cell) noexcept nogil:
+    if cell_t is double:
+        return cell
+    else:
+        return value_of(cell, <float>0)
+
+
+cdef void renorm_row(
+    cell_t* row, Py_ssize_t dim, double max_norm, double norm_type, real_t like
+) noexcept nogil:
+    cdef double norm = norm_of_row(row, dim, norm_type)
+    cdef real_t factor
+    cdef Py_ssize_t d
+    if norm > max_norm:
+        factor = <real_t>(max_norm / (norm + 1e-7))
+        for d in range(dim):
+            store(&row[d], value_of(row[d], factor) * factor)
+
+
+def renorm(
+    cell_t[:, :] table_rd,           # INOUT
+    const index_t[::1] rows_u,       # unique
+    double max_norm,
+    double norm_type,
+    int num_threads,
+):
+    """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
+    cdef Rows table = rows_of(table_rd)
+    cdef Py_ssize_t u, dim = table_rd.shape[1]
+    if dim == 0:
+        return
+    for u in prange(rows_u.shape[0], nogil=True, schedule="static", num_threads=num_threads):
+        if cell_t is double:
+            renorm_row(<cell_t*>row_address(table, rows_u[u]), dim, max_norm, norm_type, <double>0)
+        else:
+            renorm_row(<cell_t*>row_address(table, rows_u[u]), dim, max_norm, norm_type, <float>0)

@@ -1,0 +1,68 @@
+# How bags are shared out among threads: by lookups, not by count.
+#
+# The bags are cut into units of about equal cost (their lookups, plus one per bag). A giant bag,
+# larger than a thread's whole share, is left out of its unit and cut by column blocks instead:
+# whoever computes a column adds its lookups in bag order, so no bit depends on the cut.
+
+cdef enum:
+    UNITS_PER_THREAD = 8  # small enough units that threads finish together
+    AHEAD = 16            # lookups between a prefetch and its use: 2x on DRAM-bound data
+
+
+cdef inline Py_ssize_t clamped(Py_ssize_t value, Py_ssize_t limit) noexcept nogil:
+    return 0 if value < 0 else (limit if value > limit else value)
+
+
+cdef inline Py_ssize_t unit_count(Py_ssize_t num_bags, int num_threads) noexcept nogil:
+    if num_threads <= 1:
+        return 1
+    return min(num_bags, <Py_ssize_t>num_threads * UNITS_PER_THREAD)
+
+
+cdef inline Py_ssize_t unit_start(
+    const index_t[::1] offsets_b, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    # The first bag b with offsets[b] + b >= unit / units of the total cost.
+    cdef Py_ssize_t num_bags = offsets_b.shape[0] - 1
+    cdef double goal = (<double>offsets_b[num_bags] + num_bags) * unit / units
+    cdef Py_ssize_t low = 0, high = num_bags, middle
+    if unit == units:
+        return num_bags
+    while low < high:
+        middle = low + (high - low) // 2
+        if <double>offsets_b[middle] + middle < goal:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline Py_ssize_t giant_size(Py_ssize_t num_lookups, int num_threads) noexcept nogil:
+    # Bags with more lookups than this are giants; below 4096 lookups a split costs more.
+    if num_threads <= 1:
+        return num_lookups
+    return max(num_lookups // num_threads, 4096)
+
+
+cdef inline Py_ssize_t column_start(
+    Py_ssize_t dim, Py_ssize_t part, Py_ssize_t parts
+) noexcept nogil:
+    # Cuts fall on multiples of 16 columns: a cache line of float.
+    return dim if part == parts else dim * part // parts // 16 * 16
+
+
+# The lookups [start, end) of one bag; those before prefetch_end may look AHEAD.
+cdef struct Lookups:
+    Py_ssize_t start
+    Py_ssize_t end
+    Py_ssize_t prefetch_end
+
+
+cdef inline Lookups lookups_of_bag(
+    const index_t[::1] offsets_b, Py_ssize_t b, Py_ssize_t n
+) noexcept nogil:
+    cdef Lookups bag
+    bag.start = clamped(offsets_b[b], n)
+    bag.end = clamped(offsets_b[b + 1], n)
+    bag.prefetch_end = min(bag.end, n - AHEAD)
+    return bag

@@ -1,0 +1,69 @@
+"""How many threads a call uses: the caller's wish, OpenMP's, the container's quota, the work."""
+
+import os
+import warnings
+from functools import cache
+from pathlib import Path
+
+from ebagx import _cpu
+
+# Element additions below which a second thread costs more than it brings (measured: the
+# break-even is near 20,000 with warm threads).
+WORK_PER_THREAD = 20_000
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+_used_threads = False
+_forked_after_use = False
+
+
+def _note_fork() -> None:
+    global _forked_after_use
+    _forked_after_use = _forked_after_use or _used_threads
+
+
+if hasattr(os, "register_at_fork"):
+    # A second OpenMP region in a child deadlocks in libgomp: its threads exist in the parent only.
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+@cache
+def _quota() -> int:
+    """CPUs that the container may use, which OpenMP does not see; a large number without limit."""
+    try:
+        limit, period = _CGROUP_QUOTA.read_text().split()
+        return max(1, int(limit) // int(period))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return 1 << 20
+
+
+def default_threads() -> int:
+    """Return the threads a large call uses with ``num_threads=None``.
+
+    OpenMP's own number (``OMP_NUM_THREADS``, threadpoolctl), within the container's CPU quota.
+    """
+    return min(_cpu.max_threads(), _quota())
+
+
+def thread_count(num_threads: int | None, work: int) -> int:
+    """Return the threads for a call of `work` element additions."""
+    global _used_threads
+    if work < 2 * WORK_PER_THREAD:
+        return 1
+    threads = default_threads() if num_threads is None else num_threads
+    threads = min(threads, work // WORK_PER_THREAD)
+    if threads > 1 and _forked_after_use:
+        _warn_forked()
+        return 1
+    _used_threads = _used_threads or threads > 1
+    return threads
+
+
+@cache
+def _warn_forked() -> None:
+    warnings.warn(
+        "ebagx uses one thread in this process: it was forked from one that had used several, "
+        "which OpenMP does not survive; start workers with spawn or forkserver",
+        RuntimeWarning,
+        stacklevel=4,
+    )

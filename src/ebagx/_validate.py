@@ -1,0 +1,198 @@
+"""Every check of a caller's arguments and every error message.
+
+What passes here is trusted by the kernels; nothing has been changed when a check raises.
+"""
+
+import operator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ebagx._dispatch import is_table_dtype, real_dtype
+
+POOLING_MODES = ("sum", "mean", "sqrtn")
+EXTREME_MODES = ("max", "min")
+MODES = POOLING_MODES + EXTREME_MODES
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError unless `mode` is one of the five."""
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+
+
+def check_sparse(sparse: bool | str) -> None:
+    """Raise ValueError unless `sparse` names a form of gradient."""
+    if not (isinstance(sparse, (bool, np.bool_)) or sparse == "rows"):
+        raise ValueError(f"sparse must be False, True or 'rows', got {sparse!r}")
+
+
+def check_size(size: int, name: str) -> int:
+    """Return a size >= 0 as an int."""
+    size = operator.index(size)
+    if size < 0:
+        raise ValueError(f"{name} must be at least 0, got {size}")
+    return size
+
+
+def check_num_threads(num_threads: int | None) -> int | None:
+    """Return a number of threads >= 1, or None."""
+    if num_threads is None:
+        return None
+    num_threads = operator.index(num_threads)
+    if num_threads < 1:
+        raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+    return num_threads
+
+
+def check_padding_idx(padding_idx: int | None, num_rows: int) -> int | None:
+    """Return the padding row in [0, N), or None; negative ones count from the end."""
+    if padding_idx is None:
+        return None
+    if isinstance(padding_idx, (bool, np.bool_)):
+        raise TypeError("padding_idx must be an integer, got a bool")
+    padding_idx = operator.index(padding_idx)
+    if not -num_rows <= padding_idx < num_rows:
+        raise ValueError(
+            f"padding_idx = {padding_idx} is out of range for {num_rows} embeddings, "
+            f"it must be in [{-num_rows}, {num_rows})"
+        )
+    return padding_idx + num_rows if padding_idx < 0 else padding_idx
+
+
+def check_max_norm(max_norm: float | None, norm_type: float) -> None:
+    """Raise unless `max_norm` is None or a number >= 0, and `norm_type` a number."""
+    if max_norm is None:
+        return
+    if not max_norm >= 0:
+        raise ValueError(f"max_norm must be at least 0, got {max_norm}")
+    if norm_type != norm_type:
+        raise ValueError(f"norm_type must be a number, got {norm_type}")
+
+
+def check_table_dtype(dtype: np.dtype[Any], name: str) -> None:
+    """Raise TypeError unless tables may have this dtype."""
+    if not is_table_dtype(dtype):
+        raise TypeError(
+            f"{name} must be float16, bfloat16, float32 or float64 in native byte order, "
+            f"got {dtype.str if dtype.kind in 'fc' else dtype}"
+        )
+
+
+def check_weight(weight: Any, name: str = "weight") -> np.ndarray:
+    """Return the table as a 2-D array of a supported dtype, without a copy if it is one."""
+    table = weight if type(weight) is np.ndarray else np.asarray(weight)
+    check_table_dtype(table.dtype, name)
+    if table.ndim != 2:
+        raise ValueError(f"{name} must be 2-D (num_embeddings, embedding_dim), got {table.ndim}-D")
+    return table
+
+
+def check_writeable(weight: np.ndarray, why: str) -> None:
+    """Raise ValueError if the table cannot be changed in place."""
+    if not weight.flags.writeable:
+        raise ValueError(f"weight is read-only, but {why} changes it in place")
+
+
+def check_grad_output(grad_output: Any, num_bags: int, weight: np.ndarray) -> np.ndarray:
+    """Return grad_output as (B, D) in the dtype that sums are kept in, rows contiguous."""
+    grad = np.asarray(grad_output)
+    shape = (num_bags, weight.shape[1])
+    if grad.shape != shape:
+        raise ValueError(f"grad_output must have shape {shape}, got {grad.shape}")
+    return as_rows(as_real(grad, "grad_output", real_dtype(weight.dtype)))
+
+
+def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return a real-valued array in another dtype."""
+    if array.dtype.kind not in "biuf" and not is_table_dtype(array.dtype):
+        raise TypeError(f"{name} must be real numbers, got {array.dtype}")
+    return array.astype(dtype, copy=False)
+
+
+def has_rows(array: np.ndarray) -> bool:
+    """Return whether each row of a 2-D array is contiguous and aligned; rows may be strided."""
+    in_order = array.strides[1] == array.itemsize or array.shape[1] < 2
+    return in_order and array.flags.aligned
+
+
+def as_rows(array: np.ndarray) -> np.ndarray:
+    """Return a 2-D array with contiguous rows: itself, or a copy."""
+    return array if has_rows(array) else np.array(array, order="C")
+
+
+def check_out(out: np.ndarray, shape: tuple[int, int], weight: np.ndarray) -> np.ndarray:
+    """Return `out` if the result can be written to it."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if out.dtype != weight.dtype:
+        raise TypeError(f"out must have the weight's dtype {weight.dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if np.may_share_memory(out, weight):
+        raise ValueError("out must not share memory with weight")
+    return out
+
+
+def check_max_indices(
+    max_indices: Any, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Return `max_indices` as a contiguous (B, D) array of the bags' index dtype."""
+    winners = np.asarray(max_indices)
+    if winners.dtype.kind not in "iu":
+        raise TypeError(f"max_indices must be integers, got {winners.dtype}")
+    if winners.shape != shape:
+        raise ValueError(f"max_indices must have shape {shape}, got {winners.shape}")
+    return np.ascontiguousarray(winners, dtype)
+
+
+def check_integers(array: np.ndarray, name: str) -> None:
+    """Raise TypeError unless the array holds integers (bool is none)."""
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
+
+
+def raise_bad_index(indices: np.ndarray, name: str, num_rows: int) -> NoReturn:
+    """Raise IndexError for the first index outside the table."""
+    flat = np.flatnonzero((indices < 0) | (indices >= num_rows))
+    if not len(flat):
+        raise RuntimeError(f"{name} was changed by another thread during the call")
+    place = np.unravel_index(flat[0], indices.shape)
+    raise IndexError(
+        f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
+        f"is out of range for {num_rows} embeddings"
+    )
+
+
+def raise_bad_offsets(
+    offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
+) -> NoReturn:
+    """Raise ValueError for the first thing that is wrong with the offsets."""
+    if len(offsets) == 0 and include_last_offset:
+        raise ValueError(f"{name} must not be empty with include_last_offset=True")
+    if len(offsets) == 0:
+        raise ValueError(
+            f"{name} is empty, so the {num_lookups} indices of input belong to no bag"
+        )
+    if offsets[0] != 0:
+        raise ValueError(f"{name}[0] must be 0, got {offsets[0]}")
+    falls = np.flatnonzero(offsets[1:] < offsets[:-1])
+    if len(falls):
+        b = falls[0]
+        raise ValueError(
+            f"{name} must not decrease, got {name}[{b + 1}] = {offsets[b + 1]} "
+            f"after {name}[{b}] = {offsets[b]}"
+        )
+    beyond = np.flatnonzero(offsets > num_lookups)
+    if len(beyond):
+        b = beyond[0]
+        raise ValueError(
+            f"{name}[{b}] = {offsets[b]} is beyond the {num_lookups} indices of input"
+        )
+    if include_last_offset and offsets[-1] != num_lookups:
+        raise ValueError(
+            f"{name}[-1] must be the number of indices {num_lookups}, got {offsets[-1]}"
+        )
+    raise RuntimeError(f"{name} was changed by another thread during the call")

@@ -1,0 +1,374 @@
+"""The module form, with the state and habits of ``torch.nn.EmbeddingBag``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from ebagx import _passes
+from ebagx._arrays import aligned_empty
+from ebagx._bags import Bags, without_padding
+from ebagx._validate import (
+    check_grad_output,
+    check_max_norm,
+    check_mode,
+    check_num_threads,
+    check_padding_idx,
+    check_size,
+    check_sparse,
+    check_table_dtype,
+    check_weight,
+    check_writeable,
+)
+from ebagx.functional import checked_bags
+from ebagx.gradients import RowGradient
+
+__all__ = ["EmbeddingBag"]
+
+
+class _Saved(NamedTuple):
+    """What a forward call keeps for backward."""
+
+    bags: Bags
+    weight: np.ndarray
+    winners: np.ndarray | None
+    weights_shape: tuple[int, ...] | None
+
+
+class EmbeddingBag:
+    r"""A table of embeddings that pools bags of its rows.
+
+    The arguments, their order and their meaning are those of ``torch.nn.EmbeddingBag``.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Number of table rows N.
+    embedding_dim : int
+        Length D of a row.
+    max_norm : float, optional
+        Looked-up rows whose norm is greater are scaled down to it, in place, in each call.
+    norm_type : float, default=2.0
+        The p of the norm for `max_norm`.
+    scale_grad_by_freq : bool, default=False
+        Divide the gradient of each row by the number of its occurrences in the input.
+    mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
+        How a bag is pooled; see `embedding_bag`.
+    sparse : {False, True, "rows"}, default=False
+        The form of `grad`: a dense array, a ``scipy.sparse.bsr_array``, or a `RowGradient`.
+    _weight : ndarray of shape (N, D), optional
+        The table to use, not copied. By default it is drawn from N(0, 1), and the row
+        `padding_idx` is 0.
+    include_last_offset : bool, default=False
+        Offsets have B + 1 entries, the last one n, as the ``indptr`` of CSR.
+    padding_idx : int, optional
+        Lookups of this row are skipped, also in the divisor. Negative counts from the end.
+    dtype : dtype, default=numpy.float32
+        float16, bfloat16, float32 or float64.
+    rng : int, Generator or other seed of ``numpy.random.default_rng``, optional
+        Source of the initial table.
+    num_threads : int, optional
+        Threads that a call uses at most; see `embedding_bag`.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (N, D)
+        The table; may be assigned.
+    grad : ndarray, bsr_array, RowGradient or None
+        Sum of the table's gradients since `zero_grad`.
+    per_sample_weights_grad : ndarray or None
+        Sum of the gradients of the per-sample weights since `zero_grad`.
+    training : bool
+        Whether calls keep what `backward` needs. In eval mode, or with a frozen table, one object
+        may be called from many threads at once.
+    frozen : bool
+        Whether the table takes no gradient.
+
+    See Also
+    --------
+    embedding_bag : The functional form.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> bag = ebagx.EmbeddingBag(10, 3, mode="sum", rng=0)
+    >>> pooled = bag([1, 2, 4, 5, 4, 3, 2, 9], offsets=[0, 4])
+    >>> pooled.shape
+    (2, 3)
+    >>> bag.backward(np.ones_like(pooled))
+    >>> bag.grad[4]
+    array([2., 2., 2.], dtype=float32)
+    """
+
+    grad: np.ndarray | scipy.sparse.bsr_array | RowGradient | None
+    per_sample_weights_grad: np.ndarray | None
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool | str = False,
+        _weight: Any = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        *,
+        dtype: Any = np.float32,
+        rng: Any = None,
+        num_threads: int | None = None,
+    ) -> None:
+        check_mode(mode)
+        check_sparse(sparse)
+        check_max_norm(max_norm, norm_type)
+        self.num_embeddings = check_size(num_embeddings, "num_embeddings")
+        self.embedding_dim = check_size(embedding_dim, "embedding_dim")
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.mode = mode
+        self.sparse = sparse
+        self.include_last_offset = include_last_offset
+        self.padding_idx = check_padding_idx(padding_idx, self.num_embeddings)
+        self.num_threads = check_num_threads(num_threads)
+        self.training = True
+        self.frozen = False
+        self._saved: _Saved | None = None
+        self.zero_grad()
+        if _weight is None:
+            dtype = np.dtype(dtype)
+            check_table_dtype(dtype, "dtype")
+            self._weight = aligned_empty((self.num_embeddings, self.embedding_dim), dtype)
+            self.reset_parameters(rng)
+        else:
+            self.weight = _weight
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool | str = False,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> "EmbeddingBag":
+        """Return an EmbeddingBag over a given table, without a copy.
+
+        Parameters
+        ----------
+        embeddings : ndarray of shape (N, D)
+            The table: an array or memory map, which may be read-only.
+        freeze : bool, default=True
+            The table takes no gradient.
+        max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As in `EmbeddingBag`.
+
+        Returns
+        -------
+        EmbeddingBag
+            Its `weight` shares memory with `embeddings`.
+
+        Examples
+        --------
+        >>> import numpy as np, ebagx
+        >>> bag = ebagx.EmbeddingBag.from_pretrained(np.eye(3))
+        >>> bag([[0, 2]])
+        array([[0.5, 0. , 0.5]])
+        """
+        table = check_weight(embeddings, "embeddings")
+        bag = cls(
+            *table.shape,
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            mode=mode,
+            sparse=sparse,
+            _weight=table,
+            include_last_offset=include_last_offset,
+            padding_idx=padding_idx,
+        )
+        bag.frozen = bool(freeze)
+        return bag
+
+    @property
+    def weight(self) -> np.ndarray:
+        """The table (N, D)."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: Any) -> None:
+        table = check_weight(weight)
+        shape = (self.num_embeddings, self.embedding_dim)
+        if table.shape != shape:
+            raise ValueError(f"weight must have shape {shape}, got {table.shape}")
+        self._weight = table
+
+    def reset_parameters(self, rng: Any = None) -> None:
+        """Draw the table anew from N(0, 1), in place; the row `padding_idx` becomes 0.
+
+        Parameters
+        ----------
+        rng : int, Generator or other seed of ``numpy.random.default_rng``, optional
+            Source of the numbers.
+        """
+        check_writeable(self._weight, "reset_parameters")
+        generator = np.random.default_rng(rng)
+        dtype = np.float64 if self._weight.dtype == np.float64 else np.float32
+        if self._weight.dtype == dtype and self._weight.flags.c_contiguous:
+            generator.standard_normal(out=self._weight, dtype=dtype)
+        else:
+            self._weight[...] = generator.standard_normal(self._weight.shape, dtype)
+        if self.padding_idx is not None:
+            self._weight[self.padding_idx] = 0
+
+    def forward(
+        self, input: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> np.ndarray:
+        """Pool the bags of `input`.
+
+        Parameters
+        ----------
+        input, offsets, per_sample_weights
+            As in `embedding_bag`. In training mode they are kept for `backward`, not copied: do
+            not change them before it.
+
+        Returns
+        -------
+        ndarray of shape (B, D)
+            In the dtype of `weight`.
+        """
+        weight = self._weight
+        bags = checked_bags(
+            input,
+            offsets,
+            per_sample_weights,
+            self.include_last_offset,
+            self.mode,
+            weight,
+            self.num_threads,
+        )
+        if self.max_norm is not None:
+            check_writeable(weight, "max_norm")
+            _passes.renorm(bags, weight, self.max_norm, self.norm_type, self.num_threads)
+        kept = without_padding(bags, self.padding_idx)
+        pooled, winners = _passes.forward(kept, weight, self.mode, None, self.num_threads)
+        if self.training and not self.frozen:
+            shape = None
+            if per_sample_weights is not None:
+                shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
+            self._saved = _Saved(bags, weight, winners, shape)
+        return pooled
+
+    __call__ = forward
+
+    def backward(self, grad_output: Any) -> None:
+        """Add the gradients of the last forward call to `grad` and `per_sample_weights_grad`.
+
+        Parameters
+        ----------
+        grad_output : array_like of shape (B, D)
+            Gradient with respect to what `forward` returned.
+
+        Raises
+        ------
+        RuntimeError
+            Without a forward call in training mode since the last backward, or on a frozen table.
+        ValueError
+            If `grad_output` has another shape.
+        """
+        if self.frozen:
+            raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
+        if self._saved is None:
+            raise RuntimeError("backward needs a forward call in training mode before it")
+        bags, weight, winners, weights_shape = self._saved
+        grad = check_grad_output(grad_output, bags.num_bags, weight)
+        self._check_accumulated(weights_shape)
+        of_rows, of_weights = _passes.backward(
+            grad,
+            bags,
+            weight,
+            winners,
+            mode=self.mode,
+            padding_idx=self.padding_idx,
+            by_freq=self.scale_grad_by_freq,
+            with_weights=weights_shape is not None,
+            num_threads=self.num_threads,
+        )
+        gradient = of_rows.to_form(self.sparse)
+        self.grad = gradient if self.grad is None else self.grad + gradient
+        if of_weights is not None:
+            of_weights = of_weights.reshape(weights_shape)
+            previous = self.per_sample_weights_grad
+            self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
+        self._saved = None
+
+    def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
+        previous = self.per_sample_weights_grad
+        if weights_shape is not None and previous is not None and previous.shape != weights_shape:
+            raise ValueError(
+                f"per_sample_weights_grad has shape {previous.shape} from an earlier call, "
+                f"cannot add shape {weights_shape}: call zero_grad() first"
+            )
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.grad = None
+        self.per_sample_weights_grad = None
+
+    def train(self, mode: bool = True) -> "EmbeddingBag":
+        """Set training mode, or eval mode with ``train(False)``; return self."""
+        self.training = bool(mode)
+        if not self.training:
+            self._saved = None
+        return self
+
+    def eval(self) -> "EmbeddingBag":
+        """Set eval mode, in which calls keep nothing for backward; return self."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return ``{"weight": table}``; the table is not copied."""
+        return {"weight": self._weight}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copy the table of a `state_dict` into `weight`.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing or unknown.
+        ValueError, TypeError
+            If shape or dtype differ.
+        """
+        if set(state_dict) != {"weight"}:
+            raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
+        weight = np.asarray(state_dict["weight"])
+        if weight.shape != self._weight.shape:
+            raise ValueError(f"weight must have shape {self._weight.shape}, got {weight.shape}")
+        if weight.dtype != self._weight.dtype:
+            raise TypeError(f"weight must have dtype {self._weight.dtype}, got {weight.dtype}")
+        check_writeable(self._weight, "load_state_dict")
+        self._weight[...] = weight
+
+    def extra_repr(self) -> str:
+        """Return the arguments in the representation, as PyTorch writes them."""
+        parts = [str(self.num_embeddings), str(self.embedding_dim)]
+        if self.max_norm is not None:
+            parts.append(f"max_norm={self.max_norm}")
+        if self.norm_type != 2:
+            parts.append(f"norm_type={self.norm_type}")
+        if self.scale_grad_by_freq:
+            parts.append(f"scale_grad_by_freq={self.scale_grad_by_freq}")
+        parts.append(f"mode={self.mode!r}")
+        if self.padding_idx is not None:
+            parts.append(f"padding_idx={self.padding_idx}")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"

@@ -1,0 +1,283 @@
+"""The functional form: normalise, validate, run."""
+
+from typing import Any
+
+import numpy as np
+
+from ebagx import _passes
+from ebagx._bags import Bags, as_bags, without_padding, without_weights
+from ebagx._validate import (
+    EXTREME_MODES,
+    check_grad_output,
+    check_max_indices,
+    check_max_norm,
+    check_mode,
+    check_num_threads,
+    check_out,
+    check_padding_idx,
+    check_sparse,
+    check_weight,
+    check_writeable,
+)
+from ebagx.gradients import EmbeddingBagGradients
+
+__all__ = ["embedding_bag", "embedding_bag_backward"]
+
+
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool | str = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+    *,
+    return_indices: bool = False,
+    out: np.ndarray | None = None,
+    num_threads: int | None = None,
+) -> Any:
+    r"""Pool the table rows of each bag of indices.
+
+    The arguments, their order and their meaning are those of
+    ``torch.nn.functional.embedding_bag``.
+
+    Parameters
+    ----------
+    input : array_like of int, scipy.sparse matrix or list of sequences of int
+        The bags, n indices in all, in one of four forms:
+
+        * 1-D of shape (n,), cut into bags by `offsets`;
+        * 2-D of shape (B, L), each row a bag;
+        * a sparse matrix of shape (B, N): row = bag, column = index, stored value = weight.
+          CSR is used in place, other formats are converted. Stored zeros are entries,
+          duplicates are allowed;
+        * a list of B integer sequences.
+
+        int32 and int64 indices are used without a copy.
+    weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
+        The embedding table. Rows may be strided; other layouts are copied in each call.
+    offsets : array_like of int of shape (B,), optional
+        Where each bag starts in 1-D `input`; the last bag ends at n.
+    max_norm : float, optional
+        Looked-up rows whose norm is greater are scaled down to it first, in place in `weight`.
+    norm_type : float, default=2.0
+        The p of the norm for `max_norm`; 0 counts non-zeros, inf is the largest value.
+    scale_grad_by_freq, sparse : bool, default=False
+        Without effect here: they matter in `embedding_bag_backward`.
+    mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
+        How a bag is pooled.
+    per_sample_weights : array_like of float, of the shape of `input`, optional
+        A weight for each lookup, in the modes sum, mean and sqrtn.
+    include_last_offset : bool, default=False
+        `offsets` has B + 1 entries, the last one n, as the ``indptr`` of CSR.
+    padding_idx : int, optional
+        Lookups of this row are skipped, also in the divisor. Negative counts from the end.
+    return_indices : bool, default=False
+        In the modes max and min, also return which table row won.
+    out : ndarray of shape (B, D), optional
+        Where to write the result; of the dtype of `weight`.
+    num_threads : int, optional
+        Threads to use at most. By default what OpenMP would use (``OMP_NUM_THREADS``), within
+        the CPU quota of the container. The result has the same bits for every number.
+
+    Returns
+    -------
+    pooled : ndarray of shape (B, D)
+        In the dtype of `weight`. An empty bag gives zeros.
+    max_indices : ndarray of shape (B, D)
+        Only with ``return_indices=True``: the table row that won each column, -1 in an empty bag.
+
+    Raises
+    ------
+    IndexError
+        If an index is negative or not below N.
+    ValueError
+        If a shape, the offsets, or the value or combination of arguments is wrong.
+    TypeError
+        If indices or offsets are not integers, or the dtype of `weight` is not supported.
+
+    Notes
+    -----
+    With e_i the row and w_i the weight of a bag's lookup i, and all sums taken in bag order,
+
+    ======== ================= ===================================
+    mode     without weights   with weights
+    ======== ================= ===================================
+    sum      Σ e_i             Σ w_i e_i
+    mean     Σ e_i / count     Σ w_i e_i / Σ w_i, 0 where Σ w_i = 0
+    sqrtn    Σ e_i / √count    Σ w_i e_i / √Σ w_i², 0 where 0 / 0
+    max, min elementwise       not defined
+    ======== ================= ===================================
+
+    float16 and bfloat16 tables are added up in float32 and rounded once. In max and min the
+    first of equal values wins and NaN propagates. Cost: n·D additions and one read of each
+    looked-up row; memory B·D beside the result's bookkeeping.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.arange(1.0, 11.0).reshape(5, 2)
+    >>> ebagx.embedding_bag([3, 1, 1, 1, 4, 0], table, offsets=[0, 3], mode="sum")
+    array([[13., 16.],
+           [13., 16.]])
+    >>> ebagx.embedding_bag([[3, 1, 1], [1, 4, 0]], table, mode="max", return_indices=True)
+    (array([[ 7.,  8.],
+           [ 9., 10.]]), array([[3, 3],
+           [4, 4]]))
+    """
+    check_mode(mode)
+    check_max_norm(max_norm, norm_type)
+    num_threads = check_num_threads(num_threads)
+    weight = check_weight(weight)
+    padding_idx = check_padding_idx(padding_idx, len(weight))
+    if return_indices and mode not in EXTREME_MODES:
+        raise ValueError(f"return_indices needs mode 'max' or 'min', got {mode!r}")
+    bags = checked_bags(
+        input, offsets, per_sample_weights, include_last_offset, mode, weight, num_threads
+    )
+    if out is not None:
+        check_out(out, (bags.num_bags, weight.shape[1]), weight)
+    if max_norm is not None:
+        check_writeable(weight, "max_norm")
+        _passes.renorm(bags, weight, max_norm, norm_type, num_threads)
+    bags = without_padding(bags, padding_idx)
+    pooled, winners = _passes.forward(bags, weight, mode, out, num_threads)
+    return (pooled, winners) if return_indices else pooled
+
+
+def checked_bags(
+    input: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    include_last_offset: bool,
+    mode: str,
+    weight: np.ndarray,
+    num_threads: int | None,
+) -> Bags:
+    """Return any accepted input as bags, without weights in the modes that know none."""
+    if mode in EXTREME_MODES and per_sample_weights is not None:
+        raise ValueError(f"per_sample_weights must be None in mode {mode!r}")
+    bags = as_bags(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset=include_last_offset,
+        weight=weight,
+        num_threads=num_threads,
+    )
+    return without_weights(bags) if mode in EXTREME_MODES else bags
+
+
+def embedding_bag_backward(
+    grad_output: Any,
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    *,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool | str = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+    max_indices: Any = None,
+    per_sample_weights_grad: bool | None = None,
+    num_threads: int | None = None,
+) -> EmbeddingBagGradients:
+    r"""Return the gradients of `embedding_bag` for a gradient of its result.
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (B, D)
+        Gradient with respect to the pooled bags.
+    input, weight, offsets, mode, per_sample_weights, include_last_offset, padding_idx, num_threads
+        As they were given to `embedding_bag`.
+    scale_grad_by_freq : bool, default=False
+        Divide the gradient of each row by the number of its occurrences in `input`.
+    sparse : {False, True, "rows"}, default=False
+        The form of the table's gradient: a dense array; a ``scipy.sparse.bsr_array`` of (1, D)
+        blocks; or a `RowGradient`, the touched rows and their values.
+    max_indices : array_like of int of shape (B, D), optional
+        What `embedding_bag` returned with ``return_indices=True`` in the modes max and min. It is
+        computed again if it is not given.
+    per_sample_weights_grad : bool, optional
+        Whether to compute the gradient of the weights. By default, if `per_sample_weights` is
+        given. For sparse input it is the gradient of the stored values, in CSR order.
+
+    Returns
+    -------
+    EmbeddingBagGradients
+        Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
+        for float16 and bfloat16 tables. `per_sample_weights` has the shape of that argument, is
+        flat for lists and sparse matrices, and None if it was not wanted.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        As `embedding_bag`, and ValueError for a `grad_output` of another shape.
+
+    Notes
+    -----
+    A row's gradient is Σ s_i g_b(i) over its occurrences, in order of occurrence, with
+    s_i = w_i / divisor / count, where the divisor is that of the mode and count is 1, or the
+    row's number of occurrences with `scale_grad_by_freq`. In the modes max and min each column
+    of a bag gives its gradient to the row that won it. Padding gets none, and gradients of empty
+    bags are not read. The result has the same bits for every number of threads.
+
+    Cost: a sort of the n lookups and n·D additions. Nothing of size N·D is allocated unless
+    the gradient is dense.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.arange(1.0, 11.0).reshape(5, 2)
+    >>> bags = [[3, 1, 1], [1, 4, 0]]
+    >>> grad_output = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> ebagx.embedding_bag_backward(grad_output, bags, table, mode="sum").weight
+    array([[3., 4.],
+           [5., 8.],
+           [0., 0.],
+           [1., 2.],
+           [3., 4.]])
+    >>> gradient = ebagx.embedding_bag_backward(grad_output, bags, table, mode="sum", sparse="rows")
+    >>> gradient.weight.rows
+    array([0, 1, 3, 4])
+    """
+    check_mode(mode)
+    check_sparse(sparse)
+    num_threads = check_num_threads(num_threads)
+    weight = check_weight(weight)
+    padding_idx = check_padding_idx(padding_idx, len(weight))
+    bags = checked_bags(
+        input, offsets, per_sample_weights, include_last_offset, mode, weight, num_threads
+    )
+    grad = check_grad_output(grad_output, bags.num_bags, weight)
+    winners = None
+    if mode in EXTREME_MODES and max_indices is not None:
+        shape = (bags.num_bags, weight.shape[1])
+        winners = check_max_indices(max_indices, shape, bags.indices.dtype)
+    elif max_indices is not None:
+        raise ValueError(f"max_indices must be None in mode {mode!r}")
+    if per_sample_weights_grad is None:
+        per_sample_weights_grad = per_sample_weights is not None
+    elif per_sample_weights_grad and len(bags.weights) != len(bags.indices):
+        raise ValueError("per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn")
+    of_rows, of_weights = _passes.backward(
+        grad,
+        bags,
+        weight,
+        winners,
+        mode=mode,
+        padding_idx=padding_idx,
+        by_freq=scale_grad_by_freq,
+        with_weights=per_sample_weights_grad,
+        num_threads=num_threads,
+    )
+    if of_weights is not None:
+        of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
+    return EmbeddingBagGradients(of_rows.to_form(sparse), of_weights)

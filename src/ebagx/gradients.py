@@ -1,0 +1,104 @@
+"""Row-sparse gradients: the rows that a batch touched, and their values."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowGradient:
+    """Gradient of an embedding table that is zero outside some rows.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (U,), int32 or int64
+        The touched rows, ascending, each once.
+    values : ndarray of shape (U, D), float32 or float64
+        Their gradients.
+    shape : tuple of int
+        Shape (N, D) of the table.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> gradient = ebagx.RowGradient(np.array([1, 4]), np.ones((2, 3)), (5, 3))
+    >>> gradient
+    RowGradient(2 of 5 rows, embedding_dim=3, dtype=float64)
+    >>> gradient.toarray()[:, 0]
+    array([0., 1., 0., 0., 1.])
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def __repr__(self) -> str:
+        return (
+            f"RowGradient({len(self.rows)} of {self.shape[0]} rows, "
+            f"embedding_dim={self.shape[1]}, dtype={self.values.dtype})"
+        )
+
+    def __add__(self, other: "RowGradient") -> "RowGradient":
+        """Return the sum of two gradients of one table."""
+        if not isinstance(other, RowGradient):
+            return NotImplemented
+        if self.shape != other.shape:
+            raise ValueError(f"cannot add a gradient of shape {other.shape} to {self.shape}")
+        rows = np.union1d(self.rows, other.rows)
+        values = np.zeros((len(rows), self.shape[1]), np.result_type(self.values, other.values))
+        values[np.searchsorted(rows, self.rows)] = self.values
+        values[np.searchsorted(rows, other.rows)] += other.values
+        return RowGradient(rows, values, self.shape)
+
+    def tobsr(self) -> scipy.sparse.bsr_array:
+        """Return the gradient as a block matrix: one (1, D) block per touched row.
+
+        The matrix is canonical. Its `indptr` has N + 1 entries: the one cost that grows with the
+        table.
+        """
+        num_rows, dim = self.shape
+        if dim == 0:
+            return scipy.sparse.bsr_array(self.shape, dtype=self.values.dtype)
+        touched = len(self.rows)
+        counts = np.arange(touched + 1, dtype=self.rows.dtype)
+        indptr = np.repeat(counts, np.diff(self.rows, prepend=-1, append=num_rows))
+        return scipy.sparse.bsr_array(
+            (self.values[:, np.newaxis, :], np.zeros(touched, indptr.dtype), indptr),
+            shape=self.shape,
+            blocksize=(1, dim),
+        )
+
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """Return the gradient as a CSR matrix."""
+        return self.tobsr().tocsr()
+
+    def toarray(self) -> np.ndarray:
+        """Return the gradient as a dense (N, D) array."""
+        dense = np.zeros(self.shape, self.values.dtype)
+        dense[self.rows] = self.values
+        return dense
+
+    def to_form(
+        self, sparse: bool | str
+    ) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
+        """Return the gradient in the form that an argument `sparse` names."""
+        if sparse == "rows":
+            return self
+        return self.tobsr() if sparse else self.toarray()
+
+
+class EmbeddingBagGradients(NamedTuple):
+    """What `embedding_bag_backward` returns.
+
+    Attributes
+    ----------
+    weight : ndarray, bsr_array or RowGradient of shape (N, D)
+        Gradient of the table.
+    per_sample_weights : ndarray or None
+        Gradient of the per-sample weights, where there were any.
+    """
+
+    weight: np.ndarray | scipy.sparse.bsr_array | RowGradient
+    per_sample_weights: np.ndarray | None
