@@ -75,24 +75,28 @@ _cache: dict[tuple[Any, ...], Kernel] = {}
 
 def is_table_dtype(dtype: np.dtype[Any]) -> bool:
     """Return whether tables may have this dtype: native float16, bfloat16, float32 or float64."""
-    if dtype not in _CELLS and dtype.name == "bfloat16" and dtype.isnative:
+    return dtype in _CELLS or (dtype.name == "bfloat16" and dtype.isnative)
+
+
+def _cell(dtype: np.dtype[Any]) -> tuple[str, np.dtype[Any]]:
+    if dtype not in _CELLS and dtype.name == "bfloat16":  # ml_dtypes need not be installed
         _CELLS[dtype] = ("int16_t", np.dtype(np.float32))
-    return dtype in _CELLS and dtype.isnative
+    return _CELLS[dtype]
 
 
 def is_index_dtype(dtype: np.dtype[Any]) -> bool:
     """Return whether kernels take indices of this dtype as they are."""
-    return dtype in _INDICES and dtype.isnative
+    return dtype in _INDICES
 
 
 def real_dtype(table_dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which sums over a table are kept, and its gradient is returned."""
-    return _CELLS[table_dtype][1]
+    return _cell(table_dtype)[1]
 
 
 def cells(table: np.ndarray) -> np.ndarray:
     """Return the table as kernels take it: 16-bit floats as their bits."""
-    bits = _BITS.get(_CELLS[table.dtype][0])
+    bits = _BITS.get(_cell(table.dtype)[0])
     return table if bits is None else table.view(bits)
 
 
@@ -103,7 +107,7 @@ def find(
     table_dtype: np.dtype[Any] = np.dtype(np.float32),  # noqa: B008
 ) -> Kernel:
     """Return one kernel of one level for tables and indices of these dtypes."""
-    cell, real = _CELLS[table_dtype]
+    cell, real = _cell(table_dtype)
     types = {"cell": cell, "real": _REALS[real], "index": _INDICES[index_dtype]}
     fused = getattr(module, name)
     return fused[tuple(types[axis] for axis in _AXES[name])]  # type: ignore[no-any-return]

@@ -170,7 +170,7 @@ def _read_description(path: Path) -> tuple[list[str], Features, str, int]:
     if mode not in MODES:
         raise ValueError(f"{path}: mode is {mode!r:.20}, not one of {', '.join(MODES)}")
     if not _is_integer(dim, 1, MAX_DIM):
-        raise ValueError(f"{path}: embedding_dim is {dim!r:.20}, not an integer above 0")
+        raise ValueError(f"{path}: embedding_dim is {dim!r:.20}, not an integer from 1 to {MAX_DIM}")
     return labels, _checked_features(features, path), mode, dim
 
 
@@ -209,8 +209,10 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         raise ValueError(f"{path}: damaged or incomplete: {error}") from error
     if not isinstance(array, np.memmap) or array.dtype != np.float32:
         raise ValueError(f"{path}: this is not a float32 array")
-    if array.shape != shape or not array.flags.c_contiguous:
-        raise ValueError(f"{path}: the shape is {array.shape}, model.json asks for {shape}")
+    if array.shape != shape:
+        raise ValueError(f"{path}: the shape is {array.shape}, {_DESCRIPTION} asks for {shape}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{path}: the array is not in C order")
     if not np.isfinite(array).all():
         raise ValueError(f"{path}: the array holds nan or infinity")
     return np.asarray(array)

@@ -5,7 +5,7 @@ cdef enum:
 
 
 cdef inline bint any_outside(
-    const index_t* indices_k, Py_ssize_t count, index_t limit
+    const index_t* indices_k, Py_ssize_t count, index_t last_row
 ) noexcept nogil:
     # No early exit inside a block: the loop vectorises.
     cdef Py_ssize_t k
@@ -13,7 +13,7 @@ cdef inline bint any_outside(
     for k in range(count):
         low = indices_k[k] if indices_k[k] < low else low
         high = indices_k[k] if indices_k[k] > high else high
-    return low < 0 or high >= limit
+    return low < 0 or high > last_row
 
 
 def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads):
@@ -21,15 +21,15 @@ def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_thr
     cdef Py_ssize_t n = indices_k.shape[0]
     cdef Py_ssize_t block, blocks = (n + CHECK_BLOCK - 1) // CHECK_BLOCK
     cdef const index_t* indices = &indices_k[0] if n else NULL
-    cdef index_t limit
+    cdef index_t last_row
     cdef int outside = 0
     if index_t is int32_t:
-        limit = <index_t>min(num_rows, <Py_ssize_t>0x7FFFFFFF)
+        last_row = <index_t>min(num_rows - 1, <Py_ssize_t>0x7FFFFFFF)
     else:
-        limit = num_rows
+        last_row = num_rows - 1
     for block in prange(blocks, nogil=True, schedule="static", num_threads=num_threads):
         outside |= any_outside(
-            indices + block * CHECK_BLOCK, min(CHECK_BLOCK, n - block * CHECK_BLOCK), limit
+            indices + block * CHECK_BLOCK, min(CHECK_BLOCK, n - block * CHECK_BLOCK), last_row
         )
     return not outside
 

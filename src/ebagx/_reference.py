@@ -1,0 +1,265 @@
+"""The executable specification: a pure-NumPy twin of every kernel, same name and arguments.
+
+Each function does what the compiled kernel of its name does, in the same order of operations, so
+that results agree bit for bit. Only two things differ: float16 and bfloat16 tables are passed as
+such, not as their bits, and `num_threads` has no effect.
+
+Axis letters: b bag, k lookup, r table row, u touched row (ascending, unique), d dimension.
+"""
+
+import math
+
+import numpy as np
+
+from ebagx._dispatch import real_dtype
+
+SUM, MEAN, SQRTN = 0, 1, 2
+LANES = 16
+
+
+def indices_valid(indices_k: np.ndarray, num_rows: int, num_threads: int) -> bool:
+    """Return whether every index is in [0, num_rows)."""
+    return bool(np.all((indices_k >= 0) & (indices_k < num_rows)))
+
+
+def offsets_valid(offsets_b: np.ndarray, num_lookups: int) -> bool:
+    """Return whether offsets run from 0 to num_lookups without decreasing."""
+    rising = np.all(offsets_b[1:] >= offsets_b[:-1])
+    return bool(rising and offsets_b[0] == 0 and offsets_b[-1] == num_lookups)
+
+
+def drop_padding(
+    kept_indices_k: np.ndarray,
+    kept_offsets_b: np.ndarray,
+    kept_weights_k: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    padding_row: int,
+) -> None:
+    """Copy the bags without the lookups of padding_row."""
+    keep = indices_k != padding_row
+    kept_before = np.concatenate([[0], np.cumsum(keep)])
+    kept_offsets_b[:] = kept_before[offsets_b]
+    kept_indices_k[: kept_before[-1]] = indices_k[keep]
+    if len(weights_k):
+        kept_weights_k[: kept_before[-1]] = weights_k[keep]
+
+
+def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype) -> np.floating:
+    """Return what a bag's sum is divided by: added in float64, in order, rounded once."""
+    if mode == SUM or count == 0:
+        return real.type(min(count, 1))
+    total = float(count)
+    if len(weights):
+        exact = weights.astype(np.float64)
+        total = float(np.cumsum(exact if mode == MEAN else exact * exact)[-1])
+    return real.type(math.sqrt(total) if mode == SQRTN else total)
+
+
+def pool(
+    out_bd: np.ndarray,
+    table_rd: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    mode: int,
+    num_threads: int,
+) -> None:
+    """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0."""
+    real = real_dtype(table_rd.dtype)
+    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+        sum_d = np.zeros(table_rd.shape[1], real)
+        for k in range(start, end):
+            row = table_rd[indices_k[k]].astype(real)
+            sum_d += weights_k[k] * row if len(weights_k) else row
+        divisor = _divisor(weights_k[start:end], end - start, mode, real)
+        out_bd[b] = sum_d / divisor if divisor != 0 else 0
+
+
+def extreme(
+    out_bd: np.ndarray,
+    winners_bd: np.ndarray,
+    table_rd: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    direction: int,
+    num_threads: int,
+) -> None:
+    """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from."""
+    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+        rows = indices_k[start:end]
+        if len(rows) == 0:
+            out_bd[b], winners_bd[b] = 0, -1
+            continue
+        values = table_rd[rows].astype(np.float64)
+        first = np.argmax(values, axis=0) if direction == 1 else np.argmin(values, axis=0)
+        winners_bd[b] = rows[first]
+        out_bd[b] = table_rd[rows[first], np.arange(table_rd.shape[1])]
+
+
+def extreme_gradient(
+    out_ud: np.ndarray,
+    grad_bd: np.ndarray,
+    winners_bd: np.ndarray,
+    rows_u: np.ndarray,
+    bags_k: np.ndarray,
+    row_offsets_u: np.ndarray,
+    scales_k: np.ndarray,
+    num_threads: int,
+) -> None:
+    """Give each bag's gradient, column by column, to the row that won it."""
+    out_ud[:] = 0
+    for u, row in enumerate(rows_u):
+        for k in range(row_offsets_u[u], row_offsets_u[u + 1]):
+            bag = bags_k[k]
+            if k > row_offsets_u[u] and bag == bags_k[k - 1]:
+                continue  # a row that a bag holds twice still wins it once
+            won = winners_bd[bag] == row
+            scale = scales_k[k] if len(scales_k) else out_ud.dtype.type(1)
+            out_ud[u, won] += scale * grad_bd[bag, won]
+
+
+def sort_lookups(
+    rows_k: np.ndarray,
+    order_k: np.ndarray,
+    scratch_rows_k: np.ndarray,
+    scratch_order_k: np.ndarray,
+    indices_k: np.ndarray,
+    num_rows: int,
+) -> None:
+    """Sort the looked-up rows, stably; order[j] is the lookup that came to place j."""
+    order_k[:] = np.argsort(indices_k, kind="stable")
+    rows_k[:] = indices_k[order_k]
+
+
+def group_rows(
+    rows_u: np.ndarray, row_offsets_u: np.ndarray, sorted_rows_k: np.ndarray
+) -> int:
+    """Return the number of distinct rows; write each once, and where its lookups start."""
+    rows, starts = np.unique(sorted_rows_k, return_index=True)
+    rows_u[: len(rows)] = rows
+    row_offsets_u[: len(rows)] = starts
+    row_offsets_u[len(rows)] = len(sorted_rows_k)
+    return len(rows)
+
+
+def transpose_lookups(
+    bags_k: np.ndarray,
+    scales_k: np.ndarray,
+    scratch_bags_k: np.ndarray,
+    scratch_scales_k: np.ndarray,
+    order_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    mode: int,
+    num_threads: int,
+) -> None:
+    """Write, in sorted order, the bag of each lookup and its scale w / divisor."""
+    counts = np.diff(offsets_b)
+    bags_k[:] = np.repeat(np.arange(len(counts)), counts)[order_k]
+    if not len(scales_k):
+        return
+    real = scales_k.dtype
+    scales = np.zeros(len(order_k), real)
+    for start, end in zip(offsets_b[:-1], offsets_b[1:], strict=True):
+        divisor = _divisor(weights_k[start:end], end - start, mode, real)
+        if divisor != 0:
+            weights = weights_k[start:end] if len(weights_k) else np.ones(end - start, real)
+            scales[start:end] = weights / divisor
+    scales_k[:] = scales[order_k]
+
+
+def _add_lanes(terms: np.ndarray) -> np.floating:
+    """Add as kernels do: term d goes to partial sum d % LANES, those are added in halves."""
+    lanes = np.zeros(LANES, terms.dtype)
+    for start in range(0, len(terms), LANES):
+        chunk = terms[start : start + LANES]
+        lanes[: len(chunk)] += chunk
+    half = LANES // 2
+    while half:
+        lanes[:half] += lanes[half : 2 * half]
+        half //= 2
+    return lanes[0]
+
+
+def weights_gradient(
+    out_k: np.ndarray,
+    grad_bd: np.ndarray,
+    table_rd: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    mode: int,
+    num_threads: int,
+) -> None:
+    """Write the gradient of each lookup's weight."""
+    real = out_k.dtype
+    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+        weights = weights_k[start:end]
+        divisor = _divisor(weights, end - start, mode, real)
+        if divisor == 0:
+            out_k[start:end] = 0
+            continue
+        rows = table_rd[indices_k[start:end]].astype(real)
+        dots = np.array([_add_lanes(grad_bd[b] * row) for row in rows], real)
+        out_k[start:end] = dots
+        if mode == SUM:
+            continue
+        pooled = np.cumsum(weights.astype(np.float64) * dots.astype(np.float64))[-1]
+        shared = real.type(pooled / np.float64(divisor))
+        if mode == MEAN:
+            out_k[start:end] = (dots - shared) / divisor
+        else:
+            out_k[start:end] = (dots - weights * (shared / divisor)) / divisor
+
+
+def _norm(row: np.ndarray, norm_type: float) -> float:
+    """Return the p-norm of a row in float64."""
+    sizes = np.abs(row.astype(np.float64))
+    if math.isinf(norm_type):
+        return float(np.max(sizes) if norm_type > 0 else np.min(sizes))
+    if norm_type == 2:
+        return math.sqrt(_add_lanes(sizes * sizes))
+    if norm_type == 1:
+        return float(_add_lanes(sizes))
+    if norm_type == 0:
+        return float(np.count_nonzero(sizes))
+    return _pow(_add_lanes(np.array([_pow(size, norm_type) for size in sizes])), 1 / norm_type)
+
+
+def _pow(base: float, exponent: float) -> float:
+    """Return C's pow: NumPy's own differs in the last bit on some processors."""
+    try:
+        return math.pow(base, exponent)
+    except (ValueError, OverflowError):
+        return math.inf
+
+
+def renorm(
+    table_rd: np.ndarray, rows_u: np.ndarray, max_norm: float, norm_type: float, num_threads: int
+) -> None:
+    """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
+    real = real_dtype(table_rd.dtype)
+    for row in rows_u:
+        norm = _norm(table_rd[row], norm_type)
+        if norm > max_norm:
+            factor = real.type(max_norm / (norm + 1e-7))
+            table_rd[row] = table_rd[row].astype(real) * factor
+
+
+def adagrad(
+    table_rd: np.ndarray,
+    squares_rd: np.ndarray,
+    rows_u: np.ndarray,
+    grad_ud: np.ndarray,
+    learning_rate: float,
+    eps: float,
+    num_threads: int,
+) -> None:
+    """Take one Adagrad step on the rows of a gradient."""
+    real = squares_rd.dtype
+    squares_rd[rows_u] += grad_ud * grad_ud
+    root = np.sqrt(squares_rd[rows_u])
+    step = real.type(learning_rate) * grad_ud / (root + real.type(eps))
+    table_rd[rows_u] = table_rd[rows_u].astype(real) - step

@@ -1,0 +1,79 @@
+import kernel_cases as cases
+import numpy as np
+import pytest
+
+from ebagx import _reference
+
+
+@cases.levels
+@cases.index_dtypes
+@cases.threads
+@pytest.mark.parametrize("place", [0, 1, 1023, 1024, 4999])
+@pytest.mark.parametrize(("value", "valid"), [(-1, False), (0, True), (29, True), (30, False)])
+def test_indices_valid(level, index_dtype, num_threads, place, value, valid):
+    indices = np.full(5000, 7, index_dtype)
+    indices[place] = value
+    kernel = cases.find(level, "indices_valid", index_dtype)
+    assert kernel(indices, 30, num_threads) is valid
+    assert _reference.indices_valid(indices, 30, num_threads) is valid
+
+
+@cases.levels
+@cases.index_dtypes
+def test_no_indices_and_no_rows(level, index_dtype):
+    kernel = cases.find(level, "indices_valid", index_dtype)
+    assert kernel(np.empty(0, index_dtype), 0, 1)
+    assert not kernel(np.zeros(1, index_dtype), 0, 1)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("num_rows", [2**31 - 1, 2**31, 2**40])
+def test_tables_beyond_the_range_of_int32(level, index_dtype, num_rows):
+    largest = np.iinfo(index_dtype).max
+    kernel = cases.find(level, "indices_valid", index_dtype)
+    assert kernel(np.array([0, largest], index_dtype), num_rows, 1) is (largest < num_rows)
+    assert kernel(np.array([0, min(largest, num_rows - 1)], index_dtype), num_rows, 1)
+    assert not kernel(np.array([0, -1], index_dtype), num_rows, 1)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize(
+    ("offsets", "valid"),
+    [
+        ([0, 5], True),
+        ([0, 0, 5, 5], True),
+        ([1, 5], False),
+        ([0, 4], False),
+        ([0, 6], False),
+        ([0, 3, 2, 5], False),
+        ([0, -1, 5], False),
+    ],
+)
+def test_offsets_valid(level, index_dtype, offsets, valid):
+    offsets = np.array(offsets, index_dtype)
+    kernel = cases.find(level, "offsets_valid", index_dtype)
+    assert kernel(offsets, 5) is valid
+    assert _reference.offsets_valid(offsets, 5) is valid
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("padding_row", [0, 3, 4])
+def test_drop_padding(level, index_dtype, real, weighted, padding_row):
+    rng = np.random.default_rng(6)
+    indices, offsets = cases.make_bags(rng, 4, index_dtype)
+    weights = cases.make_weights(rng, len(indices) if weighted else 0, np.dtype(real))
+    arguments = (indices, offsets, weights, padding_row)
+    expected, actual = (
+        (np.empty_like(indices), np.empty_like(offsets), np.empty_like(weights)) for _ in range(2)
+    )
+    _reference.drop_padding(*expected, *arguments)
+    cases.find(level, "drop_padding", index_dtype, np.dtype(real))(*actual, *arguments)
+    np.testing.assert_array_equal(actual[1], expected[1])
+    kept = expected[1][-1]
+    np.testing.assert_array_equal(actual[0][:kept], expected[0][:kept])
+    np.testing.assert_array_equal(actual[2][:kept], expected[2][:kept])

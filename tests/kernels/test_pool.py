@@ -1,0 +1,64 @@
+import kernel_cases as cases
+import numpy as np
+import pytest
+
+from ebagx import _reference
+from ebagx._dispatch import cells, real_dtype
+
+NUM_ROWS = 50
+
+
+@pytest.fixture(scope="module", params=cases.TABLE_DTYPES, ids=str)
+def expected(request):
+    """Inputs, and the reference's results, for every width, mode and weighting of one dtype."""
+    rng = np.random.default_rng(0)
+    dtype, real = request.param, real_dtype(request.param)
+    indices, offsets = cases.make_bags(rng, NUM_ROWS, np.dtype(np.int64))
+    weights = {False: np.empty(0, real), True: cases.make_weights(rng, len(indices), real)}
+    weights[True][offsets[5] : offsets[6]] = 0
+    results = {}
+    for dim in cases.DIMS:
+        table = cases.make_table(rng, NUM_ROWS, dim, dtype)
+        for mode in (_reference.SUM, _reference.MEAN, _reference.SQRTN):
+            for weighted, w in weights.items():
+                out = np.empty((len(offsets) - 1, dim), dtype)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    _reference.pool(out, table, indices, offsets, w, mode, 1)
+                results[dim, mode, weighted] = table, out
+    return dtype, indices, offsets, weights, results
+
+
+@cases.levels
+@cases.index_dtypes
+@cases.threads
+def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
+    dtype, indices, offsets, weights, results = expected
+    kernel = cases.find(level, "pool", index_dtype, dtype)
+    indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
+    for (dim, mode, weighted), (table, out) in results.items():
+        whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
+        kernel(
+            cells(actual), cells(table), indices, offsets, weights[weighted], mode, num_threads
+        )
+        cases.assert_same_bits(actual, out)
+        cases.assert_guards(whole, actual.shape)
+
+
+@cases.levels
+def test_rows_in_reverse_order(level):
+    table = np.arange(20, dtype=np.float32).reshape(5, 4)[::-1]
+    out = np.empty((2, 4), np.float32)
+    indices, offsets = np.array([0, 4, 1]), np.array([0, 2, 3])
+    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
+    np.testing.assert_array_equal(out, [table[0] + table[4], table[1]])
+
+
+@cases.levels
+def test_indices_that_changed_after_the_check_stay_inside_the_table(level):
+    table = np.ones((3, 8), np.float32)
+    out = np.empty((1, 8), np.float32)
+    indices, offsets = np.array([0, -(2**62), 2**62, 3]), np.array([0, 2**40])
+    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
+    np.testing.assert_array_equal(out, np.full((1, 8), 4.0))

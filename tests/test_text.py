@@ -1,0 +1,116 @@
+"""Reading labelled files and streams of lines."""
+
+import gzip
+import io
+import os
+import re
+
+import pytest
+
+from ebagx._text import Features, is_label, read_labelled, read_line_blocks
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "train.tsv"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cat\tsmall and striped\ndog\tbig\n",
+        b"cat\tsmall and striped\ndog\tbig",
+        b"cat\tsmall and striped\r\ndog\tbig\r\n",
+        b"\xef\xbb\xbfcat\tsmall and striped\n\n \ndog\tbig\n\n",
+        gzip.compress(b"cat\tsmall and striped\ndog\tbig\n"),
+        b"__label__cat small and striped\n__label__dog big\n",
+        b"__label__cat\tsmall and striped\n__label__dog  big\n",
+    ],
+    ids=["tabs", "no-last-newline", "crlf", "bom-and-blanks", "gzip", "fasttext", "fasttext-tab"],
+)
+def test_formats(write, content):
+    texts, labels = read_labelled(write(content))
+    assert texts == ["small and striped", "big"]
+    assert labels == ["cat", "dog"]
+
+
+def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
+    content = "gr\u00fcn\u2028\u00dc\tx\u2028y\x85z\tw\nb\t\n".encode()
+    with pytest.raises(ValueError, match="line 1: .* is not a label"):
+        read_labelled(write(b"a\x0bb\tx\n"))
+    assert read_labelled(write(content)).texts == ["x\u2028y\x85z\tw", ""]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", ": no lines to learn from"),
+        (b"\n \n\r\n", ": no lines to learn from"),
+        (b"a\tx\n\nsmall\n", ", line 3: no tab between label and text"),
+        (b"a\tx\n \ty\n", ", line 2: the label is empty"),
+        (b"a\tx\nb\0\ty\n", ", line 2: 'b\\x00' is not a label"),
+        (b"a\tx\nb\tsm\xe9ll\n", ", line 2: not utf-8 text, byte 0xe9 at position 4"),
+        ("a\tx\n".encode("utf-16"), ", line 1: not utf-8 text, byte 0xff at position 0"),
+        (b"__label__a x\ny\n", ", line 2: no __label__ at the start"),
+        (b"__label__ x\n", ", line 1: the label is empty"),
+        (b"__label__a __label__b x\n", ", line 1: more than one label"),
+        (gzip.compress(b"a\tx\n" * 999)[:-9], ": damaged gzip data: "),
+        (gzip.compress(b"a\tx\n" * 999)[:12], ": damaged gzip data: "),
+        (b"\x1f\x8b\x08garbage of some length", ": damaged gzip data: "),
+    ],
+)
+def test_bad_files(write, content, problem):
+    path = write(content)
+    with pytest.raises(ValueError, match="^" + re.escape(f"{path}{problem}")):
+        read_labelled(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a", True), ("a b\u00a0c", True), ("", False), (" a", False), ("a\nb", False), (3, False)],
+)
+def test_is_label(text, expected):
+    assert is_label(text) is expected
+
+
+def test_lines_are_yielded_as_they_arrive():
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream, os.fdopen(writer, "wb", buffering=0) as typing:
+        typing.write(b"one\ntwo\nthr")
+        blocks = read_line_blocks(stream, "stdin")
+        assert next(blocks) == ["one", "two"]
+        typing.write("ee\u00e9".encode()[:3])
+        typing.write("ee\u00e9\n".encode()[3:])
+        assert next(blocks) == ["three\u00e9"]
+        typing.write(b"\nlast")
+        typing.close()
+        assert list(blocks) == [[""], ["last"]]
+
+
+def test_line_numbers_count_across_blocks():
+    lines = [b"line %d" % i for i in range(200_000)]
+    stream = io.BufferedReader(io.BytesIO(b"\n".join(lines) + b"\nbad \xff\n"))
+    read = 0
+    with pytest.raises(ValueError, match=r"^x, line 200001: not utf-8 text, byte 0xff at"):
+        for block in read_line_blocks(stream, "x"):
+            read += len(block)
+    assert 0 < read <= len(lines)
+
+
+def test_features_are_runs_of_words():
+    vectorizer = Features(word_ngrams=2).make_vectorizer()
+    counts = vectorizer.fit_transform(["A small, small cat"])
+    terms = ["a", "a small", "cat", "small", "small cat", "small small"]
+    assert vectorizer.get_feature_names_out().tolist() == terms
+    assert counts.toarray().tolist() == [[1, 1, 1, 2, 1, 1]]
+
+
+def test_hashed_features_are_counted_with_positive_signs():
+    counts = Features(word_ngrams=1, buckets=64).make_vectorizer().transform(["b a b"])
+    assert counts.shape == (1, 64)
+    assert sorted(counts.data) == [1, 2]
