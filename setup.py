@@ -59,17 +59,16 @@ def extensions():
         Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
     ]
-    for level in level_names():
-        modules.append(
-            Extension(
-                f"ebagx._kernels._{level}",
-                [str(PACKAGE / f"_kernels/_{level}.pyx")],
-                depends=kernels,
-                include_dirs=[str(PACKAGE / "_kernels")],
-                **options,
-            )
+    return modules + [
+        Extension(
+            f"ebagx._kernels._{level}",
+            [str(PACKAGE / f"_kernels/_{level}.pyx")],
+            depends=kernels,
+            include_dirs=[str(PACKAGE / "_kernels")],
+            **options,
         )
-    return modules
+        for level in level_names()
+    ]
 
 
 class BuildWithLevels(build_ext):

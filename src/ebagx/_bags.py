@@ -109,9 +109,7 @@ def _from_array(
     return _Parts("input", indices, ends, weights)
 
 
-def _from_sparse(
-    input: Any, offsets: Any, per_sample_weights: Any, num_rows: int
-) -> _Parts:
+def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int) -> _Parts:
     """Take apart a scipy.sparse matrix: row = bag, column = index, value = weight."""
     _must_be_none(offsets, "offsets", "sparse input, whose rows are the bags")
     _must_be_none(per_sample_weights, "per_sample_weights", "sparse input, whose values they are")

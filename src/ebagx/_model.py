@@ -162,7 +162,7 @@ def _read_description(path: Path) -> tuple[list[str], Features, str, int]:
     if not _is_integer(version, _VERSION, _VERSION):
         raise ValueError(f"{path}: the format version is {version!r:.20}, not {_VERSION}")
     labels, features = description.get("labels"), description.get("features")
-    mode, dim = description.get("mode"), description.get("embedding_dim")
+    mode, dim = description.get("mode"), description.get("embedding_dim", 0)
     if not isinstance(labels, list) or len(labels) < 2 or not all(map(is_label, labels)):
         raise ValueError(f"{path}: labels is not a list of at least 2 labels")
     if len(set(labels)) < len(labels):
@@ -170,7 +170,9 @@ def _read_description(path: Path) -> tuple[list[str], Features, str, int]:
     if mode not in MODES:
         raise ValueError(f"{path}: mode is {mode!r:.20}, not one of {', '.join(MODES)}")
     if not _is_integer(dim, 1, MAX_DIM):
-        raise ValueError(f"{path}: embedding_dim is {dim!r:.20}, not an integer from 1 to {MAX_DIM}")
+        raise ValueError(
+            f"{path}: embedding_dim is {dim!r:.20}, not an integer from 1 to {MAX_DIM}"
+        )
     return labels, _checked_features(features, path), mode, dim
 
 
@@ -205,7 +207,9 @@ def _read_json(path: Path) -> Any:
 def _read_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, OverflowError, MemoryError, EOFError, RecursionError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python, which fails in many ways
         raise ValueError(f"{path}: damaged or incomplete: {error}") from error
     if not isinstance(array, np.memmap) or array.dtype != np.float32:
         raise ValueError(f"{path}: this is not a float32 array")

@@ -65,7 +65,14 @@ def transposed(
     bag_numbers, scratch = np.empty_like(order), np.empty_like(order)
     scales, scratch_scales = np.empty(scaled, real), np.empty(scaled, real)
     kernel("transpose_lookups", order.dtype, real)(
-        bag_numbers, scales, scratch, scratch_scales, order, bags.offsets, bags.weights, divisor,
+        bag_numbers,
+        scales,
+        scratch,
+        scratch_scales,
+        order,
+        bags.offsets,
+        bags.weights,
+        divisor,
         thread_count(num_threads, n),
     )
     if by_freq:

@@ -8,6 +8,8 @@ Axis letters: b bag, k lookup, r table row, u touched row (ascending, unique), d
 """
 
 import math
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +48,7 @@ def drop_padding(
         kept_weights_k[: kept_before[-1]] = weights_k[keep]
 
 
-def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype) -> np.floating:
+def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) -> Any:
     """Return what a bag's sum is divided by: added in float64, in order, rounded once."""
     if mode == SUM or count == 0:
         return real.type(min(count, 1))
@@ -68,7 +70,7 @@ def pool(
 ) -> None:
     """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0."""
     real = real_dtype(table_rd.dtype)
-    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+    for b, (start, end) in enumerate(pairwise(offsets_b)):
         sum_d = np.zeros(table_rd.shape[1], real)
         for k in range(start, end):
             row = table_rd[indices_k[k]].astype(real)
@@ -87,7 +89,7 @@ def extreme(
     num_threads: int,
 ) -> None:
     """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from."""
-    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+    for b, (start, end) in enumerate(pairwise(offsets_b)):
         rows = indices_k[start:end]
         if len(rows) == 0:
             out_bd[b], winners_bd[b] = 0, -1
@@ -133,9 +135,7 @@ def sort_lookups(
     rows_k[:] = indices_k[order_k]
 
 
-def group_rows(
-    rows_u: np.ndarray, row_offsets_u: np.ndarray, sorted_rows_k: np.ndarray
-) -> int:
+def group_rows(rows_u: np.ndarray, row_offsets_u: np.ndarray, sorted_rows_k: np.ndarray) -> int:
     """Return the number of distinct rows; write each once, and where its lookups start."""
     rows, starts = np.unique(sorted_rows_k, return_index=True)
     rows_u[: len(rows)] = rows
@@ -162,7 +162,7 @@ def transpose_lookups(
         return
     real = scales_k.dtype
     scales = np.zeros(len(order_k), real)
-    for start, end in zip(offsets_b[:-1], offsets_b[1:], strict=True):
+    for start, end in pairwise(offsets_b):
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
         if divisor != 0:
             weights = weights_k[start:end] if len(weights_k) else np.ones(end - start, real)
@@ -170,7 +170,7 @@ def transpose_lookups(
     scales_k[:] = scales[order_k]
 
 
-def _add_lanes(terms: np.ndarray) -> np.floating:
+def _add_lanes(terms: np.ndarray) -> Any:
     """Add as kernels do: term d goes to partial sum d % LANES, those are added in halves."""
     lanes = np.zeros(LANES, terms.dtype)
     for start in range(0, len(terms), LANES):
@@ -195,7 +195,7 @@ def weights_gradient(
 ) -> None:
     """Write the gradient of each lookup's weight."""
     real = out_k.dtype
-    for b, (start, end) in enumerate(zip(offsets_b[:-1], offsets_b[1:], strict=True)):
+    for b, (start, end) in enumerate(pairwise(offsets_b)):
         weights = weights_k[start:end]
         divisor = _divisor(weights, end - start, mode, real)
         if divisor == 0:

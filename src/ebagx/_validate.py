@@ -136,9 +136,7 @@ def check_out(out: np.ndarray, shape: tuple[int, int], weight: np.ndarray) -> np
     return out
 
 
-def check_max_indices(
-    max_indices: Any, shape: tuple[int, int], dtype: np.dtype[Any]
-) -> np.ndarray:
+def check_max_indices(max_indices: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
     """Return `max_indices` as a contiguous (B, D) array of the bags' index dtype."""
     winners = np.asarray(max_indices)
     if winners.dtype.kind not in "iu":
@@ -173,9 +171,7 @@ def raise_bad_offsets(
     if len(offsets) == 0 and include_last_offset:
         raise ValueError(f"{name} must not be empty with include_last_offset=True")
     if len(offsets) == 0:
-        raise ValueError(
-            f"{name} is empty, so the {num_lookups} indices of input belong to no bag"
-        )
+        raise ValueError(f"{name} is empty, so the {num_lookups} indices of input belong to no bag")
     if offsets[0] != 0:
         raise ValueError(f"{name}[0] must be 0, got {offsets[0]}")
     falls = np.flatnonzero(offsets[1:] < offsets[:-1])
@@ -188,9 +184,7 @@ def raise_bad_offsets(
     beyond = np.flatnonzero(offsets > num_lookups)
     if len(beyond):
         b = beyond[0]
-        raise ValueError(
-            f"{name}[{b}] = {offsets[b]} is beyond the {num_lookups} indices of input"
-        )
+        raise ValueError(f"{name}[{b}] = {offsets[b]} is beyond the {num_lookups} indices of input")
     if include_last_offset and offsets[-1] != num_lookups:
         raise ValueError(
             f"{name}[-1] must be the number of indices {num_lookups}, got {offsets[-1]}"

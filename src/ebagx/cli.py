@@ -16,8 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ebagx import __version__
 from ebagx._text import (
@@ -34,7 +35,6 @@ from ebagx.datasets import load_wordnet10
 if TYPE_CHECKING:
     from ebagx._model import TextModel
 
-_OPTIONAL_PACKAGES = {"sklearn": "scikit-learn", "threadpoolctl": "threadpoolctl", "tqdm": "tqdm"}
 _SIGINT_STATUS = 130
 _SIGPIPE_STATUS = 141
 _WORDNET_TRAINING_LINES = 8000
@@ -72,13 +72,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
         return _SIGPIPE_STATUS
     except KeyboardInterrupt:
         return _fail("interrupted", _SIGINT_STATUS)
-    except ModuleNotFoundError as error:
-        if error.name not in _OPTIONAL_PACKAGES:
-            raise
-        return _fail(f"{_OPTIONAL_PACKAGES[error.name]} is missing: pip install 'ebagx[cli]'")
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (MemoryError, ValueError) as error:
+    except (MemoryError, ModuleNotFoundError, ValueError) as error:
         return _fail(str(error) or "out of memory")
     return 0
 
@@ -135,7 +131,8 @@ def _predict(args: argparse.Namespace) -> None:
     model = load_model(args.model, args.threads)
     from_stdin = args.file == Path("-")
     with nullcontext(sys.stdin.buffer) if from_stdin else args.file.open("rb") as stream:
-        for lines in read_line_blocks(stream, "stdin" if from_stdin else str(args.file)):
+        name = "stdin" if from_stdin else str(args.file)
+        for lines in read_line_blocks(cast(BufferedReader, stream), name):
             print(*model.predict(lines), sep="\n", flush=True)
 
 

@@ -183,7 +183,8 @@ class EmbeddingBag:
         """
         table = check_weight(embeddings, "embeddings")
         bag = cls(
-            *table.shape,
+            table.shape[0],
+            table.shape[1],
             max_norm=max_norm,
             norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq,
@@ -300,12 +301,10 @@ class EmbeddingBag:
             with_weights=weights_shape is not None,
             num_threads=self.num_threads,
         )
-        gradient = of_rows.to_form(self.sparse)
-        self.grad = gradient if self.grad is None else self.grad + gradient
+        self.grad = _added(self.grad, of_rows.to_form(self.sparse))
         if of_weights is not None:
             of_weights = of_weights.reshape(weights_shape)
-            previous = self.per_sample_weights_grad
-            self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
+            self.per_sample_weights_grad = _added(self.per_sample_weights_grad, of_weights)
         self._saved = None
 
     def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
@@ -372,3 +371,7 @@ class EmbeddingBag:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _added(total: Any, gradient: Any) -> Any:
+    return gradient if total is None else total + gradient

@@ -80,9 +80,7 @@ class RowGradient:
         dense[self.rows] = self.values
         return dense
 
-    def to_form(
-        self, sparse: bool | str
-    ) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
+    def to_form(self, sparse: bool | str) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
         """Return the gradient in the form that an argument `sparse` names."""
         if sparse == "rows":
             return self

@@ -87,7 +87,9 @@ class Adagrad:
         check_writeable(table, "an optimizer step")
         rows, values = _checked_gradient(gradient, table)
         if table is not weight or not has_rows(table):
-            raise ValueError("weight must be an ndarray with contiguous rows to be updated in place")
+            raise ValueError(
+                "weight must be an ndarray with contiguous rows to be updated in place"
+            )
         threads = thread_count(self.num_threads, values.size)
         kernel("adagrad", rows.dtype, table.dtype)(
             cells(table), self._state_for(table), rows, values, learning_rate, self.eps, threads

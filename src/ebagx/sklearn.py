@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -158,14 +158,16 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         check_classification_targets(y)
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y must hold at least 2 classes, got 1 class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold at least 2 classes, got 1 class: {self.classes_[0]}")
         bags = _weighted_bags(X, self.mode)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         self.embedding_ = _initial_table(bags, self.embedding_dim, rng)
         self.coef_ = np.zeros((len(self.classes_), self.embedding_dim), np.float32)
         self.intercept_ = np.zeros(len(self.classes_), np.float32)
         # BLAS threads gain nothing on products this small, and their number may change bits.
-        with threadpool_limits(limits=1, user_api="blas"):
+        # A loss that overflows is reported by _train.
+        blas_limit = threadpool_limits(limits=1, user_api="blas")
+        with blas_limit, np.errstate(over="ignore", invalid="ignore"):
             self._train(bags, targets, rng)
         return self
 
@@ -212,7 +214,8 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         ndarray of shape (n_samples,)
         """
         scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
+        classes: npt.NDArray[Any] = self.classes_[scores.argmax(axis=1)]
+        return classes
 
     def __sklearn_tags__(self) -> Any:
         """Say that `X` may be sparse."""
@@ -226,7 +229,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         return self._score_batch(self._pool(_as_batch(_weighted_bags(X, self.mode))))
 
     def _pool(self, batch: "_Batch") -> _Floats:
-        return embedding_bag(
+        pooled: _Floats = embedding_bag(
             batch.indices,
             self.embedding_,
             batch.offsets,
@@ -235,6 +238,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             include_last_offset=True,
             num_threads=self.num_threads,
         )
+        return pooled
 
     def _score_batch(self, pooled: _Floats) -> _Floats:
         return pooled @ self.coef_.T + self.intercept_
@@ -282,7 +286,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             include_last_offset=True,
             num_threads=self.num_threads,
         ).weight
-        optimizers.embedding.update(self.embedding_, gradient)
+        optimizers.embedding.update(self.embedding_, cast(RowGradient, gradient))
         _update_all_rows(optimizers.coef, self.coef_, errors.T @ pooled)
         _update_all_rows(optimizers.intercept, self.intercept_[:, None], errors.sum(0)[:, None])
         return -float(np.log(likelihoods).sum())
@@ -312,8 +316,10 @@ def _check_parameters(estimator: EmbeddingBagClassifier) -> None:
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     rate = estimator.learning_rate
-    if not isinstance(rate, Real) or not 0 < rate < np.inf:
-        raise ValueError(f"learning_rate must be a positive number, got {rate!r}")
+    if not isinstance(rate, Real):
+        raise TypeError(f"learning_rate must be a number, got {rate!r}")
+    if not 0 < rate < np.inf:
+        raise ValueError(f"learning_rate must be positive and finite, got {rate}")
     if estimator.mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {estimator.mode!r}")
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ebagx import _reference
-from ebagx._dispatch import cells, real_dtype
+from ebagx._dispatch import cells
 
 NUM_ROWS = 50
 

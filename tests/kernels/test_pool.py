@@ -37,9 +37,7 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
     indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
     for (dim, mode, weighted), (table, out) in results.items():
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
-        kernel(
-            cells(actual), cells(table), indices, offsets, weights[weighted], mode, num_threads
-        )
+        kernel(cells(actual), cells(table), indices, offsets, weights[weighted], mode, num_threads)
         cases.assert_same_bits(actual, out)
         cases.assert_guards(whole, actual.shape)
 

@@ -48,7 +48,8 @@ cdef inline float float16_value(uint16_t half) noexcept nogil:
     # The exponent moves by a multiplication, exact for subnormals too; inf and NaN need
     # their exponent set again.
     cdef uint32_t shifted = (<uint32_t>(half & 0x7FFF)) << 13
-    cdef uint32_t magnitude = bits_from_float(float_from_bits(shifted) * <float>5.192296858534828e33)
+    cdef float scaled = float_from_bits(shifted) * <float>5.192296858534828e33  # 2**112
+    cdef uint32_t magnitude = bits_from_float(scaled)
     magnitude |= 0x7F800000 if shifted >= 0x0F800000 else 0
     return float_from_bits(magnitude | (<uint32_t>(half & 0x8000)) << 16)
 
@@ -63,7 +64,8 @@ cdef inline uint16_t float16_bits(float value) noexcept nogil:
     if magnitude >= 0x477FF000:  # 65520 and above round to inf
         return <uint16_t>(sign | 0x7C00)
     if magnitude < 0x38800000:  # below 2**-14: let an addition round to a multiple of 2**-24
-        return <uint16_t>(sign | (bits_from_float(float_from_bits(magnitude) + <float>0.5) - 0x3F000000))
+        magnitude = bits_from_float(float_from_bits(magnitude) + <float>0.5) - 0x3F000000
+        return <uint16_t>(sign | magnitude)
     return <uint16_t>(sign | ((magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13))
 
 
