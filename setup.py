@@ -21,9 +21,17 @@ LEVELS = {
     "baseline": {"unix": [], "msvc": []},
     "avx2": {"unix": ["-mavx2", "-mfma", "-mf16c"], "msvc": ["/arch:AVX2"]},
 }
-# -ffp-contract=off: a fused multiply-add on one level only would change the bits of a result.
 COMMON_FLAGS = {
-    "unix": ["-O3", "-ffp-contract=off", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
+    "unix": [
+        "-O3",
+        "-g0",
+        "-ffp-contract=off",  # a fused multiply-add at one level would change the bits of a result
+        "-fopenmp-simd",
+        # Each block width is a call with a literal: inlined, it has constant trip counts.
+        "-DCYTHON_INLINE=inline __attribute__((__always_inline__))",
+        "-Wno-unused-function",
+        "-Wno-sign-compare",
+    ],
     "msvc": ["/O2", "/fp:precise"],
 }
 OPENMP_FLAGS = {

@@ -62,9 +62,10 @@ def check_destination(directory: Path) -> None:
             raise ValueError(f"{directory} is not replaced: it holds {min(foreign)}, not a model")
     elif directory.exists():
         raise ValueError(f"{directory} is not replaced: it is a file, not a model directory")
-    parent = directory.resolve().parent
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f"cannot write a model into {parent}")
+    try:
+        _scratch_directory(directory).cleanup()
+    except OSError as error:
+        raise ValueError(f"cannot save a model as {directory}: {error.strerror}") from error
 
 
 def save_model(model: TextModel, directory: Path) -> None:
@@ -78,7 +79,7 @@ def save_model(model: TextModel, directory: Path) -> None:
     """
     check_destination(directory)
     target = directory.resolve()
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+    with _scratch_directory(target) as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")
         new.mkdir()
         _write_files(model, new)
@@ -119,6 +120,11 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
     for name, shape in shapes.items():
         setattr(classifier, f"{name}_", _read_array(directory / f"{name}.npy", shape))
     return TextModel(features, labels, features.make_vectorizer(vocabulary), classifier)
+
+
+def _scratch_directory(target: Path) -> tempfile.TemporaryDirectory[str]:
+    target = target.resolve()
+    return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
 
 
 def _file_names() -> set[str]:

@@ -39,6 +39,7 @@ _SIGINT_STATUS = 130
 _SIGPIPE_STATUS = 141
 _WORDNET_TRAINING_LINES = 8000
 _MAX_SEED = 2**32 - 1
+_MAX_THREADS = 256
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
@@ -266,7 +267,7 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=_integer(1), metavar="N", help="threads to use (default: all)"
+        "--threads", type=_integer(1, _MAX_THREADS), metavar="N", help="threads to use (default: all)"
     )
 
 

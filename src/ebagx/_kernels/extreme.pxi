@@ -4,19 +4,19 @@ cdef enum:
     SEGMENT = 65536  # lookups scanned with positions counted from 0: exact even in float
 
 
-cdef inline void update_block(
-    real_t* best_d, real_t* at_d, const cell_t* row, real_t direction, real_t position, int width
+cdef void take_first_nan(
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    Py_ssize_t column, real_t like,
 ) noexcept nogil:
-    # A later value wins if it is greater, or the first NaN. Written as two selects of one type:
-    # an integer position would make GCC store it under a branch, 7x slower.
-    cdef int d
-    cdef bint wins
+    # NaN wins over everything: found once per bag and column, if there is one.
+    cdef Py_ssize_t k
     cdef real_t value
-    for d in range(width):
-        value = direction * value_of(row[d], direction)
-        wins = (not (value <= best_d[d])) & (best_d[d] == best_d[d])
-        best_d[d] = value if wins else best_d[d]
-        at_d[d] = position if wins else at_d[d]
+    for k in range(bag.start, bag.end):
+        value = value_of((<const cell_t*>row_address(table, indices_k[k]))[column], like)
+        if value != value:
+            store(&out_d[column], value)
+            winners_d[column] = indices_k[k]
+            return
 
 
 cdef inline void extreme_block(
@@ -26,6 +26,7 @@ cdef inline void extreme_block(
     # The first row starts as the winner, so that an all -inf bag has one.
     cdef real_t[MAX_BLOCK] best_d
     cdef real_t[MAX_BLOCK] at_d
+    cdef real_t[MAX_BLOCK] has_nan_d
     cdef Py_ssize_t k, begin = bag.start, stop
     cdef const cell_t* row
     cdef real_t position
@@ -35,6 +36,7 @@ cdef inline void extreme_block(
     row = <const cell_t*>row_address(block, indices_k[begin])
     for d in range(width):
         best_d[d] = direction * value_of(row[d], direction)
+        has_nan_d[d] = 0
         winners_d[column + d] = indices_k[begin]
     while begin < bag.end:
         stop = min(begin + SEGMENT, bag.end)
@@ -48,7 +50,7 @@ cdef inline void extreme_block(
                     width * <int>sizeof(cell_t),
                 )
             row = <const cell_t*>row_address(block, indices_k[k])
-            update_block(best_d, at_d, row, direction, position, width)
+            take_greater_block(best_d, at_d, has_nan_d, row, direction, position, width)
             position += 1
         for d in range(width):
             if at_d[d] >= 0:
@@ -56,6 +58,8 @@ cdef inline void extreme_block(
         begin = stop
     for d in range(width):
         store(&out_d[column + d], direction * best_d[d])
+        if has_nan_d[d] != 0:
+            take_first_nan(out_d, winners_d, table, indices_k, bag, column + d, direction)
 
 
 cdef void extreme_bag(
@@ -64,19 +68,16 @@ cdef void extreme_bag(
 ) noexcept nogil:
     # Columns [first, last) of one bag.
     cdef Py_ssize_t column = first
-    cdef int width
+    # A quarter of a block of sums: three arrays share the registers, and 32 floats spill.
+    cdef int width, widest = max(8, BLOCK_BYTES // 4 // <int>sizeof(real_t))
     while bag.start >= bag.end and column < last:
         store(&out_d[column], <real_t>0)
         winners_d[column] = -1
         column += 1
     while column < last:
-        width = block_width(last - column, last - first, BLOCK_BYTES // 2 // <int>sizeof(real_t))
+        width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
-        if width == 32:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
-        elif width == 24:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 24)
-        elif width == 16:
+        if width == 16:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
         elif width == 8:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)

@@ -1,9 +1,6 @@
-/* What plain C has no portable word for: prefetch, type punning, block sizes. */
+/* What plain C has no portable word for: prefetch, forced inlining and vectorising, block sizes. */
 #ifndef EBAGX_PORTABLE_H
 #define EBAGX_PORTABLE_H
-
-#include <stdint.h>
-#include <string.h>
 
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
@@ -22,25 +19,19 @@
 #define EBAGX_INLINE static inline __attribute__((always_inline))
 #endif
 
+/* Without it GCC unrolls short loops before it would vectorise them, and then does neither well. */
+#if defined(__GNUC__)
+#define EBAGX_SIMD _Pragma("omp simd")
+#else
+#define EBAGX_SIMD
+#endif
+
 /* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level. */
 #if defined(__AVX2__)
 #define EBAGX_BLOCK_BYTES 256
 #else
 #define EBAGX_BLOCK_BYTES 128
 #endif
-
-EBAGX_INLINE float ebagx_float_from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-EBAGX_INLINE uint32_t ebagx_bits_from_float(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
+#define EBAGX_MAX_BLOCK 64 /* columns in the widest block */
 
 #endif

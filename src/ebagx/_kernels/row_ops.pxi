@@ -1,14 +1,39 @@
-# Primitives on one row, or one block of columns of it: the only loops that must vectorise.
+# Primitives on one row, or one block of columns of it: row_ops.h for every type of cell.
 #
 # Callers pass `width` as a literal; inlining makes it the constant trip count that lets the C
 # compiler keep an accumulator block in vector registers.
 
 cdef extern from "portable.h" nogil:
-    float float_from_bits "ebagx_float_from_bits"(uint32_t bits)
-    uint32_t bits_from_float "ebagx_bits_from_float"(float value)
     void prefetch "EBAGX_PREFETCH"(const void* address)
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
+        MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
+
+cdef extern from "row_ops.h" nogil:
+    float value_f16 "ebagx_value_f16"(uint16_t cell)
+    float value_bf16 "ebagx_value_bf16"(int16_t cell)
+    uint16_t cell_f16 "ebagx_cell_f16"(float value)
+    int16_t cell_bf16 "ebagx_cell_bf16"(float value)
+    void add_f32 "ebagx_add_f32"(float*, const float*, int)
+    void add_f64 "ebagx_add_f64"(double*, const double*, int)
+    void add_f16 "ebagx_add_f16"(float*, const uint16_t*, int)
+    void add_bf16 "ebagx_add_bf16"(float*, const int16_t*, int)
+    void add_weighted_f32 "ebagx_add_weighted_f32"(float*, const float*, float, int)
+    void add_weighted_f64 "ebagx_add_weighted_f64"(double*, const double*, double, int)
+    void add_weighted_f16 "ebagx_add_weighted_f16"(float*, const uint16_t*, float, int)
+    void add_weighted_bf16 "ebagx_add_weighted_bf16"(float*, const int16_t*, float, int)
+    void take_greater_f32 "ebagx_take_greater_f32"(
+        float*, float*, float*, const float*, float, float, int
+    )
+    void take_greater_f64 "ebagx_take_greater_f64"(
+        double*, double*, double*, const double*, double, double, int
+    )
+    void take_greater_f16 "ebagx_take_greater_f16"(
+        float*, float*, float*, const uint16_t*, float, float, int
+    )
+    void take_greater_bf16 "ebagx_take_greater_bf16"(
+        float*, float*, float*, const int16_t*, float, float, int
+    )
 
 ctypedef fused index_t:
     int32_t
@@ -27,7 +52,6 @@ ctypedef fused cell_t:
     int16_t   # bfloat16, as bits
 
 cdef enum:
-    MAX_BLOCK = 64  # columns in the widest accumulator block
     LANES = 16      # partial sums of a dot product, added in a fixed order
     CACHE_LINE = 64
 
@@ -44,79 +68,67 @@ cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
     return rows.data + (row if 0 <= row < rows.count else 0) * rows.row_bytes
 
 
-cdef inline float float16_value(uint16_t half) noexcept nogil:
-    # The exponent moves by a multiplication, exact for subnormals too; inf and NaN need
-    # their exponent set again.
-    cdef uint32_t shifted = (<uint32_t>(half & 0x7FFF)) << 13
-    cdef float scaled = float_from_bits(shifted) * <float>5.192296858534828e33  # 2**112
-    cdef uint32_t magnitude = bits_from_float(scaled)
-    magnitude |= 0x7F800000 if shifted >= 0x0F800000 else 0
-    return float_from_bits(magnitude | (<uint32_t>(half & 0x8000)) << 16)
-
-
-cdef inline uint16_t float16_bits(float value) noexcept nogil:
-    # Rounds to nearest, ties to even, as NumPy's astype.
-    cdef uint32_t bits = bits_from_float(value)
-    cdef uint32_t sign = (bits >> 16) & 0x8000
-    cdef uint32_t magnitude = bits & 0x7FFFFFFF
-    if magnitude > 0x7F800000:
-        return <uint16_t>(sign | 0x7E00)
-    if magnitude >= 0x477FF000:  # 65520 and above round to inf
-        return <uint16_t>(sign | 0x7C00)
-    if magnitude < 0x38800000:  # below 2**-14: let an addition round to a multiple of 2**-24
-        magnitude = bits_from_float(float_from_bits(magnitude) + <float>0.5) - 0x3F000000
-        return <uint16_t>(sign | magnitude)
-    return <uint16_t>(sign | ((magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13))
-
-
-cdef inline float bfloat16_value(int16_t bits) noexcept nogil:
-    return float_from_bits((<uint32_t><uint16_t>bits) << 16)
-
-
-cdef inline int16_t bfloat16_bits(float value) noexcept nogil:
-    cdef uint32_t bits = bits_from_float(value)
-    if (bits & 0x7FFFFFFF) > 0x7F800000:
-        return <int16_t>((bits >> 16) | 0x40)
-    return <int16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
-
-
 cdef inline real_t value_of(cell_t cell, real_t like) noexcept nogil:
     # `like` only names the type to widen to.
     if cell_t is uint16_t:
-        return float16_value(cell)
+        return value_f16(cell)
     elif cell_t is int16_t:
-        return bfloat16_value(cell)
+        return value_bf16(cell)
     else:
         return <real_t>cell
 
 
 cdef inline void store(cell_t* cell, real_t value) noexcept nogil:
     if cell_t is uint16_t:
-        cell[0] = float16_bits(<float>value)
+        cell[0] = cell_f16(<float>value)
     elif cell_t is int16_t:
-        cell[0] = bfloat16_bits(<float>value)
+        cell[0] = cell_bf16(<float>value)
     else:
         cell[0] = <cell_t>value
+
+
+cdef inline void add_block(real_t* sum_d, const cell_t* row, int width) noexcept nogil:
+    if real_t is double and cell_t is double:
+        add_f64(sum_d, row, width)
+    elif real_t is float and cell_t is float:
+        add_f32(sum_d, row, width)
+    elif real_t is float and cell_t is uint16_t:
+        add_f16(sum_d, row, width)
+    elif real_t is float and cell_t is int16_t:
+        add_bf16(sum_d, row, width)
+
+
+cdef inline void add_weighted_block(
+    real_t* sum_d, const cell_t* row, real_t weight, int width
+) noexcept nogil:
+    if real_t is double and cell_t is double:
+        add_weighted_f64(sum_d, row, weight, width)
+    elif real_t is float and cell_t is float:
+        add_weighted_f32(sum_d, row, weight, width)
+    elif real_t is float and cell_t is uint16_t:
+        add_weighted_f16(sum_d, row, weight, width)
+    elif real_t is float and cell_t is int16_t:
+        add_weighted_bf16(sum_d, row, weight, width)
+
+
+cdef inline void take_greater_block(
+    real_t* best_d, real_t* at_d, real_t* has_nan_d, const cell_t* row, real_t direction,
+    real_t position, int width,
+) noexcept nogil:
+    if real_t is double and cell_t is double:
+        take_greater_f64(best_d, at_d, has_nan_d, row, direction, position, width)
+    elif real_t is float and cell_t is float:
+        take_greater_f32(best_d, at_d, has_nan_d, row, direction, position, width)
+    elif real_t is float and cell_t is uint16_t:
+        take_greater_f16(best_d, at_d, has_nan_d, row, direction, position, width)
+    elif real_t is float and cell_t is int16_t:
+        take_greater_bf16(best_d, at_d, has_nan_d, row, direction, position, width)
 
 
 cdef inline void prefetch_bytes(const char* start, int count) noexcept nogil:
     cdef int line
     for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
         prefetch(start + line * CACHE_LINE)
-
-
-cdef inline void add_block(real_t* sum_d, const cell_t* row, int width) noexcept nogil:
-    cdef int d
-    for d in range(width):
-        sum_d[d] += value_of(row[d], sum_d[d])
-
-
-cdef inline void add_weighted_block(
-    real_t* sum_d, const cell_t* row, real_t weight, int width
-) noexcept nogil:
-    cdef int d
-    for d in range(width):
-        sum_d[d] += weight * value_of(row[d], sum_d[d])
 
 
 cdef inline real_t add_lanes(real_t* lanes) noexcept nogil:
