@@ -26,6 +26,7 @@ COMMON_FLAGS = {
         "-O3",
         "-g0",
         "-ffp-contract=off",  # a fused multiply-add at one level would change the bits of a result
+        "-fno-math-errno",  # lets sqrt vectorise
         "-fopenmp-simd",
         # Each block width is a call with a literal: inlined, it has constant trip counts.
         "-DCYTHON_INLINE=inline __attribute__((__always_inline__))",

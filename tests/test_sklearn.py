@@ -138,11 +138,12 @@ def test_every_form_of_input_gives_the_same_model(bags, convert):
     np.testing.assert_array_equal(*(model.predict_proba(X) for model in models))
 
 
-def test_input_is_left_alone_and_may_be_read_only(bags):
-    X, y = bags
+@pytest.mark.parametrize("writeable", [True, False])
+def test_input_is_left_alone_and_may_be_read_only(bags, writeable):
+    X, y = bags[0].astype(np.float32), bags[1]
     parts = X.data, X.indices, X.indptr
     for part in parts:
-        part.flags.writeable = False
+        part.flags.writeable = writeable
     copies = [part.copy() for part in parts]
     model = EmbeddingBagClassifier(random_state=0).fit(X, y)
     model.predict(X)

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import re
 
 import pytest
@@ -78,18 +77,27 @@ def test_is_label(text, expected):
     assert is_label(text) is expected
 
 
+class Pipe(io.RawIOBase):
+    """Hands out its pieces one a read, as a pipe does that someone types into."""
+
+    def __init__(self, *pieces):
+        self.pieces = list(pieces)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        piece = self.pieces.pop(0) if self.pieces else b""
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 def test_lines_are_yielded_as_they_arrive():
-    reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as stream, os.fdopen(writer, "wb", buffering=0) as typing:
-        typing.write(b"one\ntwo\nthr")
-        blocks = read_line_blocks(stream, "stdin")
-        assert next(blocks) == ["one", "two"]
-        typing.write("ee\u00e9".encode()[:3])
-        typing.write("ee\u00e9\n".encode()[3:])
-        assert next(blocks) == ["three\u00e9"]
-        typing.write(b"\nlast")
-        typing.close()
-        assert list(blocks) == [[""], ["last"]]
+    pipe = Pipe(b"one\ntwo\nthr", b"ee\xc3", b"\xa9\n", b"\n", b"last")
+    blocks = read_line_blocks(io.BufferedReader(pipe), "stdin")
+    assert next(blocks) == ["one", "two"]
+    assert pipe.pieces[0] == b"ee\xc3"
+    assert list(blocks) == [["three\u00e9"], [""], ["last"]]
 
 
 def test_line_numbers_count_across_blocks():

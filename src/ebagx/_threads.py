@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ebagx import _cpu
 
-# Element additions below which a second thread costs more than it brings (measured: the
-# break-even is near 20,000 with warm threads).
-WORK_PER_THREAD = 20_000
+# Element additions that are worth a thread. The break-even is near 20,000 while OpenMP's threads are
+# awake and alone; where they sleep, or share the cores, 100,000 is the first number that never lost.
+WORK_PER_THREAD = 100_000
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -51,7 +51,8 @@ def thread_count(num_threads: int | None, work: int) -> int:
     if work < 2 * WORK_PER_THREAD:
         return 1
     threads = default_threads() if num_threads is None else num_threads
-    threads = min(threads, work // WORK_PER_THREAD)
+    # More threads than processors bring nothing, and libgomp ends the process when it gets no more.
+    threads = min(threads, work // WORK_PER_THREAD, os.cpu_count() or 1)
     if threads > 1 and _forked_after_use:
         _warn_forked()
         return 1

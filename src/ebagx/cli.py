@@ -267,7 +267,10 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=_integer(1, _MAX_THREADS), metavar="N", help="threads to use (default: all)"
+        "--threads",
+        type=_integer(1, _MAX_THREADS),
+        metavar="N",
+        help="threads to use (default: all)",
     )
 
 

@@ -6,6 +6,8 @@
 #ifndef EBAGX_ROW_OPS_H
 #define EBAGX_ROW_OPS_H
 
+#include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -71,8 +73,9 @@ EBAGX_INLINE double ebagx_cell_f64(double value) { return value; }
    add_weighted: sum += weight * row
    take_greater: best = direction * row and at = position where that is greater; has_nan = 1 where
                  it is NaN. One comparison for each select, of the type that it selects: the form
-                 that GCC and clang make branch-free. Branches mispredict, 5 to 10 times slower. */
-#define EBAGX_ROW_OPS(TYPE, CELL, REAL)                                                            \
+                 that GCC and clang make branch-free. Branches mispredict, 5 to 10 times slower.
+   adagrad:      squares += grad^2, row -= rate * grad / (sqrt(squares) + eps) */
+#define EBAGX_ROW_OPS(TYPE, CELL, REAL, SQRT)                                                      \
     EBAGX_INLINE void ebagx_add_##TYPE(REAL *sum, const CELL *row, int width)                      \
     {                                                                                              \
         int d;                                                                                     \
@@ -100,11 +103,23 @@ EBAGX_INLINE double ebagx_cell_f64(double value) { return value; }
         for (d = 0; d < width; d++) best[d] = value[d] > best[d] ? value[d] : best[d];             \
         EBAGX_SIMD                                                                                 \
         for (d = 0; d < width; d++) has_nan[d] = value[d] == value[d] ? has_nan[d] : (REAL)1;      \
+    }                                                                                              \
+    EBAGX_INLINE void ebagx_adagrad_##TYPE(                                                        \
+        CELL *row, REAL *squares, const REAL *grad, REAL rate, REAL eps, ptrdiff_t dim)            \
+    {                                                                                              \
+        ptrdiff_t d;                                                                               \
+        EBAGX_SIMD                                                                                 \
+        for (d = 0; d < dim; d++) {                                                                \
+            REAL sum = squares[d] + grad[d] * grad[d];                                             \
+            REAL step = rate * grad[d] / (SQRT(sum) + eps);                                        \
+            squares[d] = sum;                                                                      \
+            row[d] = ebagx_cell_##TYPE(ebagx_value_##TYPE(row[d]) - step);                         \
+        }                                                                                          \
     }
 
-EBAGX_ROW_OPS(f32, float, float)
-EBAGX_ROW_OPS(f64, double, double)
-EBAGX_ROW_OPS(f16, uint16_t, float)
-EBAGX_ROW_OPS(bf16, int16_t, float)
+EBAGX_ROW_OPS(f32, float, float, sqrtf)
+EBAGX_ROW_OPS(f64, double, double, sqrt)
+EBAGX_ROW_OPS(f16, uint16_t, float, sqrtf)
+EBAGX_ROW_OPS(bf16, int16_t, float, sqrtf)
 
 #endif

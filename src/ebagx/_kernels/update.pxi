@@ -1,15 +1,31 @@
 # Row updates of the optimizers: only the touched rows are read or written.
 
+cdef extern from "row_ops.h" nogil:
+    void adagrad_f32 "ebagx_adagrad_f32"(
+        float*, float*, const float*, float, float, Py_ssize_t
+    )
+    void adagrad_f64 "ebagx_adagrad_f64"(
+        double*, double*, const double*, double, double, Py_ssize_t
+    )
+    void adagrad_f16 "ebagx_adagrad_f16"(
+        uint16_t*, float*, const float*, float, float, Py_ssize_t
+    )
+    void adagrad_bf16 "ebagx_adagrad_bf16"(
+        int16_t*, float*, const float*, float, float, Py_ssize_t
+    )
+
+
 cdef inline void adagrad_row(
-    cell_t* weight_d, real_t* squares_d, const real_t* grad_d, Py_ssize_t dim,
-    real_t learning_rate, real_t eps,
+    cell_t* row, real_t* squares_d, const real_t* grad_d, real_t rate, real_t eps, Py_ssize_t dim
 ) noexcept nogil:
-    cdef Py_ssize_t d
-    cdef real_t step
-    for d in range(dim):
-        squares_d[d] += grad_d[d] * grad_d[d]
-        step = learning_rate * grad_d[d] / (<real_t>sqrt(squares_d[d]) + eps)
-        store(&weight_d[d], value_of(weight_d[d], step) - step)
+    if real_t is double and cell_t is double:
+        adagrad_f64(row, squares_d, grad_d, rate, eps, dim)
+    elif real_t is float and cell_t is float:
+        adagrad_f32(row, squares_d, grad_d, rate, eps, dim)
+    elif real_t is float and cell_t is uint16_t:
+        adagrad_f16(row, squares_d, grad_d, rate, eps, dim)
+    elif real_t is float and cell_t is int16_t:
+        adagrad_bf16(row, squares_d, grad_d, rate, eps, dim)
 
 
 def adagrad(
@@ -39,5 +55,5 @@ def adagrad(
         for u in prange(rows_u.shape[0], nogil=True, schedule="static", num_threads=num_threads):
             adagrad_row(
                 <cell_t*>row_address(table, rows_u[u]), <real_t*>row_address(squares, rows_u[u]),
-                &grad_ud[u, 0], dim, <real_t>learning_rate, <real_t>eps,
+                &grad_ud[u, 0], <real_t>learning_rate, <real_t>eps, dim,
             )

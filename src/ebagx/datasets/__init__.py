@@ -1,0 +1,61 @@
+"""The data sets that ship with ebagx; their licences stand in ``datasets/licenses/``."""
+
+from importlib.resources import files
+from io import BufferedReader, BytesIO
+
+from ebagx._text import LabelledTexts, parse_labelled
+
+__all__ = ["LabelledTexts", "load_langid30", "load_wordnet10"]
+
+
+def load_wordnet10() -> LabelledTexts:
+    """Load 9,997 WordNet definitions of nouns, each labelled with one of ten topics.
+
+    Returns
+    -------
+    LabelledTexts
+        Named tuple of two lists of `str`: ``texts`` and ``labels``.
+
+    Notes
+    -----
+    About 1,000 glosses a topic, 13 words each, in random order. Learn from the first 8,000
+    and test on the other 1,997 to compare figures. WordNet 3.0, Princeton University.
+
+    Examples
+    --------
+    >>> from ebagx.datasets import load_wordnet10
+    >>> texts, labels = load_wordnet10()
+    >>> len(texts), labels[0], texts[0]
+    (9997, 'animal', 'any typical arboreal squirrel')
+    >>> sorted(set(labels))[:5]
+    ['act', 'animal', 'artifact', 'body', 'communication']
+    """
+    return _load("wordnet10.tsv.gz")
+
+
+def load_langid30() -> LabelledTexts:
+    """Load 8,874 short messages, each labelled with its language, one of thirty.
+
+    Returns
+    -------
+    LabelledTexts
+        Named tuple of two lists of `str`: ``texts`` and ``labels`` (ISO 639-1 codes).
+
+    Notes
+    -----
+    228 to 300 messages a language, in random order: the translations of Django's messages,
+    with their placeholders taken out. Character n-grams tell them apart.
+
+    Examples
+    --------
+    >>> from ebagx.datasets import load_langid30
+    >>> texts, labels = load_langid30()
+    >>> len(texts), labels[0], texts[0]
+    (8874, 'sl', 'enostavna stran')
+    """
+    return _load("langid30.tsv.gz")
+
+
+def _load(name: str) -> LabelledTexts:
+    content = (files(__name__) / name).read_bytes()
+    return parse_labelled(BufferedReader(BytesIO(content)), name)

@@ -1,0 +1,305 @@
+"""The command line, mostly in process: what it prints, its exit status, its one-line errors."""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+from ebagx import cli
+from ebagx.cli import main
+
+WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread", "place": "town lake hill"}
+
+
+def write_examples(path, line="{label}\t{text}\n", copies=20):
+    lines = [
+        line.format(label=label, text=f"the {word} number {i}")
+        for label, words in WORDS.items()
+        for i in range(copies)
+        for word in words.split()
+    ]
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty directory; return exit status, output lines, error text."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv, stdin=b""):
+        text = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)), "utf-8")
+        monkeypatch.setattr(sys, "stdin", text)
+        status = main([str(word) for word in argv])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err
+
+    return run
+
+
+@pytest.fixture
+def trained(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    assert run("train", "train.tsv", "--epochs", 3)[0] == 0
+
+
+def test_train_without_a_file_learns_wordnet(run):
+    status, out, err = run("train", "--seed", 1)
+    assert (status, err) == (0, "")
+    assert out[:3] == [
+        "reading   WordNet topics (come with ebagx)",
+        "          10 labels, 8,000 lines and 1,997 held out",
+        "training  10 epochs, 32 dimensions",
+    ]
+    accuracy = re.fullmatch(r"accuracy  (0\.\d\d\d) on the held-out lines", out[3])
+    assert float(accuracy[1]) >= 0.80
+    assert re.fullmatch(r"speed     [\d,]+ words per second \(\d+\.\d\d s\)", out[4])
+    assert out[5:8] == ["saved     ebagx-model", "", "Now classify lines of your own:"]
+    assert re.fullmatch(r'  echo "a small striped cat" \| .* predict ebagx-model', out[8])
+    assert max(map(len, out[:8])) < 60
+    assert run("predict", "ebagx-model", stdin=b"a small striped cat\n") == (0, ["animal"], "")
+
+
+@pytest.mark.parametrize("line", ["{label}\t{text}\n", "__label__{label} {text}\n"])
+@pytest.mark.parametrize("options", [(), ("--word-ngrams", 1), ("--buckets", 500), ("--dim", 3)])
+def test_train_and_predict(run, tmp_path, line, options):
+    write_examples(tmp_path / "train.txt", line)
+    status, out, err = run("train", "train.txt", "--model", "my model", *options)
+    assert (status, err) == (0, "")
+    assert out[0] == "reading   train.txt"
+    assert out[1] == "          3 labels, 198 lines and 22 held out"
+    assert out[3] == "accuracy  1.000 on the held-out lines"
+    assert out[-1].endswith("predict 'my model'")
+    (tmp_path / "lines").write_text("a pie\nthe dog\n\u00e9 lake")
+    assert run("predict", "my model", "lines") == (0, ["food", "animal", "place"], "")
+
+
+def test_seed_decides_everything(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    tables = []
+    for seed, threads in ((5, 1), (5, 2), (6, 1)):
+        run("train", "train.tsv", "--held-out", 0, "--seed", seed, "--threads", threads)
+        tables.append((tmp_path / "ebagx-model" / "embedding.npy").read_bytes())
+    assert tables[0] == tables[1]
+    assert tables[0] != tables[2]
+
+
+def test_nothing_held_out(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    _, out, _ = run("train", "train.tsv", "--held-out", 0)
+    assert out[1] == "          3 labels, 220 lines and 0 held out"
+    assert out[3] == "accuracy  not measured, no lines are held out"
+
+
+@pytest.mark.usefixtures("trained")
+def test_predict_keeps_the_lines_in_step(run):
+    lines = b"the cat\r\n\nthe soup\n"
+    status, out, _ = run("predict", "ebagx-model", "-", stdin=lines)
+    assert status == 0
+    assert len(out) == 3
+    assert out[0] == "animal"
+    assert out[2] == "food"
+
+
+@pytest.mark.usefixtures("trained")
+def test_info(run):
+    status, out, err = run("info", "ebagx-model")
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"features  \d+ known", out[0])
+    assert out[1] == "          runs of 1 to 2 words"
+    assert out[2] == "size      32 dimensions, 0.0 MB"
+    assert out[3:] == ["labels    3", "          animal", "          food", "          place"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "train.tsv: no lines to learn from"),
+        (b"no tab\n", "train.tsv, line 1: no tab between label and text"),
+        (b"a\tx\nb\t\xff\n", "train.tsv, line 2: not utf-8 text, byte 0xff at position 2"),
+        (b"a\tx\na\ty\n", "train.tsv: every line has the label 'a'"),
+        (b"a\tx\nb\ty\n" * 9 + b"c\tz\n" + b"".join(b"%d\tz\n" % i for i in range(40)),
+         "train.tsv: 43 labels for 59 lines are too many"),
+        (b"a\t!\nb\t?\n" * 9, "empty vocabulary; perhaps the documents only contain stop words"),
+    ],
+)  # fmt: skip
+def test_bad_training_files(run, tmp_path, content, problem):
+    (tmp_path / "train.tsv").write_bytes(content)
+    status, _, err = run("train", "train.tsv")
+    assert (status, err) == (2, f"ebagx: {problem}\n")
+    assert not (tmp_path / "ebagx-model").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (["train", "absent.tsv"], "absent.tsv: No such file or directory"),
+        (["train", "."], ".: Is a directory"),
+        (["train", "--model", "a/b"], "cannot save a model as a/b: No such file or directory"),
+        (["train", "--model", "notes"], "notes is not replaced: it holds list.txt, not a model"),
+        (["predict", "absent"], "absent is not a model directory: it has no model.json"),
+        (["predict", "ebagx-model", "absent.txt"], "absent.txt: No such file or directory"),
+        (["predict", "ebagx-model", "bad.txt"], "bad.txt, line 2: not utf-8 text, byte 0xe9 at "),
+        (["info", "notes"], "notes is not a model directory: it has no model.json"),
+        (["train", "train.tsv", "--dim", "65536", "--buckets", "2147483647"], ""),
+    ],
+)
+@pytest.mark.usefixtures("trained")
+def test_one_line_errors(run, tmp_path, argv, problem):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "list.txt").touch()
+    (tmp_path / "bad.txt").write_bytes(b"fine\nsm\xe9ll\n")
+    status, out, err = run(*argv)
+    assert status == 2
+    assert out == [] or "--dim" in argv  # the others fail before any work
+    assert err.startswith(f"ebagx: {problem}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("trained")
+def test_damaged_model(run, tmp_path):
+    path = tmp_path / "ebagx-model" / "embedding.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    status, out, err = run("predict", "ebagx-model", stdin=b"the cat\n")
+    assert (status, out) == (2, [])
+    assert re.fullmatch(r"ebagx: .*embedding\.npy: damaged or incomplete: .*\n", err)
+
+
+@pytest.mark.usefixtures("trained")
+def test_failed_training_keeps_the_old_model(run, tmp_path):
+    (tmp_path / "bad.tsv").write_text("a\tx\n" * 9)
+    assert run("train", "bad.tsv")[0] == 2
+    assert run("predict", "ebagx-model", stdin=b"the cat\n") == (0, ["animal"], "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--dim", "0", "must be an integer from 1 to 65536, got '0'"),
+        ("--epochs", "1.5", "must be an integer at least 1, got '1.5'"),
+        ("--lr", "nan", "must be a positive number, got 'nan'"),
+        ("--lr", "fast", "must be a positive number, got 'fast'"),
+        ("--word-ngrams", "9", "must be an integer from 1 to 8, got '9'"),
+        ("--buckets", "-1", "must be an integer from 0 to 2147483647, got '-1'"),
+        ("--held-out", "1", "must be a number from 0 to less than 1, got '1'"),
+        ("--threads", "0", "must be an integer from 1 to 256, got '0'"),
+    ],
+)
+def test_bad_options(run, capsys, option, value, problem):
+    with pytest.raises(SystemExit) as stopped:
+        run("train", f"{option}={value}")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: argument {option}: {problem}\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_bar_on_a_terminal_only(run, tmp_path, monkeypatch):
+    pytest.importorskip("tqdm")
+    write_examples(tmp_path / "train.tsv")
+    assert run("train", "train.tsv")[2] == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run("train", "train.tsv")
+    assert "bag/s" in terminal.getvalue()
+    terminal.truncate(0)
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    run("train", "train.tsv")
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("argv", [["train"], ["predict", "m"], ["info", "m"]])
+def test_scikit_learn_is_missing(argv):
+    code = f"import sys; sys.modules['sklearn'] = None; import ebagx.cli; ebagx.cli.main({argv})"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    message = "ebagx: ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'\n"
+    assert (result.stdout, result.stderr) == ("", message)
+
+
+@pytest.mark.usefixtures("trained")
+def test_ctrl_c(run, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ebagx.sklearn.EmbeddingBagClassifier.fit", interrupt)
+    status, _, err = run("train", "train.tsv")
+    assert (status, err) == (130, "ebagx: interrupted\n")
+    assert sorted(os.listdir(tmp_path)) == ["ebagx-model", "train.tsv"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command in an empty directory; kill it if it hangs, or when the test is over."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*argv):
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ebagx", *argv],
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                cwd=tmp_path,
+                env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+            )
+            watchdog = threading.Timer(60, process.kill)
+            watchdog.start()
+            for clean_up in (process.communicate, process.kill, watchdog.cancel):
+                stack.callback(clean_up)
+            return process
+
+        yield start
+
+
+def test_module_is_runnable(start):
+    process = start("predict", "absent")
+    out, err = process.communicate()
+    message = b"ebagx: absent is not a model directory: it has no model.json"
+    assert (process.returncode, out, err.strip()) == (2, b"", message)
+    assert re.fullmatch(rb"ebagx \d+\.\d+\.\d+\s*", start("--version").communicate()[0])
+
+
+@pytest.mark.usefixtures("trained")
+def test_predict_answers_a_pipe_at_once(start):
+    process = start("predict", "ebagx-model")
+    for line, label in ((b"the cat\n", b"animal"), (b"the soup\n", b"food")):
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert process.stdout.readline().strip() == label
+    process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+@pytest.mark.usefixtures("trained")
+def test_reader_of_the_output_goes_away(start, tmp_path):
+    (tmp_path / "lines").write_text("the cat\n" * 100_000)
+    process = start("predict", "ebagx-model", "lines")
+    process.stdout.close()
+    assert process.wait() == 141
+    assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.usefixtures("trained")
+def test_ctrl_c_while_waiting_for_lines(start):
+    process = start("predict", "ebagx-model")
+    process.stdin.write(b"the cat\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert process.stderr.read() == b"ebagx: interrupted\n"
