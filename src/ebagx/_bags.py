@@ -118,7 +118,7 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
             f"sparse input must have shape (num_bags, {num_rows}) for {num_rows} embeddings, "
             f"got {input.shape}"
         )
-    matrix = input.tocsr()
+    matrix = _as_csr(input)
     if len(matrix.indptr) != input.shape[0] + 1:
         raise ValueError(
             f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
@@ -128,6 +128,20 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
     stored = min(len(matrix.indices), len(matrix.data), max(int(matrix.indptr[-1]), 0))
     ends = _valid_offsets(matrix.indptr, "input.indptr", stored, True)
     return _Parts("input.indices", matrix.indices[:stored], ends, matrix.data[:stored])
+
+
+def _as_csr(matrix: Any) -> Any:
+    """Return a matrix as CSR; SciPy converts made-by-hand nonsense without a look at it."""
+    if matrix.format == "csr":
+        return matrix
+    if matrix.format in ("csc", "bsr"):
+        matrix.check_format(full_check=True)
+    elif matrix.format != "lil":
+        matrix = matrix.tocoo()
+        for name, entries, size in zip(("row", "col"), matrix.coords, matrix.shape, strict=True):
+            if len(entries) and not (entries.min() >= 0 and entries.max() < size):
+                raise ValueError(f"input.{name} must be in [0, {size})")
+    return matrix.tocsr()
 
 
 def _is_ragged(input: Any, offsets: Any) -> bool:

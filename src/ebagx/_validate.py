@@ -4,6 +4,7 @@ What passes here is trusted by the kernels; nothing has been changed when a chec
 """
 
 import operator
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -121,8 +122,10 @@ def as_rows(array: np.ndarray) -> np.ndarray:
     return array if has_rows(array) else np.array(array, order="C")
 
 
-def check_out(out: np.ndarray, shape: tuple[int, int], weight: np.ndarray) -> np.ndarray:
-    """Return `out` if the result can be written to it."""
+def check_out(
+    out: np.ndarray, shape: tuple[int, int], weight: np.ndarray, bags: Iterable[np.ndarray]
+) -> None:
+    """Raise unless the result can be written to `out`, apart from everything that is read."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
@@ -131,9 +134,8 @@ def check_out(out: np.ndarray, shape: tuple[int, int], weight: np.ndarray) -> np
         raise TypeError(f"out must have the weight's dtype {weight.dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if np.may_share_memory(out, weight):
-        raise ValueError("out must not share memory with weight")
-    return out
+    if any(np.shares_memory(out, array) for array in (weight, *bags)):
+        raise ValueError("out must not share memory with weight or the bags")
 
 
 def check_max_indices(max_indices: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:

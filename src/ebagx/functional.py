@@ -141,7 +141,7 @@ def embedding_bag(
         input, offsets, per_sample_weights, include_last_offset, mode, weight, num_threads
     )
     if out is not None:
-        check_out(out, (bags.num_bags, weight.shape[1]), weight)
+        check_out(out, (bags.num_bags, weight.shape[1]), weight, bags)
     if max_norm is not None:
         check_writeable(weight, "max_norm")
         _passes.renorm(bags, weight, max_norm, norm_type, num_threads)

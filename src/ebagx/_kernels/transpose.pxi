@@ -51,7 +51,7 @@ def sort_lookups(
     Cost: ceil(log2(num_rows) / 11) passes over the n lookups.
     """
     cdef Py_ssize_t k, n = indices_k.shape[0]
-    cdef int total_bits = max(bit_length(num_rows - 1), 1)
+    cdef int total_bits = bit_length(max(num_rows - 1, 1))
     cdef int passes = (total_bits + RADIX_BITS - 1) // RADIX_BITS
     cdef int bits = (total_bits + passes - 1) // passes
     cdef index_t* rows

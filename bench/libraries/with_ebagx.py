@@ -1,0 +1,105 @@
+"""ebagx, with tables as ``EmbeddingBag`` allocates them."""
+
+# ruff: noqa: D102 - the methods are named after the operations
+
+from typing import Any
+
+import ebagx
+import numpy as np
+from ebagx.optim import Adagrad
+from operations import LEARNING_RATE, MAX_NORM, FloatArray, probe_rows
+from workloads import Data
+
+from libraries import BaseSubject, Run
+
+
+def make_table(weight: FloatArray) -> FloatArray:
+    """Copy an array into memory that the library allocates, aligned as it likes it."""
+    table = ebagx.EmbeddingBag(*weight.shape, dtype=weight.dtype).weight
+    table[...] = weight
+    return table
+
+
+class Subject(BaseSubject):
+    """The operations as a user of ebagx writes them."""
+
+    def __init__(self, data: Data) -> None:
+        super().__init__(data)
+        self.table = make_table(data.weight)
+
+    def read(self, result: Any) -> tuple[FloatArray, ...]:
+        """Return the checked part of a result, of sparse gradients too."""
+        rows = probe_rows(self.data)
+        if isinstance(result, ebagx.RowGradient):
+            return (result.values[np.searchsorted(result.rows, rows)],)
+        if hasattr(result, "tocsr"):
+            return (result.tocsr()[rows].toarray(),)
+        return super().read(result)
+
+    def forward(self, table: FloatArray, mode: str = "sum", **options: Any) -> Run:
+        """Return a call of ``embedding_bag``."""
+        indices, offsets = self.data.indices, self.data.offsets
+        return lambda: ebagx.embedding_bag(indices, table, offsets, mode=mode, **options)
+
+    def backward(self, table: FloatArray, sparse: bool | str) -> Run:
+        """Return a call of ``embedding_bag_backward``."""
+        data = self.data
+        bags = (data.indices, table, data.offsets)
+
+        def run() -> Any:
+            gradients = ebagx.embedding_bag_backward(
+                data.grad_output, *bags, mode="sum", sparse=sparse
+            )
+            return gradients.weight
+
+        return run
+
+    def sum(self) -> Run:
+        return self.forward(self.table)
+
+    def weighted_sum(self) -> Run:
+        return self.forward(self.table, per_sample_weights=self.data.per_sample_weights)
+
+    def sum_float16(self) -> Run:
+        return self.forward(make_table(self.data.weight.astype(np.float16)))
+
+    def mean(self) -> Run:
+        return self.forward(self.table, mode="mean")
+
+    def max(self) -> Run:
+        return self.forward(self.table, mode="max", return_indices=True)
+
+    def sum_padding(self) -> Run:
+        return self.forward(self.table, padding_idx=self.data.padding_idx)
+
+    def sum_float64(self) -> Run:
+        return self.forward(make_table(self.data.weight.astype(np.float64)))
+
+    def sum_max_norm(self) -> Run:
+        return self.forward(make_table(self.data.weight), max_norm=MAX_NORM)
+
+    def grad_dense(self) -> Run:
+        return self.backward(self.table, sparse=False)
+
+    def grad_sparse(self) -> Run:
+        return self.backward(self.table, sparse=True)
+
+    def grad_rows(self) -> Run:
+        return self.backward(self.table, sparse="rows")
+
+    def step_adagrad(self) -> Run:
+        table = make_table(self.data.weight)
+        forward, backward = self.forward(table), self.backward(table, sparse="rows")
+        optimizer = Adagrad(learning_rate=LEARNING_RATE)
+
+        def step() -> FloatArray:
+            forward()
+            optimizer.update(table, backward())
+            return table
+
+        return step
+
+    def bag_of_ten(self) -> Run:
+        module = ebagx.EmbeddingBag.from_pretrained(self.table, mode="mean").eval()
+        indices, offsets = self.data.indices[:10], np.zeros(1, dtype=np.int64)
+        return lambda: module(indices, offsets)

@@ -1,0 +1,128 @@
+"""The workloads of the benchmark: four shapes of table and bags, each drawn from a fixed seed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Shape of a table and of the bags looked up in it.
+
+    Parameters
+    ----------
+    name : str
+        What the command line calls it.
+    num_embeddings, embedding_dim : int
+        Shape of the table.
+    num_bags : int
+        Bags in one call.
+    mean_length : int
+        Mean of the Poisson distribution of lookups per bag; no bag is empty, because
+        ``np.add.reduceat`` cannot represent one.
+    zipf : float or None
+        Exponent of the popularity of the rows; None for uniform rows.
+    """
+
+    name: str
+    num_embeddings: int
+    embedding_dim: int
+    num_bags: int
+    mean_length: int
+    zipf: float | None
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("small64", 10_000, 64, 1024, 32, zipf=None),
+        Workload("zipf100", 100_000, 100, 2048, 50, zipf=1.2),
+        Workload("uni128", 1_000_000, 128, 4096, 32, zipf=None),
+        Workload("zipf128", 1_000_000, 128, 4096, 32, zipf=1.2),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Arrays of one workload, the same in every process.
+
+    ``indices``, ``offsets`` and ``per_sample_weights`` are one batch of bags, ``weight`` is the
+    table and ``grad_output`` the gradient of one pooled batch.
+    """
+
+    weight: npt.NDArray[np.float32]
+    indices: npt.NDArray[np.int64]
+    indptr: npt.NDArray[np.int64]
+    per_sample_weights: npt.NDArray[np.float32]
+    grad_output: npt.NDArray[np.float32]
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """Start of each bag."""
+        return self.indptr[:-1]
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Lookups of each bag."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def bag_of_lookup(self) -> npt.NDArray[np.int64]:
+        """Bag that each lookup belongs to."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def padding_idx(self) -> int:
+        """A row that does occur in the bags."""
+        return int(self.indices[0])
+
+
+def draw_lengths(workload: Workload, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw the number of lookups of each bag."""
+    return np.maximum(rng.poisson(workload.mean_length, workload.num_bags), 1)
+
+
+def count_lookups(workload: Workload, seed: int = 0) -> int:
+    """Count the lookups of one batch, without making its arrays."""
+    return int(draw_lengths(workload, np.random.default_rng(seed)).sum())
+
+
+def draw_rows(workload: Workload, size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw the row of each lookup.
+
+    Popular rows are scattered over the table by a permutation, as hashed or arbitrary ids are:
+    with the popular rows side by side, the hot part of the table would span a few pages and
+    every library would look better than it is.
+    """
+    num_rows = workload.num_embeddings
+    if workload.zipf is None:
+        return rng.integers(num_rows, size=size)
+    cumulated = np.cumsum(np.arange(1, num_rows + 1) ** -workload.zipf)
+    ranks = np.searchsorted(cumulated, rng.random(size) * cumulated[-1])
+    scattered: npt.NDArray[np.int64] = rng.permutation(num_rows)[ranks]
+    return scattered
+
+
+def make_data(workload: Workload, seed: int = 0) -> Data:
+    """Draw the arrays of a workload.
+
+    Examples
+    --------
+    >>> data = make_data(WORKLOADS["small64"])
+    >>> data.weight.shape, len(data.offsets)
+    ((10000, 64), 1024)
+    """
+    rng = np.random.default_rng(seed)
+    lengths = draw_lengths(workload, rng)
+    num_lookups = int(lengths.sum())
+    num_rows, dim = workload.num_embeddings, workload.embedding_dim
+    return Data(
+        indices=draw_rows(workload, num_lookups, rng),
+        indptr=np.concatenate(([0], np.cumsum(lengths))),
+        per_sample_weights=rng.random(num_lookups, dtype=np.float32),
+        grad_output=rng.standard_normal((workload.num_bags, dim), dtype=np.float32),
+        weight=rng.standard_normal((num_rows, dim), dtype=np.float32),
+    )
