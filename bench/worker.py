@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+
 from operations import OPERATIONS
 from workloads import WORKLOADS, make_data
 

@@ -1,8 +1,8 @@
 import inspect
 
-import kernel_cases as cases
 import pytest
 
+import kernel_cases as cases
 from ebagx import _dispatch, _reference
 
 

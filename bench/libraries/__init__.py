@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from operations import NUM_PROBES, FloatArray, probe_rows
 from workloads import Data
 

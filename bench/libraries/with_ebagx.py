@@ -4,13 +4,13 @@
 
 from typing import Any
 
-import ebagx
 import numpy as np
+
+import ebagx
 from ebagx.optim import Adagrad
+from libraries import BaseSubject, Run
 from operations import LEARNING_RATE, MAX_NORM, FloatArray, probe_rows
 from workloads import Data
-
-from libraries import BaseSubject, Run
 
 
 def make_table(weight: FloatArray) -> FloatArray:

@@ -3,9 +3,9 @@
 # ruff: noqa: D102 - the methods are named after the operations
 
 import numpy as np
-from operations import FloatArray
 
 from libraries import BaseSubject, Run
+from operations import FloatArray
 
 
 class Subject(BaseSubject):

@@ -3,10 +3,10 @@
 # ruff: noqa: D102 - the methods are named after the operations
 
 import numpy as np
-from operations import FloatArray
 from scipy.sparse import csr_array
 
 from libraries import BaseSubject, Run
+from operations import FloatArray
 
 
 class Subject(BaseSubject):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from operations import LEARNING_RATE, MAX_NORM, FloatArray, probe_rows
-from workloads import Data
 
 from libraries import BaseSubject, Run
+from operations import LEARNING_RATE, MAX_NORM, FloatArray, probe_rows
+from workloads import Data
 
 # What PyTorch does anyway, said aloud: otherwise Adagrad warns that nobody chose.
 torch.sparse.check_sparse_tensor_invariants.disable()

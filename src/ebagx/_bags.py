@@ -1,5 +1,6 @@
 """The one internal form of bags, and how every accepted input becomes it."""
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ class _Parts(NamedTuple):
     indices: np.ndarray
     offsets: np.ndarray  # B + 1, from 0 to n without decreasing
     weights: np.ndarray | None
+    is_list: bool = False  # the indices were flattened from a list of bags
 
 
 def as_bags(
@@ -63,7 +65,8 @@ def as_bags(
     bags = _normalised(parts, real_dtype(weight.dtype))
     threads = thread_count(num_threads, len(bags.indices))
     if not kernel("indices_valid", bags.indices.dtype)(bags.indices, num_rows, threads):
-        raise_bad_index(parts.indices, parts.name, num_rows)
+        ends = parts.offsets if parts.is_list else None
+        raise_bad_index(parts.indices, parts.name, num_rows, ends)
     return bags
 
 
@@ -119,6 +122,8 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
             f"got {input.shape}"
         )
     matrix = _as_csr(input)
+    check_integers(matrix.indptr, "input.indptr")
+    check_integers(matrix.indices, "input.indices")
     if len(matrix.indptr) != input.shape[0] + 1:
         raise ValueError(
             f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
@@ -148,7 +153,10 @@ def _is_ragged(input: Any, offsets: Any) -> bool:
     """Return whether a list holds bags rather than indices."""
     if len(input) == 0:
         return offsets is None
-    return any(isinstance(entry, (list, tuple, np.ndarray)) for entry in input)
+    kinds = set(map(type, input))
+    if any(issubclass(kind, np.ndarray) for kind in kinds):
+        return any(np.ndim(entry) > 0 for entry in input if isinstance(entry, np.ndarray))
+    return any(issubclass(kind, Sequence) for kind in kinds)
 
 
 def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
@@ -157,15 +165,22 @@ def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
     lengths = _lengths(input, "input")
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
-    indices = _integer_array(list(chain.from_iterable(input)), "input")
-    if indices.ndim != 1:
-        raise ValueError("input must be a list of integer sequences, got deeper nesting")
+    entries = _entries(input, "input must be a list of integer sequences")
+    for kind in set(map(type, entries)):
+        if not issubclass(kind, (int, np.integer)) or kind is bool:
+            wrong = next(entry for entry in entries if type(entry) is kind)
+            check_integers(np.asarray([wrong]), "input")
+    try:
+        indices = np.array(entries, np.int64)
+    except OverflowError:
+        indices = _integer_array(entries, "input")
     weights = None
     if per_sample_weights is not None:
         if _lengths(per_sample_weights, "per_sample_weights") != lengths:
             raise ValueError("per_sample_weights must have sequences as long as those of input")
-        weights = np.asarray(list(chain.from_iterable(per_sample_weights)))
-    return _Parts("input", indices, ends, weights)
+        what = "per_sample_weights must be a list of sequences of numbers"
+        weights = np.asarray(_entries(per_sample_weights, what))
+    return _Parts("input", indices, ends, weights, is_list=True)
 
 
 def _lengths(sequences: Any, name: str) -> list[int]:
@@ -173,6 +188,14 @@ def _lengths(sequences: Any, name: str) -> list[int]:
         return [len(sequence) for sequence in sequences]
     except TypeError:
         raise ValueError(f"{name} must not mix sequences and numbers") from None
+
+
+def _entries(sequences: Any, what: str) -> list[Any]:
+    """Return the entries of all sequences."""
+    entries = list(chain.from_iterable(sequences))
+    if any(issubclass(kind, (list, tuple, np.ndarray)) for kind in set(map(type, entries))):
+        raise ValueError(f"{what}, got deeper nesting")
+    return entries
 
 
 def _integer_array(values: Any, name: str) -> np.ndarray:

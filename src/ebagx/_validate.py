@@ -3,6 +3,7 @@
 What passes here is trusted by the kernels; nothing has been changed when a check raises.
 """
 
+import numbers
 import operator
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -28,9 +29,20 @@ def check_sparse(sparse: bool | str) -> None:
         raise ValueError(f"sparse must be False, True or 'rows', got {sparse!r}")
 
 
+def check_integer(value: Any, name: str) -> int:
+    """Return an integer (bool is none) as an int."""
+    kind = "bool" if isinstance(value, (bool, np.bool_)) else type(value).__name__
+    try:
+        if kind != "bool":
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be an integer, got a {kind}")
+
+
 def check_size(size: int, name: str) -> int:
     """Return a size >= 0 as an int."""
-    size = operator.index(size)
+    size = check_integer(size, name)
     if size < 0:
         raise ValueError(f"{name} must be at least 0, got {size}")
     return size
@@ -40,7 +52,7 @@ def check_num_threads(num_threads: int | None) -> int | None:
     """Return a number of threads >= 1, or None."""
     if num_threads is None:
         return None
-    num_threads = operator.index(num_threads)
+    num_threads = check_integer(num_threads, "num_threads")
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")
     return num_threads
@@ -50,9 +62,7 @@ def check_padding_idx(padding_idx: int | None, num_rows: int) -> int | None:
     """Return the padding row in [0, N), or None; negative ones count from the end."""
     if padding_idx is None:
         return None
-    if isinstance(padding_idx, (bool, np.bool_)):
-        raise TypeError("padding_idx must be an integer, got a bool")
-    padding_idx = operator.index(padding_idx)
+    padding_idx = check_integer(padding_idx, "padding_idx")
     if not -num_rows <= padding_idx < num_rows:
         raise ValueError(
             f"padding_idx = {padding_idx} is out of range for {num_rows} embeddings, "
@@ -65,6 +75,9 @@ def check_max_norm(max_norm: float | None, norm_type: float) -> None:
     """Raise unless `max_norm` is None or a number >= 0, and `norm_type` a number."""
     if max_norm is None:
         return
+    for value, name in ((max_norm, "max_norm"), (norm_type, "norm_type")):
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     if norm_type != norm_type:
@@ -138,13 +151,21 @@ def check_out(
         raise ValueError("out must not share memory with weight or the bags")
 
 
-def check_max_indices(max_indices: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
-    """Return `max_indices` as a contiguous (B, D) array of the bags' index dtype."""
+def check_max_indices(
+    max_indices: Any, shape: tuple[int, int], num_rows: int, dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Return `max_indices` as a contiguous (B, D) array of the bags' index dtype.
+
+    They may be -1, for empty bags.
+    """
     winners = np.asarray(max_indices)
     if winners.dtype.kind not in "iu":
         raise TypeError(f"max_indices must be integers, got {winners.dtype}")
     if winners.shape != shape:
         raise ValueError(f"max_indices must have shape {shape}, got {winners.shape}")
+    outside = np.argwhere((winners < -1) | (winners >= num_rows))
+    if len(outside):
+        _raise_out_of_range(winners, tuple(outside[0]), "max_indices", num_rows)
     return np.ascontiguousarray(winners, dtype)
 
 
@@ -154,12 +175,26 @@ def check_integers(array: np.ndarray, name: str) -> None:
         raise TypeError(f"{name} must be integers, got {array.dtype}")
 
 
-def raise_bad_index(indices: np.ndarray, name: str, num_rows: int) -> NoReturn:
-    """Raise IndexError for the first index outside the table."""
-    flat = np.flatnonzero((indices < 0) | (indices >= num_rows))
-    if not len(flat):
+def raise_bad_index(
+    indices: np.ndarray, name: str, num_rows: int, ends: np.ndarray | None
+) -> NoReturn:
+    """Raise IndexError for the first index outside the table.
+
+    `ends` are the B + 1 ends of the bags if `indices` was flattened from a list of them.
+    """
+    outside = np.argwhere((indices < 0) | (indices >= num_rows))
+    if not len(outside):
         raise RuntimeError(f"{name} was changed by another thread during the call")
-    place = np.unravel_index(flat[0], indices.shape)
+    place = tuple(outside[0])
+    if ends is not None:
+        bag = np.searchsorted(ends, place[0], side="right") - 1
+        name, indices, place = f"{name}[{bag}]", indices[ends[bag] :], (place[0] - ends[bag],)
+    _raise_out_of_range(indices, place, name, num_rows)
+
+
+def _raise_out_of_range(
+    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int
+) -> NoReturn:
     raise IndexError(
         f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
         f"is out of range for {num_rows} embeddings"

@@ -8,6 +8,7 @@ import scipy.sparse
 from ebagx import _passes
 from ebagx._arrays import aligned_empty
 from ebagx._bags import Bags, without_padding
+from ebagx._dispatch import real_dtype
 from ebagx._validate import (
     check_grad_output,
     check_max_norm,
@@ -220,7 +221,7 @@ class EmbeddingBag:
         """
         check_writeable(self._weight, "reset_parameters")
         generator = np.random.default_rng(rng)
-        dtype = np.float64 if self._weight.dtype == np.float64 else np.float32
+        dtype = real_dtype(self._weight.dtype)
         if self._weight.dtype == dtype and self._weight.flags.c_contiguous:
             generator.standard_normal(out=self._weight, dtype=dtype)
         else:

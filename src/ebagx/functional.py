@@ -260,12 +260,14 @@ def embedding_bag_backward(
     winners = None
     if mode in EXTREME_MODES and max_indices is not None:
         shape = (bags.num_bags, weight.shape[1])
-        winners = check_max_indices(max_indices, shape, bags.indices.dtype)
+        winners = check_max_indices(max_indices, shape, len(weight), bags.indices.dtype)
     elif max_indices is not None:
         raise ValueError(f"max_indices must be None in mode {mode!r}")
     if per_sample_weights_grad is None:
         per_sample_weights_grad = per_sample_weights is not None
-    elif per_sample_weights_grad and len(bags.weights) != len(bags.indices):
+    elif per_sample_weights_grad and (
+        mode in EXTREME_MODES or len(bags.weights) != len(bags.indices)
+    ):
         raise ValueError("per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn")
     of_rows, of_weights = _passes.backward(
         grad,

@@ -1,6 +1,6 @@
-import kernel_cases as cases
 import numpy as np
 
+import kernel_cases as cases
 from ebagx import _reference
 from ebagx._dispatch import cells, real_dtype
 

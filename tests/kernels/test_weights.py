@@ -1,7 +1,7 @@
-import kernel_cases as cases
 import numpy as np
 import pytest
 
+import kernel_cases as cases
 from ebagx import _reference
 from ebagx._dispatch import cells, real_dtype
 

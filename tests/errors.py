@@ -1,0 +1,60 @@
+"""How the tests of errors call the package; whatever is rejected must change nothing."""
+
+import re
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from ebagx import EmbeddingBag, embedding_bag, embedding_bag_backward
+
+NUM_ROWS, DIM = 5, 2
+
+
+@contextmanager
+def rejected(error, message, *arrays):
+    """Check for an error with exactly this message that leaves the arrays as they were."""
+    before = [array.copy() for array in arrays]
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        yield
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def large_table():
+    """Return a table that any max_norm below 1 would change."""
+    return np.arange(1.0, 1 + NUM_ROWS * DIM).reshape(NUM_ROWS, DIM)
+
+
+def forward(error, message, **arguments):
+    table, out = large_table(), np.full((2, DIM), 7.0)
+    with rejected(error, message, table, out):
+        embedding_bag(**arguments, weight=table, max_norm=0.5, out=out)
+
+
+def backward(error, message, **arguments):
+    table, grad = large_table(), np.ones((2, DIM))
+    with rejected(error, message, table, grad):
+        embedding_bag_backward(grad, **arguments, weight=table)
+
+
+def module(error, message, **arguments):
+    """Also check that the object still has what its last good call kept for backward."""
+    calls = ("input", "offsets", "per_sample_weights")
+    options = {name: value for name, value in arguments.items() if name not in calls}
+    table = large_table()
+    bag = EmbeddingBag(NUM_ROWS, DIM, max_norm=0.5, _weight=table, **options)
+    bag(np.zeros((0, 3), int))
+    with rejected(error, message, table):
+        bag(**{name: value for name, value in arguments.items() if name in calls})
+    bag.backward(np.empty((0, DIM)))
+    np.testing.assert_array_equal(bag.grad, np.zeros((NUM_ROWS, DIM)))
+
+
+def constructor(error, message, input=None, **options):  # noqa: ARG001
+    with rejected(error, message):
+        EmbeddingBag(NUM_ROWS, DIM, **options)
+
+
+lookups = pytest.mark.parametrize("rejects", [forward, backward, module])
+options = pytest.mark.parametrize("rejects", [forward, backward, constructor])

@@ -1,0 +1,37 @@
+"""The examples in the docstrings."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import ebagx
+
+PACKAGE = Path(ebagx.__file__).parent
+# Sources only: a compiled level may be one that this processor does not run.
+MODULES = [
+    ".".join(("ebagx", *path.relative_to(PACKAGE).with_suffix("").parts))
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem not in ("__init__", "__main__")
+] + ["ebagx", "ebagx.datasets"]
+WITH_EXAMPLES = {
+    "ebagx._config",
+    "ebagx.datasets",
+    "ebagx.embedding_bag",
+    "ebagx.functional",
+    "ebagx.gradients",
+    "ebagx.optim",
+    "ebagx.sklearn",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{name} needs {error.name}")
+    failed, attempted = doctest.testmod(module)
+    assert failed == 0
+    assert attempted or name not in WITH_EXAMPLES

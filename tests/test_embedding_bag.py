@@ -1,0 +1,258 @@
+"""The class: parameters, state, and what it keeps between forward and backward."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward
+from ebagx._dispatch import real_dtype
+from kernel_cases import TABLE_DTYPES
+from strategies import MODES, WEIGHTED_MODES
+
+BAGS = [[3, 1, 1], [], [0, 2], [2]]
+GRAD = np.arange(1.0, 9.0).reshape(4, 2)
+GRAD_TYPES = {False: np.ndarray, True: scipy.sparse.bsr_array, "rows": RowGradient}
+
+
+def dense(gradient):
+    return gradient if isinstance(gradient, np.ndarray) else gradient.toarray()
+
+
+class TestInitialTable:
+    @pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
+    def test_is_standard_normal(self, dtype):
+        bag = EmbeddingBag(400, 100, dtype=dtype, rng=0)
+        values = bag.weight.astype(float)
+        assert bag.weight.dtype == dtype
+        assert bag.weight.shape == (400, 100)
+        assert abs(values.mean()) < 0.02
+        assert abs(values.std() - 1) < 0.02
+
+    def test_is_float32_by_default(self):
+        assert EmbeddingBag(2, 3).weight.dtype == np.float32
+
+    def test_comes_from_rng(self):
+        first, again, other = (EmbeddingBag(5, 4, rng=rng).weight for rng in (7, 7, 8))
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).any()
+        generator = np.random.default_rng(7)
+        np.testing.assert_array_equal(EmbeddingBag(5, 4, rng=generator).weight, first)
+        assert (EmbeddingBag(5, 4, rng=generator).weight != first).any()
+
+    @pytest.mark.parametrize("padding_idx", [3, -2])
+    def test_padding_row_is_zero(self, padding_idx):
+        bag = EmbeddingBag(5, 4, padding_idx=padding_idx)
+        assert bag.padding_idx == 3
+        np.testing.assert_array_equal(bag.weight.any(axis=1), [True, True, True, False, True])
+
+    def test_padding_row_of_a_given_table_stays(self):
+        table = np.ones((3, 2))
+        EmbeddingBag(3, 2, padding_idx=1, _weight=table)
+        EmbeddingBag.from_pretrained(table, padding_idx=1)
+        np.testing.assert_array_equal(table, np.ones((3, 2)))
+
+    @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+    def test_may_be_empty(self, shape):
+        np.testing.assert_array_equal(EmbeddingBag(*shape)([[], []]), np.zeros((2, shape[1])))
+
+    @pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
+    @pytest.mark.parametrize("place", [np.s_[:, :], np.s_[:, 1:4], np.s_[:, ::2]])
+    def test_reset_parameters_is_in_place(self, dtype, place):
+        whole = np.zeros((6, 8), dtype)
+        table = whole[place]
+        bag = EmbeddingBag(*table.shape, padding_idx=0, _weight=table)
+        bag.reset_parameters(rng=0)
+        np.testing.assert_array_equal(table[0], np.zeros(table.shape[1]))
+        assert (table[1:] != 0).all()
+        assert np.count_nonzero(whole) == np.count_nonzero(table)
+
+
+class TestWeight:
+    def test_is_shared(self):
+        table = np.ones((3, 2))
+        assert EmbeddingBag(3, 2, _weight=table).weight is table
+
+    def test_may_be_assigned(self):
+        bag = EmbeddingBag(3, 2)
+        bag.weight = table = np.eye(3, 2)
+        assert bag.weight is table
+        np.testing.assert_array_equal(bag([[0], [1]]), np.eye(2))
+
+    def test_of_any_sort(self):
+        np.testing.assert_array_equal(EmbeddingBag(1, 2, _weight=[[1.0, 2.0]])([[0]]), [[1, 2]])
+
+    def test_state_is_not_copied_but_loaded_in_place(self):
+        table = np.zeros((3, 2))
+        bag = EmbeddingBag(3, 2, _weight=table)
+        assert bag.state_dict()["weight"] is table
+        bag.load_state_dict({"weight": np.ones((3, 2))})
+        assert bag.weight is table
+        np.testing.assert_array_equal(table, np.ones((3, 2)))
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+    def test_copies_are_independent(self, copied):
+        bag = EmbeddingBag(4, 2, mode="max", padding_idx=1, sparse="rows", rng=0)
+        twin = copied(bag)
+        np.testing.assert_array_equal(twin(BAGS), bag(BAGS))
+        bag.weight[:] = 0
+        assert twin.weight.any()
+        assert repr(twin) == repr(bag)
+
+
+class TestFromPretrained:
+    def test_freezes_by_default(self):
+        bag = EmbeddingBag.from_pretrained(np.ones((4, 2)))
+        assert bag.frozen
+        bag(BAGS)
+        with pytest.raises(RuntimeError, match="frozen table"):
+            bag.backward(GRAD)
+
+    def test_unfrozen(self):
+        bag = EmbeddingBag.from_pretrained(np.ones((4, 2)), freeze=False)
+        bag(BAGS)
+        bag.backward(GRAD)
+        assert bag.grad.shape == (4, 2)
+
+    def test_passes_every_argument_on(self):
+        table = np.ones((4, 2))
+        bag = EmbeddingBag.from_pretrained(table, True, 1.5, 1.0, True, "sum", "rows", True, -1)
+        assert repr(bag) == (
+            "EmbeddingBag(4, 2, max_norm=1.5, norm_type=1.0, scale_grad_by_freq=True, "
+            "mode='sum', padding_idx=3)"
+        )
+        assert bag.sparse == "rows"
+        assert bag.include_last_offset
+        assert bag.weight is table
+
+    def test_read_only(self):
+        table = np.arange(8.0).reshape(4, 2)
+        table.flags.writeable = False
+        bag = EmbeddingBag.from_pretrained(table)
+        assert np.shares_memory(bag.weight, table)
+        np.testing.assert_array_equal(bag([[1, 3]]), [[4, 5]])
+
+
+@pytest.mark.parametrize("sparse", GRAD_TYPES)
+@pytest.mark.parametrize("by_freq", [False, True])
+@pytest.mark.parametrize("padding_idx", [None, -2])
+@pytest.mark.parametrize("mode", MODES)
+class TestForwardAndBackward:
+    def lookups(self, mode):
+        flat, ends = np.concatenate(BAGS).astype(int), np.cumsum([0, *map(len, BAGS)])
+        weights = np.linspace(1, 2, len(flat)) if mode in WEIGHTED_MODES else None
+        return {"input": flat, "offsets": ends, "per_sample_weights": weights}
+
+    def bag(self, **options):
+        return EmbeddingBag(4, 2, include_last_offset=True, dtype=np.float64, rng=0, **options)
+
+    def test_equals_the_functional_form(self, mode, padding_idx, by_freq, sparse):
+        options = {"mode": mode, "padding_idx": padding_idx, "scale_grad_by_freq": by_freq}
+        bag, lookups = self.bag(sparse=sparse, **options), self.lookups(mode)
+        arguments = {"weight": bag.weight, "include_last_offset": True, **lookups, **options}
+        np.testing.assert_array_equal(bag(**lookups), embedding_bag(**arguments))
+        bag.backward(GRAD)
+        expected = embedding_bag_backward(GRAD, **arguments)
+        assert type(bag.grad) is GRAD_TYPES[sparse]
+        np.testing.assert_array_equal(dense(bag.grad), expected.weight)
+        if mode in WEIGHTED_MODES:
+            np.testing.assert_array_equal(bag.per_sample_weights_grad, expected.per_sample_weights)
+        else:
+            assert bag.per_sample_weights_grad is None
+
+    def test_gradients_add_up(self, mode, padding_idx, by_freq, sparse):
+        bag = self.bag(
+            mode=mode, padding_idx=padding_idx, scale_grad_by_freq=by_freq, sparse=sparse
+        )
+        bag(**self.lookups(mode))
+        bag.backward(GRAD)
+        first, first_weights = bag.grad, bag.per_sample_weights_grad
+        before = dense(first).copy()
+        bag(**self.lookups(mode))
+        bag.backward(2 * GRAD)
+        assert type(bag.grad) is GRAD_TYPES[sparse]
+        np.testing.assert_allclose(dense(bag.grad), 3 * before, rtol=1e-15)
+        np.testing.assert_array_equal(dense(first), before)
+        if mode in WEIGHTED_MODES:
+            np.testing.assert_allclose(bag.per_sample_weights_grad, 3 * first_weights, rtol=1e-15)
+        bag.zero_grad()
+        assert bag.grad is None
+        assert bag.per_sample_weights_grad is None
+
+
+class TestAccumulatedSparseGradient:
+    def test_stays_canonical(self):
+        bag = EmbeddingBag(6, 2, mode="sum", sparse=True, dtype=np.float64)
+        for lookups in ([[5, 1]], [[1, 0]], [[]]):
+            bag(lookups)
+            bag.backward(np.ones((1, 2)))
+        assert bag.grad.blocksize == (1, 2)
+        assert bag.grad.has_canonical_format
+        np.testing.assert_array_equal(np.diff(bag.grad.indptr), [1, 1, 0, 0, 0, 1])
+        np.testing.assert_array_equal(bag.grad.toarray()[:, 0], [1, 2, 0, 0, 0, 1])
+
+    @pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
+    def test_rows(self, dtype):
+        bag = EmbeddingBag(6, 2, mode="sum", sparse="rows", dtype=dtype)
+        for lookups in ([[5, 1, 1]], [[1, 0]], np.array([[2]], np.int32)):
+            bag(lookups)
+            bag.backward(np.ones((1, 2)))
+        np.testing.assert_array_equal(bag.grad.rows, [0, 1, 2, 5])
+        np.testing.assert_array_equal(bag.grad.values[:, 0], [1, 3, 1, 1])
+        assert bag.grad.values.dtype == real_dtype(dtype)
+
+
+class TestTrainAndEval:
+    def test_return_self(self):
+        bag = EmbeddingBag(4, 2)
+        assert bag.training
+        assert bag.eval() is bag
+        assert not bag.training
+        assert bag.train() is bag
+        assert bag.training
+        assert not bag.train(False).training
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_eval_keeps_nothing_for_backward(self, when):
+        bag = EmbeddingBag(4, 2)
+        if when == "before":
+            bag.eval()
+        bag(BAGS)
+        bag.eval().train()
+        with pytest.raises(RuntimeError, match="needs a forward call in training mode"):
+            bag.backward(GRAD)
+
+    def test_one_object_serves_many_threads_in_eval(self):
+        bag = EmbeddingBag(200, 50, rng=0).eval()
+        batches = [np.random.default_rng(seed).integers(0, 200, (40, 30)) for seed in range(40)]
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(bag, batches))
+        for batch, pooled in zip(batches, results, strict=True):
+            np.testing.assert_array_equal(pooled, embedding_bag(batch, bag.weight))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "EmbeddingBag(4, 2, mode='mean')"),
+        (
+            {
+                "max_norm": 1,
+                "norm_type": 1.0,
+                "scale_grad_by_freq": True,
+                "mode": "sum",
+                "padding_idx": 3,
+                "sparse": True,
+                "include_last_offset": True,
+            },
+            "EmbeddingBag(4, 2, max_norm=1, norm_type=1.0, scale_grad_by_freq=True, mode='sum', "
+            "padding_idx=3)",
+        ),
+        ({"mode": "sqrtn", "padding_idx": -4}, "EmbeddingBag(4, 2, mode='sqrtn', padding_idx=0)"),
+    ],
+)
+def test_repr(options, expected):
+    assert repr(EmbeddingBag(4, 2, **options)) == expected
