@@ -253,6 +253,18 @@ class TestSparseInput:
         np.testing.assert_array_equal(embedding_bag(matrix, TABLE, mode=mode), expected)
 
 
+class TestCoo:
+    @pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn", "max"])
+    def test_duplicates_are_entries_as_in_csr(self, mode):
+        rows, columns, values = [1, 0, 1, 1], [4, 1, 0, 4], [1.0, 2.0, 3.0, 5.0]
+        coo = scipy.sparse.coo_matrix((values, (rows, columns)), shape=(3, 5))
+        csr = scipy.sparse.csr_array((3, 5))
+        csr.data, csr.indices = np.array([2.0, 1.0, 3.0, 5.0]), np.array([1, 4, 0, 4])
+        csr.indptr = np.array([0, 1, 4, 4])
+        expected = embedding_bag(csr, TABLE, mode=mode)
+        np.testing.assert_array_equal(embedding_bag(coo, TABLE, mode=mode), expected)
+
+
 class TestLists:
     @pytest.mark.parametrize(
         "bags",

@@ -152,7 +152,7 @@ def test_sparse_gradient_has_the_same_rows(seed):
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, 0.5, float("inf")])
 def test_max_norm(norm_type):
-    for case in cases([int(10 * min(norm_type, 9)), 2], ["sum", "mean", "max"]):
+    for case in cases(2, ["sum", "mean", "max"]):
         if case.table.dtype == np.float16:
             continue  # PyTorch takes the norm in half precision
         options = {"max_norm": 1.5, "norm_type": norm_type}

@@ -7,14 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from ebagx._dispatch import is_index_dtype, kernel, real_dtype
+from ebagx._dispatch import kernel, real_dtype
 from ebagx._threads import thread_count
-from ebagx._validate import as_real, check_integers, raise_bad_index, raise_bad_offsets
+from ebagx._validate import (
+    as_contiguous,
+    as_indices,
+    as_real,
+    check_integers,
+    raise_bad_index,
+    raise_bad_offsets,
+)
 
 _INT32 = np.dtype(np.int32)
 _INT64 = np.dtype(np.int64)
 _INT32_MAX = 2**31 - 1
-_INT64_MAX = 2**63 - 1
 _NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in (np.dtype("f4"), np.dtype("f8"))}
 
 
@@ -121,32 +127,46 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
             f"sparse input must have shape (num_bags, {num_rows}) for {num_rows} embeddings, "
             f"got {input.shape}"
         )
-    matrix = _as_csr(input)
-    check_integers(matrix.indptr, "input.indptr")
-    check_integers(matrix.indices, "input.indices")
-    if len(matrix.indptr) != input.shape[0] + 1:
+    indptr, indices, values = _compressed_rows(input)
+    for array, name in ((indptr, "indptr"), (indices, "indices"), (values, "data")):
+        if array.ndim != 1:
+            raise ValueError(f"input.{name} must be 1-D, got {array.ndim}-D")
+    check_integers(indptr, "input.indptr")
+    check_integers(indices, "input.indices")
+    if len(indptr) != input.shape[0] + 1:
         raise ValueError(
             f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
-            f"got {len(matrix.indptr)}"
+            f"got {len(indptr)}"
         )
     # SciPy allows spare room behind the last entry.
-    stored = min(len(matrix.indices), len(matrix.data), max(int(matrix.indptr[-1]), 0))
-    ends = _valid_offsets(matrix.indptr, "input.indptr", stored, True)
-    return _Parts("input.indices", matrix.indices[:stored], ends, matrix.data[:stored])
+    stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
+    ends = _valid_offsets(indptr, "input.indptr", stored, True)
+    return _Parts("input.indices", indices[:stored], ends, values[:stored])
 
 
-def _as_csr(matrix: Any) -> Any:
-    """Return a matrix as CSR; SciPy converts made-by-hand nonsense without a look at it."""
-    if matrix.format == "csr":
-        return matrix
+def _compressed_rows(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return indptr, indices and data of any format as CSR, duplicates kept.
+
+    SciPy converts matrices that were made by hand without a look at them, and may write outside
+    its arrays.
+    """
     if matrix.format in ("csc", "bsr"):
+        check_integers(matrix.indptr, "input.indptr")
+        check_integers(matrix.indices, "input.indices")
         matrix.check_format(full_check=True)
-    elif matrix.format != "lil":
-        matrix = matrix.tocoo()
-        for name, entries, size in zip(("row", "col"), matrix.coords, matrix.shape, strict=True):
-            if len(entries) and not (entries.min() >= 0 and entries.max() < size):
-                raise ValueError(f"input.{name} must be in [0, {size})")
-    return matrix.tocsr()
+    if matrix.format in ("csr", "csc", "bsr", "lil"):
+        matrix = matrix.tocsr()
+        return matrix.indptr, matrix.indices, matrix.data
+    matrix = matrix.tocoo()
+    for name, size in zip(("row", "col"), matrix.shape, strict=True):
+        entries = getattr(matrix, name)
+        check_integers(entries, f"input.{name}")
+        if len(entries) and not (entries.min() >= 0 and entries.max() < size):
+            raise ValueError(f"input.{name} must be in [0, {size})")
+    order = np.argsort(matrix.row, kind="stable")
+    indptr = np.zeros(matrix.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(matrix.row, minlength=matrix.shape[0]), out=indptr[1:])
+    return indptr, matrix.col[order], matrix.data[order]
 
 
 def _is_ragged(input: Any, offsets: Any) -> bool:
@@ -154,9 +174,10 @@ def _is_ragged(input: Any, offsets: Any) -> bool:
     if len(input) == 0:
         return offsets is None
     kinds = set(map(type, input))
-    if any(issubclass(kind, np.ndarray) for kind in kinds):
-        return any(np.ndim(entry) > 0 for entry in input if isinstance(entry, np.ndarray))
-    return any(issubclass(kind, Sequence) for kind in kinds)
+    return any(issubclass(kind, Sequence) for kind in kinds) or (
+        any(issubclass(kind, np.ndarray) for kind in kinds)
+        and any(np.ndim(entry) > 0 for entry in input)
+    )
 
 
 def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
@@ -219,7 +240,7 @@ def _checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) 
 def _valid_offsets(
     offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
 ) -> np.ndarray:
-    ends = _as_indices(offsets)
+    ends = as_indices(offsets)
     if not include_last_offset:
         starts = ends
         ends = np.empty(len(starts) + 1, _INT64 if num_lookups > _INT32_MAX else starts.dtype)
@@ -235,18 +256,9 @@ def _must_be_none(value: Any, name: str, why: str) -> None:
         raise ValueError(f"{name} must be None for {why}")
 
 
-def _as_indices(array: np.ndarray) -> np.ndarray:
-    """Return integers as contiguous int32 or int64, without a copy if they are."""
-    if not is_index_dtype(array.dtype):
-        if array.dtype.kind == "u" and array.dtype.itemsize == 8:
-            array = np.minimum(array, np.uint64(_INT64_MAX))  # still out of range
-        array = array.astype(np.int64)
-    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
-
-
 def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
     """Return the parts in the layout and dtypes that kernels take."""
-    indices = _as_indices(parts.indices).reshape(-1)
+    indices = as_indices(parts.indices).reshape(-1)
     offsets = parts.offsets
     if offsets.dtype != indices.dtype:
         if max(len(indices), len(offsets)) > _INT32_MAX:
@@ -254,5 +266,5 @@ def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
         offsets = offsets.astype(indices.dtype)
     if parts.weights is None:
         return Bags(indices, offsets, _NO_WEIGHTS[real])
-    weights = np.ascontiguousarray(as_real(parts.weights, "per_sample_weights", real))
+    weights = as_contiguous(as_real(parts.weights, "per_sample_weights", real))
     return Bags(indices, offsets, weights.reshape(-1))

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ebagx._dispatch import is_table_dtype, real_dtype
+from ebagx._dispatch import is_index_dtype, is_table_dtype, real_dtype
 
 POOLING_MODES = ("sum", "mean", "sqrtn")
 EXTREME_MODES = ("max", "min")
@@ -135,6 +135,18 @@ def as_rows(array: np.ndarray) -> np.ndarray:
     return array if has_rows(array) else np.array(array, order="C")
 
 
+def as_contiguous(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous and aligned array: itself, or a copy."""
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
+
+
+def as_indices(array: np.ndarray) -> np.ndarray:
+    """Return integers as contiguous int32 or int64, without a copy if they are."""
+    if not is_index_dtype(array.dtype):
+        array = array.astype(np.int64)  # uint64 beyond it turns negative: still out of range
+    return as_contiguous(array)
+
+
 def check_out(
     out: np.ndarray, shape: tuple[int, int], weight: np.ndarray, bags: Iterable[np.ndarray]
 ) -> None:
@@ -166,13 +178,29 @@ def check_max_indices(
     outside = np.argwhere((winners < -1) | (winners >= num_rows))
     if len(outside):
         _raise_out_of_range(winners, tuple(outside[0]), "max_indices", num_rows)
-    return np.ascontiguousarray(winners, dtype)
+    return as_contiguous(winners.astype(dtype, copy=False))
 
 
 def check_integers(array: np.ndarray, name: str) -> None:
     """Raise TypeError unless the array holds integers (bool is none)."""
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
+
+
+def check_rows(rows: np.ndarray, name: str, num_rows: int) -> None:
+    """Raise unless `rows` are table rows, ascending, each once."""
+    check_integers(rows, name)
+    if rows.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got {rows.ndim}-D")
+    if not len(rows):
+        return
+    falls = np.flatnonzero(rows[1:] <= rows[:-1])
+    if len(falls):
+        u = falls[0] + 1
+        raise ValueError(f"{name} must ascend, got {name}[{u}] = {rows[u]} after {rows[u - 1]}")
+    for u in (0, -1):
+        if not 0 <= rows[u] < num_rows:
+            _raise_out_of_range(rows, (u % len(rows),), name, num_rows)
 
 
 def raise_bad_index(

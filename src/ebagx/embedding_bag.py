@@ -267,7 +267,11 @@ class EmbeddingBag:
             self._saved = _Saved(bags, weight, winners, shape)
         return pooled
 
-    __call__ = forward
+    def __call__(
+        self, input: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> np.ndarray:
+        """Pool the bags of `input`, as `forward`."""
+        return self.forward(input, offsets, per_sample_weights)
 
     def backward(self, grad_output: Any) -> None:
         """Add the gradients of the last forward call to `grad` and `per_sample_weights_grad`.
@@ -302,10 +306,11 @@ class EmbeddingBag:
             with_weights=weights_shape is not None,
             num_threads=self.num_threads,
         )
-        self.grad = _added(self.grad, of_rows.to_form(self.sparse))
+        self.grad = of_rows.added_to(self.grad, self.sparse)
         if of_weights is not None:
             of_weights = of_weights.reshape(weights_shape)
-            self.per_sample_weights_grad = _added(self.per_sample_weights_grad, of_weights)
+            previous = self.per_sample_weights_grad
+            self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
         self._saved = None
 
     def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
@@ -372,7 +377,3 @@ class EmbeddingBag:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
-
-
-def _added(total: Any, gradient: Any) -> Any:
-    return gradient if total is None else total + gradient

@@ -80,6 +80,21 @@ class RowGradient:
         dense[self.rows] = self.values
         return dense
 
+    def added_to(
+        self, total: "np.ndarray | scipy.sparse.bsr_array | RowGradient | None", sparse: bool | str
+    ) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
+        """Return its sum with an earlier one in the form of `sparse`; a dense one is reused."""
+        if total is None:
+            return self.to_form(sparse)
+        if isinstance(total, np.ndarray):
+            total[self.rows] += self.values
+            return total
+        if not isinstance(total, RowGradient):
+            # Not SciPy's sum, which drops rows that cancel.
+            rows = np.flatnonzero(np.diff(total.indptr))
+            total = RowGradient(rows, total.data.reshape(len(rows), self.shape[1]), self.shape)
+        return (total + self).to_form(sparse)
+
     def to_form(self, sparse: bool | str) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
         """Return the gradient in the form that an argument `sparse` names."""
         if sparse == "rows":

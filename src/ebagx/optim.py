@@ -6,7 +6,16 @@ import numpy as np
 
 from ebagx._dispatch import cells, kernel, real_dtype
 from ebagx._threads import thread_count
-from ebagx._validate import as_rows, check_num_threads, check_weight, check_writeable, has_rows
+from ebagx._validate import (
+    as_contiguous,
+    as_indices,
+    as_real,
+    check_num_threads,
+    check_rows,
+    check_weight,
+    check_writeable,
+    has_rows,
+)
 from ebagx.gradients import RowGradient
 
 __all__ = ["Adagrad"]
@@ -133,5 +142,10 @@ def _checked_gradient(gradient: RowGradient, table: np.ndarray) -> tuple[np.ndar
         raise TypeError(f"gradient must be a RowGradient, got {type(gradient).__name__}")
     if gradient.shape != table.shape:
         raise ValueError(f"gradient must have shape {table.shape}, got {gradient.shape}")
-    values = gradient.values.astype(real_dtype(table.dtype), copy=False)
-    return np.ascontiguousarray(gradient.rows), as_rows(np.ascontiguousarray(values))
+    rows, values = gradient.rows, gradient.values
+    check_rows(rows, "gradient.rows", len(table))
+    shape = (len(rows), table.shape[1])
+    if values.shape != shape:
+        raise ValueError(f"gradient.values must have shape {shape}, got {values.shape}")
+    values = as_real(values, "gradient.values", real_dtype(table.dtype))
+    return as_indices(rows), as_contiguous(values)

@@ -12,9 +12,11 @@ cdef void take_first_nan(
     cdef Py_ssize_t k
     cdef real_t value
     for k in range(bag.start, bag.end):
-        value = value_of((<const cell_t*>row_address(table, indices_k[k]))[column], like)
+        value = widened(
+            <const cell_t*>row_address(table, indices_k[k]) + column, &like, 1
+        )[0]
         if value != value:
-            store(&out_d[column], value)
+            store(&out_d[column], &value, 1)
             winners_d[column] = indices_k[k]
             return
 
@@ -28,14 +30,14 @@ cdef inline void extreme_block(
     cdef real_t[MAX_BLOCK] at_d
     cdef real_t[MAX_BLOCK] has_nan_d
     cdef Py_ssize_t k, begin = bag.start, stop
-    cdef const cell_t* row
+    cdef const real_t* first_d
     cdef real_t position
     cdef Rows block = table
     cdef int d
     block.data += column * <Py_ssize_t>sizeof(cell_t)
-    row = <const cell_t*>row_address(block, indices_k[begin])
+    first_d = widened(<const cell_t*>row_address(block, indices_k[begin]), at_d, width)
     for d in range(width):
-        best_d[d] = direction * value_of(row[d], direction)
+        best_d[d] = direction * first_d[d]
         has_nan_d[d] = 0
         winners_d[column + d] = indices_k[begin]
     while begin < bag.end:
@@ -49,17 +51,24 @@ cdef inline void extreme_block(
                     block.data + indices_k[k + AHEAD] * block.row_bytes,
                     width * <int>sizeof(cell_t),
                 )
-            row = <const cell_t*>row_address(block, indices_k[k])
-            take_greater_block(best_d, at_d, has_nan_d, row, direction, position, width)
+            take_greater_block(
+                best_d, at_d, has_nan_d, <const cell_t*>row_address(block, indices_k[k]),
+                direction, position, width,
+            )
             position += 1
         for d in range(width):
             if at_d[d] >= 0:
                 winners_d[column + d] = indices_k[begin + <Py_ssize_t>at_d[d]]
         begin = stop
     for d in range(width):
-        store(&out_d[column + d], direction * best_d[d])
+        best_d[d] *= direction
+    store(&out_d[column], best_d, width)
+    for d in range(width - width // 2):
         if has_nan_d[d] != 0:
             take_first_nan(out_d, winners_d, table, indices_k, bag, column + d, direction)
+            take_first_nan(
+                out_d, winners_d, table, indices_k, bag, column + d + width // 2, direction
+            )
 
 
 cdef void extreme_bag(
@@ -68,16 +77,21 @@ cdef void extreme_bag(
 ) noexcept nogil:
     # Columns [first, last) of one bag.
     cdef Py_ssize_t column = first
-    # A quarter of a block of sums: three arrays share the registers, and 32 floats spill.
-    cdef int width, widest = max(8, BLOCK_BYTES // 4 // <int>sizeof(real_t))
+    cdef real_t zero = 0
+    # Half a block of sums: two and a half arrays share the registers.
+    cdef int width, widest = max(8, BLOCK_BYTES // 2 // <int>sizeof(real_t))
     while bag.start >= bag.end and column < last:
-        store(&out_d[column], <real_t>0)
+        store(&out_d[column], &zero, 1)
         winners_d[column] = -1
         column += 1
     while column < last:
         width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
-        if width == 16:
+        if width == 32:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
+        elif width == 24:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 24)
+        elif width == 16:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
         elif width == 8:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)

@@ -63,8 +63,7 @@ cdef inline void pool_block(
     if divisor != 1:
         for d in range(width):
             sum_d[d] /= divisor
-    for d in range(width):
-        store(&out_d[column + d], sum_d[d])
+    store(&out_d[column], sum_d, width)
 
 
 cdef void pool_bag(
@@ -73,11 +72,12 @@ cdef void pool_bag(
 ) noexcept nogil:
     # Columns [first, last) of one bag.
     cdef Py_ssize_t column = first
-    cdef real_t divisor = 0
+    cdef real_t zero = 0
+    cdef real_t divisor
     cdef int width
-    divisor = divisor_of_bag(weights_k, bag, mode, divisor)
+    divisor = divisor_of_bag(weights_k, bag, mode, zero)
     while divisor == 0 and column < last:
-        store(&out_d[column], divisor)
+        store(&out_d[column], &zero, 1)
         column += 1
     while column < last:
         width = block_width(last - column, last - first, BLOCK_BYTES // <int>sizeof(real_t))

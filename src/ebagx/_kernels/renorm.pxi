@@ -1,8 +1,6 @@
 # max_norm: rows whose norm is too large are scaled down in place.
 
 cdef inline double term(double size, double norm_type) noexcept nogil:
-    if norm_type == 2:
-        return size * size
     if norm_type == 1:
         return size
     if norm_type == 0:
@@ -10,19 +8,34 @@ cdef inline double term(double size, double norm_type) noexcept nogil:
     return pow(size, norm_type)
 
 
-cdef double norm_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) noexcept nogil:
-    # Column d goes to partial sum d % LANES, as in dot.
+cdef inline void add_terms(
+    double* lanes, const real_t* row_d, double norm_type, int width
+) noexcept nogil:
+    cdef int d
+    if norm_type != 2:
+        for d in range(width):
+            lanes[d] += term(fabs(row_d[d]), norm_type)
+    elif real_t is float:
+        add_squares_f32(lanes, row_d, width)
+    else:
+        add_squares_f64(lanes, row_d, width)
+
+
+cdef double norm_of_row(
+    const cell_t* row, Py_ssize_t dim, double norm_type, real_t like
+) noexcept nogil:
+    # Column d goes to partial sum d % LANES, as in dot. `like` only names a type.
     cdef double[LANES] lanes
-    cdef double size, total
-    cdef Py_ssize_t d
+    cdef real_t[LANES] value_d
+    cdef double total
+    cdef Py_ssize_t d = 0
     cdef int lane
-    if fabs(norm_type) == INFINITY:
-        return extreme_of_row(row, dim, norm_type)
     for lane in range(LANES):
         lanes[lane] = 0
-    for d in range(dim):
-        size = fabs(as_double(row[d]))
-        lanes[d % LANES] += term(size, norm_type)
+    while d + LANES <= dim:
+        add_terms(lanes, widened(row + d, value_d, LANES), norm_type, LANES)
+        d += LANES
+    add_terms(lanes, widened(row + d, value_d, <int>(dim - d)), norm_type, <int>(dim - d))
     total = add_lanes(lanes)
     if norm_type == 2:
         return sqrt(total)
@@ -31,12 +44,14 @@ cdef double norm_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) noe
     return pow(total, 1.0 / norm_type)
 
 
-cdef double extreme_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) noexcept nogil:
+cdef double extreme_of_row(
+    const cell_t* row, Py_ssize_t dim, double norm_type, real_t like
+) noexcept nogil:
     # The largest (norm_type inf) or smallest (-inf) absolute value; NaN stays.
     cdef double size, best = 0
     cdef Py_ssize_t d
     for d in range(dim):
-        size = fabs(as_double(row[d]))
+        size = fabs(widened(row + d, &like, 1)[0])
         if d == 0 or size != size or (size > best if norm_type > 0 else size < best):
             best = size
         if best != best:
@@ -44,23 +59,20 @@ cdef double extreme_of_row(const cell_t* row, Py_ssize_t dim, double norm_type) 
     return best
 
 
-cdef inline double as_double(cell_t cell) noexcept nogil:
-    if cell_t is double:
-        return cell
-    else:
-        return value_of(cell, <float>0)
-
-
 cdef void renorm_row(
     cell_t* row, Py_ssize_t dim, double max_norm, double norm_type, real_t like
 ) noexcept nogil:
-    cdef double norm = norm_of_row(row, dim, norm_type)
-    cdef real_t factor
+    cdef double norm
+    cdef real_t value
     cdef Py_ssize_t d
+    if fabs(norm_type) == INFINITY:
+        norm = extreme_of_row(row, dim, norm_type, like)
+    else:
+        norm = norm_of_row(row, dim, norm_type, like)
     if norm > max_norm:
-        factor = <real_t>(max_norm / (norm + 1e-7))
         for d in range(dim):
-            store(&row[d], value_of(row[d], factor) * factor)
+            value = widened(row + d, &like, 1)[0] * <real_t>(max_norm / (norm + 1e-7))
+            store(&row[d], &value, 1)
 
 
 def renorm(

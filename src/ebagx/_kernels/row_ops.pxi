@@ -10,30 +10,28 @@ cdef extern from "portable.h" nogil:
         MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
 
 cdef extern from "row_ops.h" nogil:
-    float value_f16 "ebagx_value_f16"(uint16_t cell)
-    float value_bf16 "ebagx_value_bf16"(int16_t cell)
     uint16_t cell_f16 "ebagx_cell_f16"(float value)
     int16_t cell_bf16 "ebagx_cell_bf16"(float value)
+    void widen_f16 "ebagx_widen_f16"(float*, const uint16_t*, int)
+    void widen_bf16 "ebagx_widen_bf16"(float*, const int16_t*, int)
+    void narrow_f16 "ebagx_narrow_f16"(uint16_t*, const float*, int)
+    void narrow_bf16 "ebagx_narrow_bf16"(int16_t*, const float*, int)
     void add_f32 "ebagx_add_f32"(float*, const float*, int)
     void add_f64 "ebagx_add_f64"(double*, const double*, int)
-    void add_f16 "ebagx_add_f16"(float*, const uint16_t*, int)
-    void add_bf16 "ebagx_add_bf16"(float*, const int16_t*, int)
     void add_weighted_f32 "ebagx_add_weighted_f32"(float*, const float*, float, int)
     void add_weighted_f64 "ebagx_add_weighted_f64"(double*, const double*, double, int)
-    void add_weighted_f16 "ebagx_add_weighted_f16"(float*, const uint16_t*, float, int)
-    void add_weighted_bf16 "ebagx_add_weighted_bf16"(float*, const int16_t*, float, int)
+    void add_products_f32 "ebagx_add_products_f32"(float*, const float*, const float*, int)
+    void add_products_f64 "ebagx_add_products_f64"(double*, const double*, const double*, int)
+    void add_squares_f32 "ebagx_add_squares_f32"(double*, const float*, int)
+    void add_squares_f64 "ebagx_add_squares_f64"(double*, const double*, int)
     void take_greater_f32 "ebagx_take_greater_f32"(
         float*, float*, float*, const float*, float, float, int
     )
     void take_greater_f64 "ebagx_take_greater_f64"(
         double*, double*, double*, const double*, double, double, int
     )
-    void take_greater_f16 "ebagx_take_greater_f16"(
-        float*, float*, float*, const uint16_t*, float, float, int
-    )
-    void take_greater_bf16 "ebagx_take_greater_bf16"(
-        float*, float*, float*, const int16_t*, float, float, int
-    )
+    void adagrad_f32 "ebagx_adagrad_f32"(float*, float*, const float*, float, float, int)
+    void adagrad_f64 "ebagx_adagrad_f64"(double*, double*, const double*, double, double, int)
 
 ctypedef fused index_t:
     int32_t
@@ -68,61 +66,59 @@ cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
     return rows.data + (row if 0 <= row < rows.count else 0) * rows.row_bytes
 
 
-cdef inline real_t value_of(cell_t cell, real_t like) noexcept nogil:
-    # `like` only names the type to widen to.
-    if cell_t is uint16_t:
-        return value_f16(cell)
-    elif cell_t is int16_t:
-        return value_bf16(cell)
+cdef inline const real_t* widened(
+    const cell_t* row, real_t* value_d, int width
+) noexcept nogil:
+    # The row's values: in place if they are of the wanted type, else written to value_d.
+    if cell_t is real_t:
+        return row
     else:
-        return <real_t>cell
+        if cell_t is uint16_t and real_t is float:
+            widen_f16(value_d, row, width)
+        elif cell_t is int16_t and real_t is float:
+            widen_bf16(value_d, row, width)
+        return value_d
 
 
-cdef inline void store(cell_t* cell, real_t value) noexcept nogil:
-    if cell_t is uint16_t:
-        cell[0] = cell_f16(<float>value)
-    elif cell_t is int16_t:
-        cell[0] = cell_bf16(<float>value)
-    else:
-        cell[0] = <cell_t>value
+cdef inline void store(cell_t* row, const real_t* value_d, int width) noexcept nogil:
+    cdef int d
+    if cell_t is real_t:
+        for d in range(width):
+            row[d] = value_d[d]
+    elif cell_t is uint16_t and real_t is float:
+        narrow_f16(row, value_d, width)
+    elif cell_t is int16_t and real_t is float:
+        narrow_bf16(row, value_d, width)
 
 
 cdef inline void add_block(real_t* sum_d, const cell_t* row, int width) noexcept nogil:
-    if real_t is double and cell_t is double:
-        add_f64(sum_d, row, width)
-    elif real_t is float and cell_t is float:
-        add_f32(sum_d, row, width)
-    elif real_t is float and cell_t is uint16_t:
-        add_f16(sum_d, row, width)
-    elif real_t is float and cell_t is int16_t:
-        add_bf16(sum_d, row, width)
+    cdef real_t[MAX_BLOCK] value_d
+    if real_t is float:
+        add_f32(sum_d, widened(row, value_d, width), width)
+    else:
+        add_f64(sum_d, widened(row, value_d, width), width)
 
 
 cdef inline void add_weighted_block(
     real_t* sum_d, const cell_t* row, real_t weight, int width
 ) noexcept nogil:
-    if real_t is double and cell_t is double:
-        add_weighted_f64(sum_d, row, weight, width)
-    elif real_t is float and cell_t is float:
-        add_weighted_f32(sum_d, row, weight, width)
-    elif real_t is float and cell_t is uint16_t:
-        add_weighted_f16(sum_d, row, weight, width)
-    elif real_t is float and cell_t is int16_t:
-        add_weighted_bf16(sum_d, row, weight, width)
+    cdef real_t[MAX_BLOCK] value_d
+    if real_t is float:
+        add_weighted_f32(sum_d, widened(row, value_d, width), weight, width)
+    else:
+        add_weighted_f64(sum_d, widened(row, value_d, width), weight, width)
 
 
 cdef inline void take_greater_block(
     real_t* best_d, real_t* at_d, real_t* has_nan_d, const cell_t* row, real_t direction,
     real_t position, int width,
 ) noexcept nogil:
-    if real_t is double and cell_t is double:
-        take_greater_f64(best_d, at_d, has_nan_d, row, direction, position, width)
-    elif real_t is float and cell_t is float:
-        take_greater_f32(best_d, at_d, has_nan_d, row, direction, position, width)
-    elif real_t is float and cell_t is uint16_t:
-        take_greater_f16(best_d, at_d, has_nan_d, row, direction, position, width)
-    elif real_t is float and cell_t is int16_t:
-        take_greater_bf16(best_d, at_d, has_nan_d, row, direction, position, width)
+    cdef real_t[MAX_BLOCK] value_d
+    cdef const real_t* values = widened(row, value_d, width)
+    if real_t is float:
+        take_greater_f32(best_d, at_d, has_nan_d, values, direction, position, width)
+    else:
+        take_greater_f64(best_d, at_d, has_nan_d, values, direction, position, width)
 
 
 cdef inline void prefetch_bytes(const char* start, int count) noexcept nogil:
@@ -140,19 +136,27 @@ cdef inline real_t add_lanes(real_t* lanes) noexcept nogil:
     return lanes[0]
 
 
+cdef inline void add_products(
+    real_t* lanes, const real_t* left, const cell_t* right, int width
+) noexcept nogil:
+    cdef real_t[LANES] value_d
+    if real_t is float:
+        add_products_f32(lanes, left, widened(right, value_d, width), width)
+    else:
+        add_products_f64(lanes, left, widened(right, value_d, width), width)
+
+
 cdef inline real_t dot(const real_t* left, const cell_t* right, Py_ssize_t dim) noexcept nogil:
     # Column d goes to partial sum d % LANES: independent chains, one fixed order.
     cdef real_t[LANES] lanes
-    cdef Py_ssize_t block, d, blocks = dim // LANES
+    cdef Py_ssize_t d = 0
     cdef int lane
     for lane in range(LANES):
         lanes[lane] = 0
-    for block in range(blocks):
-        for lane in range(LANES):
-            d = block * LANES + lane
-            lanes[lane] += left[d] * value_of(right[d], lanes[lane])
-    for d in range(blocks * LANES, dim):
-        lanes[d - blocks * LANES] += left[d] * value_of(right[d], lanes[0])
+    while d + LANES <= dim:
+        add_products(lanes, left + d, right + d, LANES)
+        d += LANES
+    add_products(lanes, left + d, right + d, <int>(dim - d))
     return add_lanes(lanes)
 
 

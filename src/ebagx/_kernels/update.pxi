@@ -1,31 +1,22 @@
 # Row updates of the optimizers: only the touched rows are read or written.
 
-cdef extern from "row_ops.h" nogil:
-    void adagrad_f32 "ebagx_adagrad_f32"(
-        float*, float*, const float*, float, float, Py_ssize_t
-    )
-    void adagrad_f64 "ebagx_adagrad_f64"(
-        double*, double*, const double*, double, double, Py_ssize_t
-    )
-    void adagrad_f16 "ebagx_adagrad_f16"(
-        uint16_t*, float*, const float*, float, float, Py_ssize_t
-    )
-    void adagrad_bf16 "ebagx_adagrad_bf16"(
-        int16_t*, float*, const float*, float, float, Py_ssize_t
-    )
-
-
-cdef inline void adagrad_row(
+cdef void adagrad_row(
     cell_t* row, real_t* squares_d, const real_t* grad_d, real_t rate, real_t eps, Py_ssize_t dim
 ) noexcept nogil:
-    if real_t is double and cell_t is double:
-        adagrad_f64(row, squares_d, grad_d, rate, eps, dim)
-    elif real_t is float and cell_t is float:
-        adagrad_f32(row, squares_d, grad_d, rate, eps, dim)
-    elif real_t is float and cell_t is uint16_t:
-        adagrad_f16(row, squares_d, grad_d, rate, eps, dim)
-    elif real_t is float and cell_t is int16_t:
-        adagrad_bf16(row, squares_d, grad_d, rate, eps, dim)
+    cdef real_t[MAX_BLOCK] value_d
+    cdef const real_t* values
+    cdef Py_ssize_t column = 0
+    cdef int width
+    while column < dim:
+        width = <int>min(dim - column, MAX_BLOCK)
+        values = widened(&row[column], value_d, width)
+        if real_t is float:
+            adagrad_f32(<float*>values, &squares_d[column], &grad_d[column], rate, eps, width)
+        else:
+            adagrad_f64(<double*>values, &squares_d[column], &grad_d[column], rate, eps, width)
+        if cell_t is not real_t:
+            store(&row[column], value_d, width)
+        column += width
 
 
 def adagrad(

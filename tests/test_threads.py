@@ -1,0 +1,77 @@
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import threadpoolctl
+
+from ebagx import _cpu, _threads
+
+LARGE = 10**9
+
+
+@pytest.mark.parametrize("wish", [None, 2, 1000])
+def test_small_work_gets_one_thread(wish):
+    assert _threads.thread_count(wish, 2 * _threads.WORK_PER_THREAD - 1) == 1
+
+
+def test_threads_grow_with_the_work_up_to_the_processors(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert _threads.thread_count(1000, 3 * _threads.WORK_PER_THREAD) == 3
+    assert _threads.thread_count(1000, LARGE) == 8
+    assert _threads.thread_count(5, LARGE) == 5
+
+
+def test_default_is_what_openmp_would_use():
+    if not _cpu.openmp_version():
+        assert _threads.default_threads() == 1
+        return
+    with threadpoolctl.threadpool_limits(1):
+        assert _threads.default_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "quota"),
+    [("150000 100000\n", 1), ("400000 100000", 4), ("max 100000\n", 1 << 20), ("", 1 << 20)],
+)
+def test_quota_of_a_container(monkeypatch, tmp_path, content, quota):
+    file = tmp_path / "cpu.max"
+    file.write_text(content)
+    monkeypatch.setattr(_threads, "_CGROUP_QUOTA", file)
+    _threads._quota.cache_clear()
+    try:
+        assert _threads._quota() == quota
+    finally:
+        _threads._quota.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_process_uses_one_thread_and_says_so_once():
+    script = """
+        import os, warnings
+        import numpy as np
+        import ebagx
+        from ebagx import _threads
+        os.cpu_count = lambda: 2
+        table, ids = np.ones((1000, 64)), np.zeros((4000, 10), int)
+        before = ebagx.embedding_bag(ids, table, num_threads=2)
+        child = os.fork()
+        if child == 0:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                for _ in range(2):
+                    after = ebagx.embedding_bag(ids, table, num_threads=2)
+            texts = [str(w.message) for w in caught]
+            good = len(texts) == 1 and "one thread" in texts[0] and np.array_equal(before, after)
+            os._exit(0 if good else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout == "0\n", result.stderr
