@@ -1,16 +1,12 @@
 # Whether bags may be handed to the other kernels, and removal of padding.
 
-cdef enum:
-    CHECK_BLOCK = 1024
-
-
-cdef inline bint any_outside(
-    const index_t* indices_k, Py_ssize_t count, index_t last_row
+cdef int any_outside(
+    const index_t[::1] indices_k, index_t last_row, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # No early exit inside a block: the loop vectorises.
-    cdef Py_ssize_t k
+    # No early exit: the loop vectorises.
+    cdef Py_ssize_t k, n = indices_k.shape[0]
     cdef index_t low = 0, high = -1
-    for k in range(count):
+    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
         low = indices_k[k] if indices_k[k] < low else low
         high = indices_k[k] if indices_k[k] > high else high
     return low < 0 or high > last_row
@@ -18,19 +14,19 @@ cdef inline bint any_outside(
 
 def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads):
     """Return whether every index is in [0, num_rows). Cost: one read of the indices."""
-    cdef Py_ssize_t n = indices_k.shape[0]
-    cdef Py_ssize_t block, blocks = (n + CHECK_BLOCK - 1) // CHECK_BLOCK
-    cdef const index_t* indices = &indices_k[0] if n else NULL
+    cdef Py_ssize_t unit
     cdef index_t last_row
     cdef int outside = 0
     if index_t is int32_t:
         last_row = <index_t>min(num_rows - 1, <Py_ssize_t>0x7FFFFFFF)
     else:
         last_row = num_rows - 1
-    for block in prange(blocks, nogil=True, schedule="static", num_threads=num_threads):
-        outside |= any_outside(
-            indices + block * CHECK_BLOCK, min(CHECK_BLOCK, n - block * CHECK_BLOCK), last_row
-        )
+    if num_threads == 1:
+        with nogil:
+            outside = any_outside(indices_k, last_row, 0, 1)
+    else:
+        for unit in prange(num_threads, nogil=True, schedule="static", num_threads=num_threads):
+            outside |= any_outside(indices_k, last_row, unit, num_threads)
     return not outside
 
 

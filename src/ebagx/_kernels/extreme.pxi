@@ -130,6 +130,9 @@ cdef void extreme_bags(
     cdef Py_ssize_t giant = giant_size(n, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
+    if units == 1:
+        extreme_unit(out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, 0, 1)
+        return
     for unit in prange(units, schedule="dynamic", num_threads=num_threads):
         giants += extreme_unit(
             out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, unit, units
@@ -196,6 +199,23 @@ cdef void extreme_gradient_row(
             out_d[d] += scale * grad_d[d] if winner_d[d] == row else <real_t>0
 
 
+cdef void extreme_gradient_unit(
+    real_t[:, ::1] out_ud, Rows grad, Rows winners, const index_t[::1] rows_u,
+    const index_t[::1] bags_k, const index_t[::1] row_offsets_u, const real_t* scales_k,
+    Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    cdef Py_ssize_t u
+    cdef Lookups bag
+    for u in range(
+        unit_start(row_offsets_u, unit, units), unit_start(row_offsets_u, unit + 1, units)
+    ):
+        bag = lookups_of_bag(row_offsets_u, u, bags_k.shape[0])
+        extreme_gradient_row(
+            &out_ud[u, 0], grad, winners, rows_u[u], address(bags_k), scales_k,
+            bag.start, bag.end, out_ud.shape[1],
+        )
+
+
 def extreme_gradient(
     real_t[:, ::1] out_ud,               # OUT
     const real_t[:, :] grad_bd,
@@ -212,20 +232,20 @@ def extreme_gradient(
     """
     cdef Rows grad = rows_of(grad_bd)
     cdef Rows winners
-    cdef Py_ssize_t u, unit, dim = out_ud.shape[1], n = bags_k.shape[0]
-    cdef Py_ssize_t units = unit_count(rows_u.shape[0], num_threads)
-    cdef Lookups bag
+    cdef const real_t* scales = address(scales_k)
+    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
+    if out_ud.shape[0] == 0 or out_ud.shape[1] == 0:
+        return
     winners.count = winners_bd.shape[0]
     winners.row_bytes = winners_bd.strides[0]
-    if rows_u.shape[0] == 0 or dim == 0:
-        return
     winners.data = <const char*>&winners_bd[0, 0]
-    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-        for u in range(
-            unit_start(row_offsets_u, unit, units), unit_start(row_offsets_u, unit + 1, units)
-        ):
-            bag = lookups_of_bag(row_offsets_u, u, n)
-            extreme_gradient_row(
-                &out_ud[u, 0], grad, winners, rows_u[u], address(bags_k), address(scales_k),
-                bag.start, bag.end, dim,
+    if units == 1:
+        with nogil:
+            extreme_gradient_unit(
+                out_ud, grad, winners, rows_u, bags_k, row_offsets_u, scales, 0, 1
             )
+        return
+    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+        extreme_gradient_unit(
+            out_ud, grad, winners, rows_u, bags_k, row_offsets_u, scales, unit, units
+        )

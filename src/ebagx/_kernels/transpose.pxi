@@ -97,6 +97,42 @@ def group_rows(
     return u
 
 
+cdef inline real_t scale_of(const real_t* weights_k, Py_ssize_t k, real_t divisor) noexcept nogil:
+    if divisor == 0:
+        return 0
+    return (weights_k[k] if weights_k != NULL else <real_t>1) / divisor
+
+
+cdef void expand_bags(
+    index_t[::1] bags_k, real_t[::1] scales_k, const index_t[::1] offsets_b,
+    const real_t* weights_k, int mode, Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    # The bag and the scale of each lookup, in input order.
+    cdef Py_ssize_t b, k
+    cdef bint scaled = scales_k.shape[0] > 0
+    cdef Lookups bag
+    cdef real_t divisor
+    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
+        bag = lookups_of_bag(offsets_b, b, bags_k.shape[0])
+        divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
+        for k in range(bag.start, bag.end):
+            bags_k[k] = <index_t>b
+            if scaled:
+                scales_k[k] = scale_of(weights_k, k, divisor)
+
+
+cdef void reorder(
+    index_t[::1] bags_k, real_t[::1] scales_k, index_t[::1] from_bags_k, real_t[::1] from_scales_k,
+    const index_t[::1] order_k, Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    cdef Py_ssize_t j, n = order_k.shape[0]
+    cdef bint scaled = scales_k.shape[0] > 0
+    for j in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
+        bags_k[j] = from_bags_k[order_k[j]]
+        if scaled:
+            scales_k[j] = from_scales_k[order_k[j]]
+
+
 def transpose_lookups(
     index_t[::1] bags_k,             # OUT
     real_t[::1] scales_k,            # OUT, empty when every scale is 1
@@ -112,24 +148,14 @@ def transpose_lookups(
 
     The scale is 0 where the divisor is 0.
     """
-    cdef Py_ssize_t b, j, k, n = order_k.shape[0], num_bags = offsets_b.shape[0] - 1
-    cdef bint scaled = scales_k.shape[0] > 0
-    cdef Lookups bag
-    cdef real_t divisor
-    for b in prange(num_bags, nogil=True, schedule="static", num_threads=num_threads):
-        bag = lookups_of_bag(offsets_b, b, n)
-        divisor = divisor_of_bag(address(weights_k), bag, mode, <real_t>0)
-        for k in range(bag.start, bag.end):
-            scratch_bags_k[k] = <index_t>b
-            if scaled:
-                scratch_scales_k[k] = scale_of(address(weights_k), k, divisor)
-    for j in prange(n, nogil=True, schedule="static", num_threads=num_threads):
-        bags_k[j] = scratch_bags_k[order_k[j]]
-        if scaled:
-            scales_k[j] = scratch_scales_k[order_k[j]]
-
-
-cdef inline real_t scale_of(const real_t* weights_k, Py_ssize_t k, real_t divisor) noexcept nogil:
-    if divisor == 0:
-        return 0
-    return (weights_k[k] if weights_k != NULL else <real_t>1) / divisor
+    cdef const real_t* weights = address(weights_k)
+    cdef Py_ssize_t unit, units = unit_count(offsets_b.shape[0] - 1, num_threads)
+    if units <= 1:
+        with nogil:
+            expand_bags(scratch_bags_k, scratch_scales_k, offsets_b, weights, mode, 0, 1)
+            reorder(bags_k, scales_k, scratch_bags_k, scratch_scales_k, order_k, 0, 1)
+        return
+    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+        expand_bags(scratch_bags_k, scratch_scales_k, offsets_b, weights, mode, unit, units)
+    for unit in prange(units, nogil=True, schedule="static", num_threads=num_threads):
+        reorder(bags_k, scales_k, scratch_bags_k, scratch_scales_k, order_k, unit, units)

@@ -19,6 +19,22 @@ cdef void adagrad_row(
         column += width
 
 
+cdef void adagrad_unit(
+    Rows table, Rows squares, const index_t[::1] rows_u, const real_t[:, ::1] grad_ud,
+    real_t rate, real_t eps, Py_ssize_t unit, Py_ssize_t units, cell_t like,
+) noexcept nogil:
+    # `like` only names the type of a cell.
+    cdef Py_ssize_t u, ahead, count = rows_u.shape[0], dim = grad_ud.shape[1]
+    for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
+        ahead = rows_u[min(u + AHEAD // 2, count - 1)]
+        prefetch_bytes(table.data + ahead * table.row_bytes, <int>min(dim, 64) * sizeof(cell_t))
+        prefetch_bytes(squares.data + ahead * squares.row_bytes, <int>min(dim, 64) * sizeof(real_t))
+        adagrad_row(
+            <cell_t*>row_address(table, rows_u[u]), <real_t*>row_address(squares, rows_u[u]),
+            &grad_ud[u, 0], rate, eps, dim,
+        )
+
+
 def adagrad(
     cell_t[:, :] table_rd,           # INOUT
     real_t[:, :] squares_rd,         # INOUT, sums of squared gradients
@@ -32,19 +48,26 @@ def adagrad(
 
     Cost: one read and write of each touched row and of its squares.
     """
+    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
     cdef Rows table, squares
-    cdef Py_ssize_t u, dim = table_rd.shape[1]
     if cell_t is double and real_t is float:
         return
     elif cell_t is not double and real_t is double:
         return
     else:
-        if dim == 0:
+        if grad_ud.shape[0] == 0 or grad_ud.shape[1] == 0:
             return
         table = rows_of(table_rd)
         squares = rows_of(squares_rd)
-        for u in prange(rows_u.shape[0], nogil=True, schedule="static", num_threads=num_threads):
-            adagrad_row(
-                <cell_t*>row_address(table, rows_u[u]), <real_t*>row_address(squares, rows_u[u]),
-                &grad_ud[u, 0], <real_t>learning_rate, <real_t>eps, dim,
+        if units == 1:
+            with nogil:
+                adagrad_unit(
+                    table, squares, rows_u, grad_ud, <real_t>learning_rate, <real_t>eps, 0, 1,
+                    <cell_t>0,
+                )
+            return
+        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+            adagrad_unit(
+                table, squares, rows_u, grad_ud, <real_t>learning_rate, <real_t>eps, unit, units,
+                <cell_t>0,
             )

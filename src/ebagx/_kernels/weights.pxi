@@ -26,6 +26,21 @@ cdef void weights_gradient_bag(
             out_k[k] = (out_k[k] - weights_k[k] * (shared / divisor)) / divisor
 
 
+cdef void weights_gradient_unit(
+    real_t[::1] out_k, Rows grad, const cell_t[:, :] table_rd, const index_t[::1] indices_k,
+    const index_t[::1] offsets_b, const real_t* weights_k, int mode, Py_ssize_t unit,
+    Py_ssize_t units,
+) noexcept nogil:
+    cdef Rows table = rows_of(table_rd)
+    cdef Py_ssize_t b
+    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
+        weights_gradient_bag(
+            &out_k[0], <const real_t*>row_address(grad, b), table, table_rd.shape[1],
+            &indices_k[0], weights_k, lookups_of_bag(offsets_b, b, indices_k.shape[0]), mode,
+            <cell_t>0,
+        )
+
+
 def weights_gradient(
     real_t[::1] out_k,                # OUT
     const real_t[:, :] grad_bd,
@@ -40,24 +55,23 @@ def weights_gradient(
 
     Cost: one read of each looked-up row.
     """
-    cdef Rows table, grad
-    cdef Py_ssize_t b, unit, n = indices_k.shape[0], num_bags = offsets_b.shape[0] - 1
-    cdef Py_ssize_t units = unit_count(num_bags, num_threads)
+    cdef Rows grad = rows_of(grad_bd)
+    cdef const real_t* weights = address(weights_k)
+    cdef Py_ssize_t unit, units = unit_count(offsets_b.shape[0] - 1, num_threads)
     if cell_t is double and real_t is float:
         return
     elif cell_t is not double and real_t is double:
         return
     else:
-        if n == 0:
+        if indices_k.shape[0] == 0:
             return
-        table = rows_of(table_rd)
-        grad = rows_of(grad_bd)
-        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-            for b in range(
-                unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)
-            ):
-                weights_gradient_bag(
-                    &out_k[0], <const real_t*>row_address(grad, b), table, table_rd.shape[1],
-                    &indices_k[0], &weights_k[0], lookups_of_bag(offsets_b, b, n), mode,
-                    <cell_t>0,
+        if units == 1:
+            with nogil:
+                weights_gradient_unit(
+                    out_k, grad, table_rd, indices_k, offsets_b, weights, mode, 0, 1
                 )
+            return
+        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+            weights_gradient_unit(
+                out_k, grad, table_rd, indices_k, offsets_b, weights, mode, unit, units
+            )

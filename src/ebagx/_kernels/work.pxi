@@ -3,6 +3,8 @@
 # The bags are cut into units of about equal cost (their lookups, plus one per bag). A giant bag,
 # larger than a thread's whole share, is left out of its unit and cut by column blocks instead:
 # whoever computes a column adds its lookups in bag order, so no bit depends on the cut.
+#
+# One unit is run by a plain call: even a team of one thread costs OpenMP a microsecond.
 
 cdef enum:
     UNITS_PER_THREAD = 8  # small enough units that threads finish together
@@ -35,6 +37,13 @@ cdef inline Py_ssize_t unit_start(
         else:
             high = middle
     return low
+
+
+cdef inline Py_ssize_t even_start(
+    Py_ssize_t count, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    # Where a unit starts of things that cost the same.
+    return count // units * unit + min(unit, count % units)
 
 
 cdef inline Py_ssize_t giant_size(Py_ssize_t num_lookups, int num_threads) noexcept nogil:
