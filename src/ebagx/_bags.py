@@ -62,12 +62,12 @@ def as_bags(
 ) -> Bags:
     """Return any accepted input as checked bags over the rows of `weight`."""
     num_rows = len(weight)
-    if scipy.sparse.issparse(input):
-        parts = _from_sparse(input, offsets, per_sample_weights, num_rows)
-    elif isinstance(input, (list, tuple)) and _is_ragged(input, offsets):
+    if isinstance(input, (list, tuple)) and _is_ragged(input, offsets):
         parts = _from_lists(input, offsets, per_sample_weights)
-    else:
+    elif isinstance(input, np.ndarray) or not scipy.sparse.issparse(input):
         parts = _from_array(input, offsets, per_sample_weights, include_last_offset)
+    else:
+        parts = _from_sparse(input, offsets, per_sample_weights, num_rows)
     bags = _normalised(parts, real_dtype(weight.dtype))
     threads = thread_count(num_threads, len(bags.indices))
     if not kernel("indices_valid", bags.indices.dtype)(bags.indices, num_rows, threads):
@@ -258,7 +258,9 @@ def _must_be_none(value: Any, name: str, why: str) -> None:
 
 def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
     """Return the parts in the layout and dtypes that kernels take."""
-    indices = as_indices(parts.indices).reshape(-1)
+    indices = as_indices(parts.indices)
+    if indices.ndim == 2:
+        indices = indices.reshape(-1)
     offsets = parts.offsets
     if offsets.dtype != indices.dtype:
         if max(len(indices), len(offsets)) > _INT32_MAX:

@@ -96,8 +96,9 @@ def real_dtype(table_dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def cells(table: np.ndarray) -> np.ndarray:
     """Return the table as kernels take it: 16-bit floats as their bits."""
-    bits = _BITS.get(_cell(table.dtype)[0])
-    return table if bits is None else table.view(bits)
+    if table.itemsize > 2:
+        return table
+    return table.view(_BITS[_cell(table.dtype)[0]])
 
 
 def find(

@@ -63,16 +63,43 @@ cdef void renorm_row(
     cell_t* row, Py_ssize_t dim, double max_norm, double norm_type, real_t like
 ) noexcept nogil:
     cdef double norm
-    cdef real_t value
-    cdef Py_ssize_t d
     if fabs(norm_type) == INFINITY:
         norm = extreme_of_row(row, dim, norm_type, like)
     else:
         norm = norm_of_row(row, dim, norm_type, like)
     if norm > max_norm:
-        for d in range(dim):
-            value = widened(row + d, &like, 1)[0] * <real_t>(max_norm / (norm + 1e-7))
-            store(&row[d], &value, 1)
+        scale_row(row, dim, <real_t>(max_norm / (norm + 1e-7)))
+
+
+cdef inline void scale_row(cell_t* row, Py_ssize_t dim, real_t factor) noexcept nogil:
+    cdef real_t[MAX_BLOCK] value_d
+    cdef real_t[MAX_BLOCK] scaled_d
+    cdef const real_t* values
+    cdef Py_ssize_t column = 0
+    cdef int d, width
+    while column < dim:
+        width = <int>min(dim - column, MAX_BLOCK)
+        values = widened(&row[column], value_d, width)
+        for d in range(width):
+            scaled_d[d] = values[d] * factor
+        store(&row[column], scaled_d, width)
+        column += width
+
+
+cdef void renorm_unit(
+    cell_t[:, :] table_rd, const index_t[::1] rows_u, double max_norm, double norm_type,
+    Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    cdef Rows table = rows_of(table_rd)
+    cdef Py_ssize_t u, count = rows_u.shape[0], dim = table_rd.shape[1]
+    cdef cell_t* row
+    for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
+        prefetch_row(table, rows_u[min(u + AHEAD // 2, count - 1)], dim * sizeof(cell_t))
+        row = <cell_t*>row_address(table, rows_u[u])
+        if cell_t is double:
+            renorm_row(row, dim, max_norm, norm_type, <double>0)
+        else:
+            renorm_row(row, dim, max_norm, norm_type, <float>0)
 
 
 def renorm(
@@ -83,12 +110,12 @@ def renorm(
     int num_threads,
 ):
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
-    cdef Rows table = rows_of(table_rd)
-    cdef Py_ssize_t u, dim = table_rd.shape[1]
-    if dim == 0:
+    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
+    if table_rd.shape[1] == 0:
         return
-    for u in prange(rows_u.shape[0], nogil=True, schedule="static", num_threads=num_threads):
-        if cell_t is double:
-            renorm_row(<cell_t*>row_address(table, rows_u[u]), dim, max_norm, norm_type, <double>0)
-        else:
-            renorm_row(<cell_t*>row_address(table, rows_u[u]), dim, max_norm, norm_type, <float>0)
+    if units == 1:
+        with nogil:
+            renorm_unit(table_rd, rows_u, max_norm, norm_type, 0, 1)
+        return
+    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
+        renorm_unit(table_rd, rows_u, max_norm, norm_type, unit, units)

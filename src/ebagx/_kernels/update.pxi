@@ -27,8 +27,8 @@ cdef void adagrad_unit(
     cdef Py_ssize_t u, ahead, count = rows_u.shape[0], dim = grad_ud.shape[1]
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
         ahead = rows_u[min(u + AHEAD // 2, count - 1)]
-        prefetch_bytes(table.data + ahead * table.row_bytes, <int>min(dim, 64) * sizeof(cell_t))
-        prefetch_bytes(squares.data + ahead * squares.row_bytes, <int>min(dim, 64) * sizeof(real_t))
+        prefetch_row(table, ahead, dim * sizeof(cell_t))
+        prefetch_row(squares, ahead, dim * sizeof(real_t))
         adagrad_row(
             <cell_t*>row_address(table, rows_u[u]), <real_t*>row_address(squares, rows_u[u]),
             &grad_ud[u, 0], rate, eps, dim,
