@@ -83,6 +83,10 @@ def extensions():
 class BuildWithLevels(build_ext):
     """Adds the flags of level, compiler and OpenMP, once the compiler is known."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp_flags(kind)
