@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ebagx import _cpu, _dispatch
+
+
+def level_in_new_process(wish: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", "from ebagx import _dispatch; print(_dispatch.LEVEL)"],
+        env={**os.environ, "EBAGX_LEVEL": wish},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", _dispatch.available_levels())
+def test_a_level_can_be_forced(name):
+    assert level_in_new_process(name).stdout == f"{name}\n"
+
+
+def test_the_fastest_level_is_the_default():
+    assert level_in_new_process("").stdout == f"{_dispatch.available_levels()[-1]}\n"
+
+
+@pytest.mark.parametrize("name", ["avx512", "Baseline", "avx2,baseline"])
+def test_unknown_level(name):
+    result = level_in_new_process(name)
+    levels = ", ".join(_dispatch.available_levels())
+    message = f"EBAGX_LEVEL = '{name}' is not available here, the levels are: {levels}"
+    assert result.returncode == 1
+    assert result.stderr.endswith(f"ImportError: {message}\n")
+
+
+def test_a_level_the_processor_lacks_is_not_available(monkeypatch):
+    monkeypatch.setitem(_dispatch._SUPPORTED, "avx2", lambda: False)
+    assert _dispatch.available_levels() == ("baseline",)
+
+
+def test_levels_are_those_of_the_processor():
+    assert ("avx2" in _dispatch.available_levels()) is _cpu.has_avx2()
+
+
+def test_a_built_level_that_does_not_load_is_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ebagx._kernels._baseline", None)
+    with pytest.raises(ImportError):
+        _dispatch.load_level("baseline")
+
+
+@pytest.mark.parametrize(
+    ("name", "supported"),
+    [("f2", True), ("f4", True), ("f8", True), (">f4", False), ("i4", False), ("c8", False)],
+)
+def test_table_dtypes(name, supported):
+    assert _dispatch.is_table_dtype(np.dtype(name)) is supported
+
+
+@pytest.mark.parametrize("name", _dispatch.KERNEL_NAMES)
+def test_every_kernel_is_there_for_every_dtype(name):
+    for index in ("i4", "i8"):
+        for table in ("f2", "f4", "f8"):
+            assert callable(_dispatch.kernel(name, np.dtype(index), np.dtype(table)))
