@@ -44,14 +44,15 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
 
 @cases.levels
 @cases.table_dtypes
-def test_winner_far_behind_in_a_long_bag(level, dtype):
+@cases.threads
+def test_winner_far_behind_in_a_long_bag(level, dtype, num_threads):
     # Beyond one segment of positions, and beyond what float16 or bfloat16 could count.
     n = 200_000
     table = np.zeros((n, 9)).astype(dtype)
     table[131_071], table[196_609] = 1, 1
     out, winners = np.empty((1, 9), dtype), np.empty((1, 9), np.int64)
     kernel = cases.find(level, "extreme", np.dtype(np.int64), dtype)
-    kernel(cells(out), winners, cells(table), np.arange(n), np.array([0, n]), 1, 1)
+    kernel(cells(out), winners, cells(table), np.arange(n), np.array([0, n]), 1, num_threads)
     np.testing.assert_array_equal(winners, 131_071)
 
 

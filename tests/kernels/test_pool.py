@@ -43,6 +43,21 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
 
 
 @cases.levels
+@cases.threads
+@pytest.mark.parametrize("dim", [1, 16, 17, 64])
+def test_one_giant_bag_is_shared_by_all_threads(level, num_threads, dim):
+    rng = np.random.default_rng(1)
+    table = rng.standard_normal((50, dim))
+    indices, offsets = rng.integers(0, 50, 10_000), np.array([0, 10_000])
+    expected, actual = np.empty((1, dim)), np.full((1, dim), np.nan)
+    arguments = table, indices, offsets, np.empty(0), _reference.MEAN, num_threads
+    _reference.pool(expected, *arguments)
+    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float64))
+    kernel(actual, *arguments)
+    cases.assert_same_bits(actual, expected)
+
+
+@cases.levels
 def test_rows_in_reverse_order(level):
     table = np.arange(20, dtype=np.float32).reshape(5, 4)[::-1]
     out = np.empty((2, 4), np.float32)

@@ -126,7 +126,7 @@ cdef void extreme_bags(
     cdef Py_ssize_t giant = giant_size(n, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
-    if units == 1:
+    if num_threads == 1:
         extreme_unit(out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, 0, 1)
         return
     for unit in prange(units, schedule="dynamic", num_threads=num_threads):

@@ -151,7 +151,7 @@ cdef void pool_bags(
     cdef Py_ssize_t giant = giant_size(n, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
-    if units == 1:
+    if num_threads == 1:
         pool_unit(out_bd, table, indices_k, offsets_b, weights, mode, giant, 0, 1)
         return
     for unit in prange(units, schedule="dynamic", num_threads=num_threads):
