@@ -14,6 +14,11 @@ def gradient(rows, dtype=np.float64, index_dtype=np.int64, shape=(6, 2)):
     return RowGradient(rows, values, shape)
 
 
+def test_takes_lists():
+    dense = RowGradient([0, 2], [[1.0], [2.0]], (3, 1)).toarray()
+    np.testing.assert_array_equal(dense, [[1], [0], [2]])
+
+
 @pytest.mark.parametrize("index_dtype", INDEX_DTYPES, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [[], [0], [5], [0, 1, 2, 3, 4, 5], [1, 4]])

@@ -56,6 +56,13 @@ def test_updates_a_strided_table_in_place():
     np.testing.assert_array_equal(whole, 1)
 
 
+def test_updates_a_memory_map(tmp_path):
+    table = np.memmap(tmp_path / "table", np.float64, "w+", shape=(5, 2))
+    table[:] = 1
+    Adagrad(0.5).update(table, gradient())
+    assert np.all(table[ROWS] != 1)
+
+
 def test_takes_what_backward_gives():
     table = np.ones((5, 2), np.float32)
     grad = embedding_bag_backward(np.ones((1, 2)), [[1, 3]], table, mode="sum", sparse="rows")

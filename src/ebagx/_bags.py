@@ -1,6 +1,5 @@
 """The one internal form of bags, and how every accepted input becomes it."""
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -173,10 +172,10 @@ def _is_ragged(input: Any, offsets: Any) -> bool:
     """Return whether a list holds bags rather than indices."""
     if len(input) == 0:
         return offsets is None
-    kinds = set(map(type, input))
-    return any(issubclass(kind, Sequence) for kind in kinds) or (
-        any(issubclass(kind, np.ndarray) for kind in kinds)
-        and any(np.ndim(entry) > 0 for entry in input)
+    # Arrays, series and tensors have a length too, unless they are 0-D.
+    sized = {kind for kind in set(map(type, input)) if hasattr(kind, "__len__")}
+    return bool(sized) and any(
+        type(entry) in sized and getattr(entry, "ndim", 1) > 0 for entry in input
     )
 
 

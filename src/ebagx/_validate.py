@@ -19,7 +19,7 @@ MODES = POOLING_MODES + EXTREME_MODES
 
 def check_mode(mode: str) -> None:
     """Raise ValueError unless `mode` is one of the five."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
 
 

@@ -13,9 +13,9 @@ class RowGradient:
 
     Parameters
     ----------
-    rows : ndarray of shape (U,), int32 or int64
+    rows : array_like of shape (U,), int32 or int64
         The touched rows, ascending, each once.
-    values : ndarray of shape (U, D), float32 or float64
+    values : array_like of shape (U, D), float32 or float64
         Their gradients.
     shape : tuple of int
         Shape (N, D) of the table.
@@ -33,6 +33,10 @@ class RowGradient:
     rows: np.ndarray
     values: np.ndarray
     shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", np.asarray(self.rows))
+        object.__setattr__(self, "values", np.asarray(self.values))
 
     def __repr__(self) -> str:
         return (

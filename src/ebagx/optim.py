@@ -95,7 +95,7 @@ class Adagrad:
         learning_rate = _at_least_0(self.learning_rate, "learning_rate")
         check_writeable(table, "an optimizer step")
         rows, values = _checked_gradient(gradient, table)
-        if table is not weight or not has_rows(table):
+        if not (isinstance(weight, np.ndarray) and has_rows(table)):
             raise ValueError(
                 "weight must be an ndarray with contiguous rows to be updated in place"
             )
