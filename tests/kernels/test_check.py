@@ -59,6 +59,17 @@ def test_offsets_valid(level, index_dtype, offsets, valid):
 
 
 @cases.levels
+def test_drop_padding_stays_in_its_arrays_when_offsets_changed_after_the_check(level):
+    n = 10
+    indices, offsets = np.arange(n), np.array([0, n, 0, n, -(2**60), 2**60, n])
+    outputs = [np.full(n + 20, -7), np.full(7, -7), np.empty(0)]
+    kernel = cases.find(level, "drop_padding", np.dtype(np.int64), np.dtype(np.float64))
+    kernel(outputs[0][:n], *outputs[1:], indices, offsets, np.empty(0), 3)
+    np.testing.assert_array_equal(outputs[0][n:], -7)
+    assert outputs[1][-1] == n - 1
+
+
+@cases.levels
 @cases.index_dtypes
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
