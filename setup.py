@@ -87,6 +87,19 @@ class BuildWithLevels(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
+    def run(self):
+        # Objects and modules of a build with other options would be used again.
+        options = f"openmp={OPENMP} debug={DEBUG}"
+        stamp = Path(self.build_temp, "options.txt")
+        if not stamp.exists() or stamp.read_text() != options:
+            self.force = True
+            for pattern in ("*.so", "*.pyd"):
+                for module in Path(self.build_lib).rglob(pattern):
+                    module.unlink()
+        super().run()
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(options)
+
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp_flags(kind)

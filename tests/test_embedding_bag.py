@@ -260,3 +260,19 @@ class TestTrainAndEval:
 )
 def test_repr(options, expected):
     assert repr(EmbeddingBag(4, 2, **options)) == expected
+
+
+def test_backward_uses_the_settings_of_its_forward_call():
+    bag = EmbeddingBag(5, 2, mode="sum", rng=0)
+    bag([[0, 1]])
+    bag.mode, bag.padding_idx = "mean", 1
+    bag.backward(np.ones((1, 2)))
+    np.testing.assert_array_equal(bag.grad, [[1, 1], [1, 1], [0, 0], [0, 0], [0, 0]])
+
+
+def test_a_copy_leaves_the_last_batch_behind():
+    bag = EmbeddingBag(5, 2, rng=0)
+    bag([[0, 1]])
+    with pytest.raises(RuntimeError, match="^backward needs a forward call"):
+        copy.deepcopy(bag).backward(np.ones((1, 2)))
+    bag.backward(np.ones((1, 2)))

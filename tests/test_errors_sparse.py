@@ -53,7 +53,7 @@ class TestArguments:
         rejects(ValueError, message, input=good_csr(), per_sample_weights=np.ones(4), mode=mode)
 
     def test_complex_values(self, rejects):
-        message = "per_sample_weights must be real numbers, got complex128"
+        message = "input.data must be real numbers, got complex128"
         rejects(TypeError, message, input=good_csr() * 1j)
 
 

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_truncated_file(saved, name, kept):
         (
             "features",
             {"word_ngrams": 2, "buckets": 2**31},
-            "buckets is 2147483648, not an integer from 0 to 2147483647",
+            "buckets is 2147483648, not an integer from 0 to 2147483646",
         ),
     ],
 )
@@ -288,3 +289,11 @@ def test_damage_anywhere_is_an_error_or_harmless(saved, tmp_path):
             problem = str(error)
         assert problem == "" or problem.startswith(str(copy))
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("place", [".", "", ".."])
+def test_the_working_directory_is_never_replaced(tmp_path, monkeypatch, place):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match="it is, or holds, the working directory$"):
+        check_destination(Path(place))

@@ -261,7 +261,9 @@ def test_diverging_loss(bags):
     X, y = bags
     X.data *= 1e25
     with pytest.raises(ValueError, match=r"^the loss diverged in pass \d+; learning_rate = 1e\+30"):
-        EmbeddingBagClassifier(mode="sum", learning_rate=1e30).fit(X, y)
+        (model := EmbeddingBagClassifier(mode="sum", learning_rate=1e30)).fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_progress_bar(bags, capsys):

@@ -47,6 +47,7 @@ class _Parts(NamedTuple):
     indices: np.ndarray
     offsets: np.ndarray  # B + 1, from 0 to n without decreasing
     weights: np.ndarray | None
+    weights_name: str = "per_sample_weights"
     is_list: bool = False  # the indices were flattened from a list of bags
 
 
@@ -108,7 +109,7 @@ def _from_array(
     elif indices.ndim == 2:
         _must_be_none(offsets, "offsets", "2-D input, whose rows are the bags")
         num_bags, length = indices.shape
-        ends = np.arange(num_bags + 1) * length
+        ends = np.arange(num_bags + 1, dtype=np.int64) * length
     else:
         raise ValueError(
             "input must be 1-D (with offsets), 2-D, a scipy.sparse matrix or a list of integer "
@@ -140,7 +141,7 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
     # SciPy allows spare room behind the last entry.
     stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
     ends = _valid_offsets(indptr, "input.indptr", stored, True)
-    return _Parts("input.indices", indices[:stored], ends, values[:stored])
+    return _Parts("input.indices", indices[:stored], ends, values[:stored], "input.data")
 
 
 def _compressed_rows(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -267,5 +268,5 @@ def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
         offsets = offsets.astype(indices.dtype)
     if parts.weights is None:
         return Bags(indices, offsets, _NO_WEIGHTS[real])
-    weights = as_contiguous(as_real(parts.weights, "per_sample_weights", real))
+    weights = as_contiguous(as_real(parts.weights, parts.weights_name, real))
     return Bags(indices, offsets, weights.reshape(-1))

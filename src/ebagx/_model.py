@@ -56,6 +56,8 @@ def check_destination(directory: Path) -> None:
 
     Only what looks like a model is ever replaced, so that a slip of the pen deletes nothing.
     """
+    if Path.cwd().is_relative_to(directory.resolve()):
+        raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
     if directory.is_dir():
         foreign = set(os.listdir(directory)).difference(_file_names())
         if foreign:
@@ -94,7 +96,7 @@ def save_model(model: TextModel, directory: Path) -> None:
 
 
 def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
-    """Read a model; the embedding table is mapped, so that opening costs no memory.
+    """Read a model; the embedding table is mapped, not copied, but checked to be finite.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import numpy as np
 
 MAX_DIM = 2**16
 MAX_WORD_NGRAMS = 8
-MAX_BUCKETS = 2**31 - 1  # scikit-learn hashes to 32 bits, one of which is the sign
+MAX_BUCKETS = 2**31 - 2  # the most that scikit-learn takes
 
 _BLOCK_SIZE = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"

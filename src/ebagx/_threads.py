@@ -54,6 +54,8 @@ def thread_count(num_threads: int | None, work: int) -> int:
     threads = default_threads() if num_threads is None else num_threads
     # More threads than processors bring nothing, and libgomp ends the process when it gets no more.
     threads = min(threads, work // WORK_PER_THREAD, os.cpu_count() or 1)
+    if not _cpu.openmp_version():
+        return 1
     if threads > 1 and _forked_after_use:
         _warn_forked()
         return 1

@@ -131,6 +131,8 @@ def _predict(args: argparse.Namespace) -> None:
 
     model = load_model(args.model, args.threads)
     from_stdin = args.file == Path("-")
+    if from_stdin and sys.stdin is None:
+        raise ValueError("standard input is closed")
     with nullcontext(sys.stdin.buffer) if from_stdin else args.file.open("rb") as stream:
         name = "stdin" if from_stdin else str(args.file)
         for lines in read_line_blocks(cast(BufferedReader, stream), name):

@@ -34,6 +34,7 @@ class _Saved(NamedTuple):
     weight: np.ndarray
     winners: np.ndarray | None
     weights_shape: tuple[int, ...] | None
+    options: dict[str, Any]
 
 
 class EmbeddingBag:
@@ -264,7 +265,12 @@ class EmbeddingBag:
             shape = None
             if per_sample_weights is not None:
                 shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
-            self._saved = _Saved(bags, weight, winners, shape)
+            options = {
+                "mode": self.mode,
+                "padding_idx": self.padding_idx,
+                "by_freq": self.scale_grad_by_freq,
+            }
+            self._saved = _Saved(bags, weight, winners, shape, options)
         return pooled
 
     def __call__(
@@ -292,7 +298,7 @@ class EmbeddingBag:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
             raise RuntimeError("backward needs a forward call in training mode before it")
-        bags, weight, winners, weights_shape = self._saved
+        bags, weight, winners, weights_shape, options = self._saved
         grad = check_grad_output(grad_output, bags.num_bags, weight)
         self._check_accumulated(weights_shape)
         of_rows, of_weights = _passes.backward(
@@ -300,9 +306,7 @@ class EmbeddingBag:
             bags,
             weight,
             winners,
-            mode=self.mode,
-            padding_idx=self.padding_idx,
-            by_freq=self.scale_grad_by_freq,
+            **options,
             with_weights=weights_shape is not None,
             num_threads=self.num_threads,
         )
@@ -336,6 +340,10 @@ class EmbeddingBag:
     def eval(self) -> "EmbeddingBag":
         """Set eval mode, in which calls keep nothing for backward; return self."""
         return self.train(False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what the last forward call kept: a copy is not about to go backward."""
+        return {**self.__dict__, "_saved": None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return ``{"weight": table}``; the table is not copied."""

@@ -168,7 +168,11 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         # A loss that overflows is reported by _train.
         blas_limit = threadpool_limits(limits=1, user_api="blas")
         with blas_limit, np.errstate(over="ignore", invalid="ignore"):
-            self._train(bags, targets, rng)
+            try:
+                self._train(bags, targets, rng)
+            except FloatingPointError as error:
+                del self.embedding_, self.coef_, self.intercept_, self.classes_
+                raise ValueError(str(error)) from None
         return self
 
     def decision_function(self, X: Any) -> _Floats:
@@ -224,7 +228,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         return tags
 
     def _scores(self, X: Any) -> _Floats:
-        check_is_fitted(self)
+        check_is_fitted(self, "embedding_")
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         return self._score_batch(self._pool(_as_batch(_weighted_bags(X, self.mode))))
 
@@ -259,7 +263,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 self.n_iter_ = iteration
                 self.loss_curve_.append(loss / n_bags)
                 if not np.isfinite(loss):
-                    raise ValueError(
+                    raise FloatingPointError(
                         f"the loss diverged in pass {iteration}; learning_rate = "
                         f"{self.learning_rate} or the values of X are too large"
                     )

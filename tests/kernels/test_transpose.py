@@ -41,6 +41,15 @@ def test_sort_of_rows_beyond_32_bits(level):
 
 
 @cases.levels
+def test_int32_rows_of_a_table_beyond_40_bits(level):
+    indices = np.array([5000, 1000, 5000, 4096, 1000], np.int32)
+    rows, order, scratch, more_scratch = (np.empty(5, np.int32) for _ in range(4))
+    kernel = cases.find(level, "sort_lookups", np.dtype(np.int32))
+    kernel(rows, order, scratch, more_scratch, indices, 2**44)
+    np.testing.assert_array_equal(rows, [1000, 1000, 4096, 5000, 5000])
+
+
+@cases.levels
 def test_indices_that_changed_after_the_check_become_row_0(level):
     indices = np.array([5, -(2**60), 2**60, 1])
     rows, order, scratch, more_scratch = (np.empty(4, np.int64) for _ in range(4))

@@ -51,9 +51,14 @@ def sort_lookups(
     Cost: ceil(log2(num_rows) / 11) passes over the n lookups.
     """
     cdef Py_ssize_t k, n = indices_k.shape[0]
-    cdef int total_bits = bit_length(max(num_rows - 1, 1))
+    cdef Py_ssize_t last_row = num_rows - 1
+    cdef int total_bits
+    if index_t is int32_t:
+        last_row = min(last_row, <Py_ssize_t>0x7FFFFFFF)
+    total_bits = bit_length(max(last_row, 1))
     cdef int passes = (total_bits + RADIX_BITS - 1) // RADIX_BITS
     cdef int bits = (total_bits + passes - 1) // passes
+    cdef index_t row
     cdef index_t* rows
     cdef index_t* order
     cdef index_t* to_rows
@@ -69,7 +74,8 @@ def sort_lookups(
     with nogil:
         # A private copy: counting and placing must see the same rows.
         for k in range(n):
-            rows[k] = indices_k[k] if 0 <= indices_k[k] < num_rows else 0
+            row = indices_k[k]
+            rows[k] = row if 0 <= row < num_rows else 0
         for p in range(passes):
             radix_pass(to_rows, to_order, rows, order if p else NULL, n, p * bits, bits)
             rows, to_rows = to_rows, rows
