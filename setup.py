@@ -28,6 +28,8 @@ COMMON_FLAGS = {
         "-ffp-contract=off",  # a fused multiply-add at one level would change the bits of a result
         "-fno-math-errno",  # lets sqrt vectorise
         "-fopenmp-simd",
+        # Else the loops that clear accumulators become `rep stos`: 30 cycles and more for each.
+        "-fno-tree-loop-distribute-patterns",
         # Each block width is a call with a literal: inlined, it has constant trip counts.
         "-DCYTHON_INLINE=inline __attribute__((__always_inline__))",
         "-Wno-unused-function",

@@ -190,12 +190,12 @@ class TestOut:
             (
                 np.ones((2, 2), "f4"),
                 TypeError,
-                "out must have the weight's dtype float64, got float32",
+                "out must have dtype float64, got float32",
             ),
             (
                 np.ones((2, 2), ">f8"),
                 TypeError,
-                "out must have the weight's dtype float64, got >f8",
+                "out must have dtype float64, got >f8",
             ),
             ([[0.0, 0.0]] * 2, TypeError, "out must be an ndarray, got list"),
         ],
@@ -214,14 +214,14 @@ class TestOut:
     @pytest.mark.parametrize("place", [np.s_[:2], np.s_[3:], np.s_[4:2:-1]])
     def test_in_the_table(self, place):
         table = large_table()
-        message = "out must not share memory with weight or the bags"
+        message = "out must not share memory with what the call reads"
         with rejected(ValueError, message, table):
             embedding_bag(BAGS, table, max_norm=0.5, out=table[place])
 
     def test_in_the_weights(self):
         table, weights = np.ones((3, 128)), np.ones((2, 128))
         lookups = np.zeros((2, 128), int)
-        message = "out must not share memory with weight or the bags"
+        message = "out must not share memory with what the call reads"
         with rejected(ValueError, message, weights):
             embedding_bag(lookups, table, mode="sum", per_sample_weights=weights, out=weights)
 

@@ -15,10 +15,12 @@ PACKAGE = Path(ebagx.__file__).parent
 # From the bottom up: a module imports from layers below its own.
 LAYERS = (
     {"_cpu", "_cyutility", "_kernels"},
-    {"_dispatch", "_threads"},
+    {"_dispatch", "_modes", "_threads"},
     {"_arrays", "_config", "_reference", "_text", "_validate", "gradients"},
     {"_bags", "optim"},
+    {"_transpose"},
     {"_passes"},
+    {"_dense"},
     {"functional"},
     {"embedding_bag"},
     {"__init__"},

@@ -1,6 +1,7 @@
-"""Allocation: arrays whose rows start on cache lines."""
+"""Allocation: arrays whose rows start on cache lines, and scratch memory that calls reuse."""
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,3 +21,49 @@ def aligned_empty(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
     raw = np.empty(size + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Scratch:
+    """Memory for the length of a ``with`` block, cut into arrays that must not outlive it.
+
+    Fresh memory costs a page fault per 4 KB: for a batch of 30,000 lookups three times as much as
+    sorting them. So buffers are kept for the next call, at most `_SPARE_BUFFERS` of them, and none
+    over `_SPARE_BYTES`. Calls from several threads, or from a signal handler in the middle of
+    another, never share one: a buffer in use is not in the list.
+    """
+
+    _SPARE_BUFFERS = 2
+    _SPARE_BYTES = 1 << 26
+    _spare: list[np.ndarray] = []  # noqa: RUF012 - shared on purpose
+
+    def __init__(self, num_bytes: int) -> None:
+        self._num_bytes = num_bytes
+        self._used = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._buffer = self._spare.pop()
+        except IndexError:
+            self._buffer = np.empty(0, np.uint8)
+        if len(self._buffer) < self._num_bytes:
+            self._buffer = aligned_empty((self._num_bytes, 1), np.dtype(np.uint8))[:, 0]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if len(self._buffer) <= self._SPARE_BYTES and len(self._spare) < self._SPARE_BUFFERS:
+            self._spare.append(self._buffer)
+        del self._buffer
+
+    def empty(self, size: int, dtype: Any) -> np.ndarray:
+        """Return an uninitialised 1-D array."""
+        dtype = np.dtype(dtype)
+        start, num_bytes = self._used, size * dtype.itemsize
+        self._used = -(-(start + num_bytes) // _CACHE_LINE) * _CACHE_LINE
+        if self._used > len(self._buffer):
+            return np.empty(size, dtype)
+        return self._buffer[start : start + num_bytes].view(dtype)

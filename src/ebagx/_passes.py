@@ -1,149 +1,209 @@
 """Forward and backward on checked bags: allocate, choose the kernel, run it."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
-from ebagx._arrays import aligned_empty
+from ebagx._arrays import Scratch, aligned_empty
 from ebagx._bags import Bags, without_padding
 from ebagx._dispatch import cells, kernel
+from ebagx._modes import DIRECTIONS, DIVISORS
 from ebagx._threads import thread_count
+from ebagx._transpose import scratch_for, touched_rows, transposed
 from ebagx._validate import as_rows, has_rows
 from ebagx.gradients import RowGradient
 
-# The numbers that kernels know the modes by.
-_DIVISORS = {"sum": 0, "mean": 1, "sqrtn": 2}
-_DIRECTIONS = {"max": 1, "min": -1}
+# A kernel cannot be interrupted, so long work comes in pieces, between which Python looks for
+# Ctrl-C: element additions that take a tenth of a second, or a third where memory is the limit.
+_PIECE = 1 << 28
+# Columns of one bag are cut at cache lines of float.
+_COLUMNS = 16
+# A gradient that is used up at once need not leave the second-level cache.
+_CACHED_BYTES = 1 << 18
+
+
+def _pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut bags into ranges of at most `_PIECE` additions, and larger bags into columns.
+
+    Yields the slices of bags, of the offsets around them and of columns. What a column of a bag
+    adds, and in which order, does not depend on the cut.
+    """
+    start, num_bags = 0, len(offsets) - 1
+    while start < num_bags:
+        end = int(np.searchsorted(offsets, offsets[start] + _PIECE // dim, side="right")) - 1
+        stop = min(max(end, start + 1), num_bags)
+        lookups = int(offsets[stop] - offsets[start])
+        step = dim if lookups * dim <= _PIECE else max(_PIECE // lookups, _COLUMNS)
+        for column in range(0, dim, step // _COLUMNS * _COLUMNS or dim):
+            columns = slice(column, column + (step // _COLUMNS * _COLUMNS or dim))
+            yield slice(start, stop), slice(start, stop + 1), columns
+        start = stop
 
 
 def forward(
     bags: Bags, weight: np.ndarray, mode: str, out: np.ndarray | None, num_threads: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pooled bags (B, D) and, in the modes max and min, the winning rows."""
-    shape = (bags.num_bags, weight.shape[1])
+    indices, offsets, weights = bags
+    shape = (len(offsets) - 1, weight.shape[1])
     result = aligned_empty(shape, weight.dtype) if out is None or not has_rows(out) else out
-    table = cells(as_rows(weight))
-    index_dtype = bags.indices.dtype
-    threads = thread_count(num_threads, len(bags.indices) * shape[1])
+    table, written = cells(as_rows(weight)), cells(result)
+    work = len(indices) * shape[1]
+    threads = thread_count(num_threads, work)
     winners = None
-    if mode in _DIVISORS:
-        pool = kernel("pool", index_dtype, weight.dtype)
-        pool(cells(result), table, *bags, _DIVISORS[mode], threads)
+    if mode in DIVISORS:
+        pool = kernel("pool", indices.dtype, weight.dtype)
+        if work <= _PIECE:
+            pool(written, table, indices, offsets, weights, DIVISORS[mode], threads)
+        else:
+            for b, ends, d in _pieces(offsets, shape[1]):
+                pool(
+                    written[b, d],
+                    table[:, d],
+                    indices,
+                    offsets[ends],
+                    weights,
+                    DIVISORS[mode],
+                    threads,
+                )
     else:
-        winners = np.empty(shape, index_dtype)
-        extreme = kernel("extreme", index_dtype, weight.dtype)
-        direction = _DIRECTIONS[mode]
-        extreme(cells(result), winners, table, bags.indices, bags.offsets, direction, threads)
+        winners = np.empty(shape, indices.dtype)
+        extreme = kernel("extreme", indices.dtype, weight.dtype)
+        if work <= _PIECE:
+            extreme(written, winners, table, indices, offsets, DIRECTIONS[mode], threads)
+        else:
+            for b, ends, d in _pieces(offsets, shape[1]):
+                extreme(
+                    written[b, d],
+                    winners[b, d],
+                    table[:, d],
+                    indices,
+                    offsets[ends],
+                    DIRECTIONS[mode],
+                    threads,
+                )
     if out is None or result is out:
         return result, winners
     out[...] = result
     return out, winners
 
 
-def _sorted_lookups(bags: Bags, num_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the touched rows (U,), where their lookups start (U + 1,), and the sorting order."""
-    n, dtype = len(bags.indices), bags.indices.dtype
-    sorted_rows, order, scratch_rows, scratch_order = (np.empty(n, dtype) for _ in range(4))
-    kernel("sort_lookups", dtype)(
-        sorted_rows, order, scratch_rows, scratch_order, bags.indices, num_rows
-    )
-    starts = np.empty(n + 1, dtype)
-    touched = kernel("group_rows", dtype)(scratch_rows, starts, sorted_rows)
-    return scratch_rows[:touched].copy(), starts[: touched + 1], order
+class Backward(NamedTuple):
+    """What the gradients of a forward pass are made of."""
+
+    grad: np.ndarray  # (B, D), of the pooled bags
+    bags: Bags
+    weight: np.ndarray
+    winners: np.ndarray | None  # of the forward pass; None: computed again in the modes max and min
+    mode: str
+    padding_idx: int | None
+    by_freq: bool
+    num_threads: int | None
+
+    def without_padding(self) -> "Backward":
+        """Return the same without the lookups of the padding row, but with the winners."""
+        bags, winners = without_padding(self.bags, self.padding_idx), self.winners
+        if self.mode in DIRECTIONS and winners is None:
+            _, winners = forward(bags, self.weight, self.mode, None, self.num_threads)
+        return self._replace(bags=bags, winners=winners, padding_idx=None)
 
 
-def transposed(
-    bags: Bags, num_rows: int, mode: str, by_freq: bool, num_threads: int | None
-) -> tuple[np.ndarray, Bags]:
-    """Return the touched rows and, as bags over the bags, who looked them up at which scale.
+def row_gradient(backward: Backward) -> RowGradient:
+    """Return the gradient of the touched rows."""
+    kept = backward.without_padding()
+    with scratch_for(kept.bags) as scratch:
+        rows, lookups = _transposed(kept, scratch)
+        values = aligned_empty((len(rows), kept.grad.shape[1]), kept.grad.dtype)
+        _pool_gradient(values, rows, lookups, kept)
+    return RowGradient(rows, values, kept.weight.shape)
 
-    The scale of a lookup is weight / divisor / count, as its gradient needs it. Cost: a sort of
-    the n lookups; nothing has the size of the table.
+
+def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next.
+
+    A piece stays in the cache: for a gradient that is used once, this is faster than to write all
+    of it to memory and to read it again.
     """
-    rows, starts, order = _sorted_lookups(bags, num_rows)
-    n, real = len(order), bags.weights.dtype
-    divisor = _DIVISORS.get(mode, 0)
-    scaled = n if len(bags.weights) or divisor else 0
-    bag_numbers, scratch = np.empty_like(order), np.empty_like(order)
-    scales, scratch_scales = np.empty(scaled, real), np.empty(scaled, real)
-    kernel("transpose_lookups", order.dtype, real)(
-        bag_numbers,
-        scales,
-        scratch,
-        scratch_scales,
-        order,
-        bags.offsets,
-        bags.weights,
-        divisor,
-        thread_count(num_threads, n),
+    kept = backward.without_padding()
+    dim, dtype = kept.grad.shape[1], kept.grad.dtype
+    with scratch_for(kept.bags) as scratch:
+        rows, lookups = _transposed(kept, scratch)
+        threads = thread_count(kept.num_threads, len(lookups.indices) * dim)
+        step = max(threads * _CACHED_BYTES // max(dim * dtype.itemsize, 1), 1)
+        buffer = aligned_empty((min(step, len(rows)), dim), dtype)
+        for start in range(0, len(rows), step):
+            piece = rows[start : start + step]
+            values = buffer[: len(piece)]
+            ends = lookups.offsets[start : start + step + 1]
+            _pool_gradient(values, piece, lookups._replace(offsets=ends), kept)
+            yield piece, values
+
+
+def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
+    return transposed(
+        kept.bags, len(kept.weight), kept.mode, kept.by_freq, scratch, kept.num_threads
     )
-    if by_freq:
-        counts = np.diff(starts)
-        scales = (scales if scaled else np.ones(n, real)) / np.repeat(counts, counts).astype(real)
-    return rows, Bags(bag_numbers, starts, scales)
 
 
-def backward(
-    grad: np.ndarray,
-    bags: Bags,
-    weight: np.ndarray,
-    winners: np.ndarray | None,
-    *,
-    mode: str,
-    padding_idx: int | None,
-    by_freq: bool,
-    with_weights: bool,
-    num_threads: int | None,
-) -> tuple[RowGradient, np.ndarray | None]:
-    """Return the gradients of the table and, `with_weights`, of the per-sample weights."""
+def _pool_gradient(values: np.ndarray, rows: np.ndarray, lookups: Bags, kept: Backward) -> None:
+    """Write the gradients of touched rows: `grad` (B, D) pooled over the transposed bags."""
+    grad, winners = kept.grad, kept.winners
+    dim = grad.shape[1]
+    threads = thread_count(kept.num_threads, int(lookups.offsets[-1] - lookups.offsets[0]) * dim)
+    for u, ends, d in _pieces(lookups.offsets, dim) if dim else ():
+        part = lookups._replace(offsets=lookups.offsets[ends])
+        if winners is None:
+            pool = kernel("pool", rows.dtype, grad.dtype)
+            pool(values[u, d], grad[:, d], *part, DIVISORS["sum"], threads)
+        else:
+            extreme_gradient = kernel("extreme_gradient", rows.dtype, grad.dtype)
+            extreme_gradient(values[u, d], grad[:, d], winners[:, d], rows[u], *part, threads)
+
+
+def weights_gradient(backward: Backward) -> np.ndarray:
+    """Return the gradient of the per-sample weights, in the order of the lookups; 0 at padding."""
+    grad, bags, weight, _, mode, padding_idx, _, num_threads = backward
     kept = without_padding(bags, padding_idx)
-    if mode in _DIRECTIONS and winners is None:
-        _, winners = forward(kept, weight, mode, None, num_threads)
-    rows, lookups = transposed(kept, len(weight), mode, by_freq, num_threads)
-    values = _row_values(grad, rows, lookups, winners, num_threads)
-    of_weights = None
-    if with_weights:
-        of_weights = _weights_gradient(grad, kept, weight, mode, num_threads)
-        if padding_idx is not None:
-            spread = np.zeros_like(bags.weights)
-            spread[bags.indices != padding_idx] = of_weights
-            of_weights = spread
-    return RowGradient(rows, values, weight.shape), of_weights
+    gradient = np.empty_like(kept.weights)
+    dim = weight.shape[1]
+    threads = thread_count(num_threads, len(kept.indices) * dim)
+    dot_rows = kernel("weights_gradient", kept.indices.dtype, weight.dtype)
+    table = cells(as_rows(weight))
+    for start, stop in _bag_ranges(kept.offsets, dim):
+        ends = kept.offsets[start : stop + 1]
+        dot_rows(
+            gradient,
+            grad[start:stop],
+            table,
+            kept.indices,
+            ends,
+            kept.weights,
+            DIVISORS[mode],
+            threads,
+        )
+    if padding_idx is None:
+        return gradient
+    spread = np.zeros_like(bags.weights)
+    spread[bags.indices != padding_idx] = gradient
+    return spread
 
 
-def _row_values(
-    grad: np.ndarray,
-    rows: np.ndarray,
-    lookups: Bags,
-    winners: np.ndarray | None,
-    num_threads: int | None,
-) -> np.ndarray:
-    """Return the gradients of the touched rows: `grad` (B, D) pooled over the transposed bags."""
-    values = aligned_empty((len(rows), grad.shape[1]), grad.dtype)
-    threads = thread_count(num_threads, len(lookups.indices) * grad.shape[1])
-    if winners is None:
-        pool = kernel("pool", rows.dtype, grad.dtype)
-        pool(values, grad, *lookups, _DIVISORS["sum"], threads)
-    else:
-        extreme_gradient = kernel("extreme_gradient", rows.dtype, grad.dtype)
-        extreme_gradient(values, grad, winners, rows, *lookups, threads)
-    return values
-
-
-def _weights_gradient(
-    grad: np.ndarray, bags: Bags, weight: np.ndarray, mode: str, num_threads: int | None
-) -> np.ndarray:
-    gradient = np.empty_like(bags.weights)
-    threads = thread_count(num_threads, len(bags.indices) * weight.shape[1])
-    kernel("weights_gradient", bags.indices.dtype, weight.dtype)(
-        gradient, grad, cells(as_rows(weight)), *bags, _DIVISORS[mode], threads
-    )
-    return gradient
+def _bag_ranges(offsets: np.ndarray, dim: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of bags that `_pieces` cuts, without a cut in a bag."""
+    last = None
+    for bags, _, _ in _pieces(offsets, max(dim, 1)):
+        if bags != last:
+            yield bags.start, bags.stop
+        last = bags
 
 
 def renorm(
     bags: Bags, weight: np.ndarray, max_norm: float, norm_type: float, num_threads: int | None
 ) -> None:
     """Scale down, in place, the looked-up rows whose norm is over `max_norm`."""
-    rows, _, _ = _sorted_lookups(bags, len(weight))
+    with scratch_for(bags) as scratch:
+        rows = touched_rows(bags, len(weight), scratch, num_threads)
     threads = thread_count(num_threads, len(rows) * weight.shape[1])
     scale = kernel("renorm", rows.dtype, weight.dtype)
     if has_rows(weight):

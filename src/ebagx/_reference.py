@@ -123,24 +123,34 @@ def extreme_gradient(
 
 
 def sort_lookups(
-    rows_k: np.ndarray,
-    order_k: np.ndarray,
-    scratch_rows_k: np.ndarray,
-    scratch_order_k: np.ndarray,
+    keys_k: np.ndarray,
+    scratch_k: np.ndarray,
+    counts: np.ndarray,
     indices_k: np.ndarray,
+    offsets_b: np.ndarray,
     num_rows: int,
+    payload_bits: int,
+    num_threads: int,
 ) -> None:
-    """Sort the looked-up rows, stably; order[j] is the lookup that came to place j."""
-    order_k[:] = np.argsort(indices_k, kind="stable")
-    rows_k[:] = indices_k[order_k]
+    """Sort the keys row << payload_bits | bag of all lookups, stably, by row."""
+    bags_k = np.repeat(np.arange(len(offsets_b) - 1), np.diff(offsets_b))
+    order = np.argsort(indices_k, kind="stable")
+    keys_k[:] = (indices_k.astype(np.uint64) << payload_bits | bags_k.astype(np.uint64))[order]
 
 
-def group_rows(rows_u: np.ndarray, row_offsets_u: np.ndarray, sorted_rows_k: np.ndarray) -> int:
-    """Return the number of distinct rows; write each once, and where its lookups start."""
-    rows, starts = np.unique(sorted_rows_k, return_index=True)
+def group_rows(
+    rows_u: np.ndarray,
+    row_offsets_u: np.ndarray,
+    payloads_k: np.ndarray,
+    keys_k: np.ndarray,
+    payload_bits: int,
+) -> int:
+    """Return the number of distinct rows; write them, where their lookups start, and payloads."""
+    rows, starts = np.unique(keys_k >> payload_bits, return_index=True)
     rows_u[: len(rows)] = rows
     row_offsets_u[: len(rows)] = starts
-    row_offsets_u[len(rows)] = len(sorted_rows_k)
+    row_offsets_u[len(rows)] = len(keys_k)
+    payloads_k[:] = keys_k & ((1 << payload_bits) - 1)
     return len(rows)
 
 

@@ -148,19 +148,19 @@ def as_indices(array: np.ndarray) -> np.ndarray:
 
 
 def check_out(
-    out: np.ndarray, shape: tuple[int, int], weight: np.ndarray, bags: Iterable[np.ndarray]
+    out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any], read: Iterable[np.ndarray]
 ) -> None:
     """Raise unless the result can be written to `out`, apart from everything that is read."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if out.dtype != weight.dtype:
-        raise TypeError(f"out must have the weight's dtype {weight.dtype}, got {out.dtype}")
+    if out.dtype != dtype:
+        raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if any(np.shares_memory(out, array) for array in (weight, *bags)):
-        raise ValueError("out must not share memory with weight or the bags")
+    if any(np.shares_memory(out, array) for array in read):
+        raise ValueError("out must not share memory with what the call reads")
 
 
 def check_max_indices(

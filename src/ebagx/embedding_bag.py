@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from ebagx import _passes
 from ebagx._arrays import aligned_empty
 from ebagx._bags import Bags, without_padding
+from ebagx._dense import DenseGradient
 from ebagx._dispatch import real_dtype
 from ebagx._validate import (
     check_grad_output,
@@ -22,7 +22,6 @@ from ebagx._validate import (
     check_writeable,
 )
 from ebagx.functional import checked_bags
-from ebagx.gradients import RowGradient
 
 __all__ = ["EmbeddingBag"]
 
@@ -102,7 +101,6 @@ class EmbeddingBag:
     array([2., 2., 2.], dtype=float32)
     """
 
-    grad: np.ndarray | scipy.sparse.bsr_array | RowGradient | None
     per_sample_weights_grad: np.ndarray | None
 
     def __init__(
@@ -138,7 +136,9 @@ class EmbeddingBag:
         self.training = True
         self.frozen = False
         self._saved: _Saved | None = None
-        self.zero_grad()
+        self._grad: Any = None
+        self._dense: DenseGradient | None = None
+        self.per_sample_weights_grad = None
         if _weight is None:
             dtype = np.dtype(dtype)
             check_table_dtype(dtype, "dtype")
@@ -211,6 +211,17 @@ class EmbeddingBag:
         if table.shape != shape:
             raise ValueError(f"weight must have shape {shape}, got {table.shape}")
         self._weight = table
+
+    @property
+    def grad(self) -> Any:
+        """Sum of the table's gradients since `zero_grad`, None if there were none; assignable."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        # Also `bag.grad += ...`: rows may be set that _dense would not clear.
+        self._dense = None
+        self._grad = grad
 
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw the table anew from N(0, 1), in place; the row `padding_idx` becomes 0.
@@ -301,21 +312,32 @@ class EmbeddingBag:
         bags, weight, winners, weights_shape, options = self._saved
         grad = check_grad_output(grad_output, bags.num_bags, weight)
         self._check_accumulated(weights_shape)
-        of_rows, of_weights = _passes.backward(
-            grad,
-            bags,
-            weight,
-            winners,
-            **options,
-            with_weights=weights_shape is not None,
-            num_threads=self.num_threads,
+        backward = _passes.Backward(
+            grad, bags, weight, winners, **options, num_threads=self.num_threads
         )
-        self.grad = of_rows.added_to(self.grad, self.sparse)
+        of_weights = None
+        if weights_shape is not None:
+            of_weights = _passes.weights_gradient(backward).reshape(weights_shape)
+        self._add_gradient(backward)
         if of_weights is not None:
-            of_weights = of_weights.reshape(weights_shape)
             previous = self.per_sample_weights_grad
             self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
         self._saved = None
+
+    def _add_gradient(self, backward: _passes.Backward) -> None:
+        """Add a gradient of the table to `grad`, in the form of `sparse`."""
+        if self.sparse:
+            self._grad = _passes.row_gradient(backward).added_to(self._grad, self.sparse)
+            return
+        shape, dtype = self._weight.shape, backward.grad.dtype
+        dense = self._dense
+        if dense is not None and (dense.total.shape, dense.total.dtype) != (shape, dtype):
+            dense = None
+        if self._grad is not None and (dense is None or self._grad is not dense.total):
+            self._grad = self._grad + DenseGradient(shape, dtype).add(backward).total
+            return
+        self._dense = dense or DenseGradient(shape, dtype)
+        self._grad = self._dense.add(backward).total
 
     def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
         previous = self.per_sample_weights_grad
@@ -326,8 +348,13 @@ class EmbeddingBag:
             )
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.grad = None
+        """Forget the gradients.
+
+        The memory of a dense `grad` is used for the next one: copy what must last.
+        """
+        if self._dense is not None:
+            self._dense.clear()
+        self._grad = None
         self.per_sample_weights_grad = None
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
@@ -342,8 +369,8 @@ class EmbeddingBag:
         return self.train(False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what the last forward call kept: a copy is not about to go backward."""
-        return {**self.__dict__, "_saved": None}
+        """Leave out what only the next call needs: a copy is not about to go backward."""
+        return {**self.__dict__, "_saved": None, "_dense": None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return ``{"weight": table}``; the table is not copied."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from ebagx import _passes
 from ebagx._bags import Bags, as_bags, without_padding, without_weights
+from ebagx._dense import DenseGradient
 from ebagx._validate import (
     EXTREME_MODES,
     check_grad_output,
@@ -141,7 +142,7 @@ def embedding_bag(
         input, offsets, per_sample_weights, include_last_offset, mode, weight, num_threads
     )
     if out is not None:
-        check_out(out, (bags.num_bags, weight.shape[1]), weight, bags)
+        check_out(out, (bags.num_bags, weight.shape[1]), weight.dtype, (weight, *bags))
     if max_norm is not None:
         check_writeable(weight, "max_norm")
         _passes.renorm(bags, weight, max_norm, norm_type, num_threads)
@@ -187,6 +188,7 @@ def embedding_bag_backward(
     padding_idx: int | None = None,
     max_indices: Any = None,
     per_sample_weights_grad: bool | None = None,
+    out: np.ndarray | None = None,
     num_threads: int | None = None,
 ) -> EmbeddingBagGradients:
     r"""Return the gradients of `embedding_bag` for a gradient of its result.
@@ -208,6 +210,9 @@ def embedding_bag_backward(
     per_sample_weights_grad : bool, optional
         Whether to compute the gradient of the weights. By default, if `per_sample_weights` is
         given. For sparse input it is the gradient of the stored values, in CSR order.
+
+    out : ndarray of shape (N, D), optional
+        Where to write a dense gradient (``sparse=False``), of its dtype.
 
     Returns
     -------
@@ -269,17 +274,20 @@ def embedding_bag_backward(
         mode in EXTREME_MODES or len(bags.weights) != len(bags.indices)
     ):
         raise ValueError("per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn")
-    of_rows, of_weights = _passes.backward(
-        grad,
-        bags,
-        weight,
-        winners,
-        mode=mode,
-        padding_idx=padding_idx,
-        by_freq=scale_grad_by_freq,
-        with_weights=per_sample_weights_grad,
-        num_threads=num_threads,
+    if out is not None:
+        if sparse:
+            raise ValueError(f"out must be None for sparse={sparse!r}, it takes a dense gradient")
+        read = [array for array in (weight, grad, winners, *bags) if array is not None]
+        check_out(out, weight.shape, grad.dtype, read)
+    backward = _passes.Backward(
+        grad, bags, weight, winners, mode, padding_idx, scale_grad_by_freq, num_threads
     )
-    if of_weights is not None:
+    if sparse:
+        of_table: Any = _passes.row_gradient(backward).to_form(sparse)
+    else:
+        of_table = DenseGradient(weight.shape, grad.dtype, out).add(backward).total
+    of_weights = None
+    if per_sample_weights_grad:
+        of_weights = _passes.weights_gradient(backward)
         of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
-    return EmbeddingBagGradients(of_rows.to_form(sparse), of_weights)
+    return EmbeddingBagGradients(of_table, of_weights)

@@ -85,25 +85,20 @@ class RowGradient:
         return dense
 
     def added_to(
-        self, total: "np.ndarray | scipy.sparse.bsr_array | RowGradient | None", sparse: bool | str
-    ) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
-        """Return its sum with an earlier one in the form of `sparse`; a dense one is reused."""
+        self, total: "scipy.sparse.bsr_array | RowGradient | None", sparse: bool | str
+    ) -> "scipy.sparse.bsr_array | RowGradient":
+        """Return its sum with an earlier one in the form of `sparse`."""
         if total is None:
             return self.to_form(sparse)
-        if isinstance(total, np.ndarray):
-            total[self.rows] += self.values
-            return total
         if not isinstance(total, RowGradient):
             # Not SciPy's sum, which drops rows that cancel.
             rows = np.flatnonzero(np.diff(total.indptr))
             total = RowGradient(rows, total.data.reshape(len(rows), self.shape[1]), self.shape)
         return (total + self).to_form(sparse)
 
-    def to_form(self, sparse: bool | str) -> "np.ndarray | scipy.sparse.bsr_array | RowGradient":
-        """Return the gradient in the form that an argument `sparse` names."""
-        if sparse == "rows":
-            return self
-        return self.tobsr() if sparse else self.toarray()
+    def to_form(self, sparse: bool | str) -> "scipy.sparse.bsr_array | RowGradient":
+        """Return the gradient in the form that ``sparse=True`` or ``"rows"`` names."""
+        return self if sparse == "rows" else self.tobsr()
 
 
 class EmbeddingBagGradients(NamedTuple):

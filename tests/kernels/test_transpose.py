@@ -4,58 +4,82 @@ import pytest
 import kernel_cases as cases
 from ebagx import _reference
 
+RADIX = 2048
+
+
+def sorted_keys(level, indices, offsets, num_rows, payload_bits, num_threads=1):
+    keys, scratch = np.zeros(len(indices), np.uint64), np.zeros(len(indices), np.uint64)
+    counts = np.full((num_threads, RADIX), -9)
+    cases.find(level, "sort_lookups", indices.dtype)(
+        keys, scratch, counts, indices, offsets, num_rows, payload_bits, num_threads
+    )
+    return keys
+
 
 @cases.levels
 @cases.index_dtypes
+@cases.threads
 @pytest.mark.parametrize("num_rows", [1, 2, 2048, 2049, 100_000, 2**22, 2**22 + 1, 2**31 - 1])
-@pytest.mark.parametrize("n", [0, 1, 1000])
-def test_sort_and_group(level, index_dtype, num_rows, n):
+@pytest.mark.parametrize("n", [0, 1, 2, 1000])
+def test_sort_and_group(level, index_dtype, num_threads, num_rows, n):
     rng = np.random.default_rng(3)
     indices = rng.integers(0, num_rows, n).astype(index_dtype)
     indices[::3] = num_rows - 1
-    rows, order, scratch, more_scratch = (np.full(n, -9, index_dtype) for _ in range(4))
-    cases.find(level, "sort_lookups", index_dtype)(
-        rows, order, scratch, more_scratch, indices, num_rows
+    offsets = np.sort(rng.integers(0, n + 1, 41)).astype(index_dtype)  # empty bags among them
+    offsets[0], offsets[-1] = 0, n
+    payload_bits = 6
+    keys = sorted_keys(level, indices, offsets, num_rows, payload_bits, num_threads)
+    expected_keys = np.empty_like(keys)
+    _reference.sort_lookups(
+        expected_keys, keys, keys, indices, offsets, num_rows, payload_bits, num_threads
     )
-    expected_rows, expected_order = np.empty_like(rows), np.empty_like(order)
-    _reference.sort_lookups(expected_rows, expected_order, scratch, scratch, indices, num_rows)
-    np.testing.assert_array_equal(rows, expected_rows)
-    np.testing.assert_array_equal(order, expected_order)
+    np.testing.assert_array_equal(keys, expected_keys)
 
-    unique, starts = np.full(n, -9, index_dtype), np.full(n + 1, -9, index_dtype)
-    count = cases.find(level, "group_rows", index_dtype)(unique, starts, rows)
-    expected_unique, expected_starts = np.empty_like(unique), np.empty_like(starts)
-    assert count == _reference.group_rows(expected_unique, expected_starts, rows)
+    def room():
+        return tuple(np.full(size, -9, index_dtype) for size in (n, n + 1, n))
+
+    unique, starts, payloads = room()
+    group_rows = cases.find(level, "group_rows", index_dtype)
+    count = group_rows(unique, starts, payloads, keys, payload_bits)
+    expected_unique, expected_starts, expected_payloads = room()
+    assert count == _reference.group_rows(
+        expected_unique, expected_starts, expected_payloads, keys, payload_bits
+    )
     np.testing.assert_array_equal(unique[:count], expected_unique[:count])
     np.testing.assert_array_equal(starts[: count + 1], expected_starts[: count + 1])
+    np.testing.assert_array_equal(payloads, expected_payloads)
 
 
 @cases.levels
-def test_sort_of_rows_beyond_32_bits(level):
+@cases.threads
+def test_sort_of_rows_beyond_32_bits(level, num_threads):
     rng = np.random.default_rng(4)
     indices = rng.integers(0, 2**40, 500)
-    rows, order, scratch, more_scratch = (np.empty(500, np.int64) for _ in range(4))
-    kernel = cases.find(level, "sort_lookups", np.dtype(np.int64))
-    kernel(rows, order, scratch, more_scratch, indices, 2**40)
-    np.testing.assert_array_equal(order, np.argsort(indices, kind="stable"))
+    keys = sorted_keys(level, indices, np.arange(501), 2**40, 9, num_threads)
+    np.testing.assert_array_equal(keys & 511, np.argsort(indices, kind="stable"))
+    np.testing.assert_array_equal(keys >> 9, np.sort(indices))
 
 
 @cases.levels
 def test_int32_rows_of_a_table_beyond_40_bits(level):
     indices = np.array([5000, 1000, 5000, 4096, 1000], np.int32)
-    rows, order, scratch, more_scratch = (np.empty(5, np.int32) for _ in range(4))
-    kernel = cases.find(level, "sort_lookups", np.dtype(np.int32))
-    kernel(rows, order, scratch, more_scratch, indices, 2**44)
-    np.testing.assert_array_equal(rows, [1000, 1000, 4096, 5000, 5000])
+    keys = sorted_keys(level, indices, np.array([0, 5], np.int32), 2**44, 0)
+    np.testing.assert_array_equal(keys, [1000, 1000, 4096, 5000, 5000])
 
 
 @cases.levels
 def test_indices_that_changed_after_the_check_become_row_0(level):
     indices = np.array([5, -(2**60), 2**60, 1])
-    rows, order, scratch, more_scratch = (np.empty(4, np.int64) for _ in range(4))
-    kernel = cases.find(level, "sort_lookups", np.dtype(np.int64))
-    kernel(rows, order, scratch, more_scratch, indices, 6)
-    np.testing.assert_array_equal(rows, [0, 0, 1, 5])
+    keys = sorted_keys(level, indices, np.array([0, 4]), 6, 0)
+    np.testing.assert_array_equal(keys, [0, 0, 1, 5])
+
+
+@cases.levels
+@pytest.mark.parametrize("offsets", [[0, 9, -5, 7, 3], [8, 8, 8, 8, 8], [3, 2, 1, 0, -1]])
+def test_offsets_that_changed_after_the_check_lose_no_lookup(level, offsets):
+    indices = np.arange(7)[::-1].copy()
+    keys = sorted_keys(level, indices, np.array(offsets), 7, 2)
+    np.testing.assert_array_equal(keys >> 2, np.arange(7))
 
 
 @cases.levels

@@ -29,7 +29,7 @@ cdef inline void extreme_block(
     cdef real_t[MAX_BLOCK] best_d
     cdef real_t[MAX_BLOCK] at_d
     cdef real_t[MAX_BLOCK] has_nan_d
-    cdef Py_ssize_t k, begin = bag.start, stop
+    cdef Py_ssize_t k, begin = bag.start, prefetch_stop, stop
     cdef const real_t* first_d
     cdef real_t position
     cdef Rows block = table
@@ -42,15 +42,20 @@ cdef inline void extreme_block(
         winners_d[column + d] = indices_k[begin]
     while begin < bag.end:
         stop = min(begin + SEGMENT, bag.end)
+        prefetch_stop = max(begin, min(stop, bag.prefetch_end))
         position = 0
         for d in range(width):
             at_d[d] = -1
-        for k in range(begin, stop):
-            if k < bag.prefetch_end:
-                prefetch_bytes(
-                    block.data + indices_k[k + AHEAD] * block.row_bytes,
-                    width * <int>sizeof(cell_t),
-                )
+        for k in range(begin, prefetch_stop):
+            prefetch_bytes(
+                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+            )
+            take_greater_block(
+                best_d, at_d, has_nan_d, <const cell_t*>row_address(block, indices_k[k]),
+                direction, position, width,
+            )
+            position += 1
+        for k in range(prefetch_stop, stop):
             take_greater_block(
                 best_d, at_d, has_nan_d, <const cell_t*>row_address(block, indices_k[k]),
                 direction, position, width,
@@ -97,7 +102,7 @@ cdef void extreme_bag(
 
 
 cdef Py_ssize_t extreme_unit(
-    cell_t[:, :] out_bd, index_t[:, ::1] winners_bd, Rows table, const index_t[::1] indices_k,
+    cell_t[:, :] out_bd, index_t[:, :] winners_bd, Rows table, const index_t[::1] indices_k,
     const index_t[::1] offsets_b, real_t direction, Py_ssize_t giant, Py_ssize_t unit,
     Py_ssize_t units,
 ) noexcept nogil:
@@ -117,13 +122,13 @@ cdef Py_ssize_t extreme_unit(
 
 
 cdef void extreme_bags(
-    cell_t[:, :] out_bd, index_t[:, ::1] winners_bd, const cell_t[:, :] table_rd,
+    cell_t[:, :] out_bd, index_t[:, :] winners_bd, const cell_t[:, :] table_rd,
     const index_t[::1] indices_k, const index_t[::1] offsets_b, real_t direction, int num_threads,
 ) noexcept nogil:
     cdef Rows table = rows_of(table_rd)
     cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
     cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
-    cdef Py_ssize_t giant = giant_size(n, num_threads)
+    cdef Py_ssize_t giant = giant_size(offsets_b, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
     if num_threads == 1:
@@ -148,7 +153,7 @@ cdef void extreme_bags(
 
 def extreme(
     cell_t[:, :] out_bd,             # OUT
-    index_t[:, ::1] winners_bd,      # OUT
+    index_t[:, :] winners_bd,        # OUT
     const cell_t[:, :] table_rd,
     const index_t[::1] indices_k,
     const index_t[::1] offsets_b,
@@ -196,7 +201,7 @@ cdef void extreme_gradient_row(
 
 
 cdef void extreme_gradient_unit(
-    real_t[:, ::1] out_ud, Rows grad, Rows winners, const index_t[::1] rows_u,
+    real_t[:, :] out_ud, Rows grad, Rows winners, const index_t[::1] rows_u,
     const index_t[::1] bags_k, const index_t[::1] row_offsets_u, const real_t* scales_k,
     Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
@@ -213,7 +218,7 @@ cdef void extreme_gradient_unit(
 
 
 def extreme_gradient(
-    real_t[:, ::1] out_ud,               # OUT
+    real_t[:, :] out_ud,               # OUT
     const real_t[:, :] grad_bd,
     const index_t[:, :] winners_bd,
     const index_t[::1] rows_u,

@@ -148,7 +148,7 @@ cdef void pool_bags(
     cdef const real_t* weights = address(weights_k)
     cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
     cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
-    cdef Py_ssize_t giant = giant_size(n, num_threads)
+    cdef Py_ssize_t giant = giant_size(offsets_b, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
     if num_threads == 1:

@@ -21,7 +21,7 @@ cdef inline void add_terms(
         add_squares_f64(lanes, row_d, width)
 
 
-cdef double norm_of_row(
+cdef inline double norm_of_row(
     const cell_t* row, Py_ssize_t dim, double norm_type, real_t like
 ) noexcept nogil:
     # Column d goes to partial sum d % LANES, as in dot. `like` only names a type.
@@ -65,6 +65,8 @@ cdef void renorm_row(
     cdef double norm
     if fabs(norm_type) == INFINITY:
         norm = extreme_of_row(row, dim, norm_type, like)
+    elif norm_type == 2:
+        norm = norm_of_row(row, dim, 2, like)  # a literal: the loop is specialised for it
     else:
         norm = norm_of_row(row, dim, norm_type, like)
     if norm > max_norm:

@@ -114,6 +114,7 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
    add_weighted: sum += weight * row
    add_products: sum += left * right
    add_squares:  sum += row^2, in double
+   add_lanes:    the 16 partial sums, added in halves: d + 8, d + 4, d + 2, d + 1
    take_greater: best = direction * row and at = position where that is greater; has_nan[d] = 1
                  where it is NaN in column d or d + width / 2. One comparison for each select, of
                  the type that it selects: the form that GCC and clang make branch-free. Branches
@@ -145,6 +146,15 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
         int d;                                                                                     \
         EBAGX_SIMD                                                                                 \
         for (d = 0; d < width; d++) sum[d] += (double)row[d] * (double)row[d];                     \
+    }                                                                                              \
+    EBAGX_INLINE REAL ebagx_add_lanes_##TYPE(REAL *lanes)                                          \
+    {                                                                                              \
+        int d;                                                                                     \
+        EBAGX_SIMD                                                                                 \
+        for (d = 0; d < 8; d++) lanes[d] += lanes[d + 8];                                          \
+        EBAGX_SIMD                                                                                 \
+        for (d = 0; d < 4; d++) lanes[d] += lanes[d + 4];                                          \
+        return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);                                      \
     }                                                                                              \
     EBAGX_INLINE void ebagx_take_greater_##TYPE(                                                   \
         REAL *best, REAL *at, REAL *has_nan, const REAL *row, REAL direction, REAL position,       \

@@ -24,6 +24,8 @@ cdef extern from "row_ops.h" nogil:
     void add_products_f64 "ebagx_add_products_f64"(double*, const double*, const double*, int)
     void add_squares_f32 "ebagx_add_squares_f32"(double*, const float*, int)
     void add_squares_f64 "ebagx_add_squares_f64"(double*, const double*, int)
+    float add_lanes_f32 "ebagx_add_lanes_f32"(float*)
+    double add_lanes_f64 "ebagx_add_lanes_f64"(double*)
     void take_greater_f32 "ebagx_take_greater_f32"(
         float*, float*, float*, const float*, float, float, int
     )
@@ -63,7 +65,8 @@ cdef struct Rows:
 
 
 cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    return rows.data + (row if 0 <= row < rows.count else 0) * rows.row_bytes
+    # One unsigned comparison finds negative numbers too.
+    return rows.data + (row if <size_t>row < <size_t>rows.count else 0) * rows.row_bytes
 
 
 cdef inline const real_t* widened(
@@ -133,12 +136,10 @@ cdef inline void prefetch_bytes(const char* start, int count) noexcept nogil:
 
 
 cdef inline real_t add_lanes(real_t* lanes) noexcept nogil:
-    cdef int lane, half = LANES // 2
-    while half:
-        for lane in range(half):
-            lanes[lane] += lanes[lane + half]
-        half //= 2
-    return lanes[0]
+    if real_t is float:
+        return add_lanes_f32(lanes)
+    else:
+        return add_lanes_f64(lanes)
 
 
 cdef inline void add_products(

@@ -1,6 +1,7 @@
 # Transposition of bags: the lookups of each touched table row, in occurrence order.
 #
-# A stable LSD radix sort of the n occurrences by row. Nothing has the size of the table.
+# A stable LSD radix sort of n keys: the row in the high bits, in the low ones what the lookup is
+# to be known by (its payload). Nothing has the size of the table.
 
 cdef enum:
     RADIX_BITS = 11  # 2048 counters: they stay in the first-level cache
@@ -15,89 +16,144 @@ cdef inline int bit_length(Py_ssize_t value) noexcept nogil:
     return bits
 
 
-cdef void radix_pass(
-    index_t* to_rows_k, index_t* to_order_k, const index_t* rows_k, const index_t* order_k,
-    Py_ssize_t n, int shift, int bits,
+cdef void pack_unit(
+    uint64_t[::1] keys_k, const index_t[::1] indices_k, const index_t[::1] offsets_b,
+    Py_ssize_t num_rows, int payload_bits, Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
-    # order_k is NULL in the first pass: occurrences are in order.
-    cdef Py_ssize_t[RADIX] next_k
-    cdef Py_ssize_t k, digit, count, total = 0
-    cdef Py_ssize_t mask = (<Py_ssize_t>1 << bits) - 1
-    for digit in range(mask + 1):
-        next_k[digit] = 0
-    for k in range(n):
-        next_k[(rows_k[k] >> shift) & mask] += 1
-    for digit in range(mask + 1):
-        count = next_k[digit]
-        next_k[digit] = total
-        total += count
-    for k in range(n):
-        digit = (rows_k[k] >> shift) & mask
-        to_rows_k[next_k[digit]] = rows_k[k]
-        to_order_k[next_k[digit]] = order_k[k] if order_k != NULL else <index_t>k
-        next_k[digit] += 1
+    # Row and bag of each lookup. Units are cut by lookups, and no lookup is written twice or left
+    # out, whatever another thread makes of the offsets.
+    cdef Py_ssize_t n = indices_k.shape[0], b = 0, end = 0, num_bags = offsets_b.shape[0] - 1
+    cdef Py_ssize_t k = even_start(n, unit, units), stop = even_start(n, unit + 1, units)
+    cdef size_t row
+    if k < stop:
+        b = bag_of_lookup(offsets_b, k)
+        end = offsets_b[b + 1]
+    while k < stop:
+        while k >= end and b < num_bags - 1:
+            b += 1
+            end = offsets_b[b + 1]
+        row = <size_t>indices_k[k]
+        keys_k[k] = (<uint64_t>(row if row < <size_t>num_rows else 0) << payload_bits) | <uint64_t>b
+        k += 1
+
+
+cdef inline Py_ssize_t bag_of_lookup(const index_t[::1] offsets_b, Py_ssize_t k) noexcept nogil:
+    # The last bag b with offsets[b] <= k.
+    cdef Py_ssize_t low = 0, high = offsets_b.shape[0] - 2, middle
+    while low < high:
+        middle = low + (high - low + 1) // 2
+        if offsets_b[middle] <= k:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+cdef void count_unit(
+    int64_t[:, ::1] counts, const uint64_t* keys_k, Py_ssize_t n, int shift, int bits,
+    Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    cdef Py_ssize_t k, digit
+    cdef uint64_t mask = (<uint64_t>1 << bits) - 1
+    for digit in range(<Py_ssize_t>mask + 1):
+        counts[unit, digit] = 0
+    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
+        counts[unit, (keys_k[k] >> shift) & mask] += 1
+
+
+cdef void place_units(int64_t[:, ::1] counts, int bits) noexcept nogil:
+    # From how many keys a unit has of a digit to where they go: by digit, then by unit.
+    cdef Py_ssize_t digit, unit
+    cdef int64_t count, total = 0
+    for digit in range(<Py_ssize_t>1 << bits):
+        for unit in range(counts.shape[0]):
+            count = counts[unit, digit]
+            counts[unit, digit] = total
+            total += count
+
+
+cdef void scatter_unit(
+    uint64_t* to_k, int64_t[:, ::1] counts, const uint64_t* keys_k, Py_ssize_t n, int shift,
+    int bits, Py_ssize_t unit, Py_ssize_t units,
+) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef uint64_t digit, mask = (<uint64_t>1 << bits) - 1
+    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
+        digit = (keys_k[k] >> shift) & mask
+        to_k[counts[unit, digit]] = keys_k[k]
+        counts[unit, digit] += 1
 
 
 def sort_lookups(
-    index_t[::1] rows_k,             # OUT
-    index_t[::1] order_k,            # OUT
-    index_t[::1] scratch_rows_k,     # SCRATCH
-    index_t[::1] scratch_order_k,    # SCRATCH
+    uint64_t[::1] keys_k,            # OUT
+    uint64_t[::1] scratch_k,         # SCRATCH
+    int64_t[:, ::1] counts,          # SCRATCH, (num_threads, RADIX)
     const index_t[::1] indices_k,
+    const index_t[::1] offsets_b,
     Py_ssize_t num_rows,
+    int payload_bits,
+    int num_threads,
 ):
-    """Sort the looked-up rows, stably; order[j] is the lookup that came to place j.
+    """Sort the keys row << payload_bits | bag of all lookups, stably, by row.
 
     Cost: ceil(log2(num_rows) / 11) passes over the n lookups.
     """
-    cdef Py_ssize_t k, n = indices_k.shape[0]
-    cdef Py_ssize_t last_row = num_rows - 1
-    cdef int total_bits
-    if index_t is int32_t:
-        last_row = min(last_row, <Py_ssize_t>0x7FFFFFFF)
-    total_bits = bit_length(max(last_row, 1))
+    cdef Py_ssize_t n = indices_k.shape[0], unit, units = num_threads
+    cdef int total_bits = bit_length(max(num_rows - 1, 1))
     cdef int passes = (total_bits + RADIX_BITS - 1) // RADIX_BITS
     cdef int bits = (total_bits + passes - 1) // passes
-    cdef index_t row
-    cdef index_t* rows
-    cdef index_t* order
-    cdef index_t* to_rows
-    cdef index_t* to_order
-    cdef int p
+    cdef int p, shift
+    cdef uint64_t[::1] packed = scratch_k if passes % 2 else keys_k
+    cdef uint64_t* keys
+    cdef uint64_t* to
     if n == 0:
         return
-    rows, order = &scratch_rows_k[0], &scratch_order_k[0]
-    to_rows, to_order = &rows_k[0], &order_k[0]
-    if passes % 2 == 0:
-        rows, to_rows = to_rows, rows
-        order, to_order = to_order, order
-    with nogil:
-        # A private copy: counting and placing must see the same rows.
-        for k in range(n):
-            row = indices_k[k]
-            rows[k] = row if 0 <= row < num_rows else 0
-        for p in range(passes):
-            radix_pass(to_rows, to_order, rows, order if p else NULL, n, p * bits, bits)
-            rows, to_rows = to_rows, rows
-            order, to_order = to_order, order
+    keys, to = &keys_k[0], &scratch_k[0]
+    if passes % 2:
+        keys, to = to, keys
+    if units == 1:
+        with nogil:
+            pack_unit(packed, indices_k, offsets_b, num_rows, payload_bits, 0, 1)
+            for p in range(passes):
+                shift = payload_bits + p * bits
+                count_unit(counts, keys, n, shift, bits, 0, 1)
+                place_units(counts, bits)
+                scatter_unit(to, counts, keys, n, shift, bits, 0, 1)
+                keys, to = to, keys
+        return
+    for unit in prange(units, nogil=True, schedule="static", num_threads=num_threads):
+        pack_unit(packed, indices_k, offsets_b, num_rows, payload_bits, unit, units)
+    for p in range(passes):
+        shift = payload_bits + p * bits
+        for unit in prange(units, nogil=True, schedule="static", num_threads=num_threads):
+            count_unit(counts, keys, n, shift, bits, unit, units)
+        place_units(counts, bits)
+        for unit in prange(units, nogil=True, schedule="static", num_threads=num_threads):
+            scatter_unit(to, counts, keys, n, shift, bits, unit, units)
+        keys, to = to, keys
 
 
 def group_rows(
     index_t[::1] rows_u,             # OUT, room for n
     index_t[::1] row_offsets_u,      # OUT, room for n + 1
-    const index_t[::1] sorted_rows_k,
+    index_t[::1] payloads_k,         # OUT
+    const uint64_t[::1] keys_k,      # sorted
+    int payload_bits,
 ):
-    """Return the number of distinct rows; write each once, and where its lookups start."""
-    cdef Py_ssize_t k, u = 0, n = sorted_rows_k.shape[0]
+    """Return the number of distinct rows; write them, where their lookups start, and payloads."""
+    cdef Py_ssize_t k, u = 0, n = keys_k.shape[0]
+    cdef uint64_t mask = (<uint64_t>1 << payload_bits) - 1
     row_offsets_u[0] = 0
     with nogil:
         # Always stored, then kept or overwritten: no branch to mispredict.
         for k in range(n - 1):
-            rows_u[u] = sorted_rows_k[k]
+            payloads_k[k] = <index_t>(keys_k[k] & mask)
+            rows_u[u] = <index_t>(keys_k[k] >> payload_bits)
             row_offsets_u[u + 1] = <index_t>(k + 1)
-            u += sorted_rows_k[k] != sorted_rows_k[k + 1]
+            u += (keys_k[k] ^ keys_k[k + 1]) > mask
         if n:
-            rows_u[u] = sorted_rows_k[n - 1]
+            payloads_k[n - 1] = <index_t>(keys_k[n - 1] & mask)
+            rows_u[u] = <index_t>(keys_k[n - 1] >> payload_bits)
             row_offsets_u[u + 1] = <index_t>n
             u += 1
     return u

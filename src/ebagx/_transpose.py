@@ -1,0 +1,99 @@
+"""Transposition: from the lookups of each bag to the lookups of each touched row."""
+
+import numpy as np
+
+from ebagx._arrays import Scratch
+from ebagx._bags import Bags
+from ebagx._dispatch import kernel
+from ebagx._modes import DIVISORS
+from ebagx._threads import thread_count
+
+# Of the sort: bits of a key, counters per thread (2 ** RADIX_BITS of the kernel), element
+# additions that a lookup costs as much as, and scratch memory.
+_KEY_BITS = 64
+_RADIX = 2048
+_SORT_WORK = 32
+_SORT_BYTES_PER_LOOKUP = 96
+_COUNTER_BYTES = 1 << 20
+
+
+def scratch_for(bags: Bags) -> Scratch:
+    """Return memory enough to transpose the bags."""
+    return Scratch(_SORT_BYTES_PER_LOOKUP * len(bags.indices) + _COUNTER_BYTES)
+
+
+def _sorted_lookups(
+    indices: np.ndarray,
+    offsets: np.ndarray,
+    num_rows: int,
+    scratch: Scratch,
+    num_threads: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the touched rows (U,), where their lookups start (U + 1,), and those lookups' bags.
+
+    Only the rows are a new array, the others are cut from `scratch`.
+    """
+    n, dtype = len(indices), indices.dtype
+    payload_bits = max(len(offsets) - 2, 0).bit_length()
+    if payload_bits + num_rows.bit_length() > _KEY_BITS:
+        names, indices = np.unique(indices, return_inverse=True)
+        indices = indices.astype(dtype)
+        rows, starts, payloads = _sorted_lookups(indices, offsets, n, scratch, num_threads)
+        return names[rows], starts, payloads
+    threads = thread_count(num_threads, _SORT_WORK * n)
+    keys, spare = scratch.empty(n, np.uint64), scratch.empty(n, np.uint64)
+    counters = scratch.empty(threads * _RADIX, np.int64).reshape(threads, _RADIX)
+    kernel("sort_lookups", dtype)(
+        keys, spare, counters, indices, offsets, num_rows, payload_bits, threads
+    )
+    rows, payloads = scratch.empty(n, dtype), scratch.empty(n, dtype)
+    starts = scratch.empty(n + 1, dtype)
+    touched = kernel("group_rows", dtype)(rows, starts, payloads, keys, payload_bits)
+    return rows[:touched].copy(), starts[: touched + 1], payloads
+
+
+def touched_rows(
+    bags: Bags, num_rows: int, scratch: Scratch, num_threads: int | None
+) -> np.ndarray:
+    """Return the rows that occur in the bags, ascending, each once."""
+    one_bag = np.array([0, len(bags.indices)], bags.indices.dtype)
+    return _sorted_lookups(bags.indices, one_bag, num_rows, scratch, num_threads)[0]
+
+
+def transposed(
+    bags: Bags, num_rows: int, mode: str, by_freq: bool, scratch: Scratch, num_threads: int | None
+) -> tuple[np.ndarray, Bags]:
+    """Return the touched rows and, as bags over the bags, who looked them up at which scale.
+
+    The scale of a lookup is weight / divisor / count, as its gradient needs it. Cost: a sort of
+    the n lookups; nothing has the size of the table. The bags are cut from `scratch`.
+    """
+    n, real = len(bags.indices), bags.weights.dtype
+    divisor = DIVISORS.get(mode, 0)
+    if len(bags.weights) or divisor:
+        # Sorted by their own numbers: the scales have to be fetched too.
+        numbers = np.arange(n + 1, dtype=bags.indices.dtype)
+        rows, starts, order = _sorted_lookups(bags.indices, numbers, num_rows, scratch, num_threads)
+        bag_numbers, scales = scratch.empty(n, order.dtype), scratch.empty(n, real)
+        kernel("transpose_lookups", order.dtype, real)(
+            bag_numbers,
+            scales,
+            scratch.empty(n, order.dtype),
+            scratch.empty(n, real),
+            order,
+            bags.offsets,
+            bags.weights,
+            divisor,
+            thread_count(num_threads, _SORT_WORK * n),
+        )
+    else:
+        rows, starts, bag_numbers = _sorted_lookups(
+            bags.indices, bags.offsets, num_rows, scratch, num_threads
+        )
+        scales = bags.weights
+    if by_freq:
+        counts = np.diff(starts)
+        scales = (scales if len(scales) else np.ones(n, real)) / np.repeat(counts, counts).astype(
+            real
+        )
+    return rows, Bags(bag_numbers, starts, scales)
