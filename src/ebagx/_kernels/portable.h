@@ -26,6 +26,16 @@
 #define EBAGX_SIMD
 #endif
 
+/* Short loops over whole vectors, which must not stay loops. */
+#if defined(__clang__)
+#define EBAGX_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define EBAGX_UNROLL _Pragma("GCC unroll 8")
+#else
+#define EBAGX_UNROLL
+#endif
+#define EBAGX_VECTOR_BYTES 32
+
 /* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level. */
 #if defined(__AVX2__)
 #define EBAGX_BLOCK_BYTES 256

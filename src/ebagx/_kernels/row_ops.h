@@ -115,10 +115,11 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
    add_products: sum += left * right
    add_squares:  sum += row^2, in double
    add_lanes:    the 16 partial sums, added in halves: d + 8, d + 4, d + 2, d + 1
-   take_greater: best = direction * row and at = position where that is greater; has_nan[d] = 1
-                 where it is NaN in column d or d + width / 2. One comparison for each select, of
-                 the type that it selects: the form that GCC and clang make branch-free. Branches
-                 mispredict, 5 to 10 times slower.
+   take_greater: best = direction * row and at = position where that is greater; a lane of has_nan
+                 is 1 if the row has a NaN in one of its columns. One comparison for each select,
+                 of the type that it selects: the form that GCC and clang make branch-free.
+                 Branches mispredict, 5 to 10 times slower. One vector after the other: all at
+                 once, 32 columns would not stay in registers.
    adagrad:      squares += grad^2, row -= rate * grad / (sqrt(squares) + eps) */
 #define EBAGX_ROW_OPS(TYPE, REAL, SQRT)                                                            \
     EBAGX_INLINE void ebagx_add_##TYPE(REAL *sum, const REAL *row, int width)                      \
@@ -156,11 +157,10 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
         for (d = 0; d < 4; d++) lanes[d] += lanes[d + 4];                                          \
         return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);                                      \
     }                                                                                              \
-    EBAGX_INLINE void ebagx_take_greater_##TYPE(                                                   \
-        REAL *best, REAL *at, REAL *has_nan, const REAL *row, REAL direction, REAL position,       \
-        int width)                                                                                 \
+    EBAGX_INLINE void ebagx_take_greater_lanes_##TYPE(                                             \
+        REAL *best, REAL *at, const REAL *row, REAL direction, REAL position, int width)           \
     {                                                                                              \
-        REAL value[EBAGX_MAX_BLOCK];                                                               \
+        REAL value[EBAGX_VECTOR_BYTES / sizeof(REAL)];                                             \
         int d;                                                                                     \
         EBAGX_SIMD                                                                                 \
         for (d = 0; d < width; d++) value[d] = direction * row[d];                                 \
@@ -168,9 +168,33 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
         for (d = 0; d < width; d++) at[d] = value[d] > best[d] ? position : at[d];                 \
         EBAGX_SIMD                                                                                 \
         for (d = 0; d < width; d++) best[d] = value[d] > best[d] ? value[d] : best[d];             \
+    }                                                                                              \
+    EBAGX_INLINE void ebagx_note_nan_##TYPE(                                                       \
+        REAL *has_nan, const REAL *left, const REAL *right, int width)                             \
+    {                                                                                              \
+        int d;                                                                                     \
         EBAGX_SIMD                                                                                 \
-        for (d = 0; d < width - width / 2; d++)                                                    \
-            has_nan[d] = isunordered(value[d], value[d + width / 2]) ? (REAL)1 : has_nan[d];       \
+        for (d = 0; d < width; d++) has_nan[d] = isunordered(left[d], right[d]) ? 1 : has_nan[d];  \
+    }                                                                                              \
+    EBAGX_INLINE void ebagx_take_greater_##TYPE(                                                   \
+        REAL *best, REAL *at, REAL *has_nan, const REAL *row, REAL direction, REAL position,       \
+        int width)                                                                                 \
+    {                                                                                              \
+        const int lanes = EBAGX_VECTOR_BYTES / sizeof(REAL);                                       \
+        int c = 0;                                                                                 \
+        EBAGX_UNROLL                                                                               \
+        for (; c + lanes <= width; c += lanes)                                                     \
+            ebagx_take_greater_lanes_##TYPE(best + c, at + c, row + c, direction, position, lanes);\
+        ebagx_take_greater_lanes_##TYPE(                                                           \
+            best + c, at + c, row + c, direction, position, width - c);                            \
+        c = 0;                                                                                     \
+        EBAGX_UNROLL                                                                               \
+        for (; c + 2 * lanes <= width; c += 2 * lanes)                                             \
+            ebagx_note_nan_##TYPE(has_nan, row + c, row + c + lanes, lanes);                       \
+        EBAGX_UNROLL                                                                               \
+        for (; c + lanes <= width; c += lanes)                                                     \
+            ebagx_note_nan_##TYPE(has_nan, row + c, row + c, lanes);                               \
+        ebagx_note_nan_##TYPE(has_nan, row + c, row + c, width - c);                               \
     }                                                                                              \
     EBAGX_INLINE void ebagx_adagrad_##TYPE(                                                        \
         REAL *row, REAL *squares, const REAL *grad, REAL rate, REAL eps, int width)                \

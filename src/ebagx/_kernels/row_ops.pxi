@@ -8,6 +8,7 @@ cdef extern from "portable.h" nogil:
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
         MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
+        VECTOR_BYTES "EBAGX_VECTOR_BYTES"
 
 cdef extern from "row_ops.h" nogil:
     uint16_t cell_f16 "ebagx_cell_f16"(float value)
