@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import machine
+from figures import Row, summarize
 from libraries import LIBRARIES
 from operations import OPERATIONS, Operation
-from report import Row, summary_table, times_table
+from report import summary_table, times_table
 from worker import Worker
 from workloads import WORKLOADS
 
@@ -85,8 +86,7 @@ def measure_workload(
         if workload in operation.workloads:
             show_progress(f"{workload}, {num_threads} threads: {name}")
             times = time_in_turns(workers, operation, options.rounds, options.budget)
-            gathered = operation.gathered_bytes(WORKLOADS[workload])
-            yield Row(operation, workload, num_threads, gathered, times)
+            yield Row(operation, workload, num_threads, times)
     for worker in workers:
         worker.close()
 
@@ -109,13 +109,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for num_threads, bandwidth in bandwidths.items():
         print(f"sequential read, {num_threads} threads: {bandwidth / 1e9:.1f} GB/s")
     print(f"\nTimes in ms\n{times_table(rows, list(versions), bandwidths)}")
-    if summary := summary_table(rows):
-        print(f"\nTimes as multiples of that of ebagx, over the workloads\n{summary}")
+    if summaries := summarize(rows):
+        print("\nTimes as multiples of that of ebagx, over the workloads")
+        print(summary_table(summaries))
     if options.json:
         content = {
             "about": about,
             "read_bandwidths": bandwidths,
             "rows": [row.as_dict() for row in rows],
+            "summaries": [summary.as_dict() for summary in summaries],
         }
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 
