@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from figures import SUBJECT, Row, Summary
+from limits import Limit
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -89,4 +90,15 @@ def summary_table(summaries: Sequence[Summary]) -> str:
                 summary.verdict,
             ]
         )
+    return align(lines)
+
+
+def limits_table(limits: Sequence[Limit]) -> str:
+    """Lay out how close ebagx comes to what the machine can do."""
+    lines = [["limit", "of", "thr", "value", "target", "", "from"]]
+    for limit in limits:
+        bound = f"{'<=' if limit.at_most else '>='} {limit.target:g}"
+        value = significant(limit.value)
+        line = [limit.name, limit.subject, str(limit.threads), value, bound]
+        lines.append([*line, limit.verdict, limit.source])
     return align(lines)

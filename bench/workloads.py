@@ -1,4 +1,4 @@
-"""The workloads of the benchmark: four shapes of table and bags, each drawn from a fixed seed."""
+"""The workloads of the benchmark: shapes of table and bags, each drawn from a fixed seed."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,7 +34,7 @@ class Workload:
     zipf: float | None
 
 
-WORKLOADS = {
+COMPARED = {
     workload.name: workload
     for workload in (
         Workload("small64", 10_000, 64, 1024, 32, zipf=None),
@@ -43,6 +43,18 @@ WORKLOADS = {
         Workload("zipf128", 1_000_000, 128, 4096, 32, zipf=1.2),
     )
 }
+
+# One batch as real data has it in ever larger tables, for ebagx alone: its cost must not grow.
+FLAT = {
+    workload.name: workload
+    for workload in (
+        Workload("flat100k", 100_000, 16, 4096, 32, zipf=1.2),
+        Workload("flat1m", 1_000_000, 16, 4096, 32, zipf=1.2),
+        Workload("flat10m", 10_000_000, 16, 4096, 32, zipf=1.2),
+    )
+}
+
+WORKLOADS = COMPARED | FLAT
 
 
 # A giant bag's lookups, and how many usual bags follow it: threads that share whole bags only
