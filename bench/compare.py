@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import machine
+from figures import SUBJECT, Row, summarize
 from libraries import LIBRARIES
+from limits import find_limits
 from operations import OPERATIONS, Operation
-from report import Row, summary_table, times_table
+from report import limits_table, summary_table, times_table
 from worker import Worker
-from workloads import WORKLOADS
+from workloads import COMPARED, WORKLOADS
 
 ROUNDS, BUDGET = 5, 0.1
 QUICK_ROUNDS, QUICK_BUDGET = 2, 0.01
@@ -79,14 +81,16 @@ def measure_workload(
     workload: str, num_threads: int, libraries: Sequence[str], options: argparse.Namespace
 ) -> Iterator[Row]:
     """Time the operations on one workload, with new processes."""
-    workers = [Worker(library, workload, num_threads) for library in libraries]
-    for name in options.operations:
-        operation = OPERATIONS[name]
-        if workload in operation.workloads:
-            show_progress(f"{workload}, {num_threads} threads: {name}")
-            times = time_in_turns(workers, operation, options.rounds, options.budget)
-            gathered = operation.gathered_bytes(WORKLOADS[workload])
-            yield Row(operation, workload, num_threads, gathered, times)
+    operations = [OPERATIONS[name] for name in options.operations]
+    operations = [operation for operation in operations if workload in operation.workloads]
+    if not operations:
+        return
+    timed = libraries if workload in COMPARED else [name for name in libraries if name == SUBJECT]
+    workers = [Worker(library, workload, num_threads) for library in timed]
+    for operation in operations:
+        show_progress(f"{workload}, {num_threads} threads: {operation.name}")
+        times = time_in_turns(workers, operation, options.rounds, options.budget)
+        yield Row(operation, workload, num_threads, times)
     for worker in workers:
         worker.close()
 
@@ -109,13 +113,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for num_threads, bandwidth in bandwidths.items():
         print(f"sequential read, {num_threads} threads: {bandwidth / 1e9:.1f} GB/s")
     print(f"\nTimes in ms\n{times_table(rows, list(versions), bandwidths)}")
-    if summary := summary_table(rows):
-        print(f"\nTimes as multiples of that of ebagx, over the workloads\n{summary}")
+    if summaries := summarize(rows):
+        print("\nTimes as multiples of that of ebagx, over the workloads")
+        print(summary_table(summaries))
+    if limits := find_limits(rows, bandwidths):
+        print(f"\nebagx against the limits of the machine\n{limits_table(limits)}")
     if options.json:
         content = {
             "about": about,
             "read_bandwidths": bandwidths,
             "rows": [row.as_dict() for row in rows],
+            "summaries": [summary.as_dict() for summary in summaries],
+            "limits": [limit.as_dict() for limit in limits],
         }
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 

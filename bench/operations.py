@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads import WORKLOADS, Data, Workload, count_lookups
+from workloads import COMPARED, WORKLOADS, Data, Workload, count_giant_lookups, count_lookups
 
 FloatArray = npt.NDArray[Any]
 Expected = tuple[FloatArray, ...]
@@ -21,17 +21,34 @@ LEARNING_RATE = 0.01
 NUM_PROBES = 16
 # A popular row's gradient is a sum of thousands of float32 numbers of either sign.
 GRADIENT_TOLERANCE = 1e-2
+# Adding a popular row 100,000 times to a float32 sum rounds the same way most times.
+GIANT_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class Target:
     """Wanted ratio of a peer's time to that of ebagx.
 
-    ``mean`` is wanted of the geometric mean over the workloads, ``worst`` on each workload.
+    ``mean`` is wanted of the geometric mean over the workloads, ``worst`` on each workload;
+    ``stretch`` is what would be better still.
     """
 
     mean: float
     worst: float
+    stretch: "Target | None" = None
+
+    def verdict(self, mean: float, worst: float) -> str:
+        """Say whether ratios reach the target or even the stretch."""
+        if mean < self.mean or worst < self.worst:
+            return "MISSED"
+        stretch = self.stretch
+        reached = stretch and mean >= stretch.mean and worst >= stretch.worst
+        return "stretch" if reached else "met"
+
+
+def at_least(ratio: float, stretch: float | None = None) -> Target:
+    """Want the same ratio of the mean and of each workload."""
+    return Target(ratio, ratio, None if stretch is None else Target(stretch, stretch))
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,7 @@ class Operation:
         Name on the command line, and of the method that sets it up for each library.
     expected : callable
         Maps ``Data`` to the float64 arrays that a result must agree with.
-    target : Target
+    target : Target or None
         What is wanted against PyTorch.
     itemsize : int
         Bytes of an element of what is gathered.
@@ -52,22 +69,17 @@ class Operation:
         Relative and absolute, for comparison with ``expected``.
     workloads : tuple of str
         The workloads it makes sense on.
-    num_lookups : int or None
-        Lookups of one call; None for all of the workload.
+    count_lookups : callable
+        Maps a workload to the number of lookups of one call.
     """
 
     name: str
     expected: Callable[[Data], Expected]
-    target: Target
+    target: Target | None
     itemsize: int = 4
     tolerance: float = 1e-4
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
-    num_lookups: int | None = None
-
-    def gathered_bytes(self, workload: Workload) -> int:
-        """Count the bytes of the rows that one call looks up."""
-        num_lookups = self.num_lookups or count_lookups(workload)
-        return num_lookups * workload.embedding_dim * self.itemsize
+    workloads: tuple[str, ...] = tuple(COMPARED)
+    count_lookups: Callable[[Workload], int] = count_lookups
 
 
 def probe_bags(data: Data) -> list[slice]:
@@ -88,6 +100,14 @@ def lookup(data: Data, bag: slice) -> FloatArray:
 def expect_sum(data: Data) -> Expected:
     """Sum of the rows of each bag."""
     return (np.stack([lookup(data, bag).sum(axis=0) for bag in probe_bags(data)]),)
+
+
+def expect_giant(data: Data) -> Expected:
+    """Sum of the rows of each bag; of the giant by counting, as its rows would fill a gigabyte."""
+    giant, *others = probe_bags(data.giant)
+    counts = np.bincount(data.giant.indices[giant], minlength=len(data.weight))
+    total = np.einsum("n,nd->d", counts, data.weight, dtype=np.float64)
+    return (np.stack([total, *(lookup(data.giant, bag).sum(axis=0) for bag in others)]),)
 
 
 def expect_mean(data: Data) -> Expected:
@@ -146,24 +166,49 @@ def expect_ten(data: Data) -> Expected:
     return (data.weight[data.indices[:10]].mean(axis=0, keepdims=True, dtype=np.float64),)
 
 
+def gradient(name: str, target: Target, workloads: tuple[str, ...] = tuple(COMPARED)) -> Operation:
+    """Return an operation whose result is the gradient of the sum."""
+    return Operation(
+        name, expect_gradient, target, tolerance=GRADIENT_TOLERANCE, workloads=workloads
+    )
+
+
+# The forward sum of PyTorch is fast already: both wait for the memory.
+CLOSE = Target(1.05, 0.9, stretch=Target(1.25, 1.0))
+
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("sum", expect_sum, Target(1.05, 0.9)),
-        Operation("weighted_sum", expect_weighted, Target(1.05, 0.9)),
-        Operation("sum_float16", expect_sum, Target(1.05, 0.9), itemsize=2, tolerance=2e-2),
-        Operation("mean", expect_mean, Target(1.4, 1.4)),
-        Operation("max", expect_max, Target(12, 12)),
-        Operation("sum_padding", expect_padding, Target(8, 8)),
-        Operation("sum_float64", expect_sum, Target(8, 8), itemsize=8, tolerance=1e-9),
-        Operation("sum_max_norm", expect_max_norm, Target(30, 30)),
-        Operation("grad_dense", expect_gradient, Target(1.5, 1.5), tolerance=GRADIENT_TOLERANCE),
-        Operation("grad_sparse", expect_gradient, Target(12, 12), tolerance=GRADIENT_TOLERANCE),
-        Operation("grad_rows", expect_gradient, Target(12, 12), tolerance=GRADIENT_TOLERANCE),
-        Operation("step_adagrad", expect_step, Target(12, 12)),
-        Operation("bag_of_ten", expect_ten, Target(2, 2), workloads=("small64",), num_lookups=10),
+        Operation("sum", expect_sum, CLOSE, workloads=tuple(WORKLOADS)),
+        Operation("weighted_sum", expect_weighted, CLOSE),
+        Operation("sum_float16", expect_sum, CLOSE, itemsize=2, tolerance=2e-2),
+        Operation(
+            "sum_giant",
+            expect_giant,
+            CLOSE,
+            tolerance=GIANT_TOLERANCE,
+            workloads=("zipf100", "uni128"),
+            count_lookups=count_giant_lookups,
+        ),
+        Operation("mean", expect_mean, at_least(1.4, stretch=1.8)),
+        Operation("max", expect_max, at_least(12, stretch=25)),
+        Operation("sum_padding", expect_padding, at_least(8, stretch=12)),
+        Operation("sum_float64", expect_sum, at_least(8, stretch=12), itemsize=8, tolerance=1e-9),
+        Operation("sum_max_norm", expect_max_norm, at_least(30, stretch=60)),
+        gradient("grad_dense", at_least(1.5, stretch=3)),
+        gradient("grad_dense_reused", at_least(10, stretch=30)),
+        gradient("grad_sparse", at_least(12, stretch=25)),
+        gradient("grad_rows", at_least(12, stretch=25), workloads=tuple(WORKLOADS)),
+        Operation("step_adagrad", expect_step, at_least(12, stretch=25)),
+        Operation(
+            "bag_of_ten",
+            expect_ten,
+            at_least(2, stretch=4),
+            workloads=("small64",),
+            count_lookups=lambda workload: 10,  # noqa: ARG005 - whatever the workload
+        ),
     )
 }
 
 # Of the products that scipy has too, against ``csr @ dense`` on one thread.
-SCIPY_TARGET = Target(2, 2)
+SCIPY_TARGET = at_least(2)

@@ -1,49 +1,9 @@
-"""The figures of a run, as rows, as an aligned table and as JSON."""
+"""The figures of a run laid out in aligned tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import geometric_mean
-from typing import Any
 
-from operations import OPERATIONS, SCIPY_TARGET, Operation, Target
-
-SUBJECT = "ebagx"
-
-
-@dataclass
-class Row:
-    """Times of one operation on one workload with one number of threads.
-
-    ``gathered`` counts the bytes of the rows looked up; ``rounds`` has, for each library, the
-    shortest time of each of its turns in seconds.
-    """
-
-    operation: Operation
-    workload: str
-    threads: int
-    gathered: int
-    rounds: dict[str, list[float]]
-
-    def seconds(self, library: str) -> float | None:
-        """Return the shortest time of a library, if it has the operation."""
-        return min(self.rounds[library]) if self.rounds.get(library) else None
-
-    def ratio(self, peer: str) -> float | None:
-        """Return how many times longer than ebagx a peer takes."""
-        ours, theirs = self.seconds(SUBJECT), self.seconds(peer)
-        return theirs / ours if ours and theirs else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row in JSON's types."""
-        return {
-            "operation": self.operation.name,
-            "workload": self.workload,
-            "threads": self.threads,
-            "gathered_bytes": self.gathered,
-            "target": vars(self.operation.target),
-            "seconds": {library: self.seconds(library) for library in self.rounds},
-            "rounds": self.rounds,
-        }
+from figures import SUBJECT, Row, Summary
+from limits import Limit
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -98,7 +58,8 @@ def times_table(
             line.append(significant(seconds and seconds * 1e3))
             line += [significant(row.ratio(library))] if library in peers else []
             if library in peers and library == "torch":
-                line.append(f"{row.operation.target.worst:g}")
+                target = row.operation.target
+                line.append(f"{target.worst:g}" if target and row.ratio(library) else "")
         lines.append(line + gather_cells(row, libraries[0], bandwidths[row.threads]))
     return align(lines)
 
@@ -112,33 +73,32 @@ def gather_cells(row: Row, library: str, read_bandwidth: float) -> list[str]:
     return [significant(bandwidth / 1e9), f"{bandwidth / read_bandwidth:.0%}"]
 
 
-def summary_table(rows: Sequence[Row]) -> str:
+def summary_table(summaries: Sequence[Summary]) -> str:
     """Lay out geometric means and worst workloads beside what is wanted of them."""
     lines = [["operation", "peer", "thr", "mean", "target", "worst", "target", ""]]
-    keys = dict.fromkeys((row.operation.name, row.threads) for row in rows)
-    for peer in ("torch", "scipy", "numpy"):
-        for name, threads in keys:
-            chosen = [row for row in rows if (row.operation.name, row.threads) == (name, threads)]
-            ratios = [ratio for row in chosen if (ratio := row.ratio(peer))]
-            if ratios:
-                lines.append(summary_line(name, peer, threads, ratios))
-    return align(lines) if len(lines) > 1 else ""
+    for summary in summaries:
+        target = summary.target
+        lines.append(
+            [
+                summary.operation,
+                summary.peer,
+                str(summary.threads),
+                significant(summary.mean),
+                f"{target.mean:g}" if target else "",
+                significant(summary.worst),
+                f"{target.worst:g}" if target else "",
+                summary.verdict,
+            ]
+        )
+    return align(lines)
 
 
-def summary_line(name: str, peer: str, threads: int, ratios: list[float]) -> list[str]:
-    """Compare the ratios of one operation with its target."""
-    target = target_against(peer, name, threads)
-    mean, worst = geometric_mean(ratios), min(ratios)
-    line = [name, peer, str(threads), significant(mean), "", significant(worst), "", ""]
-    if target:
-        line[4], line[6] = f"{target.mean:g}", f"{target.worst:g}"
-        line[7] = "met" if mean >= target.mean and worst >= target.worst else "MISSED"
-    return line
-
-
-def target_against(peer: str, operation_name: str, threads: int) -> Target | None:
-    """Return what is wanted of an operation against a peer."""
-    if peer == "torch":
-        return OPERATIONS[operation_name].target
-    is_forward_product = operation_name in ("sum", "weighted_sum", "mean")
-    return SCIPY_TARGET if peer == "scipy" and threads == 1 and is_forward_product else None
+def limits_table(limits: Sequence[Limit]) -> str:
+    """Lay out how close ebagx comes to what the machine can do."""
+    lines = [["limit", "of", "thr", "value", "target", "", "from"]]
+    for limit in limits:
+        bound = f"{'<=' if limit.at_most else '>='} {limit.target:g}"
+        value = significant(limit.value)
+        line = [limit.name, limit.subject, str(limit.threads), value, bound]
+        lines.append([*line, limit.verdict, limit.source])
+    return align(lines)

@@ -73,8 +73,10 @@ def serve(connection: Connection, library: str, workload_name: str) -> None:
     """Run a worker: load library and data, then answer commands."""
     try:
         module = importlib.import_module(f"libraries.with_{library}")
+        subject = module.Subject(make_data(WORKLOADS[workload_name]))
         gc.disable()
-        answer_commands(connection, module.Subject(make_data(WORKLOADS[workload_name])))
+        gc.freeze()  # a library's own objects stay: collecting need not look at them
+        answer_commands(connection, subject)
     except EOFError:
         return
     except Exception as error:

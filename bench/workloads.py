@@ -1,6 +1,6 @@
-"""The workloads of the benchmark: four shapes of table and bags, each drawn from a fixed seed."""
+"""The workloads of the benchmark: shapes of table and bags, each drawn from a fixed seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,7 @@ class Workload:
     zipf: float | None
 
 
-WORKLOADS = {
+COMPARED = {
     workload.name: workload
     for workload in (
         Workload("small64", 10_000, 64, 1024, 32, zipf=None),
@@ -43,6 +43,24 @@ WORKLOADS = {
         Workload("zipf128", 1_000_000, 128, 4096, 32, zipf=1.2),
     )
 }
+
+# One batch as real data has it in ever larger tables, for ebagx alone: its cost must not grow.
+FLAT = {
+    workload.name: workload
+    for workload in (
+        Workload("flat100k", 100_000, 16, 4096, 32, zipf=1.2),
+        Workload("flat1m", 1_000_000, 16, 4096, 32, zipf=1.2),
+        Workload("flat10m", 10_000_000, 16, 4096, 32, zipf=1.2),
+    )
+}
+
+WORKLOADS = COMPARED | FLAT
+
+
+# A giant bag's lookups, and how many usual bags follow it: threads that share whole bags only
+# would leave the giant to one of them.
+GIANT_LENGTH = 1_000_000
+GIANT_FOLLOWERS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,7 @@ class Data:
     table and ``grad_output`` the gradient of one pooled batch.
     """
 
+    workload: Workload
     weight: npt.NDArray[np.float32]
     indices: npt.NDArray[np.int64]
     indptr: npt.NDArray[np.int64]
@@ -79,6 +98,13 @@ class Data:
         """A row that does occur in the bags."""
         return int(self.indices[0])
 
+    @cached_property
+    def giant(self) -> "Data":
+        """The same table with another batch: a giant bag before a thousand usual ones."""
+        lengths = giant_lengths(self.workload)
+        indices = draw_rows(self.workload, int(lengths.sum()), np.random.default_rng(1))
+        return replace(self, indices=indices, indptr=np.concatenate(([0], np.cumsum(lengths))))
+
 
 def draw_lengths(workload: Workload, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Draw the number of lookups of each bag."""
@@ -88,6 +114,17 @@ def draw_lengths(workload: Workload, rng: np.random.Generator) -> npt.NDArray[np
 def count_lookups(workload: Workload, seed: int = 0) -> int:
     """Count the lookups of one batch, without making its arrays."""
     return int(draw_lengths(workload, np.random.default_rng(seed)).sum())
+
+
+def giant_lengths(workload: Workload) -> npt.NDArray[np.int64]:
+    """Return the number of lookups of each bag of `Data.giant`."""
+    followers = draw_lengths(workload, np.random.default_rng(0))[:GIANT_FOLLOWERS]
+    return np.concatenate(([GIANT_LENGTH], followers))
+
+
+def count_giant_lookups(workload: Workload) -> int:
+    """Count the lookups of the batch with a giant bag, without making its arrays."""
+    return int(giant_lengths(workload).sum())
 
 
 def draw_rows(workload: Workload, size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -120,6 +157,7 @@ def make_data(workload: Workload, seed: int = 0) -> Data:
     num_lookups = int(lengths.sum())
     num_rows, dim = workload.num_embeddings, workload.embedding_dim
     return Data(
+        workload=workload,
         indices=draw_rows(workload, num_lookups, rng),
         indptr=np.concatenate(([0], np.cumsum(lengths))),
         per_sample_weights=rng.random(num_lookups, dtype=np.float32),

@@ -63,6 +63,10 @@ class Subject(BaseSubject):
     def sum_float16(self) -> Run:
         return self.forward(make_table(self.data.weight.astype(np.float16)))
 
+    def sum_giant(self) -> Run:
+        giant = self.data.giant
+        return lambda: ebagx.embedding_bag(giant.indices, self.table, giant.offsets, mode="sum")
+
     def mean(self) -> Run:
         return self.forward(self.table, mode="mean")
 
@@ -80,6 +84,18 @@ class Subject(BaseSubject):
 
     def grad_dense(self) -> Run:
         return self.backward(self.table, sparse=False)
+
+    def grad_dense_reused(self) -> Run:
+        data = self.data
+        module = ebagx.EmbeddingBag(*self.table.shape, mode="sum", _weight=self.table)
+
+        def run() -> FloatArray:
+            module.zero_grad()
+            module(data.indices, data.offsets)
+            module.backward(data.grad_output)
+            return module.grad
+
+        return run
 
     def grad_sparse(self) -> Run:
         return self.backward(self.table, sparse=True)

@@ -29,6 +29,9 @@ class Subject(BaseSubject):
     def weighted_sum(self) -> Run:
         return self.product(self.data.per_sample_weights, self.data.weight)
 
+    def sum_giant(self) -> Run:
+        return Subject(self.data.giant).sum()
+
     def mean(self) -> Run:
         return self.product(1 / self.data.lengths[self.data.bag_of_lookup], self.data.weight)
 

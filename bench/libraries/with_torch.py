@@ -54,6 +54,11 @@ class Subject(BaseSubject):
     def sum_float16(self) -> Run:
         return self.forward(self.table.half())
 
+    def sum_giant(self) -> Run:
+        giant = self.data.giant
+        bags = torch.tensor(giant.indices), self.table, torch.tensor(giant.offsets)
+        return lambda: torch.nn.functional.embedding_bag(*bags, mode="sum")
+
     def mean(self) -> Run:
         return self.forward(self.table, mode="mean")
 
@@ -77,6 +82,16 @@ class Subject(BaseSubject):
 
     def grad_dense(self) -> Run:
         return self.backward(sparse=False)
+
+    def grad_dense_reused(self) -> Run:
+        module = torch.nn.EmbeddingBag.from_pretrained(self.table, freeze=False, mode="sum")
+
+        def run() -> torch.Tensor:
+            module.zero_grad(set_to_none=False)
+            module(self.indices, self.offsets).backward(self.grad_output)
+            return module.weight.grad
+
+        return run
 
     def grad_sparse(self) -> Run:
         backward = self.backward(sparse=True)
