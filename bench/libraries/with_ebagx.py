@@ -104,14 +104,16 @@ class Subject(BaseSubject):
         return self.backward(self.table, sparse="rows")
 
     def step_adagrad(self) -> Run:
-        table = make_table(self.data.weight)
-        forward, backward = self.forward(table), self.backward(table, sparse="rows")
+        data = self.data
+        bag = ebagx.EmbeddingBag(
+            *data.weight.shape, mode="sum", sparse="rows", _weight=make_table(data.weight)
+        )
         optimizer = Adagrad(learning_rate=LEARNING_RATE)
 
         def step() -> FloatArray:
-            forward()
-            optimizer.update(table, backward())
-            return table
+            bag(data.indices, data.offsets)
+            bag.backward_update(data.grad_output, optimizer)
+            return bag.weight
 
         return step
 

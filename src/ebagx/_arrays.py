@@ -1,5 +1,7 @@
 """Allocation: arrays whose rows start on cache lines, and scratch memory that calls reuse."""
 
+import math
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,16 +11,27 @@ _CACHE_LINE = 64
 _SMALL = 1 << 14  # bytes below which alignment is not worth its microsecond
 
 
-def aligned_empty(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return an uninitialised array that starts on a cache line.
 
     NumPy's large arrays start 16 bytes past one, so that every row straddles one line more. The
     memory is NumPy's all the same: it asks the system for huge pages.
     """
-    size = shape[0] * shape[1] * dtype.itemsize
+    return _aligned(np.empty, shape, dtype)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return zeros that start on a cache line; pages that stay zero are never allocated."""
+    return _aligned(np.zeros, shape, dtype)
+
+
+def _aligned(
+    allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> np.ndarray:
+    size = math.prod(shape) * dtype.itemsize
     if size < _SMALL:
-        return np.empty(shape, dtype)
-    raw = np.empty(size + _CACHE_LINE, np.uint8)
+        return allocate(shape, dtype)
+    raw = allocate(size + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 
@@ -46,7 +59,7 @@ class Scratch:
         except IndexError:
             self._buffer = np.empty(0, np.uint8)
         if len(self._buffer) < self._num_bytes:
-            self._buffer = aligned_empty((self._num_bytes, 1), np.dtype(np.uint8))[:, 0]
+            self._buffer = aligned_empty((self._num_bytes,), np.dtype(np.uint8))
         return self
 
     def __exit__(

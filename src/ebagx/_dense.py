@@ -4,7 +4,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from ebagx._arrays import aligned_zeros
+from ebagx._dispatch import kernel
 from ebagx._passes import Backward, gradient_pieces
+from ebagx._threads import thread_count
+from ebagx._validate import has_rows
 
 
 class DenseGradient:
@@ -27,7 +31,7 @@ class DenseGradient:
         self, shape: tuple[int, ...], dtype: np.dtype[Any], out: np.ndarray | None = None
     ) -> None:
         if out is None:
-            out = np.zeros(shape, dtype)  # the system provides pages as rows are touched
+            out = aligned_zeros(shape, dtype)  # the system provides pages as rows are touched
         else:
             out[...] = 0
         self.total = out
@@ -35,17 +39,18 @@ class DenseGradient:
 
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self."""
-        fresh = not self._touched
         for rows, values in gradient_pieces(backward):
-            if fresh:
-                self.total[rows] = values
+            threads = thread_count(backward.num_threads, values.size)
+            if has_rows(self.total):
+                kernel("add_rows", rows.dtype, values.dtype)(self.total, rows, values, threads)
             else:
                 self.total[rows] += values
             self._touched.append(rows)
         return self
 
-    def clear(self) -> None:
+    def clear(self, num_threads: int | None) -> None:
         """Zero the rows that were touched. Cost: theirs, whatever the table's size."""
         for rows in self._touched:
-            self.total[rows] = 0
+            threads = thread_count(num_threads, len(rows) * self.total.shape[1])
+            kernel("clear_rows", rows.dtype, self.total.dtype)(self.total, rows, threads)
         self._touched = []

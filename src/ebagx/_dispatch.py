@@ -27,6 +27,8 @@ _AXES = {
     "transpose_lookups": ("index", "real"),
     "weights_gradient": ("real", "cell", "index"),
     "renorm": ("cell", "index"),
+    "add_rows": ("real", "index"),
+    "clear_rows": ("real", "index"),
     "adagrad": ("cell", "real", "index"),
 }
 KERNEL_NAMES = tuple(_AXES)

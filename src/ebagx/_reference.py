@@ -258,6 +258,18 @@ def renorm(
             table_rd[row] = table_rd[row].astype(real) * factor
 
 
+def add_rows(
+    table_rd: np.ndarray, rows_u: np.ndarray, values_ud: np.ndarray, num_threads: int
+) -> None:
+    """Add values to rows."""
+    table_rd[rows_u] += values_ud
+
+
+def clear_rows(table_rd: np.ndarray, rows_u: np.ndarray, num_threads: int) -> None:
+    """Set rows to zero."""
+    table_rd[rows_u] = 0
+
+
 def adagrad(
     table_rd: np.ndarray,
     squares_rd: np.ndarray,

@@ -1,9 +1,11 @@
 """Optimizers that touch only the rows a batch used."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from ebagx._arrays import aligned_zeros
 from ebagx._dispatch import cells, kernel, real_dtype
 from ebagx._threads import thread_count
 from ebagx._validate import (
@@ -91,17 +93,40 @@ class Adagrad:
             If shapes differ, `weight` is read-only or its rows are not contiguous, or the learning
             rate has become negative.
         """
-        table = check_weight(weight)
-        learning_rate = _at_least_0(self.learning_rate, "learning_rate")
-        check_writeable(table, "an optimizer step")
+        table = self._checked_table(weight)
         rows, values = _checked_gradient(gradient, table)
+        self._update_rows(table, rows, values)
+
+    def _update_pieces(
+        self, weight: np.ndarray, pieces: Iterable[tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        """Take one step on rows that come in pieces, as `EmbeddingBag.backward_update` has them."""
+        table = self._checked_table(weight)
+        for rows, values in pieces:
+            self._update_rows(table, rows, values)
+
+    def _checked_table(self, weight: np.ndarray) -> np.ndarray:
+        """Return the table once everything but the gradient has been checked."""
+        table = check_weight(weight)
+        _at_least_0(self.learning_rate, "learning_rate")
+        check_writeable(table, "an optimizer step")
         if not (isinstance(weight, np.ndarray) and has_rows(table)):
             raise ValueError(
                 "weight must be an ndarray with contiguous rows to be updated in place"
             )
+        self._check_state(table)
+        return table
+
+    def _update_rows(self, table: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
         threads = thread_count(self.num_threads, values.size)
         kernel("adagrad", rows.dtype, table.dtype)(
-            cells(table), self._state_for(table), rows, values, learning_rate, self.eps, threads
+            cells(table),
+            self._state_for(table),
+            rows,
+            values,
+            float(self.learning_rate),
+            self.eps,
+            threads,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,18 +140,20 @@ class Adagrad:
         squares = state_dict["squares"]
         self._squares = None if squares is None else np.array(squares, order="C")
 
-    def _state_for(self, table: np.ndarray) -> np.ndarray:
-        real = real_dtype(table.dtype)
-        if self._squares is None:
-            # Zeros are not touched: the system provides their pages as rows come into use.
-            self._squares = np.zeros(table.shape, real)
-            if self.initial_accumulator_value:
-                self._squares += self.initial_accumulator_value
-        if self._squares.shape != table.shape or self._squares.dtype != real:
+    def _check_state(self, table: np.ndarray) -> None:
+        real, squares = real_dtype(table.dtype), self._squares
+        if squares is not None and (squares.shape != table.shape or squares.dtype != real):
             raise ValueError(
-                f"the optimizer's state is {self._squares.dtype} of shape {self._squares.shape}, "
+                f"the optimizer's state is {squares.dtype} of shape {squares.shape}, "
                 f"weight needs {real} of shape {table.shape}: use one optimizer per table"
             )
+
+    def _state_for(self, table: np.ndarray) -> np.ndarray:
+        if self._squares is None:
+            # Zeros are not touched: the system provides their pages as rows come into use.
+            self._squares = aligned_zeros(table.shape, real_dtype(table.dtype))
+            if self.initial_accumulator_value:
+                self._squares += self.initial_accumulator_value
         return self._squares
 
 

@@ -1,0 +1,113 @@
+"""Dense gradients: the memory is used again, and only touched rows are cleared."""
+
+import numpy as np
+import pytest
+
+import ebagx
+from errors import rejected
+
+N, D = 50, 7
+
+
+def make_bag(**options):
+    return ebagx.EmbeddingBag(N, D, mode="sum", rng=0, **options)
+
+
+def step(bag, rng):
+    """Go forward and backward on some bags; return the gradient expected of them."""
+    ids = rng.integers(0, N, (4, 3))
+    grad = rng.standard_normal((4, D)).astype(np.float32)
+    bag(ids)
+    bag.backward(grad)
+    return ebagx.embedding_bag_backward(grad, ids, bag.weight, mode="sum").weight
+
+
+def test_gradient_after_zero_grad_has_nothing_of_the_one_before():
+    rng, bag = np.random.default_rng(1), make_bag()
+    for _ in range(5):
+        expected = step(bag, rng)
+        np.testing.assert_array_equal(bag.grad, expected)
+        bag.zero_grad()
+        assert bag.grad is None
+
+
+def test_memory_is_used_again_and_untouched_rows_are_not_written():
+    rng, bag = np.random.default_rng(2), make_bag()
+    step(bag, rng)
+    memory = bag.grad
+    untouched = np.flatnonzero(~memory.any(axis=1))[0]
+    memory[untouched] = 7  # a trace that only a write of that row could wipe out
+    bag.zero_grad()
+    assert not np.delete(memory, untouched, axis=0).any()
+    assert np.all(memory[untouched] == 7)
+    step(bag, rng)
+    assert bag.grad is memory
+
+
+def test_gradients_add_up_until_zero_grad():
+    rng, bag = np.random.default_rng(3), make_bag()
+    expected = sum(step(bag, rng) for _ in range(3))
+    np.testing.assert_allclose(bag.grad, expected, rtol=1e-6, atol=1e-6)
+    bag.zero_grad()
+    np.testing.assert_array_equal(step(bag, rng), bag.grad)
+
+
+@pytest.mark.parametrize("change", ["+=", "="])
+def test_assigned_gradients_are_kept_and_leave_no_trace(change):
+    rng, bag = np.random.default_rng(4), make_bag()
+    step(bag, rng)
+    if change == "+=":
+        bag.grad += 1  # in all rows
+    else:
+        bag.grad = np.ones((N, D), np.float32)
+    before = bag.grad.copy()
+    expected = step(bag, rng)
+    np.testing.assert_allclose(bag.grad, before + expected, rtol=1e-6, atol=1e-6)
+    bag.zero_grad()
+    expected = step(bag, rng)
+    np.testing.assert_array_equal(bag.grad, expected)
+
+
+def test_a_new_weight_of_another_dtype_gets_a_new_gradient():
+    rng, bag = np.random.default_rng(5), make_bag()
+    step(bag, rng)
+    bag.zero_grad()
+    bag.weight = bag.weight.astype(np.float64)
+    expected = step(bag, rng)
+    assert bag.grad.dtype == np.float64
+    np.testing.assert_array_equal(bag.grad, expected)
+
+
+class TestOut:
+    ids, grad = np.array([[1, 2], [2, 9]]), np.ones((2, D), np.float32)
+
+    def backward(self, **options):
+        table = np.ones((N, D), np.float32)
+        return ebagx.embedding_bag_backward(self.grad, self.ids, table, mode="sum", **options)
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_is_written_and_returned(self, order):
+        out = np.full((N, D), np.nan, np.float32, order=order)
+        result = self.backward(out=out).weight
+        assert result is out
+        np.testing.assert_array_equal(out, self.backward().weight)
+
+    @pytest.mark.parametrize("sparse", [True, "rows"])
+    def test_sparse_gradients_take_none(self, sparse):
+        message = f"out must be None for sparse={sparse!r}, it takes a dense gradient"
+        with rejected(ValueError, message):
+            self.backward(out=np.zeros((N, D), np.float32), sparse=sparse)
+
+    def test_wrong_shape_and_dtype_leave_it_as_it_is(self):
+        out = np.ones((N, D + 1), np.float32)
+        with rejected(ValueError, f"out must have shape ({N}, {D}), got ({N}, {D + 1})", out):
+            self.backward(out=out)
+        out = np.ones((N, D))
+        with rejected(TypeError, "out must have dtype float32, got float64", out):
+            self.backward(out=out)
+
+    def test_may_not_be_the_gradient_it_reads(self):
+        memory = np.ones((N, D), np.float32)
+        message = "out must not share memory with what the call reads"
+        with rejected(ValueError, message, memory):
+            ebagx.embedding_bag_backward(memory[:2], self.ids, np.ones((N, D), "f4"), out=memory)
