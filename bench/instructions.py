@@ -1,0 +1,212 @@
+"""Count the instructions that one lookup costs in each hot kernel, and fail where they have grown.
+
+    python bench/instructions.py             # compare with instructions.json
+    python bench/instructions.py --update    # write instructions.json
+
+Unlike times, counts are the same on every machine and in every run: a kernel that grew is found on
+a busy CI machine. They do not show what memory costs. valgrind's callgrind counts; its Debian
+package is ``valgrind``. All operations run in one process, at the level avx2 and in one thread.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LIMITS = HERE / "instructions.json"
+TOLERANCE = 0.10  # another patch release of a compiler changes less, a lost vector much more
+
+NUM_ROWS = 10_000
+BAG_LENGTH = 32
+LOOKUPS = 4_000  # of the short run; the long one has twice as many
+# Validation costs two instructions per lookup: with few, those around the call would be seen.
+VALIDATED = 200_000
+# callgrind writes its counters and starts again from 0 when this function of libc is called. It
+# is one that nothing else calls, and it needs no library of our own in C.
+MARK = "getppid"
+
+Run = Callable[[int], Any]
+
+
+def make_operations() -> dict[str, tuple[int, Run]]:
+    """Return for each operation the lookups of its short run, and a call of n lookups."""
+    import numpy as np
+
+    import ebagx
+    from ebagx._dispatch import kernel
+
+    rng = np.random.default_rng(0)
+    indices = rng.integers(NUM_ROWS, size=2 * LOOKUPS)
+    many_indices = rng.integers(NUM_ROWS, size=2 * VALIDATED)
+    offsets = np.arange(0, 2 * LOOKUPS, BAG_LENGTH)
+    weights = rng.random(2 * LOOKUPS, dtype=np.float32)
+    rows = np.arange(2 * LOOKUPS)
+    table = rng.standard_normal((NUM_ROWS, 64), dtype=np.float32)
+    wide_table = rng.standard_normal((NUM_ROWS, 100), dtype=np.float32)
+    grad = rng.standard_normal((2 * LOOKUPS, 64), dtype=np.float32)
+    optimizer = ebagx.optim.Adagrad(num_threads=1)
+
+    def forward(weight: np.ndarray, mode: str, per_sample_weights: Any = None) -> Run:
+        def run(n: int) -> Any:
+            given = None if per_sample_weights is None else per_sample_weights[:n]
+            bags = offsets[: n // BAG_LENGTH]
+            return ebagx.embedding_bag(
+                indices[:n], weight, bags, mode=mode, per_sample_weights=given, num_threads=1
+            )
+
+        return run
+
+    def backward(n: int) -> Any:
+        bags = offsets[: n // BAG_LENGTH]
+        return ebagx.embedding_bag_backward(
+            grad[: len(bags)], indices[:n], table, bags, mode="sum", sparse="rows", num_threads=1
+        )
+
+    def adagrad(n: int) -> None:
+        optimizer.update(table, ebagx.RowGradient(rows[:n], grad[:n], table.shape))
+
+    def validate(n: int) -> bool:
+        return bool(kernel("indices_valid", many_indices.dtype)(many_indices[:n], NUM_ROWS, 1))
+
+    return {
+        "sum": (LOOKUPS, forward(table, "sum")),
+        "sum D=100": (LOOKUPS, forward(wide_table, "sum")),
+        "weighted sum": (LOOKUPS, forward(table, "sum", weights)),
+        "sum float64": (LOOKUPS, forward(table.astype(np.float64), "sum")),
+        "sum float16": (LOOKUPS, forward(table.astype(np.float16), "sum")),
+        "max": (LOOKUPS, forward(table, "max")),
+        "backward, rows": (LOOKUPS, backward),
+        "adagrad, per row": (LOOKUPS, adagrad),
+        "index validation": (VALIDATED, validate),
+    }
+
+
+def run_operations() -> None:
+    """Call each operation briefly and at length, and mark in between."""
+    import gc
+
+    gc.disable()
+    for count, run in make_operations().values():
+        run(count)  # looks kernels up and allocates
+        os.getppid()
+        run(count)
+        os.getppid()
+        run(2 * count)
+        os.getppid()
+
+
+def count_between_marks() -> list[int]:
+    """Return the instructions executed before each mark since the one before."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "EBAGX_LEVEL", "PYTHONHASHSEED")
+    environment = os.environ | dict(zip(names, ("1", "1", "avx2", "0"), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        options = [f"--dump-before={MARK}", f"--callgrind-out-file={folder}/counts"]
+        command = ["valgrind", "--tool=callgrind", *options, sys.executable, __file__, "--run"]
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if finished.returncode:
+            raise SystemExit(f"instructions: the process failed:\n{finished.stderr}")
+        dumps = sorted(Path(folder).glob("counts.*"), key=lambda path: int(path.suffix[1:]))
+        totals = [re.search(r"^totals: (\d+)$", dump.read_text(), re.M) for dump in dumps]
+    return [int(total[1]) for total in totals if total]
+
+
+def measure() -> dict[str, float]:
+    """Return the instructions per lookup of each operation."""
+    operations = make_operations()
+    marks = count_between_marks()
+    if len(marks) != 3 * len(operations):
+        raise SystemExit(f"instructions: {len(marks)} marks of {3 * len(operations)} were counted")
+    runs = zip(operations.items(), marks[1::3], marks[2::3], strict=True)
+    # What a call costs whatever its length is in both of its runs.
+    return {name: (long - short) / count for (name, (count, _)), short, long in runs}
+
+
+def find_compiler() -> str:
+    """Return name and major version of the compiler that built the kernels, as it wrote there."""
+    spec = importlib.util.find_spec("ebagx")
+    if spec is None or spec.origin is None:
+        raise SystemExit("instructions: ebagx is not installed; run `pip install .`")
+    for module in (Path(spec.origin).parent / "_kernels").glob("_avx2.*so"):
+        # Start-up files come from GCC whoever compiled the rest: look for clang first.
+        for pattern in (rb"(clang) version (\d+)", rb"(GCC): \(.*?\) (\d+)"):
+            if found := re.search(pattern, module.read_bytes()):
+                return b" ".join(found.groups()).decode()
+    return "unknown"
+
+
+def has_avx2() -> bool:
+    """Return whether the level was built and this machine runs it."""
+    from ebagx._dispatch import available_levels
+
+    return "avx2" in available_levels()
+
+
+def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str]:
+    """Print the table and return the operations that cost too much or have no limit."""
+    print(f"{'instructions per lookup':<24}{'now':>8}{'limit':>8}{'change':>8}")
+    failures = []
+    for name, count in counts.items():
+        if name not in limits:
+            failures.append(name)
+            print(f"{name:<24}{count:>8.2f}{'none':>8}")
+            continue
+        change = count / limits[name] - 1
+        grown = change > TOLERANCE
+        failures += [name] * grown
+        print(f"{name:<24}{count:>8.2f}{limits[name]:>8.2f}{change:>8.1%}{'  GROWN' * grown}")
+    return failures
+
+
+def compare(counts: Mapping[str, float], compiler: str) -> int:
+    """Compare with the file; return 1 for growth that the compiler does not explain, else 0."""
+    known = json.loads(LIMITS.read_text())
+    failures = report(counts, known["instructions_per_lookup"])
+    print(f"built by {compiler}, limits are of {known['compiler']}")
+    if not failures:
+        return 0
+    if compiler != known["compiler"]:
+        print(f"warning: {', '.join(failures)}: over the limits of another compiler")
+        return 0
+    print(f"instructions: more than {TOLERANCE:.0%} over their limits: {', '.join(failures)}")
+    print("If that is as it must be, run `python bench/instructions.py --update`.")
+    return 1
+
+
+def update(counts: Mapping[str, float], compiler: str) -> int:
+    """Write the file."""
+    rounded = {name: round(count, 2) for name, count in counts.items()}
+    content = {"compiler": compiler, "instructions_per_lookup": rounded}
+    LIMITS.write_text(json.dumps(content, indent=2) + "\n")
+    report(counts, rounded)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--update", action="store_true", help="write instructions.json")
+    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.run:
+        run_operations()
+        return 0
+    if not has_avx2():
+        print("instructions: skipped, they are counted where the level avx2 runs")
+        return 0
+    if shutil.which("valgrind") is None:
+        print("instructions: valgrind is missing, it is in Debian's package valgrind")
+        return 2
+    return (update if options.update else compare)(measure(), find_compiler())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
