@@ -68,6 +68,21 @@ def test_pieces_cover_everything_once(monkeypatch, piece, dim):
     assert np.all(covered == 1)
 
 
+def test_pieces_of_offsets_near_the_end_of_int32():
+    last = 2**31 - 1
+    offsets = np.array([0, last - 2**26, last - 2**25, last], np.int32)
+    bags = [(bags.start, bags.stop) for bags, _, columns in _passes._pieces(offsets, 8)]
+    assert bags[-2:] == [(1, 2), (2, 3)]
+
+
+def test_rows_too_many_for_a_key_with_the_bag_in_one_word():
+    table = np.empty((2**60, 0), np.float32)
+    ids = np.full((17, 2), 7)
+    ids[[0, 5]] = [2**59, 5], [5, 2**60 - 1]
+    gradient = ebagx.embedding_bag_backward(np.empty((17, 0)), ids, table, sparse="rows").weight
+    np.testing.assert_array_equal(gradient.rows, [5, 7, 2**59, 2**60 - 1])
+
+
 def test_scratch_memory_is_not_shared_by_nested_use():
     bags = _passes.Scratch
     with bags(1000) as outer:

@@ -31,7 +31,9 @@ def _pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice
     """
     start, num_bags = 0, len(offsets) - 1
     while start < num_bags:
-        end = int(np.searchsorted(offsets, offsets[start] + _PIECE // dim, side="right")) - 1
+        # In the dtype of the offsets, which a search would else convert each time.
+        goal = min(int(offsets[start]) + _PIECE // dim, int(offsets[-1]))
+        end = int(np.searchsorted(offsets, offsets.dtype.type(goal), side="right")) - 1
         stop = min(max(end, start + 1), num_bags)
         lookups = int(offsets[stop] - offsets[start])
         step = dim if lookups * dim <= _PIECE else max(_PIECE // lookups, _COLUMNS)
