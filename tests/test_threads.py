@@ -17,7 +17,7 @@ def test_small_work_gets_one_thread(wish):
 
 
 def test_threads_grow_with_the_work_up_to_the_processors(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(_threads, "_PROCESSORS", 8)
     assert _threads.thread_count(1000, 3 * _threads.WORK_PER_THREAD) == 3
     assert _threads.thread_count(1000, LARGE) == 8
     assert _threads.thread_count(5, LARGE) == 5
@@ -53,7 +53,7 @@ def test_forked_process_uses_one_thread_and_says_so_once():
         import numpy as np
         import ebagx
         from ebagx import _threads
-        os.cpu_count = lambda: 2
+        _threads._PROCESSORS = 2
         table, ids = np.ones((1000, 64)), np.zeros((4000, 10), int)
         before = ebagx.embedding_bag(ids, table, num_threads=2)
         child = os.fork()

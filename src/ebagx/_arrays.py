@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from ebagx import _cpu
+
 _CACHE_LINE = 64
 _SMALL = 1 << 14  # bytes below which alignment is not worth its microsecond
 
@@ -32,7 +34,7 @@ def _aligned(
     if size < _SMALL:
         return allocate(shape, dtype)
     raw = allocate(size + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
+    start = -_cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

@@ -1,4 +1,4 @@
-"""What this machine offers: instruction-set levels by CPUID, OpenMP's view of the threads.
+"""What this machine offers: instruction-set levels by CPUID, OpenMP's threads, addresses.
 
 Built with baseline flags only: a module built for AVX2 has AVX2 instructions in its own
 start-up code, so the question must be answered before one is imported.
@@ -63,3 +63,11 @@ def openmp_version() -> int:
 def max_threads() -> int:
     """Return how many threads OpenMP would use for the calling thread, 1 without OpenMP."""
     return omp_get_max_threads()
+
+
+def misalignment(const unsigned char[::1] memory not None, Py_ssize_t alignment) -> int:
+    """Return how many bytes past a multiple of `alignment` memory of at least one byte starts.
+
+    NumPy's ``array.ctypes.data`` takes 5 microseconds in the middle of other work, this a tenth.
+    """
+    return <Py_ssize_t>(<size_t>&memory[0] % <size_t>alignment)
