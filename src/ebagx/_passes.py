@@ -1,7 +1,7 @@
 """Forward and backward on checked bags: allocate, choose the kernel, run it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from ebagx.gradients import RowGradient
 _PIECE = 1 << 28
 # Columns of one bag are cut at cache lines of float.
 _COLUMNS = 16
-# A gradient that is used up at once need not leave the second-level cache.
-_CACHED_BYTES = 1 << 18
+# A gradient that is used up at once need not leave the cache; smaller pieces cost more in calls.
+_CACHED_BYTES = 1 << 20
 
 
 def _pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -30,6 +30,9 @@ def _pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice
     adds, and in which order, does not depend on the cut.
     """
     start, num_bags = 0, len(offsets) - 1
+    if int(offsets[-1] - offsets[0]) * dim <= _PIECE:
+        yield slice(0, num_bags), slice(0, num_bags + 1), slice(0, dim)
+        return
     while start < num_bags:
         # In the dtype of the offsets, which a search would else convert each time.
         goal = min(int(offsets[start]) + _PIECE // dim, int(offsets[-1]))
@@ -53,38 +56,21 @@ def forward(
     table, written = cells(as_rows(weight)), cells(result)
     work = len(indices) * shape[1]
     threads = thread_count(num_threads, work)
-    winners = None
-    if mode in DIVISORS:
-        pool = kernel("pool", indices.dtype, weight.dtype)
-        if work <= _PIECE:
-            pool(written, table, indices, offsets, weights, DIVISORS[mode], threads)
+    winners = None if mode in DIVISORS else np.empty(shape, indices.dtype)
+    run = kernel("pool" if winners is None else "extreme", indices.dtype, weight.dtype)
+
+    def pool_piece(out: np.ndarray, won: Any, rows: np.ndarray, ends: np.ndarray) -> None:
+        if winners is None:
+            run(out, rows, indices, ends, weights, DIVISORS[mode], threads)
         else:
-            for b, ends, d in _pieces(offsets, shape[1]):
-                pool(
-                    written[b, d],
-                    table[:, d],
-                    indices,
-                    offsets[ends],
-                    weights,
-                    DIVISORS[mode],
-                    threads,
-                )
+            run(out, won, rows, indices, ends, DIRECTIONS[mode], threads)
+
+    if work <= _PIECE:  # without the cost of slices
+        pool_piece(written, winners, table, offsets)
     else:
-        winners = np.empty(shape, indices.dtype)
-        extreme = kernel("extreme", indices.dtype, weight.dtype)
-        if work <= _PIECE:
-            extreme(written, winners, table, indices, offsets, DIRECTIONS[mode], threads)
-        else:
-            for b, ends, d in _pieces(offsets, shape[1]):
-                extreme(
-                    written[b, d],
-                    winners[b, d],
-                    table[:, d],
-                    indices,
-                    offsets[ends],
-                    DIRECTIONS[mode],
-                    threads,
-                )
+        for b, ends, d in _pieces(offsets, shape[1]):
+            won = winners if winners is None else winners[b, d]
+            pool_piece(written[b, d], won, table[:, d], offsets[ends])
     if out is None or result is out:
         return result, winners
     out[...] = result
