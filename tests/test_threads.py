@@ -31,19 +31,39 @@ def test_default_is_what_openmp_would_use():
         assert _threads.default_threads() == 1
 
 
+@pytest.fixture
+def cgroups(monkeypatch, tmp_path):
+    """A tree of control groups, of which the process is in a/b."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/elsewhere\n0::/a/b\n")
+    monkeypatch.setattr(_threads, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(_threads, "_OWN_CGROUP", own)
+    _threads._quota.cache_clear()
+    yield tmp_path
+    _threads._quota.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("content", "quota"),
     [("150000 100000\n", 1), ("400000 100000", 4), ("max 100000\n", 1 << 20), ("", 1 << 20)],
 )
-def test_quota_of_a_container(monkeypatch, tmp_path, content, quota):
-    file = tmp_path / "cpu.max"
-    file.write_text(content)
-    monkeypatch.setattr(_threads, "_CGROUP_QUOTA", file)
-    _threads._quota.cache_clear()
-    try:
-        assert _threads._quota() == quota
-    finally:
-        _threads._quota.cache_clear()
+@pytest.mark.parametrize("folder", ["", "a", "a/b"])
+def test_quota_of_a_container(cgroups, content, quota, folder):
+    (cgroups / folder / "cpu.max").write_text(content)
+    assert _threads._quota() == quota
+
+
+def test_the_smallest_of_nested_quotas_holds(cgroups):
+    (cgroups / "cpu.max").write_text("800000 100000")
+    (cgroups / "a/cpu.max").write_text("200000 100000")
+    (cgroups / "a/b/cpu.max").write_text("max 100000")
+    assert _threads._quota() == 2
+
+
+def test_without_control_groups_there_is_no_quota(cgroups):
+    (cgroups / "own").unlink()
+    assert _threads._quota() == 1 << 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

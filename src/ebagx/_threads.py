@@ -14,7 +14,9 @@ WORK_PER_THREAD = 100_000
 
 _PROCESSORS = os.cpu_count() or 1  # kept: to ask takes 10 microseconds, a file is read
 
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_UNLIMITED = 1 << 20
 
 _used_threads = False
 _forked_after_use = False
@@ -32,12 +34,30 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _quota() -> int:
-    """CPUs that the container may use, which OpenMP does not see; a large number without limit."""
+    """CPUs that the container may use, which OpenMP does not see; a large number without limit.
+
+    The limits of the process's own control group and of those around it all hold.
+    """
+    groups = [_CGROUPS / path for path in _own_cgroup()]
+    return min((_limit(group) for group in groups), default=_UNLIMITED)
+
+
+def _own_cgroup() -> list[Path]:
+    """Return the paths of the process's control group (version 2) and of those around it."""
     try:
-        limit, period = _CGROUP_QUOTA.read_text().split()
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    own = next((Path(line[len("0::/") :]) for line in lines if line.startswith("0::/")), Path())
+    return [own, *own.parents]
+
+
+def _limit(group: Path) -> int:
+    try:
+        limit, period = (group / "cpu.max").read_text().split()
         return max(1, int(limit) // int(period))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return 1 << 20
+    except (OSError, ValueError):  # no such group, or "max"
+        return _UNLIMITED
 
 
 def default_threads() -> int:
