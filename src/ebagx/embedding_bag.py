@@ -215,7 +215,12 @@ class EmbeddingBag:
 
     @property
     def grad(self) -> Any:
-        """Sum of the table's gradients since `zero_grad`, None if there were none; assignable."""
+        """Sum of the table's gradients since `zero_grad`, None if there were none.
+
+        May be assigned, also as in ``bag.grad += decay * bag.weight``. The memory of a dense one is
+        used again, and `zero_grad` clears the rows that bags have touched: do not write to other
+        rows through an index (``bag.grad[5] = 1``).
+        """
         return self._grad
 
     @grad.setter
