@@ -111,3 +111,29 @@ class TestOut:
         message = "out must not share memory with what the call reads"
         with rejected(ValueError, message, memory):
             ebagx.embedding_bag_backward(memory[:2], self.ids, np.ones((N, D), "f4"), out=memory)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_dense_gradient_has_the_bits_of_the_sparse_one(mode, weighted, num_threads):
+    rng = np.random.default_rng(6)
+    ids = rng.integers(0, 300, (500, 12))
+    table = np.zeros((300, 70), np.float32)
+    grad = rng.standard_normal((500, 70)).astype(np.float32)
+    options = {"mode": mode, "padding_idx": 7, "num_threads": num_threads}
+    if weighted:
+        options["per_sample_weights"] = rng.standard_normal(ids.shape).astype(np.float32)
+    dense = ebagx.embedding_bag_backward(grad, ids, table, **options).weight
+    rows = ebagx.embedding_bag_backward(grad, ids, table, sparse="rows", **options).weight
+    np.testing.assert_array_equal(dense, rows.toarray())
+
+
+def test_indices_that_change_after_backward_do_not_disturb_zero_grad():
+    bag, ids = make_bag(), np.array([[1, 2], [3, 4]])
+    bag(ids)
+    bag.backward(np.ones((2, D)))
+    memory = bag.grad
+    ids[...] = 9
+    bag.zero_grad()
+    assert not memory.any()

@@ -6,7 +6,7 @@ import numpy as np
 
 from ebagx._arrays import aligned_zeros
 from ebagx._dispatch import kernel
-from ebagx._passes import Backward, gradient_pieces
+from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter_gradient
 from ebagx._threads import thread_count
 from ebagx._validate import has_rows
 
@@ -39,6 +39,10 @@ class DenseGradient:
 
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self."""
+        if can_scatter(backward) and has_rows(self.total):
+            # A copy: the caller may use the array of indices again.
+            self._touched.append(scatter_gradient(self.total, backward).copy())
+            return self
         for rows, values in gradient_pieces(backward):
             threads = thread_count(backward.num_threads, values.size)
             if has_rows(self.total):

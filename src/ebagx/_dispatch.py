@@ -25,6 +25,7 @@ _AXES = {
     "sort_lookups": ("index",),
     "group_rows": ("index",),
     "transpose_lookups": ("index", "real"),
+    "scatter": ("real", "index"),
     "weights_gradient": ("real", "cell", "index"),
     "renorm": ("cell", "index"),
     "add_rows": ("real", "index"),

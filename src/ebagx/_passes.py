@@ -128,6 +128,23 @@ def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray
             yield piece, values
 
 
+def can_scatter(backward: Backward) -> bool:
+    """Return whether a lookup's share of the gradient is known without the other lookups."""
+    return backward.mode in DIVISORS and not backward.by_freq
+
+
+def scatter_gradient(total: np.ndarray, backward: Backward) -> np.ndarray:
+    """Add the gradient to a dense one; return the rows of the lookups."""
+    grad, bags, *_ = kept = backward.without_padding()
+    dim = grad.shape[1]
+    threads = thread_count(kept.num_threads, len(bags.indices) * dim)
+    run = kernel("scatter", bags.indices.dtype, grad.dtype)
+    for start, stop in _bag_ranges(bags.offsets, dim):
+        ends = bags.offsets[start : stop + 1]
+        run(total, grad[start:stop], bags.indices, ends, bags.weights, DIVISORS[kept.mode], threads)
+    return bags.indices
+
+
 def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
     return transposed(
         kept.bags, len(kept.weight), kept.mode, kept.by_freq, scratch, kept.num_threads

@@ -180,6 +180,24 @@ def transpose_lookups(
     scales_k[:] = scales[order_k]
 
 
+def scatter(
+    table_rd: np.ndarray,
+    grad_bd: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    mode: int,
+    num_threads: int,
+) -> None:
+    """Add w / divisor * gradient of the bag to the row of each lookup."""
+    real = table_rd.dtype
+    for b, (start, end) in enumerate(pairwise(offsets_b)):
+        divisor = _divisor(weights_k[start:end], end - start, mode, real)
+        for k in range(start, end):
+            weight = weights_k[k] if len(weights_k) else real.type(1)
+            table_rd[indices_k[k]] += (weight / divisor if divisor != 0 else 0) * grad_bd[b]
+
+
 def _add_lanes(terms: np.ndarray) -> Any:
     """Add as kernels do: term d goes to partial sum d % LANES, those are added in halves."""
     lanes = np.zeros(LANES, terms.dtype)
