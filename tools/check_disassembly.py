@@ -78,6 +78,8 @@ KERNELS = (
         "extreme float16", (fused("extreme_bag", HALF, ".", "."),), ("vcmp.*ps", "vcvtph2ps"), 16
     ),
     Kernel("extreme bfloat16", (fused("extreme_bag", BFLOAT16, ".", "."),), ("vcmp.*ps",), 16),
+    Kernel("scatter float32", (fused("scatter_columns", ".", FLOAT),), ("vaddps", "vmulps")),
+    Kernel("scatter float64", (fused("scatter_columns", ".", DOUBLE),), ("vaddpd", "vmulpd")),
     Kernel(
         "adagrad float32",
         (fused("adagrad_row", FLOAT, FLOAT), fused("adagrad_unit", ".", FLOAT, FLOAT)),
