@@ -22,7 +22,7 @@ WITH_EXAMPLES = {
     "ebagx.functional",
     "ebagx.gradients",
     "ebagx.optim",
-    "ebagx.sklearn",
+    "ebagx.sklearn._classifier",
 }
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx._text import MAX_BUCKETS, MAX_DIM, MAX_WORD_NGRAMS, Features, is_label
-from ebagx.sklearn import MODES, EmbeddingBagClassifier
+from ebagx.sklearn import EmbeddingBagClassifier
+from ebagx.sklearn._classifier import MODES
 
 _FORMAT = "ebagx text classifier"
 _VERSION = 1

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn: they take what its vectorizers make of text, or any counts."""
+"""The classifier: bags of features to classes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,22 +8,16 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from ebagx.functional import embedding_bag, embedding_bag_backward
 from ebagx.gradients import RowGradient
 from ebagx.optim import Adagrad
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.preprocessing import normalize
-    from sklearn.utils import check_random_state
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
-    from threadpoolctl import threadpool_limits
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'", name=error.name
-    ) from error
 
 __all__ = ["EmbeddingBagClassifier"]
 

@@ -1,0 +1,12 @@
+"""Estimators for scikit-learn: they take what its vectorizers make of text, or any counts."""
+
+try:
+    import sklearn as _sklearn  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'", name=error.name
+    ) from error
+
+from ebagx.sklearn._classifier import EmbeddingBagClassifier
+
+__all__ = ["EmbeddingBagClassifier"]
