@@ -8,5 +8,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
+from ebagx.sklearn._vectorizer import TextVectorizer
 
-__all__ = ["EmbeddingBagClassifier"]
+__all__ = ["EmbeddingBagClassifier", "TextVectorizer"]
