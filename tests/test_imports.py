@@ -16,7 +16,17 @@ PACKAGE = Path(ebagx.__file__).parent
 LAYERS = (
     {"_cpu", "_cyutility", "_kernels", "_tokens"},
     {"_dispatch", "_modes", "_threads"},
-    {"_arrays", "_config", "_ngrams", "_reference", "_text", "_validate", "gradients"},
+    {
+        "_arrays",
+        "_config",
+        "_metrics",
+        "_ngrams",
+        "_npy",
+        "_reference",
+        "_text",
+        "_validate",
+        "gradients",
+    },
     {"_bags", "_features", "optim"},
     {"_transpose"},
     {"_passes"},
@@ -26,6 +36,8 @@ LAYERS = (
     {"__init__"},
     {"datasets", "sklearn"},
     {"_model"},
+    {"_autotune", "_storage"},
+    {"_commands"},
     {"cli"},
     {"__main__"},
 )
