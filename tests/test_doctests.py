@@ -21,7 +21,11 @@ WITH_EXAMPLES = {
     "ebagx.embedding_bag",
     "ebagx.functional",
     "ebagx.gradients",
-    "ebagx.optim",
+    "ebagx.optim._adagrad",
+    "ebagx.optim._adam",
+    "ebagx.optim._optimizer",
+    "ebagx.optim._schedules",
+    "ebagx.optim._sgd",
     "ebagx.sklearn._classifier",
 }
 
