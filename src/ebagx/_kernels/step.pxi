@@ -53,7 +53,8 @@ cdef inline const real_t* decayed(
 
 
 cdef inline void step_block(
-    real_t* value_d, real_t* first_d, real_t* second_d, const real_t* grad_d, Step step, int width
+    real_t* value_d, real_t* first_d, real_t* second_d, const real_t* grad_d, const Step* step,
+    int width,
 ) noexcept nogil:
     cdef real_t rate = <real_t>step.rate, eps = <real_t>step.eps
     cdef real_t first = <real_t>step.first, second = <real_t>step.second
@@ -118,9 +119,9 @@ cdef inline real_t* state_at(real_t* state_d, Py_ssize_t column) noexcept nogil:
     return state_d if state_d == NULL else state_d + column
 
 
-cdef void step_row(
-    cell_t* row, real_t* first_d, real_t* second_d, const real_t* grad_d, real_t scale, Step step,
-    Py_ssize_t dim,
+cdef inline void step_row(
+    cell_t* row, real_t* first_d, real_t* second_d, const real_t* grad_d, real_t scale,
+    const Step* step, Py_ssize_t dim,
 ) noexcept nogil:
     cdef real_t[MAX_BLOCK] value_d
     cdef real_t[MAX_BLOCK] decayed_d
@@ -143,19 +144,21 @@ cdef void step_row(
 
 
 cdef inline void step_rowwise(
-    cell_t* row, real_t* square, const real_t* grad_d, real_t scale, Step step, Py_ssize_t dim
+    cell_t* row, real_t* square, const real_t* grad_d, real_t scale, const Step* step,
+    Py_ssize_t dim,
 ) noexcept nogil:
     # One accumulator a row: scaled first, since the decayed gradient is that of the scaled row.
+    cdef Step own = step[0]
     if scale != 1:
         scale_row(row, dim, scale)
     square[0] += <real_t>(sum_of_squares(row, grad_d, step.decay, dim) / dim)
-    step.rate = step.rate / (sqrt(<double>square[0]) + step.eps)
-    step_row(row, <real_t*>NULL, <real_t*>NULL, grad_d, <real_t>1, step, dim)
+    own.rate = step.rate / (sqrt(<double>square[0]) + step.eps)
+    step_row(row, <real_t*>NULL, <real_t*>NULL, grad_d, <real_t>1, &own, dim)
 
 
 cdef void step_unit(
     Rows table, Rows first, Rows second, const real_t[::1] scales_u, const index_t[::1] rows_u,
-    const real_t[:, ::1] grad_ud, Step step, Py_ssize_t unit, Py_ssize_t units, cell_t like,
+    const real_t[:, ::1] grad_ud, const Step* step, Py_ssize_t unit, Py_ssize_t units, cell_t like,
 ) noexcept nogil:
     # `like` only names the type of a cell.
     cdef Py_ssize_t u, ahead, row, count = rows_u.shape[0], dim = grad_ud.shape[1]
@@ -223,12 +226,12 @@ def step_rows(
         if units == 1:
             with nogil:
                 step_unit(
-                    table, first, second, scales_u, rows_u, grad_ud, step, 0, 1, <cell_t>0
+                    table, first, second, scales_u, rows_u, grad_ud, &step, 0, 1, <cell_t>0
                 )
             return
         for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
             step_unit(
-                table, first, second, scales_u, rows_u, grad_ud, step, unit, units, <cell_t>0
+                table, first, second, scales_u, rows_u, grad_ud, &step, unit, units, <cell_t>0
             )
 
 
