@@ -1,6 +1,7 @@
 """What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
 
 from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
 import numpy as np
@@ -298,6 +299,9 @@ class Optimizer:
             )
         rule = self._rule()
         states = self._states(rule, table)
+        pieces = iter(self._clipping.clipped(pieces))
+        # Most that can fail has failed when the first is there: then nothing has been changed.
+        first = list(islice(pieces, 1))
         if self.weight_decay:
             self._decay.begin_step(kept, len(table))
         self.num_steps += 1
@@ -305,7 +309,7 @@ class Optimizer:
         if not self._decoupled:
             numbers = numbers._replace(decay=self.weight_decay)
         array = np.array(numbers)
-        for rows, values in self._clipping.clipped(pieces):
+        for rows, values in chain(first, pieces):
             kernel("step_rows", rows.dtype, table.dtype)(
                 cells(table),
                 *states,
