@@ -23,6 +23,7 @@ WITH_EXAMPLES = {
     "ebagx.gradients",
     "ebagx.optim",
     "ebagx.sklearn._classifier",
+    "ebagx.sklearn._transformer",
 }
 
 
