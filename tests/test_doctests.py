@@ -24,6 +24,8 @@ WITH_EXAMPLES = {
     "ebagx.optim",
     "ebagx.sklearn._classifier",
     "ebagx.sklearn._transformer",
+    "ebagx.sklearn.plot._embedding_map",
+    "ebagx.sklearn.plot._training_curve",
 }
 
 
