@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
 from matplotlib import pyplot
+from matplotlib.colors import to_rgba
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
@@ -27,7 +28,7 @@ def close_figures():
 
 @pytest.fixture
 def classifier():
-    X = sparse.random_array((30, 6), density=0.5, rng=np.random.default_rng(0), format="csr")
+    X = np.random.default_rng(0).integers(3, size=(30, 6))
     return EmbeddingBagClassifier(max_iter=4, random_state=0).fit(X, np.arange(30) % 3)
 
 
@@ -133,9 +134,7 @@ def test_the_legend_shows_the_looks_of_the_points(embeddings):
     display = drawn(EmbeddingMapDisplay.from_embeddings(embeddings, y, alpha=1))
     looks = looks_by_class(display)
     for name, handle in zip(range(3), display.legend_.legend_handles, strict=True):
-        import matplotlib as mpl
-
-        assert mpl.colors.to_rgba(handle.get_color()) == pytest.approx(looks[name][0])
+        assert to_rgba(handle.get_color()) == pytest.approx(looks[name][0])
 
 
 def test_classes_lie_in_mixed_order(embeddings):
