@@ -80,7 +80,7 @@ def test_fasttext_spelling(run, tmp_path):
     assert (status, err) == (0, "")
     assert out[2] == "training  9 epochs, 3 dimensions"
     assert out[-1].endswith("predict x")
-    assert run("info", "x")[1][:5] == [
+    assert run("info", "x")[1][:4] == [
         "features  33 words",
         "          146 of 999 buckets of hashed n-grams",
         "          n-grams of 2 to 3 characters",

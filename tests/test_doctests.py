@@ -21,9 +21,16 @@ WITH_EXAMPLES = {
     "ebagx.embedding_bag",
     "ebagx.functional",
     "ebagx.gradients",
-    "ebagx.optim",
+    "ebagx.optim._adagrad",
+    "ebagx.optim._adam",
+    "ebagx.optim._optimizer",
+    "ebagx.optim._schedules",
+    "ebagx.optim._sgd",
     "ebagx.sklearn._classifier",
+    "ebagx.sklearn._transformer",
     "ebagx.sklearn._vectorizer",
+    "ebagx.sklearn.plot._embedding_map",
+    "ebagx.sklearn.plot._training_curve",
 }
 
 

@@ -279,32 +279,6 @@ def test_a_copy_leaves_the_last_batch_behind():
     bag.backward(np.ones((1, 2)))
 
 
-@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("num_threads", [1, 2])
-def test_backward_update_is_backward_then_update(mode, dtype, num_threads):
-    rng = np.random.default_rng(8)
-    ids, grad = rng.integers(0, 3000, (2000, 9)), rng.standard_normal((2000, 33))
-    tables = []
-    for fused in (False, True):
-        bag = ebagx.EmbeddingBag(
-            3000, 33, mode=mode, sparse="rows", padding_idx=2, dtype=dtype, rng=1,
-            num_threads=num_threads,
-        )  # fmt: skip
-        optimizer = ebagx.optim.Adagrad(0.1, num_threads=num_threads)
-        for _ in range(3):
-            bag(ids)
-            if fused:
-                bag.backward_update(grad, optimizer)
-                assert bag.grad is None
-            else:
-                bag.backward(grad)
-                optimizer.update(bag.weight, bag.grad)
-                bag.zero_grad()
-        tables.append(bag.weight)
-    np.testing.assert_array_equal(*tables)
-
-
 def test_backward_update_adds_gradients_of_weights_before_rows_change():
     bag = ebagx.EmbeddingBag(5, 2, mode="sum", rng=0)
     before = bag.weight.copy()

@@ -81,18 +81,18 @@ KERNELS = (
     Kernel("scatter float32", (fused("scatter_columns", ".", FLOAT),), ("vaddps", "vmulps")),
     Kernel("scatter float64", (fused("scatter_columns", ".", DOUBLE),), ("vaddpd", "vmulpd")),
     Kernel(
-        "adagrad float32",
-        (fused("adagrad_row", FLOAT, FLOAT), fused("adagrad_unit", ".", FLOAT, FLOAT)),
+        "step float32",
+        (fused("step_row", FLOAT, FLOAT), fused("step_unit", FLOAT, ".", FLOAT)),
         ("vaddps", "vmulps", "vsqrtps", "vdivps"),
     ),
     Kernel(
-        "adagrad float64",
-        (fused("adagrad_row", DOUBLE, DOUBLE), fused("adagrad_unit", ".", DOUBLE, DOUBLE)),
+        "step float64",
+        (fused("step_row", DOUBLE, DOUBLE), fused("step_unit", DOUBLE, ".", DOUBLE)),
         ("vaddpd", "vmulpd", "vsqrtpd", "vdivpd"),
     ),
     Kernel(
-        "adagrad float16",
-        (fused("adagrad_row", HALF, FLOAT), fused("adagrad_unit", ".", FLOAT, HALF)),
+        "step float16",
+        (fused("step_row", HALF, FLOAT), fused("step_unit", FLOAT, ".", HALF)),
         ("vaddps", "vsqrtps", "vcvtph2ps", "vcvtps2ph"),
     ),
     Kernel(

@@ -9,6 +9,7 @@ from ebagx._dispatch import kernel
 from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter_gradient
 from ebagx._threads import thread_count
 from ebagx._validate import has_rows
+from ebagx.gradients import RowGradient
 
 
 class DenseGradient:
@@ -28,7 +29,7 @@ class DenseGradient:
     """
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any], out: np.ndarray | None = None
+        self, shape: tuple[int, int], dtype: np.dtype[Any], out: np.ndarray | None = None
     ) -> None:
         if out is None:
             out = aligned_zeros(shape, dtype)  # the system provides pages as rows are touched
@@ -51,6 +52,11 @@ class DenseGradient:
                 self.total[rows] += values
             self._touched.append(rows)
         return self
+
+    def row_gradient(self) -> RowGradient:
+        """Return the rows that were touched."""
+        rows = np.unique(np.concatenate(self._touched))
+        return RowGradient(rows, self.total[rows], self.total.shape)
 
     def clear(self, num_threads: int | None) -> None:
         """Zero the rows that were touched. Cost: theirs, whatever the table's size."""

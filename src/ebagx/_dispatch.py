@@ -30,7 +30,8 @@ _AXES = {
     "renorm": ("cell", "index"),
     "add_rows": ("real", "index"),
     "clear_rows": ("real", "index"),
-    "adagrad": ("cell", "real", "index"),
+    "step_rows": ("cell", "real", "index"),
+    "row_squares": ("real",),
 }
 KERNEL_NAMES = tuple(_AXES)
 

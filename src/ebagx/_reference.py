@@ -16,6 +16,7 @@ import numpy as np
 from ebagx._dispatch import real_dtype
 
 SUM, MEAN, SQRTN = 0, 1, 2
+SGD, MOMENTUM, NESTEROV, ADAGRAD, ROWWISE_ADAGRAD, ADAM = range(6)
 LANES = 16
 
 
@@ -288,18 +289,60 @@ def clear_rows(table_rd: np.ndarray, rows_u: np.ndarray, num_threads: int) -> No
     table_rd[rows_u] = 0
 
 
-def adagrad(
+def _with_decay(grad_ud: np.ndarray, values_ud: np.ndarray, decay: float) -> np.ndarray:
+    """Return the gradient with that of L2; without decay itself: 0 * inf would be NaN."""
+    return grad_ud + grad_ud.dtype.type(decay) * values_ud if decay else grad_ud
+
+
+def step_rows(
     table_rd: np.ndarray,
-    squares_rd: np.ndarray,
+    first_rd: np.ndarray,
+    second_rd: np.ndarray,
+    scales_u: np.ndarray,
     rows_u: np.ndarray,
     grad_ud: np.ndarray,
-    learning_rate: float,
-    eps: float,
+    numbers: np.ndarray,
+    rule: int,
     num_threads: int,
 ) -> None:
-    """Take one Adagrad step on the rows of a gradient."""
-    real = squares_rd.dtype
-    squares_rd[rows_u] += grad_ud * grad_ud
-    root = np.sqrt(squares_rd[rows_u])
-    step = real.type(learning_rate) * grad_ud / (root + real.type(eps))
-    table_rd[rows_u] = table_rd[rows_u].astype(real) - step
+    """Take one step of an optimizer on the rows of a gradient."""
+    real = grad_ud.dtype.type
+    rate, _, first, second, eps = map(real, numbers)
+    values_ud = table_rd[rows_u].astype(real)
+    if len(scales_u):
+        values_ud = values_ud * scales_u[:, np.newaxis]
+    if rule == ROWWISE_ADAGRAD:
+        values_ud = values_ud.astype(table_rd.dtype).astype(real)
+    grad_ud = _with_decay(grad_ud, values_ud, numbers[1])
+    if rule in (MOMENTUM, NESTEROV):
+        velocity_ud = first * first_rd[rows_u] + grad_ud
+        first_rd[rows_u] = velocity_ud
+        moved_ud = velocity_ud if rule == MOMENTUM else grad_ud + first * velocity_ud
+        step_ud = rate * moved_ud
+    elif rule == ADAGRAD:
+        first_rd[rows_u] += grad_ud * grad_ud
+        step_ud = rate * grad_ud / (np.sqrt(first_rd[rows_u]) + eps)
+    elif rule == ROWWISE_ADAGRAD:
+        first_rd[rows_u, 0] += (_row_squares(grad_ud) / grad_ud.shape[1]).astype(real)
+        roots = np.sqrt(first_rd[rows_u, 0].astype(np.float64)) + numbers[4]
+        step_ud = (numbers[0] / roots).astype(real)[:, np.newaxis] * grad_ud
+    elif rule == ADAM:
+        means_ud, squares_ud = first_rd[rows_u], second_rd[rows_u]
+        means_ud = means_ud + first * (grad_ud - means_ud)
+        squares_ud = squares_ud + second * (grad_ud * grad_ud - squares_ud)
+        first_rd[rows_u], second_rd[rows_u] = means_ud, squares_ud
+        step_ud = rate * means_ud / (np.sqrt(squares_ud) + eps)
+    else:
+        step_ud = rate * grad_ud
+    table_rd[rows_u] = values_ud - step_ud
+
+
+def _row_squares(grad_ud: np.ndarray) -> np.ndarray:
+    """Return the sum of squares of each row, in float64."""
+    exact = grad_ud.astype(np.float64)
+    return np.array([_add_lanes(row * row) for row in exact], np.float64)
+
+
+def row_squares(out_u: np.ndarray, grad_ud: np.ndarray) -> None:
+    """Write the sum of squares of each row, in float64."""
+    out_u[:] = _row_squares(grad_ud)

@@ -48,6 +48,35 @@ def check_size(size: int, name: str) -> int:
     return size
 
 
+def _check_real(value: Any, name: str) -> None:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
+
+
+def check_at_least_0(value: Any, name: str) -> float:
+    """Return a finite number >= 0 as a float."""
+    _check_real(value, name)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be at least 0 and finite, got {value}")
+    return float(value)
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Return a finite number > 0 as a float."""
+    _check_real(value, name)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return float(value)
+
+
+def check_fraction(value: Any, name: str) -> float:
+    """Return a number in [0, 1) as a float."""
+    _check_real(value, name)
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value}")
+    return float(value)
+
+
 def check_num_threads(num_threads: int | None) -> int | None:
     """Return a number of threads >= 1, or None."""
     if num_threads is None:
@@ -76,8 +105,7 @@ def check_max_norm(max_norm: float | None, norm_type: float) -> None:
     if max_norm is None:
         return
     for value, name in ((max_norm, "max_norm"), (norm_type, "norm_type")):
-        if not isinstance(value, numbers.Real):
-            raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
+        _check_real(value, name)
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     if norm_type != norm_type:

@@ -22,7 +22,8 @@ from ebagx._validate import (
     check_writeable,
 )
 from ebagx.functional import checked_bags
-from ebagx.optim import Adagrad
+from ebagx.gradients import RowGradient, as_row_gradient
+from ebagx.optim import Optimizer
 
 __all__ = ["EmbeddingBag"]
 
@@ -315,7 +316,7 @@ class EmbeddingBag:
         self._add_gradient(backward)
         self._forget_forward(of_weights)
 
-    def backward_update(self, grad_output: Any, optimizer: Adagrad) -> None:
+    def backward_update(self, grad_output: Any, optimizer: Optimizer) -> None:
         """Go backward and let an optimizer update the table at once, without making `grad`.
 
         The same bits as ``backward`` on a module without gradients, followed by
@@ -327,7 +328,7 @@ class EmbeddingBag:
         ----------
         grad_output : array_like of shape (B, D)
             Gradient with respect to what `forward` returned.
-        optimizer : ebagx.optim.Adagrad
+        optimizer : ebagx.optim.Optimizer
             The optimizer of this table.
 
         Raises
@@ -351,6 +352,26 @@ class EmbeddingBag:
         backward, of_weights = self._gradients(grad_output)
         optimizer._update_pieces(backward.weight, _passes.gradient_pieces(backward))
         self._forget_forward(of_weights)
+
+    def row_gradient(self) -> RowGradient:
+        """Return `grad` as optimizers take it, whatever its form.
+
+        Returns
+        -------
+        RowGradient
+            Of the rows that bags have touched or, if a dense `grad` was assigned, of those that
+            are not all zeros.
+
+        Raises
+        ------
+        RuntimeError
+            If `grad` is None.
+        """
+        if self._grad is None:
+            raise RuntimeError("grad is None: call backward first")
+        if self._dense is not None and self._grad is self._dense.total:
+            return self._dense.row_gradient()
+        return as_row_gradient(self._grad)
 
     def _gradients(self, grad_output: Any) -> tuple[_passes.Backward, np.ndarray | None]:
         """Return what the table's gradient is made of, and that of the per-sample weights."""

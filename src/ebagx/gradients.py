@@ -1,7 +1,7 @@
 """Row-sparse gradients: the rows that a batch touched, and their values."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -90,15 +90,30 @@ class RowGradient:
         """Return its sum with an earlier one in the form of `sparse`."""
         if total is None:
             return self.to_form(sparse)
-        if not isinstance(total, RowGradient):
-            # Not SciPy's sum, which drops rows that cancel.
-            rows = np.flatnonzero(np.diff(total.indptr))
-            total = RowGradient(rows, total.data.reshape(len(rows), self.shape[1]), self.shape)
-        return (total + self).to_form(sparse)
+        # Not SciPy's sum, which drops rows that cancel.
+        return (as_row_gradient(total) + self).to_form(sparse)
 
     def to_form(self, sparse: bool | str) -> "scipy.sparse.bsr_array | RowGradient":
         """Return the gradient in the form that ``sparse=True`` or ``"rows"`` names."""
         return self if sparse == "rows" else self.tobsr()
+
+
+def _rows_of_sparse(grad: Any) -> RowGradient:
+    num_rows, dim = grad.shape
+    blocks = grad.tobsr(blocksize=(1, max(dim, 1)))
+    rows = np.flatnonzero(np.diff(blocks.indptr))
+    return RowGradient(rows, blocks.data.reshape(len(rows), dim), (num_rows, dim))
+
+
+def as_row_gradient(grad: Any) -> RowGradient:
+    """Return a gradient of any form by its rows, in a dense one those that are not all zeros."""
+    if isinstance(grad, RowGradient):
+        return grad
+    if scipy.sparse.issparse(grad):
+        return _rows_of_sparse(grad)
+    dense = np.asarray(grad)
+    rows = np.flatnonzero(dense.any(axis=1))
+    return RowGradient(rows, dense[rows], dense.shape)
 
 
 class EmbeddingBagGradients(NamedTuple):

@@ -119,9 +119,8 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
                  is 1 if the row has a NaN in one of its columns. One comparison for each select,
                  of the type that it selects: the form that GCC and clang make branch-free.
                  Branches mispredict, 5 to 10 times slower. One vector after the other: all at
-                 once, 32 columns would not stay in registers.
-   adagrad:      squares += grad^2, row -= rate * grad / (sqrt(squares) + eps) */
-#define EBAGX_ROW_OPS(TYPE, REAL, SQRT)                                                            \
+                 once, 32 columns would not stay in registers. */
+#define EBAGX_ROW_OPS(TYPE, REAL)                                                                  \
     EBAGX_INLINE void ebagx_add_##TYPE(REAL *sum, const REAL *row, int width)                      \
     {                                                                                              \
         int d;                                                                                     \
@@ -195,20 +194,9 @@ EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
         for (; c + lanes <= width; c += lanes)                                                     \
             ebagx_note_nan_##TYPE(has_nan, row + c, row + c, lanes);                               \
         ebagx_note_nan_##TYPE(has_nan, row + c, row + c, width - c);                               \
-    }                                                                                              \
-    EBAGX_INLINE void ebagx_adagrad_##TYPE(                                                        \
-        REAL *row, REAL *squares, const REAL *grad, REAL rate, REAL eps, int width)                \
-    {                                                                                              \
-        int d;                                                                                     \
-        EBAGX_SIMD                                                                                 \
-        for (d = 0; d < width; d++) {                                                              \
-            REAL sum = squares[d] + grad[d] * grad[d];                                             \
-            row[d] -= rate * grad[d] / (SQRT(sum) + eps);                                          \
-            squares[d] = sum;                                                                      \
-        }                                                                                          \
     }
 
-EBAGX_ROW_OPS(f32, float, sqrtf)
-EBAGX_ROW_OPS(f64, double, sqrt)
+EBAGX_ROW_OPS(f32, float)
+EBAGX_ROW_OPS(f64, double)
 
 #endif

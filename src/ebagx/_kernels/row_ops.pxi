@@ -33,8 +33,6 @@ cdef extern from "row_ops.h" nogil:
     void take_greater_f64 "ebagx_take_greater_f64"(
         double*, double*, double*, const double*, double, double, int
     )
-    void adagrad_f32 "ebagx_adagrad_f32"(float*, float*, const float*, float, float, int)
-    void adagrad_f64 "ebagx_adagrad_f64"(double*, double*, const double*, double, double, int)
 
 ctypedef fused index_t:
     int32_t

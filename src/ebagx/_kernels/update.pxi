@@ -1,4 +1,4 @@
-# Updates of rows, by optimizers and of dense gradients: only those rows are read or written.
+# Updates of the rows of dense gradients: only those rows are read or written.
 
 cdef void add_rows_unit(
     Rows table, const index_t[::1] rows_u, const real_t[:, ::1] values_ud, Py_ssize_t unit,
@@ -65,76 +65,3 @@ def clear_rows(
         return
     for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
         clear_rows_unit(table, rows_u, dim, unit, units, <real_t>0)
-
-
-cdef void adagrad_row(
-    cell_t* row, real_t* squares_d, const real_t* grad_d, real_t rate, real_t eps, Py_ssize_t dim
-) noexcept nogil:
-    cdef real_t[MAX_BLOCK] value_d
-    cdef const real_t* values
-    cdef Py_ssize_t column = 0
-    cdef int width
-    while column < dim:
-        width = <int>min(dim - column, MAX_BLOCK)
-        values = widened(&row[column], value_d, width)
-        if real_t is float:
-            adagrad_f32(<float*>values, &squares_d[column], &grad_d[column], rate, eps, width)
-        else:
-            adagrad_f64(<double*>values, &squares_d[column], &grad_d[column], rate, eps, width)
-        if cell_t is not real_t:
-            store(&row[column], value_d, width)
-        column += width
-
-
-cdef void adagrad_unit(
-    Rows table, Rows squares, const index_t[::1] rows_u, const real_t[:, ::1] grad_ud,
-    real_t rate, real_t eps, Py_ssize_t unit, Py_ssize_t units, cell_t like,
-) noexcept nogil:
-    # `like` only names the type of a cell.
-    cdef Py_ssize_t u, ahead, count = rows_u.shape[0], dim = grad_ud.shape[1]
-    for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
-        ahead = rows_u[min(u + AHEAD // 2, count - 1)]
-        prefetch_row(table, ahead, dim * sizeof(cell_t))
-        prefetch_row(squares, ahead, dim * sizeof(real_t))
-        adagrad_row(
-            <cell_t*>row_address(table, rows_u[u]), <real_t*>row_address(squares, rows_u[u]),
-            &grad_ud[u, 0], rate, eps, dim,
-        )
-
-
-def adagrad(
-    cell_t[:, :] table_rd,           # INOUT
-    real_t[:, :] squares_rd,         # INOUT, sums of squared gradients
-    const index_t[::1] rows_u,       # unique
-    const real_t[:, ::1] grad_ud,
-    double learning_rate,
-    double eps,
-    int num_threads,
-):
-    """Take one Adagrad step on the rows of a gradient.
-
-    Cost: one read and write of each touched row and of its squares.
-    """
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    cdef Rows table, squares
-    if cell_t is double and real_t is float:
-        return
-    elif cell_t is not double and real_t is double:
-        return
-    else:
-        if grad_ud.shape[0] == 0 or grad_ud.shape[1] == 0:
-            return
-        table = rows_of(table_rd)
-        squares = rows_of(squares_rd)
-        if units == 1:
-            with nogil:
-                adagrad_unit(
-                    table, squares, rows_u, grad_ud, <real_t>learning_rate, <real_t>eps, 0, 1,
-                    <cell_t>0,
-                )
-            return
-        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-            adagrad_unit(
-                table, squares, rows_u, grad_ud, <real_t>learning_rate, <real_t>eps, unit, units,
-                <cell_t>0,
-            )

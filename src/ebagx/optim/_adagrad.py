@@ -1,0 +1,114 @@
+"""Adagrad, with an accumulator for each number of the table or for each row."""
+
+from typing import Unpack
+
+from ebagx._validate import check_at_least_0
+from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+
+__all__ = ["Adagrad", "RowwiseAdagrad"]
+
+
+class Adagrad(Optimizer):
+    r"""Adagrad: steps that shrink with the gradients that a number of the table has seen.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default=0.01
+        Step size, at least 0, or a schedule; see `Optimizer`.
+    eps : float, default=1e-10
+        Added to the root of the summed squares, at least 0.
+    initial_accumulator_value : float, default=0.0
+        Where the sums of squares start, at least 0.
+    weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
+        Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
+
+    Notes
+    -----
+    For each touched row, elementwise, with its gradient g and sum of squares G [1]_,
+
+        G += g²;  row -= learning_rate · g / (√G + eps)
+
+    as ``torch.optim.Adagrad``. The sums take the memory of the table (float32 for float16 and
+    bfloat16 tables), as far as rows have been touched.
+
+    References
+    ----------
+    .. [1] Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic
+       optimization, JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.ones((5, 2))
+    >>> gradient = ebagx.RowGradient(np.array([3]), np.array([[2.0, -4.0]]), (5, 2))
+    >>> ebagx.optim.Adagrad(learning_rate=0.5).update(table, gradient)
+    >>> table[3]
+    array([0.5, 1.5])
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.01,
+        eps: float = 1e-10,
+        *,
+        initial_accumulator_value: float = 0.0,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.eps = check_at_least_0(eps, "eps")
+        self.initial_accumulator_value = check_at_least_0(
+            initial_accumulator_value, "initial_accumulator_value"
+        )
+
+    def _rule(self) -> str:
+        return "adagrad"
+
+    def _numbers(self, rate: float) -> Numbers:
+        return Numbers(rate, eps=self.eps)
+
+    def _initial_value(self) -> float:
+        return self.initial_accumulator_value
+
+
+class RowwiseAdagrad(Adagrad):
+    r"""Adagrad with one accumulator a row: the state is 1/D of the table's size.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default=0.01
+        Step size, at least 0, or a schedule; see `Optimizer`.
+    eps : float, default=1e-10
+        Added to the root of the accumulator, at least 0.
+    initial_accumulator_value : float, default=0.0
+        Where the accumulators start, at least 0.
+    weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
+        Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
+
+    Notes
+    -----
+    For each touched row with its gradient g and accumulator G,
+
+        G += mean(g²);  row -= learning_rate · g / (√G + eps)
+
+    FBGEMM's "exact row-wise Adagrad" [1]_. The state has shape (N, 1).
+
+    References
+    ----------
+    .. [1] Khudia et al.: FBGEMM: enabling high-performance low-precision deep learning inference,
+       2021; `EXACT_ROWWISE_ADAGRAD` in its table batched embeddings.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.ones((5, 2))
+    >>> gradient = ebagx.RowGradient(np.array([3]), np.array([[1.0, -7.0]]), (5, 2))
+    >>> ebagx.optim.RowwiseAdagrad(learning_rate=0.5).update(table, gradient)
+    >>> table[3]
+    array([0.9, 1.7])
+    """
+
+    def _rule(self) -> str:
+        return "rowwise_adagrad"
+
+    def _state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[0], 1)

@@ -1,0 +1,123 @@
+"""Adam and AdamW, with moments that move only where gradients are."""
+
+import math
+from typing import Unpack
+
+from ebagx._validate import check_at_least_0, check_fraction
+from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    r"""Adam on the touched rows, as ``torch.optim.SparseAdam``.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default=0.001
+        Step size, at least 0, or a schedule; see `Optimizer`.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        What the means of the gradient and of its square keep in a step, in [0, 1).
+    eps : float, default=1e-8
+        Added to the root of the mean square, at least 0.
+    weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
+        Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
+
+    Notes
+    -----
+    For each touched row, elementwise, with its gradient g, in step t = 1, 2, ... of the table [1]_,
+
+        m += (1 - β₁)(g - m);  v += (1 - β₂)(g² - v)
+        row -= learning_rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + eps)
+
+    The means m and v of rows that a batch did not touch stay as they are. Each takes the memory
+    of the table (float32 for float16 and bfloat16 tables), as far as rows have been touched.
+
+    References
+    ----------
+    .. [1] Kingma, Ba: Adam: a method for stochastic optimization, ICLR 2015, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.ones((5, 2))
+    >>> gradient = ebagx.RowGradient(np.array([3]), np.array([[2.0, -4.0]]), (5, 2))
+    >>> ebagx.optim.Adam(learning_rate=0.5).update(table, gradient)
+    >>> table[3].round(6)
+    array([0.5, 1.5])
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        first, second = betas
+        self.betas = check_fraction(first, "betas[0]"), check_fraction(second, "betas[1]")
+        self.eps = check_at_least_0(eps, "eps")
+
+    def _rule(self) -> str:
+        return "adam"
+
+    def _numbers(self, rate: float) -> Numbers:
+        first, second = self.betas
+        root = math.sqrt(1 - second**self.num_steps)
+        rate = rate * root / (1 - first**self.num_steps)
+        return Numbers(rate, first=1 - first, second=1 - second, eps=self._scaled_eps(root))
+
+    def _scaled_eps(self, root: float) -> float:  # noqa: ARG002
+        return self.eps
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay, as ``torch.optim.AdamW`` on the touched rows.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default=0.001
+        Step size, at least 0, or a schedule; see `Optimizer`.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        What the means of the gradient and of its square keep in a step, in [0, 1).
+    eps : float, default=1e-8
+        Added to the root of the corrected mean square, at least 0.
+    weight_decay : float, default=0.01
+        Rows are multiplied by ``1 - learning_rate · weight_decay`` for each step; see `Optimizer`.
+    clip_value, clip_row_norm, clip_norm, num_threads
+        Keywords of every optimizer; see `Optimizer`.
+
+    Notes
+    -----
+    As `Adam`, but for the decay [1]_, and with PyTorch's place for eps in its dense Adam:
+    ``m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + eps)``.
+
+    References
+    ----------
+    .. [1] Loshchilov, Hutter: Decoupled weight decay regularization, ICLR 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.ones((5, 2))
+    >>> gradient = ebagx.RowGradient(np.array([3]), np.array([[2.0, -4.0]]), (5, 2))
+    >>> ebagx.optim.AdamW(learning_rate=0.5, weight_decay=0.2).update(table, gradient)
+    >>> table[3].round(6)
+    array([0.4, 1.4])
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        options.setdefault("weight_decay", 0.01)
+        super().__init__(learning_rate, betas, eps, **options)
+
+    def _scaled_eps(self, root: float) -> float:
+        return self.eps * root

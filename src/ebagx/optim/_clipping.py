@@ -1,0 +1,63 @@
+"""Clipping of gradients: by value, by the norm of a row, by the norm of all."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ebagx._dispatch import kernel
+
+Piece = tuple[np.ndarray, np.ndarray]
+
+# As in torch.nn.utils.clip_grad_norm_.
+_EPS = 1e-6
+
+
+class Clipping(NamedTuple):
+    """The limits of a gradient; None is no limit."""
+
+    value: float | None
+    row_norm: float | None
+    norm: float | None
+
+    def clipped(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+        """Return the pieces of a gradient (rows, values) within the limits.
+
+        Values are not changed in place. For `norm` all pieces have to be there at once.
+        """
+        if self.value is None and self.row_norm is None and self.norm is None:
+            return pieces
+        within = self._within_each_row(pieces)
+        return within if self.norm is None else _within_norm(within, self.norm)
+
+    def _within_each_row(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for rows, values in pieces:
+            limited = values
+            if self.value is not None:
+                limited = limited.clip(-self.value, self.value)
+            if self.row_norm is not None:
+                factors = np.minimum(self.row_norm / (np.sqrt(row_squares(limited)) + _EPS), 1)
+                limited = limited * factors.astype(values.dtype)[:, np.newaxis]
+            yield rows, limited
+
+
+def _within_norm(pieces: Iterable[Piece], norm: float) -> list[Piece]:
+    # A piece's values are good until the next one.
+    kept = [(rows, values.copy()) for rows, values in pieces]
+    # Added up as one array: not a bit depends on the pieces.
+    squares = [row_squares(values) for _, values in kept]
+    total = math.sqrt(np.concatenate(squares).sum()) if squares else 0.0
+    factor = norm / (total + _EPS)
+    if not factor >= 1:
+        for _, values in kept:
+            values *= values.dtype.type(factor)
+    return kept
+
+
+def row_squares(values: np.ndarray) -> np.ndarray:
+    """Return the sum of squares of each row (U,), in float64."""
+    squares = np.zeros(len(values))
+    # The kernel has no index type; any will do.
+    kernel("row_squares", np.dtype(np.int64), values.dtype)(squares, values)
+    return squares

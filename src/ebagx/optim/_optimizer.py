@@ -1,0 +1,373 @@
+"""What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
+from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
+
+import numpy as np
+
+from ebagx._arrays import aligned_zeros
+from ebagx._dispatch import cells, kernel, real_dtype
+from ebagx._modes import RULES
+from ebagx._threads import thread_count
+from ebagx._validate import (
+    as_contiguous,
+    as_indices,
+    as_real,
+    check_at_least_0,
+    check_num_threads,
+    check_positive,
+    check_rows,
+    check_size,
+    check_weight,
+    check_writeable,
+    has_rows,
+)
+from ebagx.gradients import RowGradient
+from ebagx.optim._clipping import Clipping, Piece
+from ebagx.optim._decay import LazyDecay
+
+__all__ = ["Optimizer"]
+
+LearningRate = float | Callable[[int], float]
+
+# What each rule keeps for a table, with torch's names where it has them.
+_STATES: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("momentum_buffer",),
+    "nesterov": ("momentum_buffer",),
+    "adagrad": ("squares",),
+    "rowwise_adagrad": ("squares",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+}
+
+_NOTHING = {real: np.empty((0, 0), real) for real in (np.dtype("f4"), np.dtype("f8"))}
+_ONES = {real: np.empty(0, real) for real in _NOTHING}
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """Keywords of every optimizer."""
+
+    weight_decay: float
+    clip_value: float | None
+    clip_row_norm: float | None
+    clip_norm: float | None
+    num_threads: int | None
+
+
+class Numbers(NamedTuple):
+    """The numbers of a step, in the order of the kernel's."""
+
+    rate: float
+    decay: float = 0.0
+    first: float = 0.0
+    second: float = 0.0
+    eps: float = 0.0
+
+
+class Trainable(Protocol):
+    """What `Optimizer.step` takes: an `EmbeddingBag`."""
+
+    @property
+    def weight(self) -> np.ndarray:
+        """The table (N, D)."""
+
+    def row_gradient(self) -> RowGradient:
+        """Return the gradient of the touched rows."""
+
+
+class Optimizer:
+    r"""Base of the optimizers, each of which serves one embedding table.
+
+    A step reads and writes the rows of the gradient and their state, nothing else: its cost does
+    not depend on the size of the table, which may be a memory map larger than memory. The result
+    has the same bits for every number of threads.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        Step size, at least 0, or a schedule: a function from the number of a step, which counts
+        from 0, to its rate. May be assigned between steps.
+    weight_decay : float, default=0.0
+        Strength λ of the pull towards 0, at least 0; `learning_rate` · λ must stay under 1.
+    clip_value : float, optional
+        Elements of the gradient are limited to [-clip_value, clip_value].
+    clip_row_norm : float, optional
+        Rows g of the gradient are multiplied by min(1, clip_row_norm / (‖g‖ + 1e-6)).
+    clip_norm : float, optional
+        Then the whole gradient g is, with its norm, by min(1, clip_norm / (‖g‖ + 1e-6)), as in
+        ``torch.nn.utils.clip_grad_norm_``. `EmbeddingBag.backward_update` has to store the
+        gradient for it.
+    num_threads : int, optional
+        Threads to use at most.
+
+    Attributes
+    ----------
+    num_steps : int
+        Steps taken.
+
+    Notes
+    -----
+    *Weight decay* of rows that are not touched waits until they are. A row that is touched again
+    after missing k steps of learning rates r₁ ... rₖ is first multiplied by
+    (1 - r₁λ) ··· (1 - rₖλ), which is what plain gradient descent would have done to it; then it
+    takes its own step with the gradient g + λ · row (L2; `AdamW`: the row is multiplied by
+    1 - rλ). For `SGD` without momentum and for `AdamW` that is all that a dense optimizer does to
+    rows without gradient (apart from the glide of old moments). A lookup in between sees the row
+    undecayed; `catch_up` brings all rows to date, before the table is saved or compared. The
+    bookkeeping takes 8 bytes a row, in memory that is touched with the row.
+    """
+
+    _decoupled = False
+
+    def __init__(self, learning_rate: LearningRate, **options: Unpack[OptimizerOptions]) -> None:
+        unknown = set(options) - set(OptimizerOptions.__annotations__)
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}")
+        if not callable(learning_rate):
+            check_at_least_0(learning_rate, "learning_rate")
+        self.learning_rate = learning_rate
+        self.weight_decay = check_at_least_0(options.get("weight_decay", 0.0), "weight_decay")
+        self.num_threads = check_num_threads(options.get("num_threads"))
+        self.num_steps = 0
+        self._clipping = Clipping(
+            _checked_limit(options.get("clip_value"), "clip_value"),
+            _checked_limit(options.get("clip_row_norm"), "clip_row_norm"),
+            _checked_limit(options.get("clip_norm"), "clip_norm"),
+        )
+        self._decay = LazyDecay()
+        self._state: dict[str, np.ndarray] = {}
+
+    def update(self, weight: np.ndarray, gradient: RowGradient) -> None:
+        """Take one step on the rows of a gradient, in place.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (N, D)
+            The table: writeable, with contiguous rows, and the same one in each call.
+        gradient : RowGradient
+            Gradient of that table, as ``embedding_bag_backward(..., sparse="rows")`` gives it.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ, `weight` is read-only or its rows are not contiguous, or the learning
+            rate has become negative or too large for the weight decay.
+        """
+        table = self._checked_table(weight)
+        self._take_step(table, [_checked_gradient(gradient, table)])
+
+    def step(self, bag: Trainable) -> None:
+        """Take one step with the gradient of an `EmbeddingBag`, in whatever form it is.
+
+        `bag.grad` stays: call `bag.zero_grad` before the next backward pass. In a dense gradient
+        that was assigned, rows of zeros count as not touched.
+
+        Parameters
+        ----------
+        bag : EmbeddingBag
+            Its `weight` is updated; always the same one.
+
+        Raises
+        ------
+        RuntimeError
+            If `bag.grad` is None.
+        ValueError
+            As in `update`.
+
+        Examples
+        --------
+        >>> import numpy as np, ebagx
+        >>> bag = ebagx.EmbeddingBag(10, 3, mode="sum", sparse="rows", rng=0)
+        >>> optimizer = ebagx.optim.SGD(learning_rate=0.5, momentum=0.9)
+        >>> for _ in range(3):
+        ...     pooled = bag([[1, 2], [4, 2]])
+        ...     bag.zero_grad()
+        ...     bag.backward(pooled)  # the gradient of (pooled**2).sum() / 2
+        ...     optimizer.step(bag)
+        >>> optimizer.num_steps
+        3
+        """
+        self.update(bag.weight, bag.row_gradient())
+
+    def catch_up(self, weight: np.ndarray) -> None:
+        """Give all rows the weight decay that they have missed. Cost: the whole table.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (N, D)
+            The table.
+        """
+        table = self._checked_table(weight)
+        self._decay.settle(table)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next steps depend on, arrays not copied.
+
+        Returns
+        -------
+        dict
+            ``num_steps``, ``decay_total`` (float) and ``decay_seen`` (float64 array of shape (N,)
+            or None) of the weight decay, and the optimizer's own arrays, of the table's shape
+            (None before the first step): ``momentum_buffer`` (SGD), ``squares`` (Adagrad; shape
+            (N, 1) if row-wise), ``exp_avg`` and ``exp_avg_sq`` (Adam).
+        """
+        return {
+            "num_steps": self.num_steps,
+            "decay_total": self._decay.total,
+            "decay_seen": self._decay.seen,
+            **{name: self._state.get(name) for name in _STATES[self._rule()]},
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any], *, copy: bool = True) -> None:
+        """Continue from a `state_dict`.
+
+        Parameters
+        ----------
+        state_dict : dict
+            As `state_dict` returns it.
+        copy : bool, default=True
+            Copy the arrays. Without, they are used in place, such as memory maps of a table that
+            is larger than memory (new ones hold zeros); they must be writeable.
+
+        Raises
+        ------
+        KeyError
+            If names are missing or unknown.
+        """
+        names = self.state_dict().keys()
+        if state_dict.keys() != names:
+            raise KeyError(
+                f"state_dict must have the names {', '.join(names)}, got {', '.join(state_dict)}"
+            )
+
+        def own(array: Any) -> np.ndarray | None:
+            if array is None:
+                return None
+            return np.array(array, order="C") if copy else np.asarray(array)
+
+        self.num_steps = check_size(state_dict["num_steps"], "num_steps")
+        self._decay.total = float(state_dict["decay_total"])
+        self._decay.seen = own(state_dict["decay_seen"])
+        arrays = {name: own(state_dict[name]) for name in _STATES[self._rule()]}
+        self._state = {name: array for name, array in arrays.items() if array is not None}
+
+    def _rule(self) -> str:
+        """Return the name of the kernel's rule."""
+        raise NotImplementedError
+
+    def _numbers(self, rate: float) -> Numbers:
+        """Return the numbers of the step `num_steps`, which counts from 1, without decay."""
+        raise NotImplementedError
+
+    def _state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def _initial_value(self) -> float:
+        return 0.0
+
+    def _update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
+        """Take one step on rows that come in pieces, as `EmbeddingBag.backward_update` has them."""
+        self._take_step(self._checked_table(weight), pieces)
+
+    def _rate_of_step(self, step: int) -> float:
+        rate = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        return check_at_least_0(rate, "learning_rate")
+
+    def _checked_table(self, weight: np.ndarray) -> np.ndarray:
+        """Return the table once everything but the gradient has been checked."""
+        table = check_weight(weight)
+        check_writeable(table, "an optimizer step")
+        if not (isinstance(weight, np.ndarray) and has_rows(table)):
+            raise ValueError(
+                "weight must be an ndarray with contiguous rows to be updated in place"
+            )
+        real, shape = real_dtype(table.dtype), self._state_shape(table.shape)
+        for name, array in self._state.items():
+            _check_state(array, name, shape, real)
+        if self._decay.seen is not None:
+            _check_state(self._decay.seen, "decay_seen", table.shape[:1], np.dtype(np.float64))
+        return table
+
+    def _take_step(self, table: np.ndarray, pieces: Iterable[Piece]) -> None:
+        rate = self._rate_of_step(self.num_steps)
+        kept = 1 - rate * self.weight_decay
+        if not kept > 0:
+            raise ValueError(
+                "learning_rate * weight_decay must be less than 1, "
+                f"got {rate} * {self.weight_decay}"
+            )
+        rule = self._rule()
+        states = self._states(rule, table)
+        pieces = iter(self._clipping.clipped(pieces))
+        # Most that can fail has failed when the first is there: then nothing has been changed.
+        first = list(islice(pieces, 1))
+        if self.weight_decay:
+            self._decay.begin_step(kept, len(table))
+        self.num_steps += 1
+        numbers = self._numbers(rate)
+        if not self._decoupled:
+            numbers = numbers._replace(decay=self.weight_decay)
+        array = np.array(numbers)
+        for rows, values in chain(first, pieces):
+            kernel("step_rows", rows.dtype, table.dtype)(
+                cells(table),
+                *states,
+                self._scales(rows, kept, values.dtype),
+                rows,
+                values,
+                array,
+                RULES[rule],
+                thread_count(self.num_threads, values.size),
+            )
+
+    def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return the factors that rows are multiplied by before the step; empty: 1."""
+        if not self.weight_decay:
+            return _ONES[dtype]
+        factors = self._decay.missed(rows)
+        return (factors * kept if self._decoupled else factors).astype(dtype)
+
+    def _states(self, rule: str, table: np.ndarray) -> list[np.ndarray]:
+        """Return the two arrays of state that the kernel takes, made if they are not there."""
+        real, shape = real_dtype(table.dtype), self._state_shape(table.shape)
+        for name in _STATES[rule]:
+            if name not in self._state:
+                # Zeros are not touched: the system provides their pages as rows come into use.
+                array = aligned_zeros(shape, real)
+                if self._initial_value():
+                    array += self._initial_value()
+                self._state[name] = array
+        states = [self._state[name] for name in _STATES[rule]]
+        return states + [_NOTHING[real]] * (2 - len(states))
+
+
+def _checked_limit(limit: float | None, name: str) -> float | None:
+    return None if limit is None else check_positive(limit, name)
+
+
+def _check_state(
+    array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"the optimizer's {name} is {array.dtype} of shape {array.shape}, weight needs {dtype} "
+            f"of shape {shape}: use one optimizer per table"
+        )
+    if not (array.flags.writeable and array.flags.aligned and array.strides[-1] == array.itemsize):
+        raise ValueError(f"the optimizer's {name} must be writeable, with contiguous rows")
+
+
+def _checked_gradient(gradient: RowGradient, table: np.ndarray) -> Piece:
+    """Return rows and values of a gradient that fits the table."""
+    if not isinstance(gradient, RowGradient):
+        raise TypeError(f"gradient must be a RowGradient, got {type(gradient).__name__}")
+    if gradient.shape != table.shape:
+        raise ValueError(f"gradient must have shape {table.shape}, got {gradient.shape}")
+    rows, values = gradient.rows, gradient.values
+    check_rows(rows, "gradient.rows", len(table))
+    shape = (len(rows), table.shape[1])
+    if values.shape != shape:
+        raise ValueError(f"gradient.values must have shape {shape}, got {values.shape}")
+    values = as_real(values, "gradient.values", real_dtype(table.dtype))
+    return as_indices(rows), as_contiguous(values)

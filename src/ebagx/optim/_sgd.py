@@ -1,0 +1,70 @@
+"""Stochastic gradient descent."""
+
+from typing import Unpack
+
+from ebagx._validate import check_fraction
+from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    r"""Stochastic gradient descent, with momentum if wanted.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default=0.01
+        Step size, at least 0, or a schedule; see `Optimizer`.
+    momentum : float, default=0.0
+        What a step keeps of the velocity of a row's last step, in [0, 1).
+    nesterov : bool, default=False
+        Look ahead along the velocity; needs `momentum`.
+    weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
+        Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
+
+    Notes
+    -----
+    For each touched row, with its gradient g and velocity v (zeros at first),
+
+        v = momentum · v + g;  row -= learning_rate · v
+
+    and with `nesterov` ``row -= learning_rate · (g + momentum · v)`` [1]_, as ``torch.optim.SGD``
+    without dampening. Rows that a batch did not touch keep their velocity and stand still, while
+    in PyTorch, which refuses momentum for sparse gradients, they would glide on. Without momentum
+    there is no state, and weight decay gives what a dense step on all rows would.
+
+    References
+    ----------
+    .. [1] Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in
+       deep learning, ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, ebagx
+    >>> table = np.ones((5, 2))
+    >>> gradient = ebagx.RowGradient(np.array([3]), np.array([[2.0, -4.0]]), (5, 2))
+    >>> ebagx.optim.SGD(learning_rate=0.25).update(table, gradient)
+    >>> table[3]
+    array([0.5, 2. ])
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.momentum = check_fraction(momentum, "momentum")
+        self.nesterov = bool(nesterov)
+        if nesterov and not momentum:
+            raise ValueError("nesterov needs momentum, which is 0")
+
+    def _rule(self) -> str:
+        if not self.momentum:
+            return "sgd"
+        return "nesterov" if self.nesterov else "momentum"
+
+    def _numbers(self, rate: float) -> Numbers:
+        return Numbers(rate, first=self.momentum)
