@@ -62,7 +62,7 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         Class labels.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
+    embedding_ : ndarray of shape (n_features, embedding_dim), float32
         The embedding table. Columns that `fit` met in no bag have rows of zeros.
     coef_ : ndarray of shape (n_classes, embedding_dim), float32
         Weights of the linear layer.
