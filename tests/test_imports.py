@@ -16,7 +16,9 @@ PACKAGE = Path(ebagx.__file__).parent
 LAYERS = (
     {"_cpu", "_cyutility", "_kernels"},
     {"_dispatch", "_modes", "_threads"},
-    {"_arrays", "_config", "_reference", "_text", "_validate", "gradients"},
+    {"_arrays", "_config", "_reference", "_text", "_validate"},
+    {"_sparse"},
+    {"gradients"},
     {"_bags", "optim"},
     {"_transpose"},
     {"_passes"},
