@@ -55,4 +55,4 @@ def bench(session: nox.Session) -> None:
 def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP and with bounds checks."""
     session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
-    session.run("pytest", "tests/kernels", *session.posargs)
+    session.run("pytest", "tests/kernels", "tests/test_ngrams.py", *session.posargs)

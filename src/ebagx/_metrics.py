@@ -119,9 +119,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     size = 3 + 0.3 * len(labels)
     figure = Figure((size + 1, size), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(
-        xlabel="predicted label", ylabel="true label", title="share of the lines with a label"
-    )
+    axes = figure.add_subplot(xlabel="predicted label", ylabel="true label")
     image = axes.imshow(
         [[_ratio(n, sum(row)) for n in row] for row in rows], "Blues", vmin=0, vmax=1
     )
@@ -132,7 +130,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
             if n:
                 color = "white" if n > sum(row) / 2 else "black"
                 axes.text(j, i, str(n), ha="center", va="center", fontsize="x-small", color=color)
-    figure.colorbar(image, shrink=0.8)
+    figure.colorbar(image, shrink=0.8, label="share of the lines with the true label")
     figure.savefig(path)
 
 
