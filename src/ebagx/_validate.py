@@ -3,6 +3,7 @@
 What passes here is trusted by the kernels; nothing has been changed when a check raises.
 """
 
+import math
 import numbers
 import operator
 from collections.abc import Iterable
@@ -55,8 +56,9 @@ def _check_real(value: Any, name: str) -> None:
 
 def check_at_least_0(value: Any, name: str) -> float:
     """Return a finite number >= 0 as a float."""
-    _check_real(value, name)
-    if not 0 <= value < float("inf"):
+    if type(value) is not float:
+        _check_real(value, name)
+    if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be at least 0 and finite, got {value}")
     return float(value)
 

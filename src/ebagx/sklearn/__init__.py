@@ -12,5 +12,6 @@ except ModuleNotFoundError as error:
 
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
 from ebagx.sklearn._transformer import EmbeddingBagTransformer
+from ebagx.sklearn._vectorizer import TextVectorizer
 
-__all__ = ["EmbeddingBagClassifier", "EmbeddingBagTransformer"]
+__all__ = ["EmbeddingBagClassifier", "EmbeddingBagTransformer", "TextVectorizer"]
