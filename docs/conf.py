@@ -33,6 +33,7 @@ exclude_patterns = ["_build", "_generated"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # `name` in docstrings: a link if there is such a thing, else code
 add_function_parentheses = False
+toc_object_entries_show_parents = "hide"
 suppress_warnings = ["ref.ref"]  # methods inherited from scikit-learn refer to its pages
 
 autosummary_generate = True
@@ -54,7 +55,8 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "download_all_examples": False,
     "plot_gallery": True,
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_order.GalleryOrder",
+    "ignore_repr_types": r"Display|matplotlib",
     "image_srcset": ["2x"],
 }
 

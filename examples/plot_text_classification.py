@@ -14,7 +14,7 @@ from ebagx.datasets import load_wordnet10
 
 texts, labels = load_wordnet10()
 for text, label in zip(texts[:4], labels[:4], strict=True):
-    print(f"{label:<14}{text}")
+    print(f"{label:<8}{text[:70]}")
 
 # %%
 # Learn from the first 8,000 and keep the others for the test. Words alone and pairs of

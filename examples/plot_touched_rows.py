@@ -2,22 +2,23 @@
 How much of a table a batch touches
 ===================================
 
-Words follow Zipf's law: a batch of texts holds many tokens of few words. A gradient that holds
-only the rows that occur, and an optimizer that changes only these, save what a dense gradient
-would waste.
+N-grams, words and items follow Zipf's law: a batch holds many tokens of few kinds. A gradient that
+holds only the rows that occur, and an optimizer that changes only these, save what a dense
+gradient would waste.
 """
 
 # %%
-# Word trigrams of the WordNet definitions: a table with a row for each.
+# Character n-grams of messages in thirty languages: a table with a row for each n-gram.
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 import ebagx
-from ebagx.datasets import load_wordnet10
+from ebagx.datasets import load_langid30
 
-texts, _ = load_wordnet10()
-X = CountVectorizer(ngram_range=(1, 3), dtype=np.float32).fit_transform(texts)
+texts, _ = load_langid30()
+vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(1, 4), dtype=np.float32)
+X = vectorizer.fit_transform(texts)
 num_rows, dim = X.shape[1], 64
 table = np.random.default_rng(0).standard_normal((num_rows, dim), dtype=np.float32)
 print(f"a table of {num_rows:,} x {dim}: {table.nbytes / 1e6:.0f} MB")
