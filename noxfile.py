@@ -23,6 +23,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
+    groups = nox.project.dependency_groups(nox.project.load_toml(), "docs")
+    session.install(".[cli,plot]", *groups)
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
 def disassembly(session: nox.Session) -> None:
     """Check the instructions of the compiled modules; needs binutils."""
     session.install(".")

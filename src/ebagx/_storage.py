@@ -1,20 +1,28 @@
 """Models on disk: a directory of text and ``.npy`` files that can hold no code.
 
-``model.json`` describes the model and has size and SHA-256 of each other file: ``words.txt`` has
-the words of the first rows, a line each; ``buckets.npy`` the n-gram buckets of the other rows;
-``embedding.npy`` those rows; ``coef.npy`` and ``intercept.npy`` the linear layer.
+``model.json`` describes the model, names the folder beside it that has the other files, and has
+size and SHA-256 of each: ``words.txt`` has the words of the first rows, a line each;
+``buckets.npy`` the n-gram buckets of the other rows; ``embedding.npy`` all rows; ``coef.npy`` and
+``intercept.npy`` the linear layer. A model is replaced by a new folder, and then by a new
+``model.json`` in one step of the file system: whoever is killed, or loads meanwhile, leaves or
+finds the old model or the new one.
 
-Nothing in a file is trusted. Names of files are fixed. Sizes and shapes follow from a few checked
-integers, and must be those of the file; the header of an array is not parsed, but must be, byte
-for byte, the one that is written here. So nothing is allocated because a file asks for it.
+Nothing in a file is trusted. Names of files are fixed, that of the folder is hexadecimal. Sizes
+and shapes follow from a few checked integers, and must be those of the file; the header of an array
+is not parsed, but must be, byte for byte, the one that is written here. So nothing is allocated
+because a file asks for it.
 """
 
 import hashlib
 import json
 import os
+import re
+import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -34,7 +42,10 @@ _FORMAT = "ebagx text classifier"
 _DESCRIPTION = "model.json"
 _WORDS = "words.txt"
 _FILES = (_WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
-_VERSION_1_FILES = ("vocabulary.json",)
+_SCRATCH = ".new-"
+_FOLDER = re.compile(r"data-[0-9a-f]{16}", re.ASCII)
+# Of this version and of version 1, which had all files side by side.
+_OWN_NAME = re.compile(rf"{_FOLDER.pattern}|model\.json|vocabulary\.json|\w+\.npy|{_SCRATCH}\w+")
 _MAX_ROWS = 2**31 - 1
 _CHECKED_AT_ONCE = 1 << 20
 
@@ -47,14 +58,14 @@ def check_destination(directory: Path) -> None:
     if Path.cwd().is_relative_to(directory.resolve()):
         raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
     if directory.is_dir():
-        known = {_DESCRIPTION, *_FILES, *_VERSION_1_FILES}
-        foreign = set(os.listdir(directory)).difference(known)
+        foreign = [name for name in os.listdir(directory) if not _OWN_NAME.fullmatch(name)]
         if foreign:
             raise ValueError(f"{directory} is not replaced: it holds {min(foreign)}, not a model")
     elif directory.exists():
         raise ValueError(f"{directory} is not replaced: it is a file, not a model directory")
+    parent = directory if directory.is_dir() else directory.resolve().parent
     try:
-        _scratch_directory(directory).cleanup()
+        tempfile.TemporaryDirectory(dir=parent, prefix=_SCRATCH).cleanup()
     except OSError as error:
         raise ValueError(f"cannot save a model as {directory}: {error.strerror}") from error
 
@@ -64,24 +75,30 @@ def save_model(model: TextModel, directory: Path) -> None:
 
     Notes
     -----
-    The files are written and synchronised in a hidden directory beside the target, which then
-    is renamed. Whoever loads meanwhile finds the old model, the new one, or for an instant
-    none, and never a mixture.
+    All files are on the disk before `model.json` is replaced, which is the moment of change. What
+    an earlier save has left behind when it was killed goes with the old model.
     """
     check_destination(directory)
-    target = directory.resolve()
-    with _scratch_directory(target) as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
-        new.mkdir()
-        _write_files(model, new)
-        if target.exists():
-            target.rename(old)
-        try:
-            new.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
+    created = not directory.exists()
+    directory.mkdir(exist_ok=True)
+    folder = f"data-{secrets.token_hex(8)}"
+    try:
+        (directory / folder).mkdir()
+        records = _write_data(model, directory / folder)
+        description = directory / folder / _DESCRIPTION
+        _write(description, [_to_json(model, folder, records)])
+        _synchronise(directory / folder)
+        description.replace(directory / _DESCRIPTION)
+        _synchronise(directory)
+    except BaseException:
+        shutil.rmtree(directory / folder, ignore_errors=True)
+        if created:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
+    for name in os.listdir(directory):
+        if name not in (folder, _DESCRIPTION):
+            _remove(directory / name)
 
 
 def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
@@ -103,7 +120,20 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
     if not (directory / _DESCRIPTION).is_file():
         raise ValueError(f"{directory} is not a model directory: it has no {_DESCRIPTION}")
     about = _read_description(directory / _DESCRIPTION)
-    opened = {name: _CheckedFile.of(directory / name, about.files[name]) for name in _FILES}
+    while True:
+        try:
+            return _load(directory, about, num_threads)
+        except FileNotFoundError:
+            # Replaced by a new model meanwhile? Then that is the one.
+            newer = _read_description(directory / _DESCRIPTION)
+            if newer.folder == about.folder:
+                raise
+            about = newer
+
+
+def _load(directory: Path, about: "_Description", num_threads: int | None) -> TextModel:
+    folder = directory / about.folder
+    opened = {name: _CheckedFile.of(folder / name, about.files[name]) for name in _FILES}
     n_labels, n_rows = len(about.labels), about.n_words + about.n_buckets
     words = opened[_WORDS].lines(about.n_words)
     buckets = opened["buckets.npy"].array((about.n_buckets,), np.int32)
@@ -134,6 +164,7 @@ class _Description(NamedTuple):
     n_words: int
     n_buckets: int
     ngrams: Ngrams
+    folder: str
     files: dict[str, _FileRecord]
 
 
@@ -190,33 +221,51 @@ class _CheckedFile(NamedTuple):
         return array
 
 
-def _scratch_directory(target: Path) -> tempfile.TemporaryDirectory[str]:
-    target = target.resolve()
-    return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
-
-
-def _write_files(model: TextModel, directory: Path) -> None:
+def _write_data(model: TextModel, folder: Path) -> dict[str, dict[str, int | str]]:
+    """Write all but the description; return size and checksum of each file."""
     features = model.features
     words = "".join(f"{word}\n" for word in features.columns).encode()
-    buckets = features.table.buckets()
-    arrays = (buckets, model.embedding, model.coef, model.intercept)
+    arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
     contents: list[list[bytes | memoryview]] = [[words]]
     contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
-    records = {name: _write(directory / name, c) for name, c in zip(_FILES, contents, strict=True)}
+    return {name: _write(folder / name, c) for name, c in zip(_FILES, contents, strict=True)}
+
+
+def _to_json(model: TextModel, folder: str, records: dict[str, dict[str, int | str]]) -> bytes:
+    features = model.features
     description = {
         "format": _FORMAT,
         "version": FORMAT_VERSION,
         "loss": model.loss,
         "embedding_dim": model.embedding.shape[1],
         "words": len(features.columns),
-        "buckets": len(buckets),
+        "buckets": len(features.table.buckets()),
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,
+        "folder": folder,
         "files": records,
     }
-    _write(
-        directory / _DESCRIPTION, [json.dumps(description, ensure_ascii=False, indent=1).encode()]
-    )
+    return json.dumps(description, ensure_ascii=False, indent=1).encode()
+
+
+def _synchronise(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or folder, as far as possible: on Windows not while somebody reads it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> dict[str, int | str]:
@@ -252,8 +301,11 @@ def _read_description(path: Path) -> _Description:
     n_words = _checked_integer(about, "words", 0, _MAX_ROWS, path)
     n_buckets = _checked_integer(about, "buckets", 0 if n_words else 1, _MAX_ROWS - n_words, path)
     ngrams = _checked_ngrams(about.get("ngrams"), path)
+    folder = about.get("folder")
+    if not (isinstance(folder, str) and _FOLDER.fullmatch(folder)):
+        raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
     files = _checked_files(about.get("files"), path)
-    return _Description(labels, cast(str, loss), dim, n_words, n_buckets, ngrams, files)
+    return _Description(labels, cast(str, loss), dim, n_words, n_buckets, ngrams, folder, files)
 
 
 def _checked_ngrams(ngrams: object, path: Path) -> Ngrams:

@@ -90,9 +90,9 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Whether `y` was an indicator matrix.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns seen in `fit`, if they all had one that is a string.
-    embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
+    embedding_ : ndarray of shape (n_features, embedding_dim), float32
         The embedding table. Columns that training met in no bag have rows of zeros.
     hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
         Weights and biases of the hidden layer, float32.
