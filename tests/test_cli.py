@@ -402,7 +402,7 @@ def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch, tmp_path):
 def test_ctrl_c_in_autotune_saves_the_best_so_far(run, monkeypatch, tmp_path):
     write_examples(tmp_path / "train.tsv")
     interrupt_training(monkeypatch, 40 + 2)
-    status, out, err = run("train", "train.tsv", "--autotune")
+    status, _, err = run("train", "train.tsv", "--autotune")
     assert (status, err) == (
         130,
         "ebagx: interrupted; the best model so far is saved as ebagx-model\n",
