@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
+from ebagx.sklearn._regressor import EmbeddingBagRegressor
 from ebagx.sklearn._transformer import EmbeddingBagTransformer
 
-__all__ = ["EmbeddingBagClassifier", "EmbeddingBagTransformer"]
+__all__ = ["EmbeddingBagClassifier", "EmbeddingBagRegressor", "EmbeddingBagTransformer"]
