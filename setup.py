@@ -14,6 +14,7 @@ from setuptools.errors import CompileError, LinkError
 PACKAGE = Path("src/ebagx")
 DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
 OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
+SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # what -fsanitize= takes: address,undefined
 LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 # name -> flags per compiler type; a module of a level is imported only where CPUID reports it.
@@ -43,6 +44,8 @@ GCC_FLAGS = [
     # their registers: 6 times slower.
     "-fno-loop-unroll-and-jam",
 ]
+# Later on the command line than -O3 -g0, so these hold; the first report ends the process.
+SANITIZER_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 OPENMP_FLAGS = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
@@ -75,6 +78,7 @@ def extensions():
     modules = [
         Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
+        Extension("ebagx._tokens", [str(PACKAGE / "_tokens.pyx")], **options),
     ]
     return modules + [
         Extension(
@@ -97,7 +101,7 @@ class BuildWithLevels(build_ext):
 
     def run(self):
         # Objects and modules of a build with other options would be used again.
-        options = f"openmp={OPENMP} debug={DEBUG}"
+        options = f"openmp={OPENMP} debug={DEBUG} sanitize={SANITIZE}"
         stamp = Path(self.build_temp, "options.txt")
         if not stamp.exists() or stamp.read_text() != options:
             self.force = True
@@ -117,7 +121,10 @@ class BuildWithLevels(build_ext):
             extension.extra_compile_args += COMMON_FLAGS[kind] + known + compile_openmp
             extension.extra_compile_args += LEVELS.get(level, LEVELS["baseline"])[kind]
             extension.extra_link_args += link_openmp
-            if kind == "unix" and sys.platform != "darwin" and not DEBUG:
+            if SANITIZE:
+                extension.extra_compile_args += [*SANITIZER_FLAGS, f"-fsanitize={SANITIZE}"]
+                extension.extra_link_args.append(f"-fsanitize={SANITIZE}")
+            elif kind == "unix" and sys.platform != "darwin" and not DEBUG:
                 extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extensions()
 

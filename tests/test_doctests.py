@@ -29,6 +29,7 @@ WITH_EXAMPLES = {
     "ebagx.sklearn._classifier",
     "ebagx.sklearn._regressor",
     "ebagx.sklearn._transformer",
+    "ebagx.sklearn._vectorizer",
     "ebagx.sklearn.plot._embedding_map",
     "ebagx.sklearn.plot._training_curve",
 }

@@ -298,3 +298,82 @@ def test_backward_update_of_a_read_only_table_changes_nothing():
     assert optimizer.state_dict()["squares"] is None
     with pytest.raises(RuntimeError, match="backward needs a forward call"):
         ebagx.EmbeddingBag(5, 2).backward_update(np.ones((1, 2)), optimizer)
+
+
+class TestAssignedAttributes:
+    """They may be assigned, so each call checks them as the constructor does."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "error", "message"),
+        [
+            ("mode", "average", ValueError, "mode must be one of"),
+            ("num_threads", -5, ValueError, "num_threads must be at least 1, got -5"),
+            ("num_threads", 0, ValueError, "num_threads must be at least 1, got 0"),
+            ("num_threads", "2", TypeError, "num_threads must be an integer"),
+            ("max_norm", -1, ValueError, "max_norm must be at least 0, got -1"),
+            ("sparse", "bsr", ValueError, "sparse must be False, True or 'rows'"),
+            ("padding_idx", 5, ValueError, "padding_idx = 5 is out of range for 5 embeddings"),
+        ],
+    )
+    def test_errors(self, name, value, error, message):
+        bag = EmbeddingBag(5, 2)
+        bag(BAGS)
+        setattr(bag, name, value)
+        with pytest.raises(error, match=f"^{message}"):
+            bag(BAGS)
+        with pytest.raises(error, match=f"^{message}"):
+            bag.backward(GRAD)
+        assert bag.grad is None
+
+    def test_many_threads_less_than_one(self):
+        """OpenMP ends the process for such a team."""
+        bag = EmbeddingBag(100, 2000)
+        bag.num_threads = -5
+        with pytest.raises(ValueError, match="^num_threads must be at least 1"):
+            bag(np.zeros((300, 1), int))
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (0, 2), (5, 2)])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sparse", [False, True, "rows"])
+def test_steps_without_lookups(shape, mode, sparse):
+    bag = EmbeddingBag(*shape, mode=mode, sparse=sparse)
+    optimizer = ebagx.optim.Adagrad()
+    before = bag.weight.copy()
+    for _ in range(2):
+        bag([[], []])
+        bag.backward(np.ones((2, shape[1])))
+        bag.zero_grad()
+        bag([[], []])
+        bag.backward(np.ones((2, shape[1])))
+        assert bag.grad.dtype == np.float32 if sparse != "rows" else True
+        optimizer.step(bag)
+    np.testing.assert_array_equal(bag.weight, before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_in_the_memory_that_a_call_writes(mode):
+    def module():
+        bag = EmbeddingBag(5, 2, mode=mode, rng=0)
+        bag(BAGS)
+        return bag
+
+    expected, bag = module(), module()
+    expected.backward_update(expected.weight[:4].copy(), ebagx.optim.SGD(0.5))
+    bag.backward_update(bag.weight[:4], ebagx.optim.SGD(0.5))
+    np.testing.assert_array_equal(bag.weight, expected.weight)
+    for each in (expected, bag):
+        each(BAGS)
+        each.backward(GRAD)
+        each(BAGS)
+    expected.backward(expected.grad[:4].copy())
+    bag.backward(bag.grad[:4])
+    np.testing.assert_array_equal(bag.grad, expected.grad)
+
+
+@pytest.mark.parametrize("sizes", [(2**40, 2**40), (2**62, 1)])
+def test_tables_beyond_any_memory(sizes):
+    with pytest.raises(MemoryError):
+        EmbeddingBag(*sizes)
+    with pytest.raises(ValueError, match="^num_embeddings must be at most 9223372036854775807"):
+        EmbeddingBag(2**70, 0)

@@ -275,3 +275,19 @@ def test_exactly_the_invalid_is_rejected(indices, offsets, last):
             embedding_bag(*arguments, include_last_offset=last)
     else:
         assert len(embedding_bag(*arguments, include_last_offset=last)) == len(ends) - 1
+
+
+class Longer(list):
+    """A sequence that is shorter than it says."""
+
+    def __len__(self):
+        return super().__len__() + 3
+
+
+def test_sequences_that_lie():
+    message = "input has sequences with another length than number of entries"
+    with errors.rejected(ValueError, message):
+        embedding_bag([Longer([1, 2]), [3]], large_table())
+    message = "per_sample_weights has sequences with another length than number of entries"
+    with errors.rejected(ValueError, message):
+        embedding_bag([[1, 2, 3, 4], [3]], large_table(), per_sample_weights=[Longer([1.0]), [1.0]])

@@ -121,6 +121,20 @@ class TestMaxNorm:
             EmbeddingBag(NUM_ROWS, DIM, max_norm=1, norm_type=float("nan"))
 
     @pytest.mark.parametrize("name", ["max_norm", "norm_type"])
+    def test_beyond_float(self, name):
+        table = large_table()
+        arguments = {"max_norm": 1.0, "norm_type": 2.0, name: 10**400}
+        with rejected(ValueError, f"{name} is too large for a float", table):
+            embedding_bag(BAGS, table, **arguments)
+
+    def test_overlapping(self):
+        memory = np.ones(2)
+        table = np.lib.stride_tricks.as_strided(memory, (NUM_ROWS, DIM), (0, 8))
+        message = "elements of weight share memory, but max_norm changes it in place"
+        with rejected(ValueError, message, memory):
+            embedding_bag(BAGS, table, max_norm=0.5)
+
+    @pytest.mark.parametrize("name", ["max_norm", "norm_type"])
     def test_no_number(self, name):
         table = large_table()
         arguments = {"max_norm": 1.0, "norm_type": 2.0, name: "2"}
@@ -209,6 +223,13 @@ class TestOut:
         table, out = large_table(), np.ones((2, DIM))
         out.flags.writeable = False
         with rejected(ValueError, "out is read-only", table, out):
+            embedding_bag(BAGS, table, max_norm=0.5, out=out)
+
+    @pytest.mark.parametrize("strides", [(0, 8), (8, 8), (8, 0), (-8, 8)])
+    def test_overlapping(self, strides):
+        table, memory = large_table(), np.ones(5)
+        out = np.lib.stride_tricks.as_strided(memory[1:], (2, DIM), strides)
+        with rejected(ValueError, "elements of out share memory", table, memory):
             embedding_bag(BAGS, table, max_norm=0.5, out=out)
 
     @pytest.mark.parametrize("place", [np.s_[:2], np.s_[3:], np.s_[4:2:-1]])

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse
 
 from ebagx import RowGradient
+from ebagx.gradients import as_row_gradient
 from kernel_cases import INDEX_DTYPES
 
 
@@ -94,3 +95,93 @@ def test_is_immutable():
 def test_repr():
     expected = "RowGradient(2 of 6 rows, embedding_dim=2, dtype=float32)"
     assert repr(gradient([1, 4], np.float32)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "shape", "error", "message"),
+    [
+        (
+            [5],
+            np.ones((1, 2)),
+            (5, 2),
+            IndexError,
+            r"rows\[0\] = 5 is out of range for 5 embeddings",
+        ),
+        ([-1], np.ones((1, 2)), (5, 2), IndexError, r"rows\[0\] = -1 is out of range"),
+        (
+            [3, 3],
+            np.ones((2, 2)),
+            (5, 2),
+            ValueError,
+            r"rows must ascend, got rows\[1\] = 3 after 3",
+        ),
+        ([[3]], np.ones((1, 2)), (5, 2), ValueError, "rows must be 1-D, got 2-D"),
+        ([1.0], np.ones((1, 2)), (5, 2), TypeError, "rows must be integers, got float64"),
+        (
+            [1],
+            np.ones((2, 2)),
+            (5, 2),
+            ValueError,
+            r"values must have shape \(1, 2\), got \(2, 2\)",
+        ),
+        ([1], np.ones((1, 2), "c16"), (5, 2), TypeError, "values must be real numbers, got comp"),
+        ([], np.ones((0, 2)), (-5, 2), ValueError, r"shape\[0\] must be at least 0, got -5"),
+        (
+            [],
+            np.ones((0, 2)),
+            (2**63, 2),
+            ValueError,
+            r"shape\[0\] must be at most 9223372036854775807",
+        ),
+        ([], np.ones((0, 2)), (5, 2.0), TypeError, r"shape\[1\] must be an integer, got a float"),
+    ],
+)
+def test_errors(rows, values, shape, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        RowGradient(rows, values, shape)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u8", ">i4", "i2"])
+def test_rows_of_any_integers(dtype):
+    gradient = RowGradient(np.array([1, 4], dtype), np.ones((2, 3)), (6, 3))
+    assert gradient.rows.dtype == np.int64
+    np.testing.assert_array_equal(gradient.tobsr().toarray(), gradient.toarray())
+
+
+def hand_made(make, **parts):
+    matrix = make(np.eye(4, 3))
+    for name, part in parts.items():
+        setattr(matrix, name, np.array(part))
+    return matrix
+
+
+BROKEN = {
+    "csr columns": hand_made(scipy.sparse.csr_array, indices=[0, 1, 10**6]),
+    "csr indptr": hand_made(scipy.sparse.csr_array, indptr=[0, 10**6, 2, 3, 3]),
+    "csr unsigned": hand_made(scipy.sparse.csr_array, indptr=np.array([0, 3, 1, 3, 3], "u4")),
+    "csc rows": hand_made(scipy.sparse.csc_array, indices=[0, 1, 10**6]),
+    "csc indptr": hand_made(scipy.sparse.csc_array, indptr=[0, 10**6, 2, 3]),
+    "bsr": hand_made(scipy.sparse.bsr_array, indptr=[0, 10**6, 2, 3, 3]),
+    "flat": np.ones(4),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_broken_matrices(broken):
+    """SciPy would convert them with writes outside its arrays."""
+    with pytest.raises((ValueError, IndexError)):
+        as_row_gradient(broken)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1), (6, 4)])
+def test_matrices_of_any_format(form, shape):
+    dense = np.eye(*shape, dtype=np.float32)
+    gradient = as_row_gradient(scipy.sparse.csr_array(dense).asformat(form))
+    np.testing.assert_array_equal(gradient.toarray(), dense)
+
+
+def test_blocks_that_repeat_are_summed():
+    data = np.arange(6.0).reshape(3, 1, 2)
+    twice = scipy.sparse.bsr_array((data, [0, 0, 0], [0, 2, 2, 3]), shape=(3, 2))
+    np.testing.assert_array_equal(as_row_gradient(twice).toarray(), [[2, 4], [0, 0], [4, 5]])

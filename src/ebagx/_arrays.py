@@ -1,6 +1,7 @@
 """Allocation: arrays whose rows start on cache lines, and scratch memory that calls reuse."""
 
 import math
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,8 @@ def _aligned(
     allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
+    if size > sys.maxsize - _CACHE_LINE:
+        raise MemoryError(f"an array of shape {shape} and dtype {dtype} fits no memory")
     if size < _SMALL:
         return allocate(shape, dtype)
     raw = allocate(size + _CACHE_LINE, np.uint8)

@@ -7,14 +7,17 @@ import numpy as np
 import scipy.sparse
 
 from ebagx._dispatch import kernel, real_dtype
+from ebagx._sparse import csr_parts
 from ebagx._threads import thread_count
 from ebagx._validate import (
     as_contiguous,
     as_indices,
+    as_integer_array,
     as_real,
     check_integers,
     raise_bad_index,
     raise_bad_offsets,
+    sequence_lengths,
 )
 
 _INT32 = np.dtype(np.int32)
@@ -96,7 +99,7 @@ def _from_array(
     input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool
 ) -> _Parts:
     """Take apart 1-D indices with offsets, or 2-D indices."""
-    indices = _integer_array(input, "input")
+    indices = as_integer_array(input, "input")
     weights = None
     if per_sample_weights is not None:
         weights = np.asarray(per_sample_weights)
@@ -127,10 +130,7 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
             f"sparse input must have shape (num_bags, {num_rows}) for {num_rows} embeddings, "
             f"got {input.shape}"
         )
-    indptr, indices, values = _compressed_rows(input)
-    for array, name in ((indptr, "indptr"), (indices, "indices"), (values, "data")):
-        if array.ndim != 1:
-            raise ValueError(f"input.{name} must be 1-D, got {array.ndim}-D")
+    indptr, indices, values = csr_parts(input, "input")
     check_integers(indptr, "input.indptr")
     check_integers(indices, "input.indices")
     if len(indptr) != input.shape[0] + 1:
@@ -142,31 +142,6 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
     stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
     ends = _valid_offsets(indptr, "input.indptr", stored, True)
     return _Parts("input.indices", indices[:stored], ends, values[:stored], "input.data")
-
-
-def _compressed_rows(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return indptr, indices and data of any format as CSR, duplicates kept.
-
-    SciPy converts matrices that were made by hand without a look at them, and may write outside
-    its arrays.
-    """
-    if matrix.format in ("csc", "bsr"):
-        check_integers(matrix.indptr, "input.indptr")
-        check_integers(matrix.indices, "input.indices")
-        matrix.check_format(full_check=True)
-    if matrix.format in ("csr", "csc", "bsr", "lil"):
-        matrix = matrix.tocsr()
-        return matrix.indptr, matrix.indices, matrix.data
-    matrix = matrix.tocoo()
-    for name, size in zip(("row", "col"), matrix.shape, strict=True):
-        entries = getattr(matrix, name)
-        check_integers(entries, f"input.{name}")
-        if len(entries) and not (entries.min() >= 0 and entries.max() < size):
-            raise ValueError(f"input.{name} must be in [0, {size})")
-    order = np.argsort(matrix.row, kind="stable")
-    indptr = np.zeros(matrix.shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(matrix.row, minlength=matrix.shape[0]), out=indptr[1:])
-    return indptr, matrix.col[order], matrix.data[order]
 
 
 def _is_ragged(input: Any, offsets: Any) -> bool:
@@ -183,7 +158,7 @@ def _is_ragged(input: Any, offsets: Any) -> bool:
 def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
     """Take apart a list of integer sequences."""
     _must_be_none(offsets, "offsets", "a list of sequences, which are the bags")
-    lengths = _lengths(input, "input")
+    lengths = sequence_lengths(input, "input")
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     entries = _entries(input, "input must be a list of integer sequences")
@@ -191,24 +166,20 @@ def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
         if not issubclass(kind, (int, np.integer)) or kind is bool:
             wrong = next(entry for entry in entries if type(entry) is kind)
             check_integers(np.asarray([wrong]), "input")
+    _check_counted(entries, ends[-1], "input")
     try:
         indices = np.array(entries, np.int64)
     except OverflowError:
-        indices = _integer_array(entries, "input")
+        indices = as_integer_array(entries, "input")
     weights = None
     if per_sample_weights is not None:
-        if _lengths(per_sample_weights, "per_sample_weights") != lengths:
+        if sequence_lengths(per_sample_weights, "per_sample_weights") != lengths:
             raise ValueError("per_sample_weights must have sequences as long as those of input")
         what = "per_sample_weights must be a list of sequences of numbers"
-        weights = np.asarray(_entries(per_sample_weights, what))
+        values = _entries(per_sample_weights, what)
+        _check_counted(values, ends[-1], "per_sample_weights")
+        weights = np.asarray(values)
     return _Parts("input", indices, ends, weights, is_list=True)
-
-
-def _lengths(sequences: Any, name: str) -> list[int]:
-    try:
-        return [len(sequence) for sequence in sequences]
-    except TypeError:
-        raise ValueError(f"{name} must not mix sequences and numbers") from None
 
 
 def _entries(sequences: Any, what: str) -> list[Any]:
@@ -219,19 +190,16 @@ def _entries(sequences: Any, what: str) -> list[Any]:
     return entries
 
 
-def _integer_array(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values)
-    if array.size == 0 and isinstance(values, (list, tuple)):
-        return array.astype(np.int64)  # NumPy makes an empty list float64
-    check_integers(array, name)
-    return array
+def _check_counted(entries: list[Any], count: int, name: str) -> None:
+    if len(entries) != count:
+        raise ValueError(f"{name} has sequences with another length than number of entries")
 
 
 def _checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) -> np.ndarray:
     """Return offsets as B + 1 ends that run from 0 to n without decreasing."""
     if offsets is None:
         raise ValueError("offsets must be given for 1-D input")
-    array = _integer_array(offsets, "offsets")
+    array = as_integer_array(offsets, "offsets")
     if array.ndim != 1:
         raise ValueError(f"offsets must be 1-D, got {array.ndim}-D")
     return _valid_offsets(array, "offsets", num_lookups, include_last_offset)
@@ -261,11 +229,9 @@ def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
     indices = as_indices(parts.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)
-    offsets = parts.offsets
-    if offsets.dtype != indices.dtype:
-        if max(len(indices), len(offsets)) > _INT32_MAX:
-            indices = indices.astype(np.int64)
-        offsets = offsets.astype(indices.dtype)
+    if max(len(indices), len(parts.offsets)) > _INT32_MAX:
+        indices = indices.astype(np.int64, copy=False)
+    offsets = parts.offsets.astype(indices.dtype, copy=False)
     if parts.weights is None:
         return Bags(indices, offsets, _NO_WEIGHTS[real])
     weights = as_contiguous(as_real(parts.weights, parts.weights_name, real))

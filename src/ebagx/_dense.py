@@ -55,7 +55,7 @@ class DenseGradient:
 
     def row_gradient(self) -> RowGradient:
         """Return the rows that were touched."""
-        rows = np.unique(np.concatenate(self._touched))
+        rows = np.unique(np.concatenate(self._touched or [np.empty(0, np.int64)]))
         return RowGradient(rows, self.total[rows], self.total.shape)
 
     def clear(self, num_threads: int | None) -> None:

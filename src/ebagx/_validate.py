@@ -6,6 +6,7 @@ What passes here is trusted by the kernels; nothing has been changed when a chec
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -44,14 +45,27 @@ def check_integer(value: Any, name: str) -> int:
 def check_size(size: int, name: str) -> int:
     """Return a size >= 0 as an int."""
     size = check_integer(size, name)
-    if size < 0:
-        raise ValueError(f"{name} must be at least 0, got {size}")
+    if not 0 <= size <= sys.maxsize:
+        limit = "at least 0" if size < 0 else f"at most {sys.maxsize}"
+        raise ValueError(f"{name} must be {limit}, got {size}")
     return size
 
 
 def _check_real(value: Any, name: str) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a float") from None
+
+
+def check_number(value: Any, name: str) -> float:
+    """Return a finite number as a float."""
+    _check_real(value, name)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
 
 
 def check_at_least_0(value: Any, name: str) -> float:
@@ -136,6 +150,8 @@ def check_writeable(weight: np.ndarray, why: str) -> None:
     """Raise ValueError if the table cannot be changed in place."""
     if not weight.flags.writeable:
         raise ValueError(f"weight is read-only, but {why} changes it in place")
+    if overlaps_itself(weight):
+        raise ValueError(f"elements of weight share memory, but {why} changes it in place")
 
 
 def check_grad_output(grad_output: Any, num_bags: int, weight: np.ndarray) -> np.ndarray:
@@ -147,22 +163,47 @@ def check_grad_output(grad_output: Any, num_bags: int, weight: np.ndarray) -> np
     return as_rows(as_real(grad, "grad_output", real_dtype(weight.dtype)))
 
 
-def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return a real-valued array in another dtype."""
+def check_real(array: np.ndarray, name: str) -> None:
+    """Raise TypeError unless the array holds real numbers."""
     if array.dtype.kind not in "biuf" and not is_table_dtype(array.dtype):
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
+
+
+def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return a real-valued array in another dtype."""
+    check_real(array, name)
     return array.astype(dtype, copy=False)
 
 
 def has_rows(array: np.ndarray) -> bool:
     """Return whether each row of a 2-D array is contiguous and aligned; rows may be strided."""
-    in_order = array.strides[1] == array.itemsize or array.shape[1] < 2
+    in_order = array.strides[1] == array.itemsize or array.shape[1] < 2 or array.size == 0
     return in_order and array.flags.aligned
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Return whether elements of an array may share memory, as stride tricks make them."""
+    if array.flags.c_contiguous or array.size == 0:
+        return False
+    end = array.itemsize
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, size in sorted((abs(stride), size) for stride, size in axes if size > 1):
+        if stride < end:
+            return True
+        end += stride * (size - 1)
+    return False
 
 
 def as_rows(array: np.ndarray) -> np.ndarray:
     """Return a 2-D array with contiguous rows: itself, or a copy."""
     return array if has_rows(array) else np.array(array, order="C")
+
+
+def apart_from(array: np.ndarray, written: np.ndarray | None) -> np.ndarray:
+    """Return an array that is read while another is written: itself, or a copy."""
+    if written is None or not np.may_share_memory(array, written):
+        return array
+    return array.copy()
 
 
 def as_contiguous(array: np.ndarray) -> np.ndarray:
@@ -189,6 +230,8 @@ def check_out(
         raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    if overlaps_itself(out):
+        raise ValueError("elements of out share memory")
     if any(np.shares_memory(out, array) for array in read):
         raise ValueError("out must not share memory with what the call reads")
 
@@ -215,6 +258,23 @@ def check_integers(array: np.ndarray, name: str) -> None:
     """Raise TypeError unless the array holds integers (bool is none)."""
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
+
+
+def as_integer_array(values: Any, name: str) -> np.ndarray:
+    """Return integers as an array of any integer dtype."""
+    array = np.asarray(values)
+    if array.size == 0 and isinstance(values, (list, tuple)):
+        return array.astype(np.int64)  # NumPy makes an empty list float64
+    check_integers(array, name)
+    return array
+
+
+def sequence_lengths(sequences: Any, name: str) -> list[int]:
+    """Return the lengths of sequences."""
+    try:
+        return [len(sequence) for sequence in sequences]
+    except TypeError:
+        raise ValueError(f"{name} must not mix sequences and numbers") from None
 
 
 def check_rows(rows: np.ndarray, name: str, num_rows: int) -> None:

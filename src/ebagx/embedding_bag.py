@@ -10,6 +10,7 @@ from ebagx._bags import Bags, without_padding
 from ebagx._dense import DenseGradient
 from ebagx._dispatch import real_dtype
 from ebagx._validate import (
+    apart_from,
     check_grad_output,
     check_max_norm,
     check_mode,
@@ -264,6 +265,7 @@ class EmbeddingBag:
         ndarray of shape (B, D)
             In the dtype of `weight`.
         """
+        self._check_options()
         weight = self._weight
         bags = checked_bags(
             input,
@@ -373,14 +375,26 @@ class EmbeddingBag:
             return self._dense.row_gradient()
         return as_row_gradient(self._grad)
 
+    def _check_options(self) -> None:
+        """Raise unless the attributes, which may be assigned, are what the constructor takes."""
+        check_mode(self.mode)
+        check_sparse(self.sparse)
+        check_max_norm(self.max_norm, self.norm_type)
+        check_num_threads(self.num_threads)
+        check_padding_idx(self.padding_idx, self.num_embeddings)
+
     def _gradients(self, grad_output: Any) -> tuple[_passes.Backward, np.ndarray | None]:
         """Return what the table's gradient is made of, and that of the per-sample weights."""
         if self.frozen:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
             raise RuntimeError("backward needs a forward call in training mode before it")
+        self._check_options()
         bags, weight, winners, weights_shape, options = self._saved
         grad = check_grad_output(grad_output, bags.num_bags, weight)
+        grad = apart_from(grad, weight)
+        if self._dense is not None:
+            grad = apart_from(grad, self._dense.total)
         self._check_accumulated(weights_shape)
         backward = _passes.Backward(
             grad, bags, weight, winners, **options, num_threads=self.num_threads

@@ -6,6 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
+from ebagx._sparse import csr_parts
+from ebagx._validate import (
+    as_indices,
+    as_integer_array,
+    check_integers,
+    check_real,
+    check_rows,
+    check_size,
+)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowGradient:
@@ -19,6 +29,13 @@ class RowGradient:
         Their gradients.
     shape : tuple of int
         Shape (N, D) of the table.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If shapes do not fit, or rows do not ascend or are outside the table.
+    TypeError
+        If rows are not integers or values not real numbers.
 
     Examples
     --------
@@ -35,8 +52,16 @@ class RowGradient:
     shape: tuple[int, int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", np.asarray(self.rows))
-        object.__setattr__(self, "values", np.asarray(self.values))
+        num_rows, dim = self.shape
+        shape = check_size(num_rows, "shape[0]"), check_size(dim, "shape[1]")
+        rows, values = as_integer_array(self.rows, "rows"), np.asarray(self.values)
+        check_rows(rows, "rows", shape[0])
+        check_real(values, "values")
+        if values.shape != (len(rows), shape[1]):
+            raise ValueError(f"values must have shape {(len(rows), shape[1])}, got {values.shape}")
+        object.__setattr__(self, "rows", as_indices(rows))
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "shape", shape)
 
     def __repr__(self) -> str:
         return (
@@ -98,11 +123,34 @@ class RowGradient:
         return self if sparse == "rows" else self.tobsr()
 
 
-def _rows_of_sparse(grad: Any) -> RowGradient:
+def _rows_of_blocks(grad: Any) -> RowGradient | None:
+    """Return the rows of what `RowGradient.tobsr` made, without a copy; None for other matrices."""
     num_rows, dim = grad.shape
-    blocks = grad.tobsr(blocksize=(1, max(dim, 1)))
-    rows = np.flatnonzero(np.diff(blocks.indptr))
-    return RowGradient(rows, blocks.data.reshape(len(rows), dim), (num_rows, dim))
+    data, counts = np.asarray(grad.data), np.diff(np.asarray(grad.indptr))
+    rows = np.flatnonzero(counts)
+    if data.shape != (len(rows), 1, dim) or len(counts) != num_rows or np.any(counts[rows] != 1):
+        return None
+    return RowGradient(rows, data[:, 0], (num_rows, dim))
+
+
+def _rows_of_sparse(grad: Any) -> RowGradient:
+    if grad.ndim != 2:
+        raise ValueError(f"grad must be 2-D, got {grad.ndim}-D")
+    if grad.format == "bsr" and (found := _rows_of_blocks(grad)) is not None:
+        return found
+    num_rows, dim = grad.shape
+    indptr, columns, data = csr_parts(grad, "grad")
+    check_integers(indptr, "grad.indptr")
+    check_integers(columns, "grad.indices")
+    check_real(data, "grad.data")
+    # SciPy's own check of a matrix in which nothing has to be converted.
+    matrix = scipy.sparse.csr_array((data, columns, indptr), shape=grad.shape)
+    matrix.check_format(full_check=True)
+    coo = matrix.tocoo()
+    rows, places = np.unique(coo.row, return_inverse=True)
+    values = np.zeros((len(rows), dim), data.dtype)
+    np.add.at(values, (places, coo.col), coo.data)
+    return RowGradient(rows, values, (num_rows, dim))
 
 
 def as_row_gradient(grad: Any) -> RowGradient:
@@ -112,6 +160,8 @@ def as_row_gradient(grad: Any) -> RowGradient:
     if scipy.sparse.issparse(grad):
         return _rows_of_sparse(grad)
     dense = np.asarray(grad)
+    if dense.ndim != 2:
+        raise ValueError(f"grad must be 2-D, got {dense.ndim}-D")
     rows = np.flatnonzero(dense.any(axis=1))
     return RowGradient(rows, dense[rows], dense.shape)
 

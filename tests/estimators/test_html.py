@@ -9,6 +9,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 import ebagx.sklearn
 
@@ -20,9 +21,11 @@ TEXTS, LABELS = ["a cat", "bread", "a dog", "butter"], [0, 1, 0, 1]
 @pytest.mark.parametrize("in_pipeline", [False, True])
 @pytest.mark.parametrize("fitted", [False, True])
 def test_html(kind, in_pipeline, fitted):
-    model, X = kind(), np.eye(4, dtype=np.float32)
+    takes_text = get_tags(kind()).input_tags.string
+    model, X = kind(), TEXTS if takes_text else np.eye(4, dtype=np.float32)
     if in_pipeline:
-        model, X = make_pipeline(CountVectorizer(), model), TEXTS
+        model = make_pipeline(model) if takes_text else make_pipeline(CountVectorizer(), model)
+        X = TEXTS
     if fitted:
         model.fit(X, LABELS)
     html = model._repr_html_()

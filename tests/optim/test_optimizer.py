@@ -10,7 +10,7 @@ import pytest
 import ebagx
 import optim_cases as cases
 from ebagx import RowGradient, embedding_bag_backward
-from ebagx.optim import SGD, Adagrad, AdamW
+from ebagx.optim import SGD, Adagrad, Adam, AdamW
 
 ROWS = np.array([1, 3])
 
@@ -278,6 +278,13 @@ def read_only():
     return table
 
 
+def changed(rows):
+    """Return a gradient whose rows were changed after it was made."""
+    good = RowGradient(np.array([1, 3]), np.ones((2, 2)), (5, 2))
+    good.rows[:] = rows
+    return good
+
+
 BAD_UPDATES = [
     (np.ones((5, 3)), gradient(), ValueError, r"gradient must have shape \(5, 3\), got \(5, 2\)"),
     (np.ones((5, 2)), np.ones((5, 2)), TypeError, "gradient must be a RowGradient, got ndarray"),
@@ -287,21 +294,21 @@ BAD_UPDATES = [
     (np.ones((5, 2), int), gradient(), TypeError, "weight must be float16, bfloat16, float32"),
     (
         np.ones((5, 2)),
-        RowGradient(np.array([1, 5]), np.ones((2, 2)), (5, 2)),
+        changed([1, 5]),
         IndexError,
         r"gradient.rows\[1\] = 5 is out of range for 5 embeddings",
     ),
     (
         np.ones((5, 2)),
-        RowGradient(np.array([3, 1]), np.ones((2, 2)), (5, 2)),
+        changed([3, 1]),
         ValueError,
         r"gradient.rows must ascend, got gradient.rows\[1\] = 1 after 3",
     ),
     (
-        np.ones((5, 2)),
-        RowGradient(ROWS, np.ones((3, 2)), (5, 2)),
+        np.lib.stride_tricks.as_strided(np.ones(2), (5, 2), (0, 8)),
+        gradient(),
         ValueError,
-        r"gradient.values must have shape \(2, 2\), got \(3, 2\)",
+        "elements of weight share memory, but an optimizer step changes it in place",
     ),
 ]
 
@@ -319,3 +326,63 @@ def test_one_optimizer_per_table():
     optimizer.update(np.ones((5, 2)), gradient())
     with pytest.raises(ValueError, match="use one optimizer per table"):
         optimizer.update(np.ones((6, 2)), RowGradient(ROWS, np.ones((2, 2)), (6, 2)))
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (0, 0), (4, 0)])
+@cases.makers
+def test_tables_without_elements(make, shape):
+    table, optimizer = np.empty(shape), make(weight_decay=0.1, clip_norm=1)
+    nothing = RowGradient(np.arange(shape[0]), np.empty(shape), shape)
+    for _ in range(3):
+        optimizer.update(table, nothing)
+    optimizer.catch_up(table)
+    assert optimizer.num_steps == 3
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@cases.makers
+def test_gradient_in_the_memory_of_the_table(make, shift):
+    expected = cases.start()
+    values = expected[shift:]
+    make().update(expected, RowGradient(np.arange(len(values)), values.copy(), cases.SHAPE))
+    table = cases.start()
+    make().update(table, RowGradient(np.arange(len(values)), table[shift:], cases.SHAPE))
+    np.testing.assert_array_equal(table, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("num_steps", -1, ValueError),
+        ("num_steps", 2**70, ValueError),
+        ("num_steps", 1.5, TypeError),
+        ("decay_total", "much", TypeError),
+        ("decay_total", np.nan, ValueError),
+        ("decay_total", 10**400, ValueError),
+        ("exp_avg_sq", [[1.0], [1.0, 2.0]], ValueError),
+    ],
+)
+def test_bad_states_change_nothing(name, value, error):
+    optimizer = Adam(weight_decay=0.1)
+    optimizer.update(np.ones((5, 2)), gradient())
+    before = optimizer.state_dict()
+    with pytest.raises(error):
+        optimizer.load_state_dict({**before, "num_steps": 7, "decay_total": -3.0, name: value})
+    after = optimizer.state_dict()
+    assert all(after[key] is value for key, value in before.items())
+
+
+def test_states_must_be_mappings():
+    with pytest.raises(TypeError, match="^state_dict must be a mapping, got list$"):
+        Adagrad().load_state_dict([])
+
+
+def test_states_that_overlap_themselves():
+    optimizer = Adagrad()
+    table = np.ones((5, 2))
+    optimizer.update(table, gradient())
+    state = optimizer.state_dict()
+    shared = np.lib.stride_tricks.as_strided(np.ones(2), (5, 2), (0, 8))
+    optimizer.load_state_dict({**state, "squares": shared}, copy=False)
+    with pytest.raises(ValueError, match="squares must be writeable, with contiguous rows"):
+        optimizer.update(table, gradient())

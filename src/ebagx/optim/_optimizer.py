@@ -1,6 +1,6 @@
 """What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
@@ -12,17 +12,20 @@ from ebagx._dispatch import cells, kernel, real_dtype
 from ebagx._modes import RULES
 from ebagx._threads import thread_count
 from ebagx._validate import (
+    apart_from,
     as_contiguous,
     as_indices,
     as_real,
     check_at_least_0,
     check_num_threads,
+    check_number,
     check_positive,
     check_rows,
     check_size,
     check_weight,
     check_writeable,
     has_rows,
+    overlaps_itself,
 )
 from ebagx.gradients import RowGradient
 from ebagx.optim._clipping import Clipping, Piece
@@ -237,9 +240,12 @@ class Optimizer:
             If names are missing or unknown.
         """
         names = self.state_dict().keys()
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict must be a mapping, got {type(state_dict).__name__}")
         if state_dict.keys() != names:
             raise KeyError(
-                f"state_dict must have the names {', '.join(names)}, got {', '.join(state_dict)}"
+                f"state_dict must have the names {', '.join(names)}, "
+                f"got {', '.join(map(str, state_dict))}"
             )
 
         def own(array: Any) -> np.ndarray | None:
@@ -247,10 +253,11 @@ class Optimizer:
                 return None
             return np.array(array, order="C") if copy else np.asarray(array)
 
-        self.num_steps = check_size(state_dict["num_steps"], "num_steps")
-        self._decay.total = float(state_dict["decay_total"])
-        self._decay.seen = own(state_dict["decay_seen"])
+        num_steps = check_size(state_dict["num_steps"], "num_steps")
+        total = check_number(state_dict["decay_total"], "decay_total")
+        seen = own(state_dict["decay_seen"])
         arrays = {name: own(state_dict[name]) for name in _STATES[self._rule()]}
+        self.num_steps, self._decay.total, self._decay.seen = num_steps, total, seen
         self._state = {name: array for name, array in arrays.items() if array is not None}
 
     def _rule(self) -> str:
@@ -363,8 +370,13 @@ def _check_state(
             f"the optimizer's {name} is {array.dtype} of shape {array.shape}, weight needs {dtype} "
             f"of shape {shape}: use one optimizer per table"
         )
-    if not (array.flags.writeable and array.flags.aligned and array.strides[-1] == array.itemsize):
+    if not (array.flags.writeable and _is_in_place(array)):
         raise ValueError(f"the optimizer's {name} must be writeable, with contiguous rows")
+
+
+def _is_in_place(array: np.ndarray) -> bool:
+    rows = has_rows(array) if array.ndim == 2 else array.flags.c_contiguous and array.flags.aligned
+    return rows and not overlaps_itself(array)
 
 
 def _checked_gradient(gradient: RowGradient, table: np.ndarray) -> Piece:
@@ -375,8 +387,5 @@ def _checked_gradient(gradient: RowGradient, table: np.ndarray) -> Piece:
         raise ValueError(f"gradient must have shape {table.shape}, got {gradient.shape}")
     rows, values = gradient.rows, gradient.values
     check_rows(rows, "gradient.rows", len(table))
-    shape = (len(rows), table.shape[1])
-    if values.shape != shape:
-        raise ValueError(f"gradient.values must have shape {shape}, got {values.shape}")
     values = as_real(values, "gradient.values", real_dtype(table.dtype))
-    return as_indices(rows), as_contiguous(values)
+    return as_indices(rows), apart_from(as_contiguous(values), table)

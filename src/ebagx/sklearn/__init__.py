@@ -13,5 +13,11 @@ except ModuleNotFoundError as error:
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
 from ebagx.sklearn._regressor import EmbeddingBagRegressor
 from ebagx.sklearn._transformer import EmbeddingBagTransformer
+from ebagx.sklearn._vectorizer import TextVectorizer
 
-__all__ = ["EmbeddingBagClassifier", "EmbeddingBagRegressor", "EmbeddingBagTransformer"]
+__all__ = [
+    "EmbeddingBagClassifier",
+    "EmbeddingBagRegressor",
+    "EmbeddingBagTransformer",
+    "TextVectorizer",
+]

@@ -57,7 +57,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     max_iter : int, default=10
         Number of passes over the data.
     alpha : float, default=0.0
-        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled.
+        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled. Not used with
+        an optimizer object.
     early_stopping : bool, default=False
         Hold out a part of the data (of each class alike), and stop when its score no longer
         rises: the accuracy, or for multilabel `y` minus the loss. The model of the best pass is
@@ -89,9 +90,9 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Whether `y` was an indicator matrix.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns seen in `fit`, if they all had one that is a string.
-    embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
+    embedding_ : ndarray of shape (n_features, embedding_dim), float32
         The embedding table. Columns that training met in no bag have rows of zeros.
     hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
         Weights and biases of the hidden layer, float32.

@@ -52,7 +52,8 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     max_iter : int, default=10
         Number of passes over the data.
     alpha : float, default=0.0
-        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled.
+        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled. Not used with
+        an optimizer object.
     early_stopping : bool, default=False
         Hold out a part of the data, and stop when the loss there no longer falls. The model of
         the best pass is kept. `partial_fit` takes no notice.

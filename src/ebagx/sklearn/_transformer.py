@@ -51,7 +51,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         The table in use.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns seen in `fit`, if they all had one that is a string.
 
     See Also

@@ -1,0 +1,300 @@
+"""The life of an EmbeddingBag as hypothesis thinks it up, against the model."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import definition
+import ebagx
+from fuzz.model import OptimizerModel, renormed
+from strategies import FORMS, MODES, WEIGHTED_MODES, Call, bags_for, lookups
+
+RULES = ("SGD", "Adagrad", "RowwiseAdagrad", "Adam", "AdamW")
+DTYPES = (np.float64, np.float32)
+# Numbers keep a distance from rounding: the model adds up in another order.
+CLOSE = {"rtol": 1e-3, "atol": 1e-3}
+
+seeds = st.integers(0, 2**16)
+
+
+def numbers(seed: int, *shape: int) -> np.ndarray:
+    """Return numbers of a seed."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class ModuleLife(RuleBasedStateMachine):
+    """Everything a module and its optimizer offer, in any order, errors included."""
+
+    @initialize(
+        sizes=st.tuples(st.integers(1, 7), st.sampled_from([1, 2, 3, 9])),
+        mode=st.sampled_from(MODES),
+        sparse=st.sampled_from([False, True, "rows"]),
+        by_freq=st.booleans(),
+        padded=st.booleans(),
+        max_norm=st.sampled_from([None, None, 1.0]),
+        dtype=st.sampled_from(DTYPES),
+        seed=seeds,
+    )
+    def construct(
+        self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, max_norm: Any,
+        dtype: Any, seed: int,
+    ) -> None:  # fmt: skip
+        """Begin with a module that owns a given table."""
+        self.mode, self.by_freq, self.max_norm = mode, by_freq, max_norm
+        self.padding_idx = seed % sizes[0] if padded else None
+        self.bag = ebagx.EmbeddingBag(
+            *sizes, max_norm, scale_grad_by_freq=by_freq, mode=mode, sparse=sparse,
+            padding_idx=self.padding_idx, _weight=numbers(seed, *sizes).astype(dtype),
+        )  # fmt: skip
+        self.table = self.bag.weight.astype("f8")
+        self.grad: np.ndarray | None = None
+        self.weights_grad: np.ndarray | None = None
+        self.kept: tuple[Any, ...] | None = None
+        self.touched: set[int] = set()
+        self.assigned = False
+        self.make_optimizer("SGD", {}, 0.1)
+
+    @rule(name=st.sampled_from(RULES), rate=st.sampled_from([0.1, 0.0, 0.5]), data=st.data())
+    def new_optimizer(self, name: str, rate: float, data: Any) -> None:
+        """Take another optimizer."""
+        options: dict[str, Any] = data.draw(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "weight_decay": st.sampled_from([0.0, 0.5]),
+                    "clip_value": st.just(0.5),
+                    "clip_row_norm": st.just(0.7),
+                    "clip_norm": st.just(0.9),
+                },
+            )
+        )
+        if name == "SGD":
+            options["momentum"] = data.draw(st.sampled_from([0.0, 0.5]))
+        else:
+            options["eps"] = 0.1
+        self.make_optimizer(name, options, rate)
+
+    def make_optimizer(self, name: str, options: dict[str, Any], rate: float) -> None:
+        """Make an optimizer and its model."""
+        self.optimizer = getattr(ebagx.optim, name)(rate, **options)
+        self.optimizer_model = OptimizerModel(name, rate, options)
+
+    @rule(data=st.data(), form=st.sampled_from(FORMS))
+    def forward(self, data: Any, form: str) -> None:
+        """Look up bags of any form."""
+        bags = data.draw(bags_for(form, len(self.table)))
+        weighted = self.mode in WEIGHTED_MODES and (
+            form in ("csr", "csc", "coo") or data.draw(st.booleans())
+        )
+        weights = (
+            [[(row * 7 % 5 + 1) / 4 for row in bag] for bag in bags]
+            if weighted or form in ("csr", "csc", "coo")
+            else None
+        )
+        call = Call(self.bag.weight, self.mode, self.padding_idx, form, bags, weights)
+        given = data.draw(lookups(call))
+        self.bag.include_last_offset = given.pop("include_last_offset", False)
+        pooled = self.bag(**{name: value for name, value in given.items() if value is not None})
+        if self.max_norm is not None:
+            rows = [row for bag in bags for row in bag]
+            self.table = renormed(self.table, rows, self.max_norm, 2.0)
+        of_call = weights if self.mode in WEIGHTED_MODES else None
+        meaning = self.table.copy(), bags, of_call, self.mode, self.padding_idx
+        np.testing.assert_allclose(pooled, definition.pooled(*meaning), **CLOSE)
+        if self.bag.training:
+            self.kept = (*meaning, given.get("per_sample_weights") is not None)
+
+    @rule(seed=seeds)
+    def backward(self, seed: int) -> None:
+        """Go backward; without a forward call it is refused."""
+        if self.kept is None:
+            self.refuse(RuntimeError, lambda: self.bag.backward(np.ones((1, 1))))
+            return
+        grad = numbers(seed, len(self.kept[1]), self.table.shape[1])
+        if not self.fits_weights():
+            self.refuse(ValueError, lambda: self.bag.backward(grad))
+            return
+        self.bag.backward(grad)
+        gradient = self.model_gradient(grad)
+        self.grad = gradient if self.grad is None else self.grad + gradient
+        self.forget_forward(grad)
+
+    @rule(seed=seeds)
+    def backward_update(self, seed: int) -> None:
+        """Go backward and step at once."""
+        if self.kept is None or not self.fits_weights() or self.wrong_optimizer():
+            return
+        grad = numbers(seed, len(self.kept[1]), self.table.shape[1])
+        self.bag.backward_update(grad, self.optimizer)
+        rows = self.kept_rows()
+        self.optimizer_model.step(self.table, rows, self.model_gradient(grad))
+        self.forget_forward(grad, touched=False)
+
+    def fits_weights(self) -> bool:
+        """Whether the gradient of the weights can be added to the one that is there."""
+        if self.kept is None or not self.kept[5] or self.weights_grad is None:
+            return True
+        shape = self.bag._saved.weights_shape if self.bag._saved else None
+        return shape == self.bag.per_sample_weights_grad.shape
+
+    def wrong_optimizer(self) -> bool:
+        """Whether the optimizer belongs to a table of another dtype."""
+        real = self.bag.weight.dtype
+        return any(array.dtype != real for array in self.optimizer._state.values())
+
+    def kept_rows(self) -> list[int]:
+        """Return the rows that the kept call touches, padding aside."""
+        assert self.kept is not None
+        return sorted({row for bag in self.kept[1] for row in bag} - {self.padding_idx})
+
+    def model_gradient(self, grad: np.ndarray) -> np.ndarray:
+        """Return the table's gradient of the kept call."""
+        assert self.kept is not None
+        return definition.table_gradient(grad, *self.kept[:5], by_freq=self.by_freq)
+
+    def forget_forward(self, grad: np.ndarray, touched: bool = True) -> None:
+        """Do what ends a backward pass."""
+        assert self.kept is not None
+        if touched:
+            self.touched |= set(self.kept_rows())
+        if self.kept[5]:
+            of_bags = definition.weights_gradient(grad, *self.kept[:5])
+            flat = np.concatenate([*of_bags, np.zeros(0)])
+            self.weights_grad = flat if self.weights_grad is None else self.weights_grad + flat
+        self.kept = None
+
+    @rule()
+    def step(self) -> None:
+        """Step with what has been added up; without a gradient it is refused."""
+        if self.grad is None:
+            self.refuse(RuntimeError, lambda: self.optimizer.step(self.bag))
+            return
+        if self.wrong_optimizer():
+            self.refuse(ValueError, lambda: self.optimizer.step(self.bag))
+            return
+        rows = self.touched
+        if self.assigned:
+            rows = {row for row in range(len(self.table)) if self.grad[row].any()}
+        self.optimizer.step(self.bag)
+        self.optimizer_model.step(self.table, sorted(rows), self.grad)
+
+    @rule()
+    def catch_up(self) -> None:
+        """Settle the weight decay."""
+        if not self.wrong_optimizer() and self.optimizer_model.decay:
+            self.optimizer.catch_up(self.bag.weight)
+            self.optimizer_model.settle(self.table)
+
+    @rule()
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.bag.zero_grad()
+        self.grad, self.weights_grad, self.touched, self.assigned = None, None, set(), False
+
+    @precondition(lambda self: self.bag.sparse is False)
+    @rule(seed=seeds)
+    def assign_grad(self, seed: int) -> None:
+        """Assign a dense gradient."""
+        self.grad = numbers(seed, *self.table.shape)
+        self.grad[seed % len(self.grad)] = 0
+        self.bag.grad = self.grad.astype(self.bag.weight.dtype)
+        self.assigned = True
+
+    @rule(training=st.booleans())
+    def train(self, training: bool) -> None:
+        """Change between training and eval mode."""
+        self.bag.train(training)
+        if not training:
+            self.kept = None
+
+    @rule(seed=seeds, dtype=st.sampled_from(DTYPES))
+    def assign_weight(self, seed: int, dtype: Any) -> None:
+        """Assign another table; what forward kept is of the old one."""
+        if self.kept is not None or self.grad is not None:
+            dtype = self.bag.weight.dtype
+        if self.kept is not None:
+            return
+        self.bag.weight = numbers(seed, *self.table.shape).astype(dtype)
+        self.table = self.bag.weight.astype("f8")
+
+    @rule(seed=seeds)
+    def load_state(self, seed: int) -> None:
+        """Load another table into the memory of this one."""
+        if self.kept is not None and self.mode not in WEIGHTED_MODES:
+            return
+        new = numbers(seed, *self.table.shape).astype(self.bag.weight.dtype)
+        self.bag.load_state_dict({"weight": new})
+        self.table = new.astype("f8")
+        if self.kept is not None:  # its gradient is that of the table as it is now
+            self.kept = (self.table.copy(), *self.kept[1:])
+
+    @rule(how=st.sampled_from(["copy", "pickle", "state"]))
+    def replace(self, how: str) -> None:
+        """Go on with a copy of the module, or of the optimizer by its state."""
+        if how == "state":
+            state = self.optimizer.state_dict()
+            self.optimizer = copy.copy(self.optimizer)
+            self.optimizer.load_state_dict(state)
+            return
+        old = self.bag
+        self.bag = copy.deepcopy(old) if how == "copy" else pickle.loads(pickle.dumps(old))
+        self.kept = None
+        self.assigned = self.assigned or (self.bag.sparse is False and self.grad is not None)
+
+    def refuse(self, error: type[Exception], action: Any) -> None:
+        """Check that an action raises; the invariant checks that it changed nothing."""
+        with pytest.raises(error):
+            action()
+
+    @rule(
+        name=st.sampled_from(
+            ["input", "weights", "shape", "grad", "weight", "state", "threads", "optimizer"]
+        )
+    )
+    def misuse(self, name: str) -> None:
+        """Do something that is refused."""
+        bag, (rows, dim) = self.bag, self.table.shape
+        saved = bag._saved
+        actions = {
+            "input": lambda: bag([[rows]]),
+            "weights": lambda: bag([[0]], per_sample_weights=[[1.0, 2.0]]),
+            "shape": lambda: bag(np.zeros((1, 1, 1), int)),
+            "grad": lambda: bag.backward(np.ones((99, dim + 1))),
+            "weight": lambda: setattr(bag, "weight", np.ones((rows, dim + 1))),
+            "state": lambda: bag.load_state_dict({"weight": np.ones((rows + 1, dim))}),
+            "threads": self.call_with_bad_threads,
+            "optimizer": lambda: self.optimizer.update(bag.weight, np.ones((rows, dim))),
+        }
+        self.refuse((ValueError, IndexError, TypeError, RuntimeError), actions[name])  # type: ignore[arg-type]
+        assert bag._saved is saved
+
+    def call_with_bad_threads(self) -> None:
+        """Call with an attribute that no call can use."""
+        self.bag.num_threads = -5
+        try:
+            self.bag([[0]])
+        finally:
+            self.bag.num_threads = None
+
+    @invariant()
+    def agrees(self) -> None:
+        """Compare the module with the model."""
+        if not hasattr(self, "bag"):
+            return
+        np.testing.assert_allclose(self.bag.weight, self.table, **CLOSE)
+        # Without the rounding errors so far, which steps would multiply.
+        self.table = self.bag.weight.astype("f8")
+        grad = self.bag.grad
+        assert (grad is None) == (self.grad is None)
+        if grad is not None and self.grad is not None:
+            dense = grad if isinstance(grad, np.ndarray) else grad.toarray()
+            np.testing.assert_allclose(dense, self.grad, **CLOSE)
+        of_weights = self.bag.per_sample_weights_grad
+        assert (of_weights is None) == (self.weights_grad is None)
+        if of_weights is not None and self.weights_grad is not None:
+            np.testing.assert_allclose(of_weights.reshape(-1), self.weights_grad, **CLOSE)

@@ -1,0 +1,149 @@
+"""Run many cases in child processes: ``PYTHONPATH=tests python -m fuzz.run --cases 100000``.
+
+A child that dies or hangs is one more failure: which case it was stands in a shared file. Failing
+cases are made small, each attempt in a process of its own, and printed.
+"""
+
+import argparse
+import collections
+import mmap
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+CASE_BYTES = 160
+BATCH = 2000
+SECONDS_PER_CASE = 60
+DATA_LIMIT = 3 << 30  # what would need more fails with MemoryError, as it should
+
+
+def case_of(seed: int) -> bytes:
+    """Return the bytes of a numbered case."""
+    return random.Random(seed).randbytes(CASE_BYTES)
+
+
+def run_batch(first: int, count: int, note: str) -> None:
+    """Run cases in this process, noting each before it runs; exit with 1 after a failure."""
+    from fuzz.oracle import run_case
+
+    resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
+    kinds: collections.Counter[str] = collections.Counter()
+    with open(note, "r+b") as file, mmap.mmap(file.fileno(), 8) as current:
+        for seed in range(first, first + count):
+            current[:] = seed.to_bytes(8, "little")
+            try:
+                kinds[run_case(case_of(seed))] += 1
+            except Exception:
+                traceback.print_exc(limit=-4)
+                sys.exit(1)
+    for kind, times in kinds.items():
+        print(f"{times} {kind}")
+
+
+def run_one(data: bytes) -> subprocess.CompletedProcess[str]:
+    """Run one case in a process of its own; a hang counts as a failure, too."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "fuzz.run", "--case", data.hex()]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_PER_CASE)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, -1, "", f"hangs: {SECONDS_PER_CASE} s")
+
+
+def smaller(data: bytes, attempts: int = 120) -> bytes:
+    """Return a case that still fails, with as many bytes 0 or gone as a few attempts find."""
+    left = attempts
+
+    def fails(candidate: bytes) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and run_one(candidate).returncode != 0
+
+    size = len(data)
+    while size > 1 and fails(data[: size // 2]):
+        size //= 2
+    data = data[:size]
+    step = max(len(data) // 2, 1)
+    while step and left > 0:
+        for start in range(0, len(data), step):
+            zeroed = data[:start] + bytes(len(data[start : start + step])) + data[start + step :]
+            if zeroed != data and fails(zeroed):
+                data = zeroed
+        step //= 2
+    return data.rstrip(b"\0")
+
+
+def report(seed: int, code: int) -> None:
+    """Print a failing case and how to run it again."""
+    data = smaller(case_of(seed))
+    result = run_one(data)
+    print(f"\nFAILED case {seed} (exit code {code}): --case {data.hex()}", flush=True)
+    print(result.stderr[-4000:], flush=True)
+
+
+def main() -> int:
+    """Run what the command line asks for; return the number of failures, at most 100."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--case", help="run this one, given in hex")
+    parser.add_argument("--batch", nargs=2, metavar=("COUNT", "NOTE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case is not None:
+        from fuzz.oracle import run_case
+
+        resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
+        print(run_case(bytes.fromhex(options.case)))
+        return 0
+    if options.batch:
+        run_batch(options.first, int(options.batch[0]), options.batch[1])
+        return 0
+    return run_all(options.first, options.cases)
+
+
+def run_all(first: int, cases: int) -> int:
+    """Run numbered cases in children; return the number of failures, at most 100."""
+    began, failures = time.monotonic(), 0
+    kinds: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder, "current")
+        seed, end = first, first + cases
+        while seed < end:
+            note.write_bytes(bytes(8))
+            count = min(BATCH, end - seed)
+            command = [sys.executable, "-m", "fuzz.run", "--first", str(seed)]
+            command += ["--batch", str(count), str(note)]
+            try:
+                result = subprocess.run(
+                    command, capture_output=True, text=True, timeout=SECONDS_PER_CASE * 10
+                )
+                code, lines = result.returncode, result.stdout.splitlines()
+            except subprocess.TimeoutExpired:
+                code, lines = -1, []
+            for line in lines:
+                times, _, kind = line.partition(" ")
+                kinds[kind] += int(times)
+            if code:
+                failures += 1
+                bad = int.from_bytes(note.read_bytes(), "little")
+                report(bad, code)
+                seed = bad + 1
+            else:
+                seed += count
+            if failures >= 100:
+                break
+    done = seed - first
+    print(f"{done} cases, {failures} failures, {time.monotonic() - began:.0f} s")
+    for kind, times in sorted(kinds.items()):
+        print(f"{times:10} {kind}")
+    return min(failures, 100)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""SciPy matrices taken apart as CSR, without trust in their structure.
+
+A matrix that was made or changed by hand may be inconsistent. SciPy converts it without a look,
+and may then read and write outside its arrays: so nothing is handed to it that was not checked.
+"""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from ebagx._validate import as_integer_array, as_real, check_integers, sequence_lengths
+
+# What SciPy converts as it is.
+_FLOAT64 = np.dtype(np.float64)
+_NATIVE = (np.dtype(np.float32), _FLOAT64)
+
+CsrParts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def csr_parts(matrix: Any, name: str) -> CsrParts:
+    """Return indptr, indices and data of a matrix of any format as CSR, duplicates kept.
+
+    CSR itself is only taken apart: whoever uses the parts has to check them.
+    """
+    if matrix.format == "csr":
+        parts = (("indptr", matrix.indptr), ("indices", matrix.indices), ("data", matrix.data))
+        indptr, indices, data = (_one_axis(part, f"{name}.{of}") for of, part in parts)
+        return indptr, indices, data
+    if matrix.format in ("csc", "bsr"):
+        return _from_compressed(matrix, name)
+    if matrix.format == "lil":
+        return _from_lists_of_lists(matrix, name)
+    return _from_coordinates(matrix, name)
+
+
+def _one_axis(values: Any, name: str) -> np.ndarray:
+    array: np.ndarray = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got {array.ndim}-D")
+    return array
+
+
+def _as_native(array: np.ndarray, name: str) -> np.ndarray:
+    """Return values in a dtype that SciPy converts."""
+    return as_real(array, name, array.dtype if array.dtype in _NATIVE else _FLOAT64)
+
+
+def _from_compressed(matrix: Any, name: str) -> CsrParts:
+    """Convert CSC or BSR, built anew from arrays that fit."""
+    data = _as_native(np.asarray(matrix.data), f"{name}.data")
+    blocked = matrix.format == "bsr"
+    block: tuple[int, ...] = data.shape[1:] if blocked else (1, 1)
+    if data.ndim != (3 if blocked else 1) or 0 in block:
+        raise ValueError(f"{name}.data cannot have shape {data.shape} in format {matrix.format!r}")
+    sizes = [size // width for size, width in zip(matrix.shape, block, strict=True)]
+    if blocked and any(size % width for size, width in zip(matrix.shape, block, strict=True)):
+        raise ValueError(f"{name} of shape {matrix.shape} cannot have blocks of shape {block}")
+    major, minor = sizes if blocked else reversed(sizes)
+    indptr = as_integer_array(_one_axis(matrix.indptr, f"{name}.indptr"), f"{name}.indptr")
+    indices = as_integer_array(_one_axis(matrix.indices, f"{name}.indices"), f"{name}.indices")
+    if len(indptr) != major + 1 or indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):
+        raise ValueError(f"{name}.indptr must have {major + 1} entries, from 0 without decreasing")
+    stored = int(indptr[-1])
+    if stored > min(len(indices), len(data)):
+        raise ValueError(f"{name}.indptr[-1] = {stored} is beyond the entries of {name}")
+    _check_range(indices[:stored], minor, f"{name}.indices")
+    make = scipy.sparse.bsr_array if blocked else scipy.sparse.csc_array
+    parts = data[:stored], indices[:stored].astype(np.int64), indptr.astype(np.int64)
+    converted: Any = make(parts, shape=matrix.shape).tocsr()
+    return converted.indptr, converted.indices, converted.data
+
+
+def _from_lists_of_lists(matrix: Any, name: str) -> CsrParts:
+    lengths = sequence_lengths(matrix.rows, f"{name}.rows")
+    if lengths != sequence_lengths(matrix.data, f"{name}.data"):
+        raise ValueError(f"{name}.data must have lists as long as those of {name}.rows")
+    indptr = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    indices = as_integer_array(list(chain.from_iterable(matrix.rows)), f"{name}.rows")
+    data = np.asarray(list(chain.from_iterable(matrix.data)))
+    return indptr, _one_axis(indices, f"{name}.rows"), _one_axis(data, f"{name}.data")
+
+
+def _from_coordinates(matrix: Any, name: str) -> CsrParts:
+    """Convert the other formats by way of COO, rows in order."""
+    if matrix.format == "dok":
+        keys = as_integer_array(list(matrix.keys()), f"the keys of {name}").reshape(-1, 2)
+        row, column, data = keys[:, 0], keys[:, 1], np.asarray(list(matrix.values()))
+    else:
+        if matrix.format == "dia":
+            offsets = as_integer_array(matrix.offsets, f"{name}.offsets")
+            matrix = scipy.sparse.dia_array((np.asarray(matrix.data), offsets), shape=matrix.shape)
+        coo = matrix.tocoo()
+        row = _one_axis(coo.row, f"{name}.row")
+        column = _one_axis(coo.col, f"{name}.col")
+        data = _one_axis(coo.data, f"{name}.data")
+    check_integers(row, f"{name}.row")
+    check_integers(column, f"{name}.col")
+    if not len(row) == len(column) == len(data):
+        raise ValueError(
+            f"{name}.row, {name}.col and {name}.data must have the same length, "
+            f"got {len(row)}, {len(column)} and {len(data)}"
+        )
+    for size, of, entries in zip(matrix.shape, ("row", "col"), (row, column), strict=True):
+        _check_range(entries, size, f"{name}.{of}")
+    order = np.argsort(row, kind="stable")
+    indptr = np.zeros(matrix.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(row.astype(np.int64), minlength=matrix.shape[0]), out=indptr[1:])
+    return indptr, column[order], data[order]
+
+
+def _check_range(entries: np.ndarray, limit: int, name: str) -> None:
+    if len(entries) and not (entries.min() >= 0 and entries.max() < limit):
+        raise ValueError(f"{name} must be in [0, {limit})")

@@ -1,0 +1,63 @@
+"""Hostile arguments: a fixed list of cases in a process of their own, and what crashes do there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuzz import run
+from fuzz.oracle import FuzzError, run_case
+
+ROOT = Path(run.__file__).parents[1]
+CASES = 1500
+
+
+def fuzz(*arguments):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent),
+        "OMP_WAIT_POLICY": "passive",
+    }
+    command = [sys.executable, "-m", "fuzz.run", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the driver limits memory as POSIX has it")
+def test_cases():
+    done = fuzz("--cases", str(CASES))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{CASES} cases, 0 failures")
+
+
+def test_the_simplest_case():
+    assert run_case(b"") == "forward valid"
+
+
+def test_wrong_results_are_found(monkeypatch):
+    monkeypatch.setattr("ebagx.embedding_bag", lambda *_, weight, **__: weight[:2] + 1)
+    with pytest.raises(FuzzError, match="^forward"):
+        run_case(b"")
+
+
+def test_missing_errors_are_found(monkeypatch):
+    monkeypatch.setattr("ebagx._validate.check_num_threads", lambda number: number)
+    monkeypatch.setattr("ebagx.functional.check_num_threads", lambda number: None)
+    failures = 0
+    for seed in range(300):
+        try:
+            run_case(run.case_of(seed))
+        except FuzzError as failure:
+            failures += "no error, expected" in str(failure)
+    assert failures
+
+
+def test_small_cases_still_fail(monkeypatch):
+    """A case is made smaller as long as it fails."""
+
+    def run_one(data):
+        return subprocess.CompletedProcess([], int(len(data) > 3 and data[3] == 7))
+
+    monkeypatch.setattr(run, "run_one", run_one)
+    assert run.smaller(bytes([1, 2, 3, 7, 5, 6, 7, 8])) == bytes([0, 0, 0, 7])
