@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 import ebagx.sklearn
 
-ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__ if name[0].isupper()]
+ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
 TEXTS, LABELS = ["a cat", "bread", "a dog", "butter"], [0, 1, 0, 1]
 
 
@@ -20,9 +20,11 @@ TEXTS, LABELS = ["a cat", "bread", "a dog", "butter"], [0, 1, 0, 1]
 @pytest.mark.parametrize("in_pipeline", [False, True])
 @pytest.mark.parametrize("fitted", [False, True])
 def test_html(kind, in_pipeline, fitted):
-    model, X = kind(), np.eye(4, dtype=np.float32)
+    reads_texts = kind is ebagx.sklearn.TextVectorizer
+    model, X = kind(), TEXTS if reads_texts else np.eye(4, dtype=np.float32)
     if in_pipeline:
-        model, X = make_pipeline(CountVectorizer(), model), TEXTS
+        steps = [model] if reads_texts else [CountVectorizer(), model]
+        model, X = make_pipeline(*steps), TEXTS
     if fitted:
         model.fit(X, LABELS)
     html = model._repr_html_()
