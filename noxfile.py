@@ -1,5 +1,8 @@
 """Sessions of the development checks: `nox -l` lists them, `.ci/run` does all that CI does."""
 
+import subprocess
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests", "lint"]
@@ -56,3 +59,95 @@ def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP and with bounds checks."""
     session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
     session.run("pytest", "tests/kernels", "tests/test_ngrams.py", *session.posargs)
+
+
+FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try a million hostile cases (`-- --cases 1000` for fewer), and those that atheris breeds."""
+    session.install(".[test]", "atheris>=3")
+    cases = session.posargs or ["--cases", "1000000"]
+    session.run("python", "-m", "fuzz.run", *cases, env=FUZZ_ENV)
+    limits = ["-max_total_time=600", "-max_len=160", "-len_control=0"]
+    session.run("python", "-m", "fuzz.guided", *limits, env=FUZZ_ENV)
+    session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
+
+
+# What is worth its time under a tool that makes it 5 to 50 times slower.
+SANITIZED = [
+    "tests/kernels", "tests/optim", "tests/test_functional.py", "tests/test_functional_backward.py",
+    "tests/test_embedding_bag.py", "tests/test_passes.py", "tests/test_dense.py",
+    "tests/test_arrays.py", "tests/test_errors.py", "tests/test_errors_arguments.py",
+    "tests/test_errors_sparse.py", "tests/test_sparse.py", "tests/test_gradients.py",
+    "tests/test_half.py", "tests/test_max_norm.py", "tests/test_determinism.py",
+    "tests/test_state_machine.py",
+]  # fmt: skip
+
+MEMCHECKED = "(2-int32 or changed or beyond) and not renorm"
+
+
+@nox.session
+@nox.parametrize("tool", ["address", "memcheck", "thread"])
+def sanitize(session: nox.Session, tool: str) -> None:
+    """Test under ASan and UBSan (gcc), Valgrind, and TSan (clang, libomp and its libarcher)."""
+    {"address": under_asan, "memcheck": under_memcheck, "thread": under_tsan}[tool](session)
+
+
+def under_asan(session: nox.Session) -> None:
+    """Look for wild addresses and undefined behaviour, in the tests and in hostile cases."""
+    session.install(".[test]", env={"EBAGX_SANITIZE": "address,undefined"})
+    libraries = [library_of("gcc", name) for name in ("libasan.so", "libstdc++.so")]
+    env = {
+        **FUZZ_ENV,
+        "LD_PRELOAD": " ".join(libraries),
+        # CPython keeps what it allocates for its life; and what is too large must be refused.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=3000",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    session.run("pytest", *SANITIZED, env=env)
+    session.run("python", "-m", "fuzz.run", "--cases", "20000", env=env)
+
+
+def under_memcheck(session: nox.Session) -> None:
+    """Look for reads of memory that was never written, which ASan does not see."""
+    session.install(".[test]")
+    log = Path(session.create_tmp(), "memcheck.txt")
+    memcheck = ["valgrind", "-q", "--leak-check=no", f"--log-file={log}"]
+    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests/kernels", "-k", MEMCHECKED]
+    env = {"PYTHONMALLOC": "malloc", "OMP_WAIT_POLICY": "passive"}
+    session.run(*memcheck, *pytest, env=env, external=True)
+    # CPython and NumPy have reports of their own.
+    if "ebagx" in log.read_text():
+        session.error(log.read_text())
+
+
+def under_tsan(session: nox.Session) -> None:
+    """Look for data races. GCC's libgomp synchronises behind TSan's back, so this takes clang."""
+    clang = {"CC": "clang", "LDSHARED": "clang -shared", "EBAGX_SANITIZE": "thread"}
+    session.install(".[test]", env=clang)
+    archer = subprocess.check_output(["clang", "-print-file-name=libarcher.so"], text=True)
+    env = {
+        "LD_PRELOAD": library_of("clang", "libclang_rt.tsan-x86_64.so"),
+        "OMP_TOOL_LIBRARIES": archer.strip(),  # tells TSan of OpenMP's barriers
+        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:halt_on_error=1",
+    }
+    session.run("pytest", "tests/kernels", "tests/test_determinism.py", "-k", "not 1-", env=env)
+
+
+def library_of(compiler: str, name: str) -> str:
+    """Return the path of a compiler's run-time library."""
+    command = [compiler, f"-print-file-name={name}"]
+    return subprocess.check_output(command, text=True).strip()
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Call a million times with an eye on memory, live long, and kill and fork again and again."""
+    session.install(".[test]")
+    session.run("pytest", "tests/test_leaks.py", env={"EBAGX_LEAK_CALLS": "1000000"})
+    session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
+    for _ in range(int(session.posargs[0]) if session.posargs else 20):
+        session.run("pytest", "tests/test_memory.py", "tests/test_processes.py")

@@ -1,0 +1,118 @@
+"""Memory stays flat over 10,000 calls of everything, and over 10,000 that raise."""
+
+import gc
+import os
+import tracemalloc
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import ebagx
+from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward
+
+STATM = Path("/proc/self/statm")
+CALLS = int(os.environ.get("EBAGX_LEAK_CALLS", "10000"))
+PAGE = 4096
+LIMIT = 1 << 18  # bytes, whatever the number of calls
+
+TABLE = np.ones((50, 8), np.float32)
+LOOKUPS = np.arange(60).reshape(20, 3) % 50
+GRAD = np.ones((20, 8), np.float32)
+MATRIX = scipy.sparse.csr_array(np.eye(20, 50))
+BAG = EmbeddingBag(50, 8, mode="max", padding_idx=3)
+OPTIMIZER = ebagx.optim.Adam(1e-3, weight_decay=0.1, clip_norm=1)
+GRADIENT = RowGradient(np.array([1, 4]), np.ones((2, 8), np.float32), (50, 8))
+BROKEN = scipy.sparse.csc_array(np.eye(20, 50))
+BROKEN.indices[0] = 10**6
+
+
+def life():
+    BAG.zero_grad()
+    BAG(LOOKUPS)
+    BAG.backward(GRAD)
+    OPTIMIZER.step(BAG)
+
+
+CASES = {
+    "forward": lambda: embedding_bag(LOOKUPS, TABLE, padding_idx=1, max_norm=100.0),
+    "sparse input": lambda: embedding_bag(MATRIX, TABLE),
+    "lists": lambda: embedding_bag([[1, 2], [], [3]], TABLE, mode="min", return_indices=True),
+    "dense gradient": lambda: embedding_bag_backward(GRAD, LOOKUPS, TABLE),
+    "sparse gradient": lambda: embedding_bag_backward(GRAD, LOOKUPS, TABLE, sparse=True),
+    "gradient of weights": lambda: embedding_bag_backward(
+        GRAD, LOOKUPS, TABLE, sparse="rows", per_sample_weights=np.ones((20, 3))
+    ),
+    "step": lambda: OPTIMIZER.update(BAG.weight, GRADIENT),
+    "life": life,
+}
+ERRORS = {
+    "index": lambda: embedding_bag([[50]], TABLE),
+    "offsets": lambda: embedding_bag([1, 2], TABLE, [0, 3]),
+    "dtype": lambda: embedding_bag([[1.5]], TABLE),
+    "broken matrix": lambda: embedding_bag(BROKEN, TABLE),
+    "gradient": lambda: embedding_bag_backward(GRAD[1:], LOOKUPS, TABLE),
+    "rows": lambda: RowGradient([50], np.ones((1, 8)), (50, 8)),
+    "step": lambda: OPTIMIZER.update(TABLE[:, ::2], GRADIENT),
+    "module": lambda: BAG([[-1]]),
+    "size": lambda: EmbeddingBag(2**40, 2**40),
+}
+
+
+def resident():
+    """Return the bytes of memory that the process has."""
+    gc.collect()
+    return int(STATM.read_text().split()[1]) * PAGE
+
+
+def repeat(action, times):
+    for _ in range(times):
+        with suppress(ValueError, TypeError, IndexError, MemoryError):
+            action()
+
+
+def growth(actions, calls=CALLS):
+    """Return by how many bytes so many calls, of one action after the other, make the process."""
+    every = [action for _ in range(calls // len(actions) + 1) for action in actions][:calls]
+    before = resident()
+    for action in every:
+        repeat(action, 1)
+    return resident() - before
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="memory is measured as Linux shows it")
+@pytest.mark.parametrize("actions", [CASES, ERRORS], ids=["calls", "calls that raise"])
+def test_memory_stays_flat(actions):
+    growth(list(actions.values()), 1000)  # buffers that are kept for later calls
+    # The allocator makes noise, a leak grows each time.
+    assert min(growth(list(actions.values())) for _ in range(3)) < LIMIT
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="memory is measured as Linux shows it")
+def test_a_leak_is_found():
+    kept = []
+    assert growth([*CASES.values(), lambda: kept.append(bytes(2000))]) > LIMIT
+
+
+@pytest.mark.parametrize(
+    "action",
+    [*CASES.values(), *ERRORS.values()],
+    ids=[*CASES, *(f"{name} raises" for name in ERRORS)],
+)
+def test_objects_stay_few(action):
+    """Python's own count is exact: one object more in each call would be 48 bytes."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert min(traced_growth(action, 200) for _ in range(4)) / 200 < 24
+    finally:
+        tracemalloc.stop()
+
+
+def traced_growth(action, times):
+    before = tracemalloc.get_traced_memory()[0]
+    repeat(action, times)
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] - before
