@@ -26,6 +26,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
+    groups = nox.project.dependency_groups(nox.project.load_toml(), "docs")
+    session.install(".[cli,plot]", *groups)
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
 def disassembly(session: nox.Session) -> None:
     """Check the instructions of the compiled modules; needs binutils."""
     session.install(".")
@@ -50,7 +58,7 @@ def bench(session: nox.Session) -> None:
 def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP and with bounds checks."""
     session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
-    session.run("pytest", "tests/kernels", *session.posargs)
+    session.run("pytest", "tests/kernels", "tests/test_ngrams.py", *session.posargs)
 
 
 FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}

@@ -78,6 +78,7 @@ def extensions():
     modules = [
         Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
+        Extension("ebagx._tokens", [str(PACKAGE / "_tokens.pyx")], **options),
     ]
     return modules + [
         Extension(

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx import cli
+from ebagx import _commands
+from ebagx._storage import load_model
 from ebagx.cli import main
 
 WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread", "place": "town lake hill"}
@@ -68,8 +70,29 @@ def test_train_without_a_file_learns_wordnet(run):
     assert run("predict", "ebagx-model", stdin=b"a small striped cat\n") == (0, ["animal"], "")
 
 
+FASTTEXT = ("-dim", 3, "-lr", 0.2, "-epoch", 9, "-wordNgrams", 1, "-minCount", 1, "-minn", 2)
+FASTTEXT += ("-maxn", 3, "-bucket", 999, "-loss", "softmax", "-thread", 1, "-seed", 2)
+
+
+def test_fasttext_spelling(run, tmp_path):
+    write_examples(tmp_path / "train.txt", "__label__{label} {text}\n")
+    status, out, err = run("train", "-input", "train.txt", "-output", "x", *FASTTEXT)
+    assert (status, err) == (0, "")
+    assert out[2] == "training  9 epochs, 3 dimensions"
+    assert out[-1].endswith("predict x")
+    assert run("info", "x")[1][:4] == [
+        "features  33 words",
+        "          146 of 999 buckets of hashed n-grams",
+        "          n-grams of 2 to 3 characters",
+        "size      3 dimensions, 0.0 MB",
+    ]
+
+
 @pytest.mark.parametrize("line", ["{label}\t{text}\n", "__label__{label} {text}\n"])
-@pytest.mark.parametrize("options", [(), ("--word-ngrams", 1), ("--buckets", 500), ("--dim", 3)])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--word-ngrams", 1), ("--minn", 1, "--maxn", 3, "--buckets", 500), ("--dim", 3)],
+)
 def test_train_and_predict(run, tmp_path, line, options):
     write_examples(tmp_path / "train.txt", line)
     status, out, err = run("train", "train.txt", "--model", "my model", *options)
@@ -87,7 +110,8 @@ def test_seed_decides_everything(run, tmp_path):
     tables = []
     for seed, threads in ((5, 1), (5, 2), (6, 1)):
         run("train", "train.tsv", "--held-out", 0, "--seed", seed, "--threads", threads)
-        tables.append((tmp_path / "ebagx-model" / "embedding.npy").read_bytes())
+        (path,) = tmp_path.glob("ebagx-model/*/embedding.npy")
+        tables.append(path.read_bytes())
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
 
@@ -110,25 +134,111 @@ def test_predict_keeps_the_lines_in_step(run):
 
 
 @pytest.mark.usefixtures("trained")
+def test_predict_several_labels_with_probabilities(run):
+    _, out, _ = run("predict", "ebagx-model", "--prob", "-k", 2, stdin=b"the cat\nthe soup\n")
+    rows = [line.split("\t") for line in out]
+    assert [row[0] for row in rows] == ["animal", "food"]
+    assert all(len(row) == 4 and 1 >= float(row[1]) >= float(row[3]) >= 0 for row in rows)
+    assert run("predict", "ebagx-model", "-k", 9, stdin=b"the cat\n")[1][0].count("\t") == 2
+    probable = run("predict", "ebagx-model", "-k", 9, "--threshold", 0.5, stdin=b"the cat\n")
+    assert probable == (0, ["animal"], "")
+
+
+@pytest.mark.usefixtures("trained")
+def test_test(run):
+    status, out, err = run("test", "ebagx-model", "train.tsv")
+    assert (status, err) == (0, "")
+    assert out == [
+        "lines     220",
+        "P@1       1.000",
+        "R@1       1.000",
+        "",
+        "label   precision  recall     f1    lines",
+        "animal      1.000   1.000  1.000       80",
+        "food        1.000   1.000  1.000       80",
+        "place       1.000   1.000  1.000       60",
+        "",
+        "true label of the row, predicted label of the column",
+        "          1  2  3",
+        "animal 1 80  .  .",
+        "food   2  . 80  .",
+        "place  3  .  . 60",
+    ]
+    out = run("test", "ebagx-model", "train.tsv", "-k", 2)[1]
+    assert out[1:3] == ["P@2       0.500", "R@2       1.000"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_confusion_as_a_picture(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    status, out, err = run("test", "ebagx-model", "train.tsv", "--confusion", "c.png")
+    assert (status, err, out[-1]) == (0, "", "saved     c.png")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("trained")
+def test_vectors(run, tmp_path):
+    status, out, err = run("vectors", "ebagx-model", "-", "v.npy", stdin=b"the cat\n\nthe cat")
+    assert (status, err, out) == (0, "", ["saved     v.npy: 3 x 32, float32"])
+    vectors = np.load(tmp_path / "v.npy")
+    assert vectors.dtype == np.float32
+    assert vectors[1].tolist() == [0] * 32
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "ebagx-model").vectors(["the cat"])[0], vectors[0]
+    )
+
+
+def test_autotune(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    write_examples(tmp_path / "valid.tsv", copies=2)
+    search = ("--autotune", "--autotune-trials", 3, "--epochs", 1, "--seed", 1)
+    status, out, err = run("train", "train.tsv", *search)
+    assert (status, err) == (0, "")
+    assert out[2] == "autotune  300 s, P@1 of 22 held-out lines"
+    assert out[3].split() == ["P@1", "lr", "epochs", "dim", "words", "chars", "s"]
+    assert re.fullmatch(
+        r"  1       [01]\.\d{3}     0\.1      1    32     2      - +\d+\.\d \*", out[4]
+    )
+    assert re.fullmatch(r"best      --lr \S+ --epochs \d+ --dim \d+", out[7])
+    assert re.fullmatch(r"          --word-ngrams \d --minn \d --maxn \d", out[8])
+    assert out[9].startswith("accuracy")
+    assert max(map(len, out[:9])) < 70
+    _, out, _ = run("train", "train.tsv", *search, "--autotune-validation", "valid.tsv")
+    assert out[2] == "autotune  300 s, P@1 of 22 validation lines"
+
+
+@pytest.mark.usefixtures("trained")
 def test_info(run):
     status, out, err = run("info", "ebagx-model")
     assert (status, err) == (0, "")
-    assert re.fullmatch(r"features  \d+ known", out[0])
-    assert out[1] == "          runs of 1 to 2 words"
-    assert out[2] == "size      32 dimensions, 0.0 MB"
-    assert out[3:] == ["labels    3", "          animal", "          food", "          place"]
+    assert out == [
+        "features  33 words",
+        "          42 of 2,000,000 buckets of hashed n-grams",
+        "          n-grams of up to 2 words",
+        "size      32 dimensions, 0.0 MB",
+        "loss      softmax",
+        "format    version 2",
+        "labels    3",
+        "          animal",
+        "          food",
+        "          place",
+    ]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "train.tsv: no lines to learn from"),
+        (b"", "train.tsv: no labelled lines"),
         (b"no tab\n", "train.tsv, line 1: no tab between label and text"),
         (b"a\tx\nb\t\xff\n", "train.tsv, line 2: not utf-8 text, byte 0xff at position 2"),
         (b"a\tx\na\ty\n", "train.tsv: every line has the label 'a'"),
         (b"a\tx\nb\ty\n" * 9 + b"c\tz\n" + b"".join(b"%d\tz\n" % i for i in range(40)),
          "train.tsv: 43 labels for 59 lines are too many"),
-        (b"a\t!\nb\t?\n" * 9, "empty vocabulary; perhaps the documents only contain stop words"),
+        (b"a\t!\nb\t?\n" * 9,
+         "no word occurs at least min_count = 1 times in the 18 texts, and there are no n-grams"),
+        (b"__label__a x\n__label__b __label__a y\n" * 9,
+         "train.tsv: a line has the labels b, a; several labels a line need --loss ova"),
     ],
 )  # fmt: skip
 def test_bad_training_files(run, tmp_path, content, problem):
@@ -149,7 +259,14 @@ def test_bad_training_files(run, tmp_path, content, problem):
         (["predict", "ebagx-model", "absent.txt"], "absent.txt: No such file or directory"),
         (["predict", "ebagx-model", "bad.txt"], "bad.txt, line 2: not utf-8 text, byte 0xe9 at "),
         (["info", "notes"], "notes is not a model directory: it has no model.json"),
-        (["train", "train.tsv", "--dim", "65536", "--buckets", "2147483646"], ""),
+        (["train", "--minn", "3", "--maxn", "2"], "--minn 3 is above --maxn 2"),
+        (["train", "--minn", "3"], "--minn 3 has no --maxn"),
+        (["train", "train.tsv", "--autotune", "--held-out", "0"], "--autotune needs --held-out ab"),
+        (["train", "--autotune-validation", "absent"], "absent: No such file or directory"),
+        (["test", "ebagx-model", "absent"], "absent: No such file or directory"),
+        (["test", "ebagx-model", "bad.txt"], "bad.txt, line 2: not utf-8 text, byte 0xe9 at "),
+        (["vectors", "ebagx-model", "train.tsv", "."], ". is a directory"),
+        (["vectors", "ebagx-model", "train.tsv", "a/b"], "cannot write a/b: No such file or dir"),
     ],
 )
 @pytest.mark.usefixtures("trained")
@@ -159,18 +276,18 @@ def test_one_line_errors(run, tmp_path, argv, problem):
     (tmp_path / "bad.txt").write_bytes(b"fine\nsm\xe9ll\n")
     status, out, err = run(*argv)
     assert status == 2
-    assert out == [] or "--dim" in argv  # the others fail before any work
+    assert out == [] or "--autotune-validation" in argv  # the others fail before any work
     assert err.startswith(f"ebagx: {problem}")
     assert err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("trained")
 def test_damaged_model(run, tmp_path):
-    path = tmp_path / "ebagx-model" / "embedding.npy"
+    (path,) = tmp_path.glob("ebagx-model/*/embedding.npy")
     path.write_bytes(path.read_bytes()[:-1])
     status, out, err = run("predict", "ebagx-model", stdin=b"the cat\n")
     assert (status, out) == (2, [])
-    assert re.fullmatch(r"ebagx: .*embedding\.npy: damaged or incomplete: .*\n", err)
+    assert re.fullmatch(r"ebagx: .*embedding\.npy: damaged or incomplete: it has .*\n", err)
 
 
 @pytest.mark.usefixtures("trained")
@@ -188,7 +305,11 @@ def test_failed_training_keeps_the_old_model(run, tmp_path):
         ("--lr", "nan", "must be a positive number, got 'nan'"),
         ("--lr", "fast", "must be a positive number, got 'fast'"),
         ("--word-ngrams", "9", "must be an integer from 1 to 8, got '9'"),
-        ("--buckets", "-1", "must be an integer from 0 to 2147483646, got '-1'"),
+        ("--buckets", "0", "must be an integer from 1 to 268435456, got '0'"),
+        ("--loss", "hs", "hs only approximates softmax: use softmax or ova"),
+        ("--loss", "ns", "ns only approximates softmax: use softmax or ova"),
+        ("--loss", "hinge", "must be softmax or ova, got 'hinge'"),
+        ("--maxn", "33", "must be an integer from 0 to 32, got '33'"),
         ("--held-out", "1", "must be a number from 0 to less than 1, got '1'"),
         ("--threads", "0", "must be an integer from 1 to 256, got '0'"),
     ],
@@ -197,7 +318,9 @@ def test_bad_options(run, capsys, option, value, problem):
     with pytest.raises(SystemExit) as stopped:
         run("train", f"{option}={value}")
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.endswith(f"error: argument {option}: {problem}\n")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(rf"error: argument {option}(/-\w+)?: ", error)
+    assert error.endswith(problem)
 
 
 class Terminal(io.StringIO):
@@ -214,19 +337,30 @@ def test_bar_on_a_terminal_only(run, tmp_path, monkeypatch):
     run("train", "train.tsv")
     assert "bag/s" in terminal.getvalue()
     terminal.truncate(0)
-    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setattr(_commands, "find_spec", lambda _: None)
     run("train", "train.tsv")
     assert terminal.getvalue() == ""
 
 
-@pytest.mark.parametrize("argv", [["train"], ["predict", "m"], ["info", "m"]])
-def test_scikit_learn_is_missing(argv):
+def run_without_scikit_learn(argv, directory):
     code = f"import sys; sys.modules['sklearn'] = None; import ebagx.cli; ebagx.cli.main({argv})"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    message = "ebagx: ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'\n"
-    assert (result.stdout, result.stderr) == ("", message)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=directory)
+    return done.stdout, done.stderr
+
+
+def test_scikit_learn_is_missing(tmp_path):
+    out, err = run_without_scikit_learn(["train"], tmp_path)
+    assert err == "ebagx: ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'\n"
+    assert "accuracy" not in out
+
+
+@pytest.mark.usefixtures("trained")
+def test_only_training_needs_scikit_learn(tmp_path):
+    for argv in (["info", "ebagx-model"], ["test", "ebagx-model", "train.tsv"]):
+        out, err = run_without_scikit_learn(argv, tmp_path)
+        assert err == ""
+        assert "animal" in out
 
 
 @pytest.mark.usefixtures("trained")
@@ -238,6 +372,18 @@ def test_ctrl_c(run, monkeypatch, tmp_path):
     status, _, err = run("train", "train.tsv")
     assert (status, err) == (130, "ebagx: interrupted\n")
     assert sorted(os.listdir(tmp_path)) == ["ebagx-model", "train.tsv"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch):
+    train = _commands.train_model
+    monkeypatch.setattr(_commands, "train_model", lambda *args: train(*args)._replace(epochs=3))
+    status, out, err = run("train", "train.tsv")
+    assert status == 130
+    problem = "interrupted after 3 of 10 epochs; the model so far is saved as ebagx-model"
+    assert err == f"ebagx: {problem}\n"
+    assert out[-1] == "saved     ebagx-model"
+    assert run("predict", "ebagx-model", stdin=b"the cat\n") == (0, ["animal"], "")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ebagx._text import Features, is_label, read_labelled, read_line_blocks
+from ebagx._text import Corpus, is_label, read_corpus, read_line_blocks
 
 
 @pytest.fixture
@@ -33,23 +33,31 @@ def write(tmp_path):
     ids=["tabs", "no-last-newline", "crlf", "bom-and-blanks", "gzip", "fasttext", "fasttext-tab"],
 )
 def test_formats(write, content):
-    texts, labels = read_labelled(write(content))
+    texts, labels = read_corpus(write(content))
     assert texts == ["small and striped", "big"]
-    assert labels == ["cat", "dog"]
+    assert labels == [("cat",), ("dog",)]
+
+
+def test_several_labels(write):
+    lines = b"__label__a __label__b\tx __label__c\n__label__b __label__b y\n__label__a\n"
+    corpus = read_corpus(write(lines))
+    assert corpus == (["x __label__c", "y", ""], [("a", "b"), ("b",), ("a",)])
+    assert corpus.distinct_labels() == ["a", "b"]
+    assert Corpus([], []).distinct_labels() == []
 
 
 def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
     content = "gr\u00fcn\u2028\u00dc\tx\u2028y\x85z\tw\nb\t\n".encode()
     with pytest.raises(ValueError, match="line 1: .* is not a label"):
-        read_labelled(write(b"a\x0bb\tx\n"))
-    assert read_labelled(write(content)).texts == ["x\u2028y\x85z\tw", ""]
+        read_corpus(write(b"a\x0bb\tx\n"))
+    assert read_corpus(write(content)).texts == ["x\u2028y\x85z\tw", ""]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", ": no lines to learn from"),
-        (b"\n \n\r\n", ": no lines to learn from"),
+        (b"", ": no labelled lines"),
+        (b"\n \n\r\n", ": no labelled lines"),
         (b"a\tx\n\nsmall\n", ", line 3: no tab between label and text"),
         (b"a\tx\n \ty\n", ", line 2: the label is empty"),
         (b"a\tx\nb\0\ty\n", ", line 2: 'b\\x00' is not a label"),
@@ -57,7 +65,8 @@ def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
         ("a\tx\n".encode("utf-16"), ", line 1: not utf-8 text, byte 0xff at position 0"),
         (b"__label__a x\ny\n", ", line 2: no __label__ at the start"),
         (b"__label__ x\n", ", line 1: the label is empty"),
-        (b"__label__a __label__b x\n", ", line 1: more than one label"),
+        (b"__label__a __label__ x\n", ", line 1: the label is empty"),
+        (b"x __label__a\n__label__a x", ", line 1: no tab between label and text"),
         (gzip.compress(b"a\tx\n" * 999)[:-9], ": damaged gzip data: "),
         (gzip.compress(b"a\tx\n" * 999)[:12], ": damaged gzip data: "),
         (b"\x1f\x8b\x08garbage of some length", ": damaged gzip data: "),
@@ -66,7 +75,7 @@ def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
 def test_bad_files(write, content, problem):
     path = write(content)
     with pytest.raises(ValueError, match="^" + re.escape(f"{path}{problem}")):
-        read_labelled(path)
+        read_corpus(path)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +116,3 @@ def test_line_numbers_count_across_blocks():
     assert next(blocks)[:2] == ["line 0", "line 1"]
     with pytest.raises(ValueError, match=r"^x, line 200001: not utf-8 text, byte 0xff at"):
         list(blocks)
-
-
-def test_features_are_runs_of_words():
-    vectorizer = Features(word_ngrams=2).make_vectorizer()
-    counts = vectorizer.fit_transform(["A small, small cat"])
-    terms = ["a", "a small", "cat", "small", "small cat", "small small"]
-    assert vectorizer.get_feature_names_out().tolist() == terms
-    assert counts.toarray().tolist() == [[1, 1, 1, 2, 1, 1]]
-
-
-def test_hashed_features_are_counted_with_positive_signs():
-    counts = Features(word_ngrams=1, buckets=64).make_vectorizer().transform(["b a b"])
-    assert counts.shape == (1, 64)
-    assert sorted(counts.data) == [1, 2]

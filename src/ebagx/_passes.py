@@ -1,7 +1,7 @@
 """Forward and backward on checked bags: allocate, choose the kernel, run it."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,31 +50,57 @@ def forward(
     bags: Bags, weight: np.ndarray, mode: str, out: np.ndarray | None, num_threads: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pooled bags (B, D) and, in the modes max and min, the winning rows."""
-    indices, offsets, weights = bags
-    shape = (len(offsets) - 1, weight.shape[1])
+    shape = (bags.num_bags, weight.shape[1])
     result = aligned_empty(shape, weight.dtype) if out is None or not has_rows(out) else out
-    table, written = cells(as_rows(weight)), cells(result)
-    work = len(indices) * shape[1]
-    threads = thread_count(num_threads, work)
-    winners = None if mode in DIVISORS else np.empty(shape, indices.dtype)
-    run = kernel("pool" if winners is None else "extreme", indices.dtype, weight.dtype)
-
-    def pool_piece(out: np.ndarray, won: Any, rows: np.ndarray, ends: np.ndarray) -> None:
-        if winners is None:
-            run(out, rows, indices, ends, weights, DIVISORS[mode], threads)
-        else:
-            run(out, won, rows, indices, ends, DIRECTIONS[mode], threads)
-
-    if work <= _PIECE:  # without the cost of slices
-        pool_piece(written, winners, table, offsets)
+    table = as_rows(weight)
+    winners = None
+    if mode in DIVISORS:
+        pool(result, table, bags, mode, num_threads)
     else:
-        for b, ends, d in _pieces(offsets, shape[1]):
-            won = winners if winners is None else winners[b, d]
-            pool_piece(written[b, d], won, table[:, d], offsets[ends])
+        winners = np.empty(shape, bags.indices.dtype)
+        _take_extremes(result, winners, table, bags, mode, num_threads)
     if out is None or result is out:
         return result, winners
     out[...] = result
     return out, winners
+
+
+def pool(
+    out: np.ndarray, weight: np.ndarray, bags: Bags, mode: str, num_threads: int | None
+) -> None:
+    """Write the pooled bags (B, D); rows of `out` and `weight` are contiguous.
+
+    The offsets may be a part of longer ones, which start anywhere.
+    """
+    indices, offsets, weights = bags
+    dim, divisor = weight.shape[1], DIVISORS[mode]
+    work = int(offsets[-1] - offsets[0]) * dim
+    threads = thread_count(num_threads, work)
+    run = kernel("pool", indices.dtype, weight.dtype)
+    written, table = cells(out), cells(weight)
+    if work <= _PIECE:  # without the cost of slices
+        run(written, table, indices, offsets, weights, divisor, threads)
+        return
+    for b, ends, d in _pieces(offsets, dim):
+        run(written[b, d], table[:, d], indices, offsets[ends], weights, divisor, threads)
+
+
+def _take_extremes(
+    out: np.ndarray,
+    winners: np.ndarray,
+    weight: np.ndarray,
+    bags: Bags,
+    mode: str,
+    num_threads: int | None,
+) -> None:
+    """Write the largest or smallest numbers of each bag (B, D) and the rows they are from."""
+    indices, offsets, _ = bags
+    dim, direction = weight.shape[1], DIRECTIONS[mode]
+    threads = thread_count(num_threads, len(indices) * dim)
+    run = kernel("extreme", indices.dtype, weight.dtype)
+    written, table = cells(out), cells(weight)
+    for b, ends, d in _pieces(offsets, dim):
+        run(written[b, d], winners[b, d], table[:, d], indices, offsets[ends], direction, threads)
 
 
 class Backward(NamedTuple):
@@ -103,29 +129,40 @@ def row_gradient(backward: Backward) -> RowGradient:
     with scratch_for(kept.bags) as scratch:
         rows, lookups = _transposed(kept, scratch)
         values = aligned_empty((len(rows), kept.grad.shape[1]), kept.grad.dtype)
-        _pool_gradient(values, rows, lookups, kept)
+        _pool_gradient(values, rows, lookups, kept.grad, kept.num_threads, kept.winners)
     return RowGradient(rows, values, kept.weight.shape)
 
 
 def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next.
+    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next."""
+    kept = backward.without_padding()
+    with scratch_for(kept.bags) as scratch:
+        rows, lookups = _transposed(kept, scratch)
+        yield from transposed_pieces(rows, lookups, kept.grad, kept.num_threads, kept.winners)
+
+
+def transposed_pieces(
+    rows: np.ndarray,
+    lookups: Bags,
+    grad: np.ndarray,
+    num_threads: int | None,
+    winners: np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the gradient of rows in pieces, given the bags that looked each of them up.
 
     A piece stays in the cache: for a gradient that is used once, this is faster than to write all
     of it to memory and to read it again.
     """
-    kept = backward.without_padding()
-    dim, dtype = kept.grad.shape[1], kept.grad.dtype
-    with scratch_for(kept.bags) as scratch:
-        rows, lookups = _transposed(kept, scratch)
-        threads = thread_count(kept.num_threads, len(lookups.indices) * dim)
-        step = max(threads * _CACHED_BYTES // max(dim * dtype.itemsize, 1), 1)
-        buffer = aligned_empty((min(step, len(rows)), dim), dtype)
-        for start in range(0, len(rows), step):
-            piece = rows[start : start + step]
-            values = buffer[: len(piece)]
-            ends = lookups.offsets[start : start + step + 1]
-            _pool_gradient(values, piece, lookups._replace(offsets=ends), kept)
-            yield piece, values
+    dim, offsets = grad.shape[1], lookups.offsets
+    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
+    step = max(threads * _CACHED_BYTES // max(dim * grad.itemsize, 1), 1)
+    buffer = aligned_empty((min(step, len(rows)), dim), grad.dtype)
+    for start in range(0, len(rows), step):
+        piece = rows[start : start + step]
+        values = buffer[: len(piece)]
+        part = Bags(lookups.indices, offsets[start : start + step + 1], lookups.weights)
+        _pool_gradient(values, piece, part, grad, num_threads, winners)
+        yield piece, values
 
 
 def can_scatter(backward: Backward) -> bool:
@@ -151,19 +188,25 @@ def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
     )
 
 
-def _pool_gradient(values: np.ndarray, rows: np.ndarray, lookups: Bags, kept: Backward) -> None:
+def _pool_gradient(
+    values: np.ndarray,
+    rows: np.ndarray,
+    lookups: Bags,
+    grad: np.ndarray,
+    num_threads: int | None,
+    winners: np.ndarray | None,
+) -> None:
     """Write the gradients of touched rows: `grad` (B, D) pooled over the transposed bags."""
-    grad, winners = kept.grad, kept.winners
+    if winners is None:
+        pool(values, grad, lookups, "sum", num_threads)
+        return
+    indices, offsets, weights = lookups
     dim = grad.shape[1]
-    threads = thread_count(kept.num_threads, int(lookups.offsets[-1] - lookups.offsets[0]) * dim)
-    for u, ends, d in _pieces(lookups.offsets, dim) if dim else ():
-        part = lookups._replace(offsets=lookups.offsets[ends])
-        if winners is None:
-            pool = kernel("pool", rows.dtype, grad.dtype)
-            pool(values[u, d], grad[:, d], *part, DIVISORS["sum"], threads)
-        else:
-            extreme_gradient = kernel("extreme_gradient", rows.dtype, grad.dtype)
-            extreme_gradient(values[u, d], grad[:, d], winners[:, d], rows[u], *part, threads)
+    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
+    run = kernel("extreme_gradient", rows.dtype, grad.dtype)
+    for u, ends, d in _pieces(offsets, dim) if dim else ():
+        part = indices, offsets[ends], weights
+        run(values[u, d], grad[:, d], winners[:, d], rows[u], *part, threads)
 
 
 def weights_gradient(backward: Backward) -> np.ndarray:

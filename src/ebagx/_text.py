@@ -1,4 +1,4 @@
-"""From files to texts, and from texts to bags; what can be wrong with the files."""
+"""From files to labelled texts and lines; what can be wrong with the files."""
 
 import gzip
 import re
@@ -6,18 +6,12 @@ import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-
-MAX_DIM = 2**16
-MAX_WORD_NGRAMS = 8
-MAX_BUCKETS = 2**31 - 2  # the most that scikit-learn takes
+from typing import NamedTuple
 
 _BLOCK_SIZE = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _FASTTEXT_PREFIX = "__label__"
-_FASTTEXT_LINE = re.compile(rf"{_FASTTEXT_PREFIX}(\S*)\s*(.*)", re.DOTALL)
+_FASTTEXT_LABEL = re.compile(rf"{_FASTTEXT_PREFIX}(\S*)\s*")
 
 
 class LabelledTexts(NamedTuple):
@@ -27,42 +21,30 @@ class LabelledTexts(NamedTuple):
     labels: list[str]
 
 
-class Features(NamedTuple):
-    """What becomes a feature: words and runs of up to `word_ngrams` words.
+class Corpus(NamedTuple):
+    """Texts and the labels of each, at least one: two lists of equal length."""
 
-    A vocabulary numbers them or, where `buckets` is not 0, a hash does.
-    """
+    texts: list[str]
+    labels: list[tuple[str, ...]]
 
-    word_ngrams: int = 2
-    buckets: int = 0
-
-    def make_vectorizer(self, vocabulary: list[str] | None = None) -> Any:
-        """Return scikit-learn's vectorizer for these features."""
-        from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
-
-        options: dict[str, Any] = {
-            "token_pattern": r"\w+",
-            "ngram_range": (1, self.word_ngrams),
-            "dtype": np.float32,
-        }
-        if self.buckets:
-            return HashingVectorizer(
-                n_features=self.buckets, alternate_sign=False, norm=None, **options
-            )
-        return CountVectorizer(vocabulary=vocabulary, **options)
+    def distinct_labels(self) -> list[str]:
+        """Return the labels that occur, sorted."""
+        return sorted({label for labels in self.labels for label in labels})
 
 
-def read_labelled(path: Path) -> LabelledTexts:
+def read_corpus(path: Path) -> Corpus:
     """Read a training file of ``label<TAB>text`` or fastText's ``__label__x text`` lines.
 
     Parameters
     ----------
     path : Path
-        A UTF-8 file, possibly compressed with gzip. Its first line decides the format.
+        A UTF-8 file, possibly compressed with gzip. Its first line decides the format. Only
+        fastText's has several labels in a line, all in front of the text.
 
     Returns
     -------
-    LabelledTexts
+    Corpus
+    --------
         In the file's order; blank lines are left out.
 
     Raises
@@ -73,13 +55,12 @@ def read_labelled(path: Path) -> LabelledTexts:
         If the file is empty or damaged, or if a line is not UTF-8 or has no label.
     """
     with path.open("rb") as stream:
-        return parse_labelled(stream, str(path))
+        return parse_corpus(stream, str(path))
 
 
-def parse_labelled(stream: BufferedReader, name: str) -> LabelledTexts:
-    """Read an open training file, which messages call `name`; see `read_labelled`."""
-    texts: list[str] = []
-    labels: list[str] = []
+def parse_corpus(stream: BufferedReader, name: str) -> Corpus:
+    """Read an open training file, which messages call `name`; see `read_corpus`."""
+    corpus = Corpus([], [])
     split = None
     for number, line in enumerate(_read_lines(stream, name), 1):
         if not line.strip():
@@ -87,14 +68,14 @@ def parse_labelled(stream: BufferedReader, name: str) -> LabelledTexts:
         if split is None:
             split = _split_fasttext if line.startswith(_FASTTEXT_PREFIX) else _split_tab
         try:
-            label, text = split(line)
+            labels, text = split(line)
         except ValueError as error:
             raise ValueError(f"{name}, line {number}: {error}") from None
-        labels.append(label)
-        texts.append(text)
-    if not texts:
-        raise ValueError(f"{name}: no lines to learn from")
-    return LabelledTexts(texts, labels)
+        corpus.texts.append(text)
+        corpus.labels.append(labels)
+    if not corpus.texts:
+        raise ValueError(f"{name}: no labelled lines")
+    return corpus
 
 
 def read_line_blocks(stream: BufferedReader, name: str) -> Iterator[list[str]]:
@@ -144,21 +125,22 @@ def _decode(line: bytes, name: str, number: int) -> str:
     return text.removesuffix("\r")
 
 
-def _split_tab(line: str) -> tuple[str, str]:
+def _split_tab(line: str) -> tuple[tuple[str, ...], str]:
     label, tab, text = line.partition("\t")
     if not tab:
         raise ValueError("no tab between label and text")
-    return _checked(label), text
+    return (_checked(label),), text
 
 
-def _split_fasttext(line: str) -> tuple[str, str]:
-    match = _FASTTEXT_LINE.fullmatch(line)
-    if match is None:
+def _split_fasttext(line: str) -> tuple[tuple[str, ...], str]:
+    labels: dict[str, None] = {}
+    position = 0
+    while match := _FASTTEXT_LABEL.match(line, position):
+        labels[_checked(match[1])] = None
+        position = match.end()
+    if not labels:
         raise ValueError(f"no {_FASTTEXT_PREFIX} at the start")
-    label, text = match.groups()
-    if text.startswith(_FASTTEXT_PREFIX):
-        raise ValueError("more than one label")
-    return _checked(label), text
+    return tuple(labels), line[position:]
 
 
 def _checked(label: str) -> str:

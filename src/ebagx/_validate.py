@@ -70,8 +70,9 @@ def check_number(value: Any, name: str) -> float:
 
 def check_at_least_0(value: Any, name: str) -> float:
     """Return a finite number >= 0 as a float."""
-    _check_real(value, name)
-    if not 0 <= value < float("inf"):
+    if type(value) is not float:
+        _check_real(value, name)
+    if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be at least 0 and finite, got {value}")
     return float(value)
 

@@ -1,43 +1,22 @@
-"""The command line: train a text classifier, classify lines with it, look at it.
-
-scikit-learn is imported by the commands that need it, so that its absence is reported in one
-line and ``--help`` is quick.
-"""
+"""The command line: train a text classifier, classify lines with it, test it, look at it."""
 
 import argparse
 import math
 import os
-import random
 import shlex
 import shutil
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from importlib.util import find_spec
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any
 
-from ebagx import __version__
-from ebagx._text import (
-    MAX_BUCKETS,
-    MAX_DIM,
-    MAX_WORD_NGRAMS,
-    Features,
-    LabelledTexts,
-    read_labelled,
-    read_line_blocks,
-)
-from ebagx.datasets import load_wordnet10
-
-if TYPE_CHECKING:
-    from ebagx._model import TextModel
+from ebagx import __version__, _commands
+from ebagx._model import LOSSES, Settings
+from ebagx._ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
+from ebagx._storage import MAX_DIM
 
 _SIGINT_STATUS = 130
 _SIGPIPE_STATUS = 141
-_WORDNET_TRAINING_LINES = 8000
 _MAX_SEED = 2**32 - 1
 _MAX_THREADS = 256
 
@@ -73,6 +52,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
         return _SIGPIPE_STATUS
     except KeyboardInterrupt:
         return _fail("interrupted", _SIGINT_STATUS)
+    except _commands.TrainingInterrupted as error:
+        return _fail(str(error), _SIGINT_STATUS)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (MemoryError, ModuleNotFoundError, ValueError) as error:
@@ -85,134 +66,21 @@ def _fail(message: str, status: int = 2) -> int:
     return status
 
 
-class _Split(NamedTuple):
-    """What is learned from and what is held out."""
-
-    source: str
-    training: LabelledTexts
-    held_out: LabelledTexts
-    example: str
-
-
-def _train(args: argparse.Namespace) -> None:
-    from ebagx._model import check_destination, save_model, train_model
-    from ebagx.sklearn import EmbeddingBagClassifier
-
-    check_destination(args.model)
-    split = _split_wordnet() if args.file is None else _split_file(args)
-    texts, labels = split.training
-    _report("reading", split.source)
-    n_labels, n_held_out = len(set(labels)), len(split.held_out.texts)
-    _report("", f"{n_labels:,} labels, {len(texts):,} lines and {n_held_out:,} held out")
-    _report("training", f"{args.epochs} epochs, {args.dim} dimensions")
-    classifier = EmbeddingBagClassifier(
-        args.dim,
-        learning_rate=args.lr,
-        batch_size=args.batch_size,
-        max_iter=args.epochs,
-        random_state=args.seed,
-        verbose=sys.stderr.isatty() and find_spec("tqdm") is not None,
-        num_threads=args.threads,
-    )
-    start = time.perf_counter()
-    model = train_model(texts, labels, Features(args.word_ngrams, args.buckets), classifier)
-    seconds = time.perf_counter() - start
-    words = args.epochs * sum(len(text.split()) for text in texts)
-    _report("accuracy", _describe_accuracy(model, split.held_out))
-    _report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
-    save_model(model, args.model)
-    _report("saved", str(args.model))
-    print("\nNow classify lines of your own:")
-    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(args.model))}")
-
-
-def _predict(args: argparse.Namespace) -> None:
-    from ebagx._model import load_model
-
-    model = load_model(args.model, args.threads)
-    from_stdin = args.file == Path("-")
-    if from_stdin and sys.stdin is None:
-        raise ValueError("standard input is closed")
-    with nullcontext(sys.stdin.buffer) if from_stdin else args.file.open("rb") as stream:
-        name = "stdin" if from_stdin else str(args.file)
-        for lines in read_line_blocks(cast(BufferedReader, stream), name):
-            print(*model.predict(lines), sep="\n", flush=True)
-
-
-def _info(args: argparse.Namespace) -> None:
-    from ebagx._model import load_model
-
-    model = load_model(args.model)
-    n_features, dim = model.classifier.embedding_.shape
-    words, buckets = model.features
-    _report("features", f"{n_features:,} {'hash buckets' if buckets else 'known'}")
-    _report("", "words" if words == 1 else f"runs of 1 to {words} words")
-    _report("size", f"{dim} dimensions, {model.classifier.embedding_.nbytes / 1e6:,.1f} MB")
-    _report("labels", f"{len(model.labels)}")
-    for label in model.labels:
-        _report("", label)
-
-
-def _report(heading: str, text: str) -> None:
-    print(f"{heading:<10}{text}", flush=True)
-
-
-def _describe_accuracy(model: "TextModel", held_out: LabelledTexts) -> str:
-    if not held_out.texts:
-        return "not measured, no lines are held out"
-    predicted = model.predict(held_out.texts)
-    hits = sum(p == label for p, label in zip(predicted, held_out.labels, strict=True))
-    return f"{hits / len(predicted):.3f} on the held-out lines"
-
-
-def _split_wordnet() -> _Split:
-    texts, labels = load_wordnet10()
-    training, held_out = (
-        LabelledTexts(texts[part], labels[part])
-        for part in (slice(_WORDNET_TRAINING_LINES), slice(_WORDNET_TRAINING_LINES, None))
-    )
-    return _Split("WordNet topics (come with ebagx)", training, held_out, '"a small striped cat"')
-
-
-def _split_file(args: argparse.Namespace) -> _Split:
-    data = read_labelled(args.file)
-    n_labels, n_lines = len(set(data.labels)), len(data.labels)
-    if n_labels == 1:
-        raise ValueError(f"{args.file}: every line has the label {data.labels[0]!r:.40}")
-    if 2 * n_labels > n_lines:
-        raise ValueError(f"{args.file}: {n_labels:,} labels for {n_lines:,} lines are too many")
-    training, held_out = _hold_out(data, args.held_out, args.seed)
-    return _Split(str(args.file), training, held_out, '"some words"')
-
-
-def _hold_out(
-    data: LabelledTexts, fraction: float, seed: int
-) -> tuple[LabelledTexts, LabelledTexts]:
-    """Split at random, taking the same fraction of each label, rounded down, out of training."""
-    lines_of_label = defaultdict(list)
-    for i, label in enumerate(data.labels):
-        lines_of_label[label].append(i)
-    chooser = random.Random(seed)
-    held_out = set()
-    for lines in lines_of_label.values():
-        held_out.update(chooser.sample(lines, int(fraction * len(lines))))
-    parts = LabelledTexts([], []), LabelledTexts([], [])
-    for i, (text, label) in enumerate(zip(*data, strict=True)):
-        part = parts[i in held_out]
-        part.texts.append(text)
-        part.labels.append(label)
-    return parts
-
-
 def _make_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description="Text classification with an embedding bag."
     )
     parser.add_argument("--version", action="version", version=f"ebagx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    _add_train(commands.add_parser("train", help="learn from labelled lines and save a model"))
-    _add_predict(commands.add_parser("predict", help="print the likeliest label of each line"))
-    _add_info(commands.add_parser("info", help="describe a saved model"))
+    for name, add_arguments, summary in (
+        ("train", _add_train, "learn from labelled lines and save a model"),
+        ("predict", _add_predict, "print the likeliest labels of each line"),
+        ("test", _add_test, "measure a model on labelled lines"),
+        ("vectors", _add_vectors, "write the embedding of each line to a .npy file"),
+        ("info", _add_info, "describe a saved model"),
+    ):
+        # An abbreviation of `-wordNgrams` would be `-w`: allow none.
+        add_arguments(commands.add_parser(name, help=summary, allow_abbrev=False))
     parser.set_defaults(command=lambda: _own_command(prog))
     return parser
 
@@ -221,17 +89,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Learn to tell the labels of lines of text, print the accuracy on lines held out, and "
         "save the model. Without a file, learn the topics of the WordNet definitions that come "
-        "with ebagx."
+        "with ebagx. Options have fastText's spelling, too."
     )
     add = parser.add_argument
-    add(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "file",
         nargs="?",
         type=Path,
         help="lines of label<TAB>text, or of __label__x text as for fastText; UTF-8, maybe gzip",
     )
+    source.add_argument("--input", "-input", type=Path, metavar="FILE", help="the same")
     add(
         "--model",
+        "-output",
         type=Path,
         default=Path("ebagx-model"),
         metavar="DIR",
@@ -244,32 +115,126 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="fraction of the file's lines to measure the accuracy on (default: %(default)s)",
     )
-    for option, parse, default, description in _TRAINING_NUMBERS:
+    add(
+        "--loss",
+        "-loss",
+        type=_loss,
+        default=Settings().loss,
+        help="softmax: one label a line; ova, one versus all: several (default: %(default)s)",
+    )
+    for option, alias, parse, description in _TRAINING_NUMBERS:
+        default = Settings._field_defaults[option[2:].replace("-", "_")]
+        names = [option, alias] if alias else [option]
         text = f"{description} (default: {default})"
-        add(option, type=parse, default=default, metavar="N", help=text)
+        add(*names, type=parse, default=default, metavar="N", help=text)
     _add_threads(parser)
+    _add_autotune(parser.add_argument_group("search for good options"))
     parser.set_defaults(run=_train)
 
 
-def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print the likeliest label of each line, as the lines come in."
-    parser.add_argument("model", type=Path, help="directory that train has saved")
-    parser.add_argument(
-        "file", nargs="?", type=Path, default=Path("-"), help="lines of text; - is standard input"
+def _add_autotune(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--autotune",
+        action="store_true",
+        help="try other lr, epochs, dim, word and character n-grams at random, beginning with "
+        "those given, and keep the model with the best P@1 on the held-out lines",
     )
+    add(
+        "--autotune-validation",
+        "-autotune-validation",
+        type=Path,
+        metavar="FILE",
+        help="autotune on these lines instead",
+    )
+    add(
+        "--autotune-duration",
+        "-autotune-duration",
+        type=_integer(1),
+        default=300,
+        metavar="S",
+        help="seconds of the search (default: %(default)s)",
+    )
+    add("--autotune-trials", type=_integer(1), metavar="N", help="end the search after N trials")
+
+
+def _train(args: argparse.Namespace) -> None:
+    args.file = args.file or args.input
+    args.autotune = args.autotune or args.autotune_validation is not None
+    _commands.train(args)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print the likeliest labels of each line, as the lines come in."
+    _add_model(parser)
+    _add_lines(parser)
+    parser.add_argument("--prob", action="store_true", help="print the probability of each label")
+    _add_choice(parser)
     _add_threads(parser)
-    parser.set_defaults(run=_predict)
+    parser.set_defaults(run=_commands.predict)
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print precision at K and recall at K, the same and F1 for each label, and a confusion "
+        "matrix of the lines with one label: as text where it fits, else its largest entries."
+    )
+    _add_model(parser)
+    parser.add_argument("file", type=Path, help="labelled lines, as for train")
+    parser.add_argument(
+        "--confusion", type=Path, metavar="PNG", help="draw the confusion matrix into a file"
+    )
+    _add_choice(parser)
+    _add_threads(parser)
+    parser.set_defaults(run=_commands.test)
+
+
+def _add_vectors(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write the mean embedding of each line as a row of float32."
+    _add_model(parser)
+    _add_lines(parser, nargs=None)
+    parser.add_argument("output", type=Path, help="the .npy file; replaced if there is one")
+    _add_threads(parser)
+    parser.set_defaults(run=_commands.vectors)
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print what a saved model knows."
+    _add_model(parser)
+    parser.set_defaults(run=_commands.info)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="directory that train has saved")
-    parser.set_defaults(run=_info)
+
+
+def _add_lines(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None:
+    parser.add_argument(
+        "file",
+        nargs=nargs,
+        type=Path,
+        default=Path("-"),
+        help="lines of text; - is standard input",
+    )
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-k", type=_integer(1), default=1, metavar="K", help="labels a line (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_fraction,
+        default=0.0,
+        metavar="P",
+        help="only labels at least so probable (default: %(default)s)",
+    )
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
+        "-thread",
         type=_integer(1, _MAX_THREADS),
         metavar="N",
         help="threads to use (default: all)",
@@ -294,17 +259,28 @@ def _integer(low: int, high: int = sys.maxsize) -> Callable[[str], int]:
     return _number(int, lambda value: low <= value <= high, f"an integer {limits}")
 
 
+def _loss(text: str) -> str:
+    if text in ("hs", "ns"):
+        raise argparse.ArgumentTypeError(f"{text} only approximates softmax: use softmax or ova")
+    if text not in (*LOSSES, "one-vs-all"):
+        raise argparse.ArgumentTypeError(f"must be softmax or ova, got {text!r}")
+    return "ova" if text == "one-vs-all" else text
+
+
 _positive = _number(float, lambda value: 0 < value < math.inf, "a positive number")
 _fraction = _number(float, lambda value: 0 <= value < 1, "a number from 0 to less than 1")
 
 _TRAINING_NUMBERS = (
-    ("--dim", _integer(1, MAX_DIM), 32, "length of the embeddings"),
-    ("--epochs", _integer(1), 10, "passes over the lines"),
-    ("--lr", _positive, 0.1, "learning rate"),
-    ("--batch-size", _integer(1), 64, "lines per step"),
-    ("--word-ngrams", _integer(1, MAX_WORD_NGRAMS), 2, "longest run of words to be a feature"),
-    ("--buckets", _integer(0, MAX_BUCKETS), 0, "hash features into N rows; 0: a vocabulary"),
-    ("--seed", _integer(0, _MAX_SEED), 0, "seed of all that is random"),
+    ("--dim", "-dim", _integer(1, MAX_DIM), "length of the embeddings"),
+    ("--epochs", "-epoch", _integer(1), "passes over the lines"),
+    ("--lr", "-lr", _positive, "learning rate"),
+    ("--batch-size", None, _integer(1), "lines per step"),
+    ("--word-ngrams", "-wordNgrams", _integer(1, MAX_WORD_NGRAM), "longest n-gram of words"),
+    ("--min-count", "-minCount", _integer(1), "how often a word must occur to be used alone"),
+    ("--minn", "-minn", _integer(0, MAX_CHAR_NGRAM), "shortest n-gram of characters"),
+    ("--maxn", "-maxn", _integer(0, MAX_CHAR_NGRAM), "longest n-gram of characters; 0: none"),
+    ("--buckets", "-bucket", _integer(1, MAX_BUCKETS), "n-grams are hashed to so many"),
+    ("--seed", "-seed", _integer(0, _MAX_SEED), "seed of all that is random"),
 )
 
 

@@ -14,12 +14,22 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ebagx.datasets import load_wordnet10
+from ebagx.optim import SGD
 from ebagx.sklearn import EmbeddingBagClassifier
+from estimators.rules import expected_failed_checks
 
 MODES = ("mean", "sqrtn", "sum")
 
 
-@parametrize_with_checks([EmbeddingBagClassifier(mode=mode) for mode in MODES])
+@parametrize_with_checks(
+    [
+        *(EmbeddingBagClassifier(mode=mode) for mode in MODES),
+        EmbeddingBagClassifier(hidden=8, optimizer="adam", schedule="cosine", alpha=1e-4),
+        EmbeddingBagClassifier(optimizer="rowwise_adagrad", early_stopping=True),
+        EmbeddingBagClassifier(optimizer=SGD(0.5, 0.9), num_threads=2),
+    ],
+    expected_failed_checks=expected_failed_checks,
+)
 def test_scikit_learn_rules(estimator, check):
     check(estimator)
 

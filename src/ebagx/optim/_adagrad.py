@@ -63,8 +63,8 @@ class Adagrad(Optimizer):
     def _rule(self) -> str:
         return "adagrad"
 
-    def _numbers(self, rate: float) -> Numbers:
-        return Numbers(rate, eps=self.eps)
+    def _numbers(self, rate: float, decay: float) -> Numbers:
+        return Numbers(rate, decay, eps=self.eps)
 
     def _initial_value(self) -> float:
         return self.initial_accumulator_value

@@ -62,11 +62,11 @@ class Adam(Optimizer):
     def _rule(self) -> str:
         return "adam"
 
-    def _numbers(self, rate: float) -> Numbers:
+    def _numbers(self, rate: float, decay: float) -> Numbers:
         first, second = self.betas
         root = math.sqrt(1 - second**self.num_steps)
         rate = rate * root / (1 - first**self.num_steps)
-        return Numbers(rate, first=1 - first, second=1 - second, eps=self._scaled_eps(root))
+        return Numbers(rate, decay, 1 - first, 1 - second, self._scaled_eps(root))
 
     def _scaled_eps(self, root: float) -> float:  # noqa: ARG002
         return self.eps

@@ -1,6 +1,8 @@
 """What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
 import numpy as np
@@ -262,8 +264,8 @@ class Optimizer:
         """Return the name of the kernel's rule."""
         raise NotImplementedError
 
-    def _numbers(self, rate: float) -> Numbers:
-        """Return the numbers of the step `num_steps`, which counts from 1, without decay."""
+    def _numbers(self, rate: float, decay: float) -> Numbers:
+        """Return the numbers of the step `num_steps`, which counts from 1, with this L2 decay."""
         raise NotImplementedError
 
     def _state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -276,8 +278,17 @@ class Optimizer:
         """Take one step on rows that come in pieces, as `EmbeddingBag.backward_update` has them."""
         self._take_step(self._checked_table(weight), pieces)
 
+    def _step_of(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
+        """Return `_update_pieces` for one table, checked now: for loops of steps of microseconds.
+
+        Good as long as nobody loads another state or makes the table read-only.
+        """
+        return partial(self._take_step, self._checked_table(weight))
+
     def _rate_of_step(self, step: int) -> float:
-        rate = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        rate = self.learning_rate
+        if callable(rate):
+            rate = rate(step)
         return check_at_least_0(rate, "learning_rate")
 
     def _checked_table(self, weight: np.ndarray) -> np.ndarray:
@@ -305,21 +316,21 @@ class Optimizer:
             )
         rule = self._rule()
         states = self._states(rule, table)
+        pieces = iter(self._clipping.clipped(pieces))
+        # Most that can fail has failed when the first is there: then nothing has been changed.
+        first = list(islice(pieces, 1))
         if self.weight_decay:
             self._decay.begin_step(kept, len(table))
         self.num_steps += 1
-        numbers = self._numbers(rate)
-        if not self._decoupled:
-            numbers = numbers._replace(decay=self.weight_decay)
-        array = np.array(numbers)
-        for rows, values in self._clipping.clipped(pieces):
+        numbers = np.array(self._numbers(rate, 0.0 if self._decoupled else self.weight_decay))
+        for rows, values in chain(first, pieces):
             kernel("step_rows", rows.dtype, table.dtype)(
                 cells(table),
                 *states,
                 self._scales(rows, kept, values.dtype),
                 rows,
                 values,
-                array,
+                numbers,
                 RULES[rule],
                 thread_count(self.num_threads, values.size),
             )
@@ -333,16 +344,18 @@ class Optimizer:
 
     def _states(self, rule: str, table: np.ndarray) -> list[np.ndarray]:
         """Return the two arrays of state that the kernel takes, made if they are not there."""
-        real, shape = real_dtype(table.dtype), self._state_shape(table.shape)
         for name in _STATES[rule]:
             if name not in self._state:
-                # Zeros are not touched: the system provides their pages as rows come into use.
-                array = aligned_zeros(shape, real)
-                if self._initial_value():
-                    array += self._initial_value()
-                self._state[name] = array
+                self._state[name] = self._new_state(table)
         states = [self._state[name] for name in _STATES[rule]]
-        return states + [_NOTHING[real]] * (2 - len(states))
+        return states + [_NOTHING[real_dtype(table.dtype)]] * (2 - len(states))
+
+    def _new_state(self, table: np.ndarray) -> np.ndarray:
+        # Zeros are not touched: the system provides their pages as rows come into use.
+        array = aligned_zeros(self._state_shape(table.shape), real_dtype(table.dtype))
+        if self._initial_value():
+            array += self._initial_value()
+        return array
 
 
 def _checked_limit(limit: float | None, name: str) -> float | None:

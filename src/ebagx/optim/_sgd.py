@@ -66,5 +66,5 @@ class SGD(Optimizer):
             return "sgd"
         return "nesterov" if self.nesterov else "momentum"
 
-    def _numbers(self, rate: float) -> Numbers:
-        return Numbers(rate, first=self.momentum)
+    def _numbers(self, rate: float, decay: float) -> Numbers:
+        return Numbers(rate, decay, self.momentum)

@@ -1,4 +1,7 @@
-"""Estimators for scikit-learn: they take what its vectorizers make of text, or any counts."""
+"""Estimators for scikit-learn: they take what its vectorizers make of text, or any counts.
+
+`ebagx.sklearn.plot` has displays of how they learn and of what they learned; it needs matplotlib.
+"""
 
 try:
     import sklearn as _sklearn  # noqa: F401
@@ -8,5 +11,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
+from ebagx.sklearn._transformer import EmbeddingBagTransformer
+from ebagx.sklearn._vectorizer import TextVectorizer
 
-__all__ = ["EmbeddingBagClassifier"]
+__all__ = ["EmbeddingBagClassifier", "EmbeddingBagTransformer", "TextVectorizer"]

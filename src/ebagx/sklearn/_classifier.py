@@ -1,38 +1,35 @@
 """The classifier: bags of features to classes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from numbers import Integral, Real
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
+from scipy.special import expit
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
 
-from ebagx.functional import embedding_bag, embedding_bag_backward
-from ebagx.gradients import RowGradient
-from ebagx.optim import Adagrad
+from ebagx.optim import Optimizer
+from ebagx.sklearn._bags import MODES
+from ebagx.sklearn._base import TrainedEstimator, Weights
+from ebagx.sklearn._losses import Loss, Sigmoid, Softmax, softmax, target_batches
+from ebagx.sklearn._network import Floats
+from ebagx.sklearn._training import Examples
 
-__all__ = ["EmbeddingBagClassifier"]
+__all__ = ["MODES", "EmbeddingBagClassifier"]
 
-_NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
-MODES = tuple(_NORM_OF_MODE)
-
-_Floats = npt.NDArray[np.float32]
+_INDICATOR = "multilabel-indicator"
 
 
-class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
     """Classify bags of features: pooled embedding rows under a linear softmax layer.
 
     This is fastText's model. A row of `X` is a bag, a column has an embedding, and the stored
-    values are the weights with which the embeddings are pooled. Embeddings and linear layer
-    are learned together, by Adagrad on shuffled mini-batches.
+    values are the weights with which the embeddings are pooled. Embeddings and linear layer are
+    learned together, on shuffled mini-batches. If `y` is an indicator matrix (multilabel), each
+    label has a sigmoid of its own instead. `transform` gives the pooled embeddings.
 
     Parameters
     ----------
@@ -42,15 +39,44 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         Divide the weighted sum of a bag by the sum of its weights, by the root of the sum of
         their squares, or not at all. "mean" takes the weights' absolute values, since the
         signed ones of a `HashingVectorizer` may add up to nothing.
+    hidden : int or None, default=None
+        Units of a hidden layer with ReLU between the pooled embeddings and the linear layer.
+    optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or \
+            `ebagx.optim.Optimizer`, default="adagrad"
+        What makes the steps. "rowwise_adagrad" keeps one number a row, the table's state is then
+        `embedding_dim` times smaller. Of an object, copies are used, one for each array of
+        weights; it has its own learning rate, weight decay and number of threads.
     learning_rate : float, default=0.1
-        Adagrad's step.
+        Step size at the start. Not used with an optimizer object or a callable `schedule`.
+    schedule : {"linear", "cosine"}, callable or None, default=None
+        Let the rate fall to 0 over all steps of `fit`, evenly as in fastText or along half a
+        cosine, or take it from a function of the number of the step, as those that
+        `ebagx.optim` makes. None keeps it. `partial_fit`, which cannot know the number of
+        steps, keeps it for "linear" and "cosine" too.
     batch_size : int, default=64
         Bags per step.
     max_iter : int, default=10
         Number of passes over the data.
+    alpha : float, default=0.0
+        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled.
+    early_stopping : bool, default=False
+        Hold out a part of the data (of each class alike), and stop when its score no longer
+        rises: the accuracy, or for multilabel `y` minus the loss. The model of the best pass is
+        kept. `partial_fit` takes no notice.
+    validation_fraction : float, default=0.1
+        Part that is held out, between 0 and 1.
+    n_iter_no_change : int, default=3
+        Passes without a rise by `tol` after which to stop early.
+    tol : float, default=1e-4
+        Smallest rise that counts.
+    class_weight : dict, "balanced" or None, default=None
+        What the classes count: ``{label: weight}``, or in inverse proportion to their number of
+        rows. Multiplied by `sample_weight`; not for multilabel `y`.
+    warm_start : bool, default=False
+        Let `fit` go on with the weights of the fitted model, but a new optimizer.
     random_state : int, RandomState instance or None, default=None
-        Gives the initial embeddings and the order of the bags. With an int, the fitted
-        numbers are the same in every run, whatever `num_threads` is.
+        Gives the initial embeddings, the held-out rows and the order of the bags. With an int, the
+        fitted numbers are the same in every run, whatever `num_threads` is.
     verbose : bool, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
@@ -59,25 +85,46 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; of a multilabel `y` the numbers of its columns.
+    multilabel_ : bool
+        Whether `y` was an indicator matrix.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
-        The embedding table. Columns that `fit` met in no bag have rows of zeros.
-    coef_ : ndarray of shape (n_classes, embedding_dim), float32
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns seen in `fit`, if they all had one that is a string.
+    embedding_ : ndarray of shape (n_features, embedding_dim), float32
+        The embedding table. Columns that training met in no bag have rows of zeros.
+    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
+        Weights and biases of the hidden layer, float32.
+    coef_ : ndarray of shape (n_classes, embedding_dim) or (n_classes, hidden), float32
         Weights of the linear layer.
     intercept_ : ndarray of shape (n_classes,), float32
         Biases of the linear layer.
     loss_curve_ : list of float
-        Mean cross-entropy of each pass, taken before each step.
+        Mean cross-entropy of each pass (of a bag's labels the sum), taken before each step.
+    validation_scores_ : list of float or None
+        Scores of the held-out rows after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The highest of them.
+    best_iter_ : int
+        The pass, counted from 1, whose model was kept.
     n_iter_ : int
         Number of passes made.
+
+    See Also
+    --------
+    EmbeddingBagRegressor : The same for numbers.
+    EmbeddingBagTransformer : Pooled rows of a given or random table.
 
     Notes
     -----
     A step costs time in proportion to the entries of its batch, whatever the number of
     columns; sparse input stays sparse, dense input is converted to CSR. Beside the table,
-    memory goes to Adagrad's state of the same size and to a float32 copy of the data.
+    memory goes to the optimizer's state (Adagrad's is of the table's size), to a copy of the
+    rows in use, from which the last good model is restored, and to a float32 copy of the data.
+
+    Ctrl-C ends `fit` early, with a warning, and leaves a model. A loss that diverges is a
+    ValueError; the model of the last good pass is kept.
 
     References
     ----------
@@ -99,43 +146,65 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     """
 
     classes_: npt.NDArray[Any]
-    n_features_in_: int
-    embedding_: _Floats
-    coef_: _Floats
-    intercept_: _Floats
-    loss_curve_: list[float]
-    n_iter_: int
+    multilabel_: bool = False
 
     def __init__(
         self,
         embedding_dim: int = 32,
         *,
         mode: str = "mean",
+        hidden: int | None = None,
+        optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
+        schedule: Any = None,
         batch_size: int = 64,
         max_iter: int = 10,
+        alpha: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 3,
+        tol: float = 1e-4,
+        class_weight: Any = None,
+        warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         num_threads: int | None = None,
     ) -> None:
         self.embedding_dim = embedding_dim
         self.mode = mode
+        self.hidden = hidden
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.alpha = alpha
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
         self.num_threads = num_threads
 
-    def fit(self, X: Any, y: npt.ArrayLike) -> Self:
-        """Learn embeddings and linear layer.
+    def partial_fit(
+        self, X: Any, y: Any, classes: npt.ArrayLike | None = None, sample_weight: Any = None
+    ) -> Self:
+        """Make one pass over some examples, going on with the model if there is one.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Counts or weights.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, or an indicator matrix.
+        classes : array-like of shape (n_classes,), optional
+            All labels that `y` may ever hold; needed in the first call, unless `y` is an
+            indicator matrix.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each row counts, at least 0.
 
         Returns
         -------
@@ -143,34 +212,22 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
         Raises
         ------
-        ValueError
-            If `X` has a NaN or infinity, `y` a single class, or a parameter a value outside
-            its range, or if the loss diverges.
+        TypeError, ValueError
+            As in `fit`; if the loss diverges, the model stays as it was. Also if `classes` is
+            missing in the first call or another in later ones, if `y` has other classes, or if
+            ``class_weight="balanced"``, which needs all of `y`.
         """
-        _check_parameters(self)
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, targets = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y must hold at least 2 classes, got 1 class: {self.classes_[0]}")
-        bags = _weighted_bags(X, self.mode)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        self.embedding_ = _initial_table(bags, self.embedding_dim, rng)
-        self.coef_ = np.zeros((len(self.classes_), self.embedding_dim), np.float32)
-        self.intercept_ = np.zeros(len(self.classes_), np.float32)
-        # BLAS threads gain nothing on products this small, and their number may change bits.
-        # A loss that overflows is reported by _train.
-        blas_limit = threadpool_limits(limits=1, user_api="blas")
-        with blas_limit, np.errstate(over="ignore", invalid="ignore"):
-            try:
-                self._train(bags, targets, rng)
-            except FloatingPointError as error:
-                del self.embedding_, self.coef_, self.intercept_, self.classes_
-                raise ValueError(str(error)) from None
-        return self
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight must be None or a dict for partial_fit, "
+                f"got {self.class_weight!r}: it needs all of y"
+            )
+        if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
+            raise ValueError("classes must be given in the first call of partial_fit")
+        return self._fit_pass(X, y, sample_weight, classes)
 
-    def decision_function(self, X: Any) -> _Floats:
-        """Return the scores of the classes before softmax.
+    def decision_function(self, X: Any) -> Floats:
+        """Return the scores of the classes before softmax, or of the labels before sigmoid.
 
         Parameters
         ----------
@@ -183,10 +240,11 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             Or, for two classes, of shape (n_samples,): the second's score minus the first's.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        is_binary = scores.shape[1] == 2 and not self.multilabel_
+        return scores[:, 1] - scores[:, 0] if is_binary else scores
 
-    def predict_proba(self, X: Any) -> _Floats:
-        """Return the probability of each class, in the order of `classes_`.
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class or label, in the order of `classes_`.
 
         Parameters
         ----------
@@ -197,10 +255,11 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         -------
         ndarray of shape (n_samples, n_classes), float32
         """
-        return _softmax(self._scores(X))
+        scores = self._scores(X)
+        return expit(scores, out=scores) if self.multilabel_ else softmax(scores.T).T
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the likeliest class of each row.
+    def predict(self, X: Any) -> Any:
+        """Return the likeliest class of each row, or an indicator of the likely labels.
 
         Parameters
         ----------
@@ -209,178 +268,111 @@ class EmbeddingBagClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or {ndarray, CSR matrix} of shape (n_samples, n_labels)
+            The indicator is 1 where the probability exceeds a half, and sparse if that of
+            `fit` was.
         """
         scores = self._scores(X)
-        classes: npt.NDArray[Any] = self.classes_[scores.argmax(axis=1)]
-        return classes
+        if not self.multilabel_:
+            return self.classes_[scores.argmax(axis=1)]
+        indicator = (scores > 0).astype(np.int64)
+        return sparse.csr_matrix(indicator) if self._sparse_labels else indicator
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `X` may be sparse."""
+        """Say that `y` may have several labels a row."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
         return tags
 
-    def _scores(self, X: Any) -> _Floats:
-        check_is_fitted(self, "embedding_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        return self._score_batch(self._pool(_as_batch(_weighted_bags(X, self.mode))))
+    _sparse_labels = False
 
-    def _pool(self, batch: "_Batch") -> _Floats:
-        pooled: _Floats = embedding_bag(
-            batch.indices,
-            self.embedding_,
-            batch.offsets,
-            mode="sum",
-            per_sample_weights=batch.weights,
-            include_last_offset=True,
-            num_threads=self.num_threads,
+    def _loss(self) -> Loss:
+        return Sigmoid() if self.multilabel_ else Softmax()
+
+    def _encoded(
+        self,
+        y: Any,
+        weights: Weights,
+        going_on: bool,
+        classes: npt.ArrayLike | None,
+    ) -> tuple[sparse.csr_array, Weights]:
+        _check_class_weight(self.class_weight)
+        check_classification_targets(y)
+        if type_of_target(y) == _INDICATOR:
+            return self._encoded_labels(y, going_on), weights
+        if sparse.issparse(y):
+            raise ValueError("y must be dense unless it is a multilabel indicator of 0 and 1")
+        y = column_or_1d(y, warn=True)
+        if going_on:
+            if self.multilabel_:
+                raise ValueError(f"y must be an indicator of {len(self.classes_)} labels as before")
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(f"classes must be those of the first call, got {classes!r}")
+            known = self.classes_
+        else:
+            known = np.unique(y if classes is None else classes)
+        labels = _positions(y, known)
+        if len(known) < 2:
+            raise ValueError(f"y must hold at least 2 classes, got 1 class: {known[0]}")
+        if self.class_weight is not None:
+            of_class = compute_class_weight(self.class_weight, classes=known, y=y)
+            weights = of_class[labels] if weights is None else of_class[labels] * weights
+        self.classes_, self.multilabel_, self._sparse_labels = known, False, False
+        shape = len(labels), len(known)
+        ones = np.ones(len(labels), np.int8)
+        return sparse.csr_array((ones, labels, np.arange(len(labels) + 1)), shape), weights
+
+    def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
+        if self.class_weight is not None:
+            raise ValueError("class_weight must be None for multilabel y")
+        is_sparse = sparse.issparse(y)
+        targets = sparse.csr_array(y)
+        targets.sum_duplicates()
+        targets.eliminate_zeros()
+        if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):
+            kind = "labels" if self.multilabel_ else "classes, not an indicator,"
+            raise ValueError(f"y must have {len(self.classes_)} {kind} as before")
+        self.classes_ = np.arange(targets.shape[1])
+        self.multilabel_, self._sparse_labels = True, is_sparse
+        return targets
+
+    def _stratified(self, examples: Examples, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        if self.multilabel_:
+            return order
+        return order[np.argsort(examples.targets.indices[order], kind="stable")]
+
+    def _score(self, scores: Floats, held_out: Examples) -> float:
+        weights = held_out.weights
+        if not self.multilabel_:
+            hits = scores.argmax(axis=1) == held_out.targets.indices
+            return float(np.average(hits, weights=weights))
+        n = len(scores)
+        (positives,) = target_batches(held_out.targets, np.arange(n), n)
+        return -float(
+            np.average(
+                Sigmoid().gradient(np.ascontiguousarray(scores.T), positives), weights=weights
+            )
         )
-        return pooled
-
-    def _score_batch(self, pooled: _Floats) -> _Floats:
-        return pooled @ self.coef_.T + self.intercept_
-
-    def _train(
-        self, bags: sparse.csr_array, targets: npt.NDArray[np.intp], rng: np.random.Generator
-    ) -> None:
-        n_bags = len(targets)
-        optimizers = _Optimizers.with_rate(self.learning_rate, self.num_threads)
-        self.loss_curve_ = []
-        with _progress_bar(n_bags * self.max_iter, self.verbose) as advance:
-            for iteration in range(1, self.max_iter + 1):
-                order = rng.permutation(n_bags)
-                loss = 0.0
-                for batch, labels in _batches(bags[order], targets[order], self.batch_size):
-                    loss += self._step(batch, labels, optimizers)
-                    advance(len(labels))
-                self.n_iter_ = iteration
-                self.loss_curve_.append(loss / n_bags)
-                if not np.isfinite(loss):
-                    raise FloatingPointError(
-                        f"the loss diverged in pass {iteration}; learning_rate = "
-                        f"{self.learning_rate} or the values of X are too large"
-                    )
-
-    def _step(
-        self, batch: "_Batch", labels: npt.NDArray[np.intp], optimizers: "_Optimizers"
-    ) -> float:
-        """Make one step of gradient descent; return the batch's summed loss before it."""
-        pooled = self._pool(batch)
-        errors = _softmax(self._score_batch(pooled))
-        label_of_bag = np.arange(len(labels)), labels
-        likelihoods = np.maximum(errors[label_of_bag], np.finfo(np.float32).tiny)
-        errors[label_of_bag] -= 1
-        errors /= len(labels)
-        gradient = embedding_bag_backward(
-            errors @ self.coef_,
-            batch.indices,
-            self.embedding_,
-            batch.offsets,
-            mode="sum",
-            sparse="rows",
-            per_sample_weights=batch.weights,
-            per_sample_weights_grad=False,
-            include_last_offset=True,
-            num_threads=self.num_threads,
-        ).weight
-        optimizers.embedding.update(self.embedding_, cast(RowGradient, gradient))
-        _update_all_rows(optimizers.coef, self.coef_, errors.T @ pooled)
-        _update_all_rows(optimizers.intercept, self.intercept_[:, None], errors.sum(0)[:, None])
-        return -float(np.log(likelihoods).sum())
 
 
-class _Batch(NamedTuple):
-    indices: npt.NDArray[Any]
-    offsets: npt.NDArray[Any]
-    weights: _Floats
-
-
-class _Optimizers(NamedTuple):
-    embedding: Adagrad
-    coef: Adagrad
-    intercept: Adagrad
-
-    @classmethod
-    def with_rate(cls, learning_rate: float, num_threads: int | None) -> Self:
-        return cls(*(Adagrad(learning_rate, num_threads=num_threads) for _ in cls._fields))
-
-
-def _check_parameters(estimator: EmbeddingBagClassifier) -> None:
-    for name in ("embedding_dim", "batch_size", "max_iter"):
-        value = getattr(estimator, name)
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    rate = estimator.learning_rate
-    if not isinstance(rate, Real):
-        raise TypeError(f"learning_rate must be a number, got {rate!r}")
-    if not 0 < rate < np.inf:
-        raise ValueError(f"learning_rate must be positive and finite, got {rate}")
-    if estimator.mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {estimator.mode!r}")
-
-
-def _weighted_bags(X: Any, mode: str) -> sparse.csr_array:
-    """Scale the rows of `X` so that the pooled sum is what `mode` asks for."""
-    bags = sparse.csr_array(X)
-    norm = _NORM_OF_MODE[mode]
-    return bags if norm is None else normalize(bags, norm=norm)
-
-
-def _initial_table(bags: sparse.csr_array, dim: int, rng: np.random.Generator) -> _Floats:
-    """Return fastText's start, uniform in (-1/dim, 1/dim), in the rows that some bag uses.
-
-    The others are zeros: a column never met says nothing, and its memory is never touched.
-    """
-    used = np.zeros(bags.shape[1], dtype=bool)
-    used[bags.indices] = True
-    table = np.zeros((bags.shape[1], dim), dtype=np.float32)
-    rows = np.flatnonzero(used)
-    table[rows] = (2 * rng.random((len(rows), dim), dtype=np.float32) - 1) / dim
-    return table
-
-
-def _as_batch(bags: sparse.csr_array) -> _Batch:
-    return _Batch(bags.indices, bags.indptr, bags.data)
-
-
-def _batches(
-    bags: sparse.csr_array, labels: npt.NDArray[np.intp], size: int
-) -> Iterator[tuple[_Batch, npt.NDArray[np.intp]]]:
-    """Yield runs of `size` rows as slices, without scipy's cost of a matrix per batch."""
-    indices, offsets, weights = _as_batch(bags)
-    for first in range(0, len(labels), size):
-        bounds = offsets[first : first + size + 1]
-        entries = slice(bounds[0], bounds[-1])
-        batch = _Batch(indices[entries], bounds - bounds[0], weights[entries])
-        yield batch, labels[first : first + size]
-
-
-def _softmax(scores: _Floats) -> _Floats:
-    """Turn scores into probabilities, in place."""
-    scores -= scores.max(axis=1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    return scores
-
-
-def _update_all_rows(optimizer: Adagrad, weight: _Floats, gradient: _Floats) -> None:
-    optimizer.update(weight, RowGradient(np.arange(len(weight)), gradient, weight.shape))
-
-
-@contextmanager
-def _progress_bar(n_bags: int, verbose: bool) -> Iterator[Callable[[int], object]]:
-    """Give a function to call with the number of bags done."""
-    if not verbose:
-        yield lambda _: None
+def _check_class_weight(class_weight: Any) -> None:
+    if (
+        class_weight is None
+        or isinstance(class_weight, dict)
+        or (isinstance(class_weight, str) and class_weight == "balanced")
+    ):
         return
+    raise ValueError(f"class_weight must be None, balanced or a dict, got {class_weight!r}")
+
+
+def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return where each of y is in the sorted classes."""
     try:
-        from tqdm import tqdm
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "verbose=True needs tqdm: pip install 'ebagx[cli]'", name=error.name
-        ) from error
-    with tqdm(total=n_bags, unit="bag", unit_scale=True, leave=False) as bar:
-        yield bar.update
+        labels = np.searchsorted(classes, y)
+    except TypeError:
+        raise ValueError(f"y has labels of another kind than classes: {y[0]!r}") from None
+    found = classes.take(labels, mode="clip") == y
+    if not np.all(found):
+        unknown = y[int(np.argmin(found))]
+        raise ValueError(f"y holds the class {unknown}, which is not among the classes given")
+    return labels

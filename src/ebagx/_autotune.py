@@ -1,0 +1,147 @@
+"""Random search for the settings that predict validation lines best."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ebagx._features import Features
+from ebagx._model import Settings, TextModel, fit_model
+from ebagx._text import Corpus
+
+_DIMS = (16, 32, 64, 128)
+_WORD_NGRAMS = (1, 2, 3)
+_CHAR_NGRAMS = ((0, 0), (0, 0), (2, 4), (3, 5), (3, 6))
+_LR_FACTORS = (0.1, 10.0)
+_EPOCHS = (3, 50)
+
+
+class Trial(NamedTuple):
+    """Settings, the model they gave, and how it did."""
+
+    settings: Settings
+    model: TextModel
+    score: float
+    seconds: float
+    interrupted: bool
+
+
+def search(
+    training: Corpus,
+    validation: Corpus,
+    start: Settings,
+    seconds: float,
+    max_trials: int | None,
+    report: Callable[[int, Trial, bool], object],
+) -> Trial:
+    """Train with the given settings, then with others at random; return the best trial.
+
+    Parameters
+    ----------
+    training, validation : Corpus
+        What to learn from, and what to measure on.
+    start : Settings
+        The first trial. Its seed gives the others, which keep what is not searched for.
+    seconds : float
+        No trial begins later. A trial that would end later gets fewer epochs.
+    max_trials : int, optional
+        Stop after so many.
+    report : callable
+        Is told of each trial: its number, the trial, whether it is the best so far.
+
+    Notes
+    -----
+    Which trials there are depends on `start` alone, how many on the time. Learning rates are drawn
+    log-uniformly from a tenth to ten times that of `start`, epochs from 3 to 50; the length of
+    embeddings, word n-grams and character n-grams from short lists. The score is the fraction of
+    the validation lines whose likeliest label is one of theirs. Ctrl-C ends the search.
+    """
+    deadline = time.monotonic() + seconds
+    best: Trial | None = None
+    cost = 0.0
+    for number, settings in enumerate(_candidates(start), 1):
+        try:
+            trial, cost = _try(training, validation, settings, deadline, cost)
+        except (KeyboardInterrupt, ValueError) as error:
+            if best is None:
+                raise
+            if isinstance(error, KeyboardInterrupt):
+                break
+            continue  # a loss that diverged
+        if trial is None:
+            break
+        is_best = best is None or trial.score > best.score
+        best = trial if best is None or is_best else best
+        report(number, trial, is_best)
+        if number == max_trials or time.monotonic() >= deadline or trial.interrupted:
+            break
+    assert best is not None
+    return best
+
+
+def precision_at_1(model: TextModel, corpus: Corpus) -> float:
+    """Return the fraction of lines whose likeliest label is one of theirs."""
+    predicted = model.predict(corpus.texts)
+    hits = sum(guess in labels for guess, labels in zip(predicted, corpus.labels, strict=True))
+    return hits / len(predicted)
+
+
+def _try(
+    training: Corpus, validation: Corpus, settings: Settings, deadline: float, cost: float
+) -> tuple[Trial | None, float]:
+    """Make one trial, `cost` being the seconds per work of the slowest so far, or 0.
+
+    Return the trial, or None where there is no time for an epoch, and the new cost.
+    """
+    start = time.monotonic()
+    features, counts = Features.learn(training.texts, settings.ngrams, settings.min_count)
+    work = counts.nnz * (settings.dim + 16)
+    if cost:
+        epochs = math.floor((deadline - time.monotonic()) / (cost * work))
+        if epochs < 1:
+            return None, cost
+        settings = settings._replace(epochs=min(settings.epochs, epochs))
+    begin = time.monotonic()
+    model, epochs = fit_model(features, counts, training, settings)
+    end = time.monotonic()
+    score = precision_at_1(model, validation)
+    seconds = time.monotonic() - start
+    trial = Trial(settings, model, score, seconds, epochs < settings.epochs)
+    return trial, max(cost, (end - begin) / work / max(epochs, 1))
+
+
+def _candidates(start: Settings) -> Iterator[Settings]:
+    yield start
+    rng = random.Random(start.seed)
+    while True:
+        minn, maxn = rng.choice(_CHAR_NGRAMS)
+        low, high = _LR_FACTORS
+        yield start._replace(
+            lr=_rounded(start.lr * _log_uniform(rng, low, high)),
+            epochs=round(_log_uniform(rng, *_EPOCHS)),
+            dim=rng.choice(_DIMS),
+            word_ngrams=rng.choice(_WORD_NGRAMS),
+            minn=minn,
+            maxn=maxn,
+        )
+
+
+def _log_uniform(rng: random.Random, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def describe(settings: Settings) -> Sequence[str]:
+    """Return the options that give the settings that are searched for."""
+    return [
+        f"--lr {settings.lr:g}",
+        f"--epochs {settings.epochs}",
+        f"--dim {settings.dim}",
+        f"--word-ngrams {settings.word_ngrams}",
+        f"--minn {settings.minn}",
+        f"--maxn {settings.maxn}",
+    ]

@@ -1,0 +1,241 @@
+"""What the commands do. scikit-learn is imported by `train` only."""
+
+import random
+import shlex
+import shutil
+import sys
+import time
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import nullcontext
+from importlib.util import find_spec
+from io import BufferedReader
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from ebagx import _autotune
+from ebagx._autotune import Trial, precision_at_1
+from ebagx._metrics import Evaluation, confusion_text, draw_confusion, label_table
+from ebagx._model import Settings, TextModel, train_model
+from ebagx._npy import write_rows
+from ebagx._storage import FORMAT_VERSION, check_destination, load_model, save_model
+from ebagx._text import Corpus, read_corpus, read_line_blocks
+from ebagx.datasets import load_wordnet10
+
+_WORDNET_TRAINING_LINES = 8000
+_LINES_AT_ONCE = 10_000
+
+
+class TrainingInterrupted(Exception):  # noqa: N818
+    """Ctrl-C has ended a training, and the model so far has been saved."""
+
+
+class _Split(NamedTuple):
+    """What is learned from and what is held out."""
+
+    source: str
+    training: Corpus
+    held_out: Corpus
+    example: str
+
+
+def train(args: Namespace) -> None:
+    """Learn from labelled lines, measure, and save the model."""
+    settings = Settings(*(getattr(args, name) for name in Settings._fields))
+    _check_settings(args, settings)
+    check_destination(args.model)
+    split = _split_wordnet() if args.file is None else _split_file(args)
+    report("reading", split.source)
+    n_labels = len(split.training.distinct_labels())
+    n_lines, n_held_out = len(split.training.texts), len(split.held_out.texts)
+    report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
+    start = time.perf_counter()
+    if args.autotune:
+        best = _autotuned(args, split, settings)
+        model, interrupted, note = best.model, best.interrupted, ""
+        seconds = time.perf_counter() - start
+        report("best", " ".join(_autotune.describe(best.settings)[:3]))
+        report("", " ".join(_autotune.describe(best.settings)[3:]))
+    else:
+        report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
+        verbose = sys.stderr.isatty() and find_spec("tqdm") is not None
+        model, epochs = train_model(split.training, settings, verbose)
+        seconds = time.perf_counter() - start
+        interrupted = epochs < settings.epochs
+        note = f" after {epochs} of {settings.epochs} epochs"
+    report("accuracy", _describe_accuracy(model, split.held_out))
+    if not (args.autotune or interrupted):
+        words = settings.epochs * sum(len(text.split()) for text in split.training.texts)
+        report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
+    save_model(model, args.model)
+    report("saved", str(args.model))
+    if interrupted:
+        raise TrainingInterrupted(f"interrupted{note}; the model so far is saved as {args.model}")
+    print("\nNow classify lines of your own:")
+    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(args.model))}")
+
+
+def predict(args: Namespace) -> None:
+    """Print the likeliest labels of each line."""
+    model = load_model(args.model, args.threads)
+    for lines in _line_blocks(args.file):
+        order, probabilities = model.best(lines, args.k)
+        for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):
+            fields = []
+            for i, value in zip(positions, values, strict=True):
+                if value >= args.threshold:
+                    fields += [model.labels[i], f"{value:.4f}"] if args.prob else [model.labels[i]]
+            print(*fields, sep="\t")
+        sys.stdout.flush()
+
+
+def test(args: Namespace) -> None:
+    """Print how well a model predicts labelled lines."""
+    model = load_model(args.model, args.threads)
+    texts, labels = read_corpus(args.file)
+    evaluation = Evaluation()
+    for start in range(0, len(texts), _LINES_AT_ONCE):
+        part = slice(start, start + _LINES_AT_ONCE)
+        order, probabilities = model.best(texts[part], args.k)
+        chosen = [
+            [model.labels[i] for i, value in zip(*line, strict=True) if value >= args.threshold]
+            for line in zip(order.tolist(), probabilities.tolist(), strict=True)
+        ]
+        evaluation.add(labels[part], chosen)
+    report("lines", f"{evaluation.n_lines:,}")
+    report(f"P@{args.k}", f"{evaluation.precision:.3f}")
+    report(f"R@{args.k}", f"{evaluation.recall:.3f}")
+    print(f"\n{label_table(evaluation)}\n")
+    if evaluation.n_several:
+        print(f"{evaluation.n_several:,} lines have several labels and are not in the matrix\n")
+    if args.confusion:
+        draw_confusion(evaluation, args.confusion)
+        report("saved", str(args.confusion))
+    else:
+        print(confusion_text(evaluation, shutil.get_terminal_size((80, 24)).columns))
+
+
+def vectors(args: Namespace) -> None:
+    """Write the mean embedding of each line to a ``.npy`` file."""
+    model = load_model(args.model, args.threads)
+    with write_rows(args.output, model.embedding.shape[1]) as rows:
+        for lines in _line_blocks(args.file):
+            rows.write(model.vectors(lines))
+    report("saved", f"{args.output}: {rows.count:,} x {rows.dim}, float32")
+
+
+def info(args: Namespace) -> None:
+    """Print what a model knows."""
+    model = load_model(args.model)
+    ngrams, n_words = model.features.ngrams, len(model.features.columns)
+    n_rows, dim = model.embedding.shape
+    report("features", f"{n_words:,} words")
+    if ngrams.buckets_in_use:
+        report("", f"{n_rows - n_words:,} of {ngrams.n_buckets:,} buckets of hashed n-grams")
+    if ngrams.word_ngrams > 1:
+        report("", f"n-grams of up to {ngrams.word_ngrams} words")
+    if ngrams.max_chars:
+        report("", f"n-grams of {ngrams.min_chars} to {ngrams.max_chars} characters")
+    report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB")
+    report("loss", model.loss)
+    report("format", f"version {FORMAT_VERSION}")
+    report("labels", f"{len(model.labels):,}")
+    for label in model.labels:
+        report("", label)
+
+
+def report(heading: str, text: str) -> None:
+    """Print a line of results."""
+    print(f"{heading:<10}{text}", flush=True)
+
+
+def _check_settings(args: Namespace, settings: Settings) -> None:
+    if settings.maxn and settings.minn > settings.maxn:
+        raise ValueError(f"--minn {settings.minn} is above --maxn {settings.maxn}")
+    if settings.minn and not settings.maxn:
+        raise ValueError(f"--minn {settings.minn} has no --maxn")
+    if args.autotune and args.autotune_validation is None and not args.held_out:
+        raise ValueError("--autotune needs --held-out above 0 or --autotune-validation")
+
+
+def _autotuned(args: Namespace, split: _Split, settings: Settings) -> Trial:
+    validation, name = split.held_out, "held-out"
+    if args.autotune_validation is not None:
+        validation, name = read_corpus(args.autotune_validation), "validation"
+    if not validation.texts:
+        raise ValueError("--autotune has no held-out lines to measure on; raise --held-out")
+    report("autotune", f"{args.autotune_duration} s, P@1 of {len(validation.texts):,} {name} lines")
+    report("", "  P@1      lr epochs   dim words  chars      s")
+
+    def show(number: int, trial: Trial, is_best: bool) -> None:
+        _, lr, epochs, _, word_ngrams, _, minn, maxn, *_ = trial.settings
+        chars = f"{max(minn, 1)}-{maxn}" if maxn else "-"
+        numbers = f"{trial.score:5.3f} {lr:7.3g} {epochs:6} {trial.settings.dim:5}"
+        rest = f"{word_ngrams:5} {chars:>6} {trial.seconds:6.1f}{' *' if is_best else ''}"
+        report(f"  {number}", f"{numbers} {rest}")
+
+    duration, trials = args.autotune_duration, args.autotune_trials
+    return _autotune.search(split.training, validation, settings, duration, trials, show)
+
+
+def _describe_accuracy(model: TextModel, held_out: Corpus) -> str:
+    if not held_out.texts:
+        return "not measured, no lines are held out"
+    return f"{precision_at_1(model, held_out):.3f} on the held-out lines"
+
+
+def _split_wordnet() -> _Split:
+    texts, labels = load_wordnet10()
+    training, held_out = (
+        Corpus(texts[part], [(label,) for label in labels[part]])
+        for part in (slice(_WORDNET_TRAINING_LINES), slice(_WORDNET_TRAINING_LINES, None))
+    )
+    return _Split("WordNet topics (come with ebagx)", training, held_out, '"a small striped cat"')
+
+
+def _split_file(args: Namespace) -> _Split:
+    data = read_corpus(args.file)
+    labels, n_lines = data.distinct_labels(), len(data.labels)
+    if len(labels) == 1:
+        raise ValueError(f"{args.file}: every line has the label {labels[0]!r:.40}")
+    if 2 * len(labels) > n_lines:
+        raise ValueError(f"{args.file}: {len(labels):,} labels for {n_lines:,} lines are too many")
+    if args.loss == "softmax":
+        for text_labels in data.labels:
+            if len(text_labels) > 1:
+                raise ValueError(
+                    f"{args.file}: a line has the labels {', '.join(text_labels):.40}; "
+                    "several labels a line need --loss ova"
+                )
+    training, held_out = _hold_out(data, args.held_out, args.seed)
+    return _Split(str(args.file), training, held_out, '"some words"')
+
+
+def _hold_out(data: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Split at random, taking the same fraction of each label, rounded down, out of training.
+
+    Of several labels of a line, the first counts.
+    """
+    lines_of_label = defaultdict(list)
+    for i, (label, *_) in enumerate(data.labels):
+        lines_of_label[label].append(i)
+    chooser = random.Random(seed)
+    held_out = set()
+    for lines in lines_of_label.values():
+        held_out.update(chooser.sample(lines, int(fraction * len(lines))))
+    parts = Corpus([], []), Corpus([], [])
+    for i, (text, labels) in enumerate(zip(*data, strict=True)):
+        part = parts[i in held_out]
+        part.texts.append(text)
+        part.labels.append(labels)
+    return parts
+
+
+def _line_blocks(path: Path) -> Iterator[list[str]]:
+    from_stdin = path == Path("-")
+    if from_stdin and sys.stdin is None:
+        raise ValueError("standard input is closed")
+    with nullcontext(sys.stdin.buffer) if from_stdin else path.open("rb") as stream:
+        name = "stdin" if from_stdin else str(path)
+        yield from read_line_blocks(cast(BufferedReader, stream), name)

@@ -1,0 +1,31 @@
+"""From the matrices that scikit-learn passes around to bags whose pooled sum is the mode's."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import normalize
+
+from ebagx._bags import Bags, as_bags
+
+_NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
+MODES = tuple(_NORM_OF_MODE)
+
+
+def weighted_bags(X: Any, mode: str, num_threads: int | None) -> sparse.csr_array:
+    """Return `X` (B, N) as CSR of float32, its rows scaled so that their sums are the mode's.
+
+    Sparse matrices made by hand are checked: what comes out may be given to kernels. Sparse input
+    never becomes dense, and is not changed.
+    """
+    X = sparse.csr_array(X)
+    table = np.broadcast_to(np.float32(0), (X.shape[1], 0))  # as_bags asks for its length
+    bags = as_bags(X, None, None, include_last_offset=False, weight=table, num_threads=num_threads)
+    matrix = sparse.csr_array((bags.weights, bags.indices, bags.offsets), shape=X.shape)
+    norm = _NORM_OF_MODE[mode]
+    return matrix if norm is None else normalize(matrix, norm=norm)
+
+
+def bags_of(matrix: sparse.csr_array) -> Bags:
+    """Return a CSR matrix as bags, without a copy."""
+    return Bags(matrix.indices, matrix.indptr, matrix.data)

@@ -1,0 +1,317 @@
+"""What the trained estimators share: input, fitting, and the pooled embeddings."""
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from ebagx._transpose import scratch_for, touched_rows
+from ebagx._validate import check_writeable
+from ebagx.functional import embedding_bag
+from ebagx.optim import Optimizer
+from ebagx.sklearn._bags import bags_of, weighted_bags
+from ebagx.sklearn._losses import Loss
+from ebagx.sklearn._network import Floats, Layer, Network, initial_layers, initial_rows, scores_of
+from ebagx.sklearn._parameters import check_parameters, make_optimizers, set_learning_rate
+from ebagx.sklearn._training import Examples, History, Plan, train
+
+Weights = npt.NDArray[np.float64] | None
+
+
+class _State(NamedTuple):
+    """What `partial_fit` needs to go on, beside the fitted attributes."""
+
+    rng: np.random.Generator
+    optimizers: list[Optimizer]
+
+
+class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """Embeddings, perhaps a hidden layer, and a linear head, trained end to end."""
+
+    n_features_in_: int
+    embedding_: Floats
+    coef_: Floats
+    intercept_: Floats
+    hidden_coef_: Floats | None = None
+    hidden_intercept_: Floats | None = None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    best_iter_: int
+    n_iter_: int
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn embeddings and layers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each row counts, at least 0. Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        TypeError
+            If a parameter has the wrong type.
+        ValueError
+            If `X`, `y` or `sample_weight` has a NaN or infinity, or a parameter a value outside
+            its range, or if the loss diverges. Then the model is that of the last pass with finite
+            loss; if there is none, the estimator is not fitted.
+        """
+        going_on = bool(self.warm_start) and self._is_fitted()
+        examples = self._examples(X, y, sample_weight, going_on)
+        rng = self._new_rng()
+        held_out = None
+        if self.early_stopping:
+            examples, held_out = self._split(examples, rng)
+        state = _State(rng, make_optimizers(self))
+        plan = Plan(
+            self.batch_size,
+            self.max_iter,
+            None if held_out is None else self._validation(held_out),
+            self.n_iter_no_change,
+            self.tol,
+            self.verbose,
+        )
+        set_learning_rate(state.optimizers, self, plan.num_steps(examples))
+        history = self._train(examples, plan, state, going_on)
+        set_learning_rate(state.optimizers, self, None)
+        self._take_over(history, [], plan)
+        return self
+
+    def _fit_pass(
+        self, X: Any, y: Any, sample_weight: Any, classes: npt.ArrayLike | None = None
+    ) -> Self:
+        """Make one pass that goes on with the model, if there is one."""
+        going_on = self._is_fitted()
+        examples = self._examples(X, y, sample_weight, going_on, classes)
+        state: _State | None = getattr(self, "_state", None) if going_on else None
+        if state is None:
+            state = _State(self._new_rng(), make_optimizers(self))
+        set_learning_rate(state.optimizers, self, None)
+        plan = Plan(self.batch_size, max_iter=1, verbose=self.verbose)
+        earlier = getattr(self, "loss_curve_", []) if going_on else []
+        history = self._train(examples, plan, state, going_on)
+        self._take_over(history, earlier, plan)
+        return self
+
+    def transform(self, X: Any) -> Floats:
+        """Return the pooled embeddings of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, embedding_dim), float32
+        """
+        return self._pooled(X)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that `X` may be sparse, and which dtype `transform` keeps."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.embedding_.T)
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """Return the loss to train with."""
+
+    @abstractmethod
+    def _encoded(
+        self, y: Any, weights: Weights, going_on: bool, classes: npt.ArrayLike | None
+    ) -> tuple[Any, Weights]:
+        """Return targets (n, K) and weights, and set the fitted attributes that describe y."""
+
+    @abstractmethod
+    def _stratified(self, examples: Examples, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the examples in an order of which a regular part resembles the whole."""
+
+    @abstractmethod
+    def _score(self, scores: Floats, held_out: Examples) -> float:
+        """Return how good the scores of held-out bags are; more is better."""
+
+    def _head_in_training(self, head: Layer) -> Layer:
+        """Return the head that gives scores in the units of the loss."""
+        return head
+
+    def _head_after_training(self, head: Layer) -> Layer:
+        """Return the head that gives scores in the units of y."""
+        return head
+
+    def _initial_intercept(self, num_scores: int) -> Floats:
+        return np.zeros(num_scores, np.float32)
+
+    def _is_fitted(self) -> bool:
+        return hasattr(self, "embedding_")
+
+    def _new_rng(self) -> np.random.Generator:
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _examples(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        going_on: bool,
+        classes: npt.ArrayLike | None = None,
+    ) -> Examples:
+        """Return checked examples, without those of weight 0."""
+        check_parameters(self)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=np.float32,
+            multi_output=True,
+            reset=not going_on,
+        )
+        weights = _checked_weights(sample_weight, X)
+        matrix = weighted_bags(X, self.mode, self.num_threads)
+        if going_on:
+            check_writeable(self.embedding_, "training")
+        targets, weights = self._encoded(y, weights, going_on, classes)
+        if weights is None:
+            return Examples(matrix, targets, None)
+        examples = Examples(matrix, targets, weights.astype(np.float32))
+        return examples if weights.all() else examples.take(np.flatnonzero(weights))
+
+    def _split(self, examples: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
+        """Return the examples to learn from and, every so-and-so-many-th, those held out."""
+        num_bags = examples.X.shape[0]
+        if num_bags < 2:
+            raise ValueError("early_stopping needs at least 2 samples, got 1 sample")
+        order = self._stratified(examples, rng.permutation(num_bags))
+        count = min(max(1, round(self.validation_fraction * num_bags)), num_bags - 1)
+        chosen = np.zeros(num_bags, bool)
+        chosen[((np.arange(count) + 0.5) * num_bags / count).astype(np.intp)] = True
+        # In their own order, which keeps a long table's rows together.
+        return examples.take(np.sort(order[~chosen])), examples.take(np.sort(order[chosen]))
+
+    def _validation(self, held_out: Examples) -> Any:
+        def score(network: Network) -> float:
+            pooled = _pooled(held_out.X, network.table, self.num_threads)
+            return self._score(scores_of(pooled, network.layers), held_out)
+
+        return score
+
+    def _train(self, examples: Examples, plan: Plan, state: _State, going_on: bool) -> History:
+        """Train a new model or the present one, and make the outcome this estimator's."""
+        bags = bags_of(examples.X)
+        with scratch_for(bags) as scratch:
+            used = touched_rows(bags, examples.X.shape[1], scratch, self.num_threads)
+        if going_on:
+            table, layers = self.embedding_, self._layers()
+            layers[-1] = self._head_in_training(layers[-1])
+        else:
+            num_scores = examples.targets.shape[1]
+            table = initial_rows(used, (examples.X.shape[1], self.embedding_dim), state.rng)
+            layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
+            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
+        network = Network(table, layers, state.optimizers, self.batch_size, used, self.num_threads)
+        history = train(network, self._loss(), examples, plan, state.rng)
+        if history.diverged and not (going_on or history.losses):
+            self._forget()
+            return history
+        *hidden, head = network.layers
+        self.embedding_ = table
+        self.hidden_coef_, self.hidden_intercept_ = hidden[0] if hidden else (None, None)
+        self.coef_, self.intercept_ = self._head_after_training(head)
+        if history.diverged:
+            self.__dict__.pop("_state", None)  # the optimizers may hold infinities
+        else:
+            self._state = state
+        return history
+
+    def _take_over(self, history: History, earlier: list[float], plan: Plan) -> None:
+        """Set what the history tells, and tell of a training that did not end well."""
+        made = len(history.losses)
+        if history.diverged:
+            kept = f"pass {history.best_iter}" if history.best_iter else "before"
+            outcome = f"the model of {kept} is kept" if self._is_fitted() else "there is no model"
+            rate = self.learning_rate if isinstance(self.optimizer, str) else "the optimizer's"
+            message = (
+                f"the loss diverged in pass {made + 1}; learning_rate = {rate} or the values of X "
+                f"or y are too large; {outcome}"
+            )
+        if self._is_fitted():
+            self.loss_curve_ = [*earlier, *history.losses]
+            self.n_iter_ = len(self.loss_curve_)
+            self.best_iter_ = len(earlier) + history.best_iter
+            self.validation_scores_ = None if plan.score is None else history.scores
+            self.best_validation_score_ = max(history.scores, default=None)
+        if history.diverged:
+            raise ValueError(message)
+        if history.interrupted:
+            warnings.warn(
+                f"training was interrupted in pass {made + 1} of {plan.max_iter}; the model is "
+                f"what had been learned by then",
+                stacklevel=3,
+            )
+
+    def _forget(self) -> None:
+        """Become an estimator that is not fitted."""
+        for name in [name for name in self.__dict__ if name.endswith("_")] + ["_state"]:
+            self.__dict__.pop(name, None)
+
+    def _pooled(self, X: Any) -> Floats:
+        check_is_fitted(self, "embedding_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        bags = weighted_bags(X, self.mode, self.num_threads)
+        return _pooled(bags, self.embedding_, self.num_threads)
+
+    def _scores(self, X: Any) -> Floats:
+        return scores_of(self._pooled(X), self._layers())
+
+    def _layers(self) -> list[Layer]:
+        head = Layer(self.coef_, self.intercept_)
+        if self.hidden_coef_ is None or self.hidden_intercept_ is None:
+            return [head]
+        return [Layer(self.hidden_coef_, self.hidden_intercept_), head]
+
+
+def _pooled(X: sparse.csr_array, table: Floats, num_threads: int | None) -> Floats:
+    pooled: Floats = embedding_bag(X, table, mode="sum", num_threads=num_threads)
+    return pooled
+
+
+def _checked_weights(sample_weight: Any, X: Any) -> Weights:
+    """Return sample weights (n,), or None where all are 1."""
+    if sample_weight is None:
+        return None
+    weights: npt.NDArray[np.float64] = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight must be 1-D, got {weights.ndim}-D")
+    check_consistent_length(X, weights)
+    if weights.min() < 0:
+        first = int(np.argmax(weights < 0))
+        raise ValueError(
+            f"sample_weight must not be negative, got sample_weight[{first}] = {weights[first]}"
+        )
+    if not weights.any():
+        raise ValueError("sample_weight must contain at least one non-zero number")
+    return weights

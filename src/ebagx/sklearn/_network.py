@@ -1,0 +1,173 @@
+"""The model itself: a table, perhaps a hidden layer, and a linear head."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._passes import pool, transposed_pieces
+from ebagx.optim import Optimizer
+from ebagx.sklearn._batches import Batch
+
+Floats = npt.NDArray[np.float32]
+
+_ROWS_AT_ONCE = 1024  # whose scores are added in float64
+
+
+class Layer(NamedTuple):
+    """A linear layer as estimators show it."""
+
+    coef: Floats  # (out, in)
+    intercept: Floats  # (out,)
+
+
+def scores_of(pooled: Floats, layers: Sequence[Layer]) -> Floats:
+    """Return the scores (B, K) of pooled bags (B, D).
+
+    Added in float64: what BLAS makes of a row depends on the rows beside it, here in bits that the
+    result no longer has.
+    """
+    weights = [(coef.astype(np.float64), intercept) for coef, intercept in layers]
+    scores = np.empty((len(pooled), len(layers[-1].intercept)), np.float32)
+    for start in range(0, len(pooled), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        values = pooled[rows].astype(np.float64)
+        for coef, intercept in weights[:-1]:
+            values = np.maximum(values @ coef.T + intercept, 0)
+        coef, intercept = weights[-1]
+        scores[rows] = values @ coef.T + intercept
+    return scores
+
+
+def initial_rows(
+    used: npt.NDArray[np.integer[Any]], shape: tuple[int, int], rng: np.random.Generator
+) -> Floats:
+    """Return fastText's start, uniform in (-1/D, 1/D), in the rows that some bag uses.
+
+    The others are zeros: a column never met says nothing, and its memory is never touched.
+    """
+    table = np.zeros(shape, dtype=np.float32)
+    dim = shape[1]
+    table[used] = (2 * rng.random((len(used), dim), dtype=np.float32) - 1) / dim
+    return table
+
+
+def initial_layers(
+    dim: int, hidden: int | None, num_scores: int, rng: np.random.Generator
+) -> list[Layer]:
+    """Return a head of zeros, on a hidden layer of He's uniform numbers if there is one."""
+    layers = []
+    if hidden is not None:
+        bound = np.float32(np.sqrt(6 / dim))
+        coef = bound * (2 * rng.random((hidden, dim), dtype=np.float32) - 1)
+        layers.append(Layer(coef, np.zeros(hidden, np.float32)))
+        dim = hidden
+    head = Layer(np.zeros((num_scores, dim), np.float32), np.zeros(num_scores, np.float32))
+    return [*layers, head]
+
+
+class Snapshot(NamedTuple):
+    """Weights of an earlier time."""
+
+    rows: Floats  # of the table, those in use
+    layers: list[Floats]
+
+
+class Network:
+    """Table and layers in training: buffers, gradients and optimizers.
+
+    Parameters
+    ----------
+    table : ndarray of shape (N, D), float32
+        Trained in place.
+    layers : sequence of Layer
+        Copied; the last is the head, ReLU comes after the others.
+    optimizers : list of Optimizer
+        One for the table and one for each layer.
+    batch_size : int
+        Bags in a batch at most.
+    used : ndarray of int
+        Rows of the table that training may touch, for `snapshot`.
+    num_threads : int or None
+        Threads for the lookups.
+    """
+
+    def __init__(
+        self,
+        table: Floats,
+        layers: Sequence[Layer],
+        optimizers: list[Optimizer],
+        batch_size: int,
+        used: npt.NDArray[np.integer[Any]],
+        num_threads: int | None,
+    ) -> None:
+        self.table = table
+        self.num_threads = num_threads
+        self._optimizers = optimizers
+        self._used = slice(None) if len(used) == len(table) else used
+        # Biases are a last column, for inputs with a last column of ones: one product, one update.
+        self._layers = [np.column_stack(layer) for layer in layers]
+        self._rows = [np.arange(len(layer)) for layer in self._layers]
+        weights = [table, *self._layers]
+        self._steps = [o._step_of(w) for o, w in zip(optimizers, weights, strict=True)]
+        self._inputs = [np.ones((batch_size, layer.shape[1]), np.float32) for layer in self._layers]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Copies of the layers."""
+        return [Layer(layer[:, :-1].copy(), layer[:, -1].copy()) for layer in self._layers]
+
+    def forward(self, batch: Batch) -> Floats:
+        """Return the scores (K, B) of a batch, and keep what `backward` needs."""
+        num_bags = batch.num_bags
+        values = self._inputs[0][:num_bags]
+        pool(values[:, :-1], self.table, batch.bags, "sum", self.num_threads)
+        for layer, inputs in zip(self._layers[:-1], self._inputs[1:], strict=True):
+            output = np.dot(values, layer.T)
+            values = inputs[:num_bags]
+            np.maximum(output, 0, out=values[:, :-1])
+        scores: Floats = np.dot(self._layers[-1], values.T)
+        return scores
+
+    def backward(self, batch: Batch, errors: Floats) -> None:
+        """Take one step against the gradient of the scores (K, B) of the last `forward`."""
+        for depth in reversed(range(len(self._layers))):
+            layer, values = self._layers[depth], self._inputs[depth][: batch.num_bags]
+            gradient = np.dot(errors, values)
+            below = np.dot(errors.T, layer[:, :-1])
+            self._steps[depth + 1](((self._rows[depth], gradient),))
+            if depth:
+                below *= values[:, :-1] > 0
+                errors = below.T
+        if len(batch.rows):
+            self._steps[0](transposed_pieces(batch.rows, batch.lookups, below, self.num_threads))
+
+    def snapshot(self, into: "Snapshot | None" = None) -> "Snapshot":
+        """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
+        if into is None:
+            return Snapshot(self.table[self._used].copy(), [w.copy() for w in self._layers])
+        if isinstance(self._used, slice):
+            np.copyto(into.rows, self.table)
+        else:
+            np.take(self.table, self._used, axis=0, out=into.rows, mode="clip")
+        for copy, layer in zip(into.layers, self._layers, strict=True):
+            np.copyto(copy, layer)
+        return into
+
+    def restore(self, snapshot: "Snapshot") -> None:
+        """Go back to a snapshot."""
+        self.table[self._used] = snapshot.rows
+        for layer, copy in zip(self._layers, snapshot.layers, strict=True):
+            np.copyto(layer, copy)
+
+    def is_finite(self) -> bool:
+        """Return whether no weight is NaN or infinite."""
+        weights = [self.table[self._used], *self._layers]
+        return all(bool(np.isfinite(weight).all()) for weight in weights)
+
+    def settle(self) -> None:
+        """Apply the weight decay that untouched rows still owe."""
+        for optimizer, weight in zip(self._optimizers, [self.table, *self._layers], strict=True):
+            if optimizer.weight_decay:
+                optimizer.catch_up(weight)

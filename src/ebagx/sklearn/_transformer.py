@@ -1,0 +1,247 @@
+"""The transformer: bags of features to pooled rows of a given or random table."""
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import row_norms
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ebagx._validate import as_rows, check_integer, check_mode, check_num_threads, check_weight
+from ebagx.functional import embedding_bag
+
+__all__ = ["EmbeddingBagTransformer"]
+
+_DRAWN_AT_ONCE = 1 << 16  # random numbers, in float64
+
+
+class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Pool the embeddings of each row's features: counts or weights in, dense vectors out.
+
+    A row of `X` is a bag, a column has a row in the embedding table, and the stored values are
+    the weights with which the embeddings are pooled. The table is given, such as word vectors
+    learned elsewhere, or random: then this is a Gaussian random projection.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_features, n_components), default=None
+        The embedding table, float16, bfloat16, float32 or float64. An array or memory map whose
+        rows are contiguous is used without a copy, may be read-only, and is shared with clones.
+        None draws a Gaussian table in `fit`.
+    n_components : int, default=64
+        Columns of the table that `fit` draws; without effect if `weight` is given.
+    mode : {"mean", "sum", "sqrtn", "max", "min"}, default="mean"
+        How a bag is pooled. The modes max and min take the stored values for mere membership:
+        a stored zero is a member, and a weight changes nothing.
+    normalize : {"l2"} or None, default=None
+        Scale each vector to Euclidean length 1; a zero vector stays zero.
+    random_state : int, RandomState instance or None, default=None
+        Gives the table that `fit` draws.
+    num_threads : int or None, default=None
+        Threads to use at most; None leaves it to ebagx. The result has the same bits for every
+        number.
+
+    Attributes
+    ----------
+    embedding_ : ndarray of shape (n_features, n_components)
+        The table in use.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns seen in `fit`, if they all had one that is a string.
+
+    See Also
+    --------
+    EmbeddingBagClassifier : Learns its table from labels.
+    sklearn.random_projection.GaussianRandomProjection : The same projection, table transposed.
+
+    Notes
+    -----
+    With e_i the table's row of column i and x_i the value stored there, a row of `X` gives
+
+    ======== ======================
+    mode     vector
+    ======== ======================
+    sum      Σ x_i e_i
+    mean     Σ x_i e_i / Σ x_i
+    sqrtn    Σ x_i e_i / √(Σ x_i²)
+    max, min elementwise over the e_i
+    ======== ======================
+
+    and zeros where the row is empty or the divisor is 0. Negative values are weights like any
+    others. In the mode mean their sum may come near 0 and the vector grow without bounds: behind
+    `HashingVectorizer` or `FeatureHasher` give these ``alternate_sign=False``, or use sum or sqrtn.
+
+    A drawn table has independent entries of mean 0 and variance ``1 / n_components``, so that the
+    mode sum keeps squared lengths and inner products in expectation [1]_, [2]_; sqrtn then keeps
+    those of the rows scaled to length 1, cosines that is. The relative error of a squared length
+    has a standard deviation of ``sqrt(2 / n_components)``.
+
+    The result has the table's dtype, except that half precision becomes float32 after pooling. A
+    table is drawn in float32 if the values of `X` fit in it (float32, float16, 8 and 16-bit
+    integers), otherwise in float64, with the same numbers before rounding. NaN in a table reaches
+    the bags that hold its row.
+
+    CSR input is used in place: indices are never copied, values only if they are not of the
+    dtype in which the table is summed up. Other formats and dense input are converted to CSR.
+    Cost: one read of a table row per stored value; memory only for the result.
+
+    References
+    ----------
+    .. [1] Johnson, Lindenstrauss: Extensions of Lipschitz mappings into a Hilbert space, 1984.
+    .. [2] Bingham, Mannila: Random projection in dimensionality reduction: applications to image
+       and text data, KDD 2001.
+
+    Examples
+    --------
+    >>> from ebagx.sklearn import EmbeddingBagTransformer
+    >>> from sklearn.feature_extraction.text import CountVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> vectors = {"bread": [1.0, 0.0], "butter": [0.5, 1.0], "cat": [-1.0, 0.0]}
+    >>> pool = make_pipeline(
+    ...     CountVectorizer(vocabulary=list(vectors)),
+    ...     EmbeddingBagTransformer(list(vectors.values())),
+    ... )
+    >>> pool.fit_transform(["bread and butter", "a cat", "no word known"])
+    array([[ 0.75,  0.5 ],
+           [-1.  ,  0.  ],
+           [ 0.  ,  0.  ]])
+    """
+
+    embedding_: npt.NDArray[Any]
+    n_features_in_: int
+
+    def __init__(
+        self,
+        weight: npt.ArrayLike | None = None,
+        *,
+        n_components: int = 64,
+        mode: str = "mean",
+        normalize: str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self.weight = weight
+        self.n_components = n_components
+        self.mode = mode
+        self.normalize = normalize
+        self.random_state = random_state
+        self.num_threads = num_threads
+
+    def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002
+        """Take or draw the table.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights. Of these only the number of columns and the dtype matter.
+        y : Ignored
+
+        Returns
+        -------
+        self : EmbeddingBagTransformer
+
+        Raises
+        ------
+        ValueError
+            If `weight` has another number of rows than `X` has columns, `X` a NaN or infinity, or
+            a parameter a value outside its range.
+        TypeError
+            If a parameter or the dtype of `weight` is not of a type it may have.
+        """
+        self._check_parameters()
+        X = validate_data(self, X, accept_sparse="csr", dtype="numeric")
+        num_rows = X.shape[1]
+        if self.weight is None:
+            self.embedding_ = self._drawn_table(num_rows, X.dtype)
+            return self
+        table = as_rows(check_weight(self.weight))
+        if len(table) != num_rows:
+            raise ValueError(
+                f"weight must have a row for each of the {num_rows} features of X, "
+                f"got {len(table)} rows"
+            )
+        self.embedding_ = table
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[Any]:
+        """Pool the table's rows of each bag.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Or the container that `set_output` asked for.
+
+        Raises
+        ------
+        ValueError
+            If `X` has a NaN or infinity, or another number of columns than in `fit`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
+        pooled = embedding_bag(
+            X if sparse.issparse(X) else sparse.csr_array(X),
+            self.embedding_,
+            mode=self.mode,
+            num_threads=self.num_threads,
+        )
+        pooled = pooled.astype(np.promote_types(pooled.dtype, np.float32), copy=False)
+        return _scaled_to_length_1(pooled) if self.normalize else pooled
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.embedding_.T)
+
+    def __sklearn_clone__(self) -> Self:
+        """Share the table with the clone: it is not written to, and may be larger than memory."""
+        bare = copy.copy(self)
+        bare.weight = None
+        clone: Self = BaseEstimator.__sklearn_clone__(bare)
+        clone.weight = self.weight
+        return clone
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that `X` may be sparse, and that a drawn table keeps the dtype."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        drawn = self.weight is None
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if drawn else []
+        return tags
+
+    def _check_parameters(self) -> None:
+        check_mode(self.mode)
+        check_num_threads(self.num_threads)
+        if check_integer(self.n_components, "n_components") < 1:
+            raise ValueError(f"n_components must be at least 1, got {self.n_components}")
+        if self.normalize not in (None, "l2"):
+            raise ValueError(f"normalize must be None or 'l2', got {self.normalize!r}")
+
+    def _drawn_table(self, num_rows: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """Draw a table in float64 and keep it in float32 or float64, whichever holds `dtype`."""
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        dim = int(self.n_components)
+        table = np.empty(
+            (num_rows, dim), np.float32 if np.can_cast(dtype, np.float32) else np.float64
+        )
+        step = -(-_DRAWN_AT_ONCE // dim)
+        for start in range(0, num_rows, step):
+            rows = table[start : start + step]
+            rows[...] = rng.standard_normal(rows.shape) / np.sqrt(dim)
+        return table
+
+
+def _scaled_to_length_1(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Divide each row, in place, by its Euclidean length; leave zeros alone."""
+    lengths = row_norms(vectors)
+    lengths[lengths == 0] = 1
+    vectors /= lengths[:, None]
+    return vectors

@@ -1,0 +1,217 @@
+"""The vectorizer: texts to bags of words and n-grams."""
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ebagx._features import Features
+from ebagx._ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
+
+__all__ = ["TextVectorizer"]
+
+
+class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    r"""Count words, runs of words and character n-grams: fastText's features of a text.
+
+    A word is what ``\w+`` matches. Words have columns of their own, in order of frequency.
+    N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
+    the words. What `fit` has not met is left out by `transform`.
+
+    Parameters
+    ----------
+    word_ngrams : int, default=1
+        Longest run of words, up to 8; 1 is single words.
+    char_ngrams : tuple of two int, optional
+        Shortest and longest n-gram of characters, up to 32, taken from ``<word>``, so that
+        the ends of a word count as characters. None is no character n-grams.
+    min_count : int, default=1
+        Words that occur less often in all texts together get no column of their own. Their
+        n-grams count nevertheless.
+    n_buckets : int, default=2_000_000
+        How many different n-grams can be told apart, at most 2**28.
+    lowercase : bool, default=True
+        Convert texts with `str.lower` first.
+
+    Attributes
+    ----------
+    vocabulary_ : dict of str to int
+        Column of each word; the most frequent word has column 0.
+    buckets_ : ndarray of int32
+        Bucket of each column after the words, ascending.
+
+    See Also
+    --------
+    sklearn.feature_extraction.text.CountVectorizer : Slower, with more options.
+    EmbeddingBagClassifier : Learns from such bags.
+
+    Notes
+    -----
+    Words and n-grams are hashed by FNV-1a over UTF-8, the same on every platform. The result has
+    no duplicates, and its columns are in the order in which they occur in the text.
+
+    Cost: time in proportion to the text and to the n-grams; memory for the bags, and one bit
+    and a half for each bucket.
+
+    References
+    ----------
+    Joulin, Grave, Bojanowski, Mikolov: Bag of Tricks for Efficient Text Classification, 2017.
+
+    Examples
+    --------
+    >>> from ebagx.sklearn import TextVectorizer
+    >>> vectorizer = TextVectorizer()
+    >>> vectorizer.fit_transform(["A small cat.", "a small, small dog"]).toarray()
+    array([[1., 1., 1., 0.],
+           [2., 1., 0., 1.]], dtype=float32)
+    >>> vectorizer.get_feature_names_out()
+    array(['small', 'a', 'cat', 'dog'], dtype=object)
+    >>> TextVectorizer(word_ngrams=2, char_ngrams=(3, 4)).fit_transform(["a small cat"]).shape
+    (1, 20)
+    """
+
+    vocabulary_: dict[str, int]
+    buckets_: npt.NDArray[np.int32]
+    _features: Features
+
+    def __init__(
+        self,
+        *,
+        word_ngrams: int = 1,
+        char_ngrams: tuple[int, int] | None = None,
+        min_count: int = 1,
+        n_buckets: int = 2_000_000,
+        lowercase: bool = True,
+    ) -> None:
+        self.word_ngrams = word_ngrams
+        self.char_ngrams = char_ngrams
+        self.min_count = min_count
+        self.n_buckets = n_buckets
+        self.lowercase = lowercase
+
+    def fit(self, raw_documents: Iterable[str], y: Any = None) -> Self:
+        """Learn which words and n-grams there are.
+
+        Parameters
+        ----------
+        raw_documents : iterable of str
+            Texts.
+        y : ignored
+
+        Returns
+        -------
+        self : TextVectorizer
+
+        Raises
+        ------
+        ValueError
+            If there is no feature at all, if a text has a surrogate, or if a parameter is
+            outside its range.
+        TypeError
+            If a text is not a `str`.
+        """
+        self.fit_transform(raw_documents, y)
+        return self
+
+    def fit_transform(
+        self,
+        raw_documents: Iterable[str],
+        y: Any = None,  # noqa: ARG002
+    ) -> sparse.csr_array:
+        """Learn which words and n-grams there are, and count them.
+
+        Parameters
+        ----------
+        raw_documents : iterable of str
+            Texts.
+        y : ignored
+
+        Returns
+        -------
+        csr_array of shape (n_texts, n_columns), float32
+            Counts.
+        """
+        ngrams = self._checked_ngrams()
+        texts = _checked_texts(raw_documents)
+        features, counts = Features.learn(texts, ngrams, self.min_count, bool(self.lowercase))
+        self._features = features
+        self.vocabulary_ = dict(features.columns)
+        self.buckets_ = features.table.buckets()
+        return counts
+
+    def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
+        """Count the words and n-grams that `fit` has met.
+
+        Parameters
+        ----------
+        raw_documents : iterable of str
+            Texts.
+
+        Returns
+        -------
+        csr_array of shape (n_texts, n_columns), float32
+            Counts.
+        """
+        check_is_fitted(self)
+        return self._features.count(_checked_texts(raw_documents))
+
+    def get_feature_names_out(
+        self,
+        input_features: Any = None,  # noqa: ARG002
+    ) -> npt.NDArray[np.object_]:
+        """Return what the columns count: words, and ``#bucket`` for hashed n-grams.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str objects
+        """
+        check_is_fitted(self)
+        names = [*self.vocabulary_, *(f"#{bucket}" for bucket in self.buckets_)]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that the input is text."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _checked_ngrams(self) -> Ngrams:
+        chars = (0, 0) if self.char_ngrams is None else self.char_ngrams
+        if not isinstance(chars, Sequence) or len(chars) != 2:
+            raise ValueError(f"char_ngrams must be None or two integers, got {chars!r}")
+        _check_integer("word_ngrams", self.word_ngrams, 1, MAX_WORD_NGRAM)
+        _check_integer("min_count", self.min_count, 1)
+        if self.char_ngrams is not None:
+            _check_integer("char_ngrams[0]", chars[0], 1, MAX_CHAR_NGRAM)
+            _check_integer("char_ngrams[1]", chars[1], chars[0], MAX_CHAR_NGRAM)
+        _check_integer("n_buckets", self.n_buckets, 1, MAX_BUCKETS)
+        return Ngrams(self.word_ngrams, *chars, self.n_buckets)
+
+
+def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
+    if isinstance(raw_documents, str | bytes):
+        raise ValueError("raw_documents must be an iterable of texts, got a single string")
+    texts = list(raw_documents)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"raw_documents[{i}] must be str, got {type(text).__name__}")
+    return texts
+
+
+def _check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if int(value) < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+    if high is not None and int(value) > high:
+        raise ValueError(f"{name} must be at most {high}, got {value}")

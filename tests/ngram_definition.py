@@ -1,0 +1,40 @@
+"""What the features of a text are, in plain Python: the definition `ebagx._ngrams` must equal."""
+
+import re
+from collections import Counter
+
+
+def fnv1a(text):
+    value = 2166136261
+    for byte in text.encode():
+        value = (value ^ byte) * 16777619 % 2**32
+    return value
+
+
+def words_of(text, lowercase=True):
+    return re.findall(r"\w+", text.lower() if lowercase else text)
+
+
+def word_runs(words, longest):
+    for i in range(len(words)):
+        value = fnv1a(words[i])
+        for word in words[i + 1 : i + longest]:
+            value = (value * 116049371 + fnv1a(word)) % 2**64
+            yield value
+
+
+def char_ngrams(word, shortest, longest):
+    word = f"<{word}>"
+    for i in range(len(word)):
+        for n in range(shortest, longest + 1):
+            if i + n <= len(word) and (n > 1 or 0 < i < len(word) - 1):
+                yield fnv1a(word[i : i + n])
+
+
+def features_of(text, word_ngrams=1, chars=None, n_buckets=1, lowercase=True):
+    """Count words, as `str`, and buckets, as `int`."""
+    words = words_of(text, lowercase)
+    hashes = [*word_runs(words, word_ngrams)]
+    if chars:
+        hashes += [value for word in words for value in char_ngrams(word, *chars)]
+    return Counter([*words, *(value % n_buckets for value in hashes)])

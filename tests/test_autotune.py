@@ -1,0 +1,105 @@
+"""The search for settings."""
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+from ebagx import _autotune
+from ebagx._autotune import describe, precision_at_1, search
+from ebagx._model import Settings
+from ebagx._text import Corpus
+
+WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread"}
+LINES = [
+    (f"the {word} number {i}", (label,))
+    for i in range(10)
+    for label, words in WORDS.items()
+    for word in words.split()
+]
+TRAINING, VALIDATION = (
+    Corpus([text for text, _ in part], [label for _, label in part])
+    for part in (LINES[:60], LINES[60:])
+)
+START = Settings(dim=2, lr=0.02, epochs=1, seed=5)
+
+
+def run(seconds=60.0, trials=None, start=START):
+    seen = []
+    best = search(TRAINING, VALIDATION, start, seconds, trials, lambda *args: seen.append(args))
+    return best, seen
+
+
+def test_search_starts_as_told_and_keeps_the_best():
+    best, seen = run(trials=6)
+    assert [number for number, *_ in seen] == [1, 2, 3, 4, 5, 6]
+    trials = [trial for _, trial, _ in seen]
+    assert trials[0].settings == START
+    assert best.score == max(trial.score for trial in trials) > trials[0].score
+    assert [is_best for *_, is_best in seen] == [
+        all(trial.score > earlier.score for earlier in trials[:i]) for i, trial in enumerate(trials)
+    ]
+    assert precision_at_1(best.model, VALIDATION) == best.score
+    for trial in trials:
+        assert trial.settings._replace(**START._asdict()) == START
+        assert trial.settings.buckets == START.buckets
+
+
+def test_seed_decides_what_is_tried():
+    settings = [[trial.settings for _, trial, _ in run(trials=4)[1]] for _ in range(2)]
+    assert settings[0] == settings[1]
+    other = [trial.settings for _, trial, _ in run(trials=4, start=START._replace(seed=6))[1]]
+    assert other[1:] != settings[0][1:]
+
+
+def test_first_trial_is_made_whatever_the_time():
+    best, seen = run(seconds=0)
+    assert len(seen) == 1
+    assert best.settings == START
+
+
+def test_epochs_are_cut_to_the_time_left(monkeypatch):
+    clock = iter(range(10**6))  # a second a look
+    monkeypatch.setattr(_autotune.time, "monotonic", lambda: next(clock))
+    best, seen = run(seconds=30, start=START._replace(epochs=4))
+    assert 1 < len(seen) < 10
+    assert best.settings.epochs >= 1
+
+
+def test_interrupted_search_keeps_the_best(monkeypatch):
+    train, calls = _autotune.fit_model, []
+
+    def interrupt(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return train(*args)
+
+    monkeypatch.setattr(_autotune, "fit_model", interrupt)
+    best, seen = run()
+    assert len(seen) == 2
+    assert best.model in [trial.model for _, trial, _ in seen]
+    calls[:] = [None, None]
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
+def test_diverging_trials_are_passed_over(monkeypatch):
+    train, calls = _autotune.fit_model, []
+
+    def diverge(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise ValueError("the loss diverged")
+        return train(*args)
+
+    monkeypatch.setattr(_autotune, "fit_model", diverge)
+    assert [number for number, *_ in run(trials=3)[1]] == [1, 3]
+    calls[:] = [None]
+    with pytest.raises(ValueError, match="the loss diverged"):
+        run(trials=3)
+
+
+def test_options_that_give_the_settings():
+    assert " ".join(describe(Settings(lr=0.25, minn=2, maxn=4))) == (
+        "--lr 0.25 --epochs 10 --dim 32 --word-ngrams 2 --minn 2 --maxn 4"
+    )

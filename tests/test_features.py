@@ -1,0 +1,46 @@
+"""Features with columns: what is learned and restored; TextVectorizer's tests have the rest."""
+
+import numpy as np
+import pytest
+
+from ebagx._features import Features
+from ebagx._ngrams import Ngrams
+
+TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
+NGRAMS = Ngrams(3, 2, 4, 1000)
+
+
+def test_learned():
+    features, counts = Features.learn(TEXTS, NGRAMS, min_count=2)
+    assert list(features.columns) == ["small", "a"]
+    assert counts.shape == (4, features.n_columns)
+    assert (features.count(TEXTS) != counts).nnz == 0
+    assert features.count([]).shape == (0, features.n_columns)
+
+
+def test_restored():
+    features, counts = Features.learn(TEXTS, NGRAMS)
+    again = Features.restore(NGRAMS, list(features.columns), features.table.buckets())
+    assert again.n_columns == features.n_columns
+    assert (again.count(TEXTS) != counts).nnz == 0
+
+
+def test_a_word_twice():
+    with pytest.raises(ValueError, match="^a word occurs twice$"):
+        Features.restore(NGRAMS, ["a", "a"], np.zeros(0, np.int32))
+
+
+@pytest.mark.parametrize("buckets", [[-1], [1000], [3, 3], [4, 3]])
+def test_bad_buckets(buckets):
+    with pytest.raises(ValueError, match="^the buckets do not ascend from 0 or more to less than "):
+        Features.restore(NGRAMS, ["a"], np.array(buckets, np.int32))
+
+
+def test_buckets_without_ngrams():
+    with pytest.raises(ValueError, match="less than 0$"):
+        Features.restore(Ngrams(1, 0, 0, 1000), ["a"], np.zeros(1, np.int32))
+
+
+def test_no_features():
+    with pytest.raises(ValueError, match="^no word occurs at least min_count = 3 times in the "):
+        Features.learn(["a a b"], Ngrams(1, 0, 0, 1), min_count=3)

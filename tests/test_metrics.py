@@ -1,0 +1,96 @@
+"""Precision, recall and confusion matrices; scikit-learn's are the oracle."""
+
+import random
+
+import pytest
+
+from ebagx._metrics import Evaluation, confusion_text, draw_confusion, label_table, shorten
+
+
+def evaluate(*lines):
+    evaluation = Evaluation()
+    evaluation.add([tuple(true.split()) for true, _ in lines], [p.split() for _, p in lines])
+    return evaluation
+
+
+def random_evaluation(n_labels, n_lines=500):
+    chooser = random.Random(0)
+    names = [f"label{i:02}" for i in range(n_labels)]
+    true = chooser.choices(names, k=n_lines)
+    predicted = [t if chooser.random() < 0.7 else chooser.choice(names) for t in true]
+    evaluation = Evaluation()
+    evaluation.add([(t,) for t in true], [[p] for p in predicted])
+    return evaluation, true, predicted
+
+
+def test_figures_equal_those_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    evaluation, true, predicted = random_evaluation(5)
+    expected = metrics.precision_recall_fscore_support(true, predicted)
+    assert evaluation.labels() == sorted(set(true))
+    for i, label in enumerate(evaluation.labels()):
+        assert evaluation.figures(label) == pytest.approx([part[i] for part in expected])
+    accuracy = metrics.accuracy_score(true, predicted)
+    assert evaluation.precision == pytest.approx(accuracy)
+    assert evaluation.recall == pytest.approx(accuracy)
+
+
+def test_several_labels_and_several_guesses():
+    evaluation = evaluate(("a b", "a c"), ("a", "b a"), ("c", ""))
+    assert evaluation.n_lines == 3
+    assert evaluation.n_several == 1
+    assert evaluation.precision == 2 / 4
+    assert evaluation.recall == 2 / 4
+    assert evaluation.figures("a") == (1, 1, 1, 2)
+    assert evaluation.figures("b") == (0, 0, 0, 1)
+    assert evaluation.figures("c") == (0, 0, 0, 1)
+    assert evaluation.confusions == {("a", "b"): 1}
+
+
+def test_nothing_predicted():
+    evaluation = evaluate(("a", ""))
+    assert (evaluation.precision, evaluation.recall) == (0, 0)
+
+
+def test_label_table():
+    long = "a" * 30
+    evaluation = evaluate(*[("b", "b")] * 1500, (long, "b"))
+    assert label_table(evaluation).splitlines() == [
+        "label                     precision  recall     f1    lines",
+        "aaaaaaaaaaaaaaaaaaaaaaa\u2026      0.000   0.000  0.000        1",
+        "b                             0.999   1.000  1.000    1,500",
+    ]
+    assert len(shorten(long)) == 24
+
+
+def test_confusion_matrix():
+    evaluation = evaluate(*[("cat", "cat")] * 12, ("cat", "dog"), ("dog", "dog"), ("new", "cat"))
+    assert confusion_text(evaluation, 80).splitlines() == [
+        "true label of the row, predicted label of the column",
+        "       1  2  3",
+        "cat 1 12  1  .",
+        "dog 2  .  1  .",
+        "new 3  1  .  .",
+    ]
+
+
+@pytest.mark.parametrize(("n_labels", "fits"), [(10, True), (23, True), (24, False), (40, False)])
+def test_no_line_is_wider_than_the_terminal(n_labels, fits):
+    evaluation, true, predicted = random_evaluation(n_labels, 2000)
+    text = confusion_text(evaluation, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert ("predicted label of the column" in text) == fits
+    if not fits:
+        heading, *lines = text.splitlines()
+        assert heading == "lines  true label -> predicted label"
+        counts = [int(line.split()[0].replace(",", "")) for line in lines]
+        assert len(counts) == 21
+        assert sum(counts) == sum(t != p for t, p in zip(true, predicted, strict=True))
+        assert counts[:-1] == sorted(counts[:-1], reverse=True)
+
+
+def test_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "confusion.png"
+    draw_confusion(random_evaluation(5)[0], path)
+    assert path.read_bytes().startswith(b"\x89PNG")

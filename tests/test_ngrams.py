@@ -1,0 +1,153 @@
+"""Texts to features: equal to the definition in plain Python, whatever the text."""
+
+import re
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+
+from ebagx import _ngrams
+from ebagx._ngrams import BucketTable, Ngrams, make_rows, merge_rows, scan, split_into_blocks
+from ngram_definition import features_of, fnv1a
+
+# Letters that change their length or number when lowered, marks, digits of other scripts,
+# separators of all kinds, what needs 1 to 4 bytes.
+ODD = "aAbZz09_ \n\r\t\0\x1c\x85\xa0\u2028-'.\u0130\u03a3\u03c3\u212a\u00df\u0307\u0301\u00e9"
+ODD += "\u0661\u4e2d\u6587\u00b2\u200b\ufeff\uffff\U0001d7d8\U0001f600\U00020000\U0010ffff"
+texts = st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=30)
+settings_of_ngrams = st.builds(
+    lambda runs, low, extra, buckets: (runs, (low, low + extra) if low else None, buckets),
+    st.integers(1, 4), st.integers(0, 4), st.integers(0, 30), st.sampled_from([1, 7, 64, 2**20]),
+)  # fmt: skip
+
+
+def count_features(lines, word_ngrams, chars, n_buckets, lowercase=True):
+    """Return, for each line, how often each word and bucket occurs, by the package's code."""
+    block = scan(lines, lowercase)
+    words = block.distinct_words()
+    columns = np.arange(len(words), dtype=np.int32)
+    ngrams = Ngrams(word_ngrams, *(chars or (0, 0)), n_buckets)
+    rows = make_rows(block, columns, len(words), ngrams)
+    table = BucketTable.of(ngrams.buckets_in_use, [rows])
+    names = words + table.buckets().tolist()
+    matrix = merge_rows(rows, table)
+    matrix.check_format()
+    assert matrix.shape == (len(lines), len(names))
+    return [
+        {names[i]: count for i, count in zip(row.indices, row.data, strict=True)} for row in matrix
+    ], matrix.nnz
+
+
+@given(st.lists(texts, max_size=5), settings_of_ngrams, st.booleans())
+@example(["\u0130\u03a3 \u03a3\n\u03a3", "", "a\nb"], (2, (1, 3), 7), True)
+@example(["<a>"], (1, (1, 5), 2**20), True)
+@example([], (2, (2, 3), 64), True)
+@example(["", "  ", "\n\n"], (2, (2, 3), 64), True)
+def test_features_equal_the_definition(lines, ngrams, lowercase):
+    counted, nnz = count_features(lines, *ngrams, lowercase)
+    expected = [features_of(line, *ngrams, lowercase) for line in lines]
+    assert counted == expected
+    assert nnz == sum(map(len, expected))  # no duplicates, no zeros
+
+
+def test_hashes_are_those_of_every_platform():
+    assert fnv1a("foobar") == 0xBF9CF968  # from the authors' test vectors
+    (counted,), _ = count_features(["the caf\u00e9"], 2, (3, 3), 2**28)
+    buckets = {8538415, 68071964, 146026264, 261610379, 141837821, 109472362, 89255905, 90520125}
+    assert counted == dict.fromkeys({"the", "caf\u00e9"} | buckets, 1)
+
+
+def test_order_is_that_of_the_text():
+    block = scan(["b a b c", "c a"], True)
+    assert block.distinct_words() == ["b", "a", "c"]
+    rows = make_rows(block, np.array([2, 0, 1], np.int32), 3, Ngrams(1, 0, 0, 1))
+    matrix = merge_rows(rows, BucketTable.of(0, []))
+    assert matrix.indices.tolist() == [2, 0, 1, 1, 0]
+    assert matrix.data.tolist() == [2, 1, 1, 1, 1]
+
+
+def test_words_without_a_column_keep_their_ngrams():
+    block = scan(["a b"], True)
+    rows = make_rows(block, np.array([-1, -1], np.int32), 0, Ngrams(2, 1, 1, 2**20))
+    assert len(rows.features_k) == 3
+
+
+def test_a_long_word_and_a_long_line():
+    word = "\u00e9" * 300_000
+    counted, nnz = count_features([f"{word} " + "x y " * 300_000], 2, (4, 4), 2**20)
+    assert counted == [features_of(f"{word} " + "x y " * 300_000, 2, (4, 4), 2**20)]
+    assert nnz < 20
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (["fine", "ab\ud800c"], r"text 1 of 2 has the surrogate '\ud800' at position 2"),
+        (["\udfff"], r"text 0 of 1 has the surrogate '\udfff' at position 0"),
+    ],
+)
+def test_surrogates(texts, problem):
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}, which is not a character$"):
+        scan(texts, True)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([], []),
+        ([0], [1]),
+        ([3, 3, 3], [2, 1]),
+        ([50, 1, 50, 1], [1, 1, 1, 1]),
+        ([0] * 20, [10, 10]),
+        ([8, 0], [2]),
+    ],
+)
+def test_blocks(lengths, expected, monkeypatch):
+    monkeypatch.setattr(_ngrams, "_BLOCK_LENGTH", 9)
+    lines = ["x" * length for length in lengths]
+    blocks = list(split_into_blocks(lines))
+    assert [len(block) for block in blocks] == expected
+    assert [line for block in blocks for line in block] == lines
+
+
+@pytest.mark.parametrize("columns", [[2], [-2]])
+def test_columns_out_of_range(columns):
+    with pytest.raises(ValueError, match="^the columns of words must be from 0 to 1$"):
+        make_rows(scan(["a"], True), np.array(columns, np.int32), 2, Ngrams(1, 0, 0, 1))
+
+
+def test_too_many_features():
+    with pytest.raises(
+        ValueError, match=r"^2147483647 words and 5 buckets are more than 2147483647"
+    ):
+        make_rows(scan(["a"], True), np.zeros(1, np.int32), 2**31 - 1, Ngrams(2, 0, 0, 5))
+
+
+def test_bucket_table():
+    rng = np.random.default_rng(0)
+    for n_buckets in (1, 31, 32, 33, 1000):
+        chosen = np.flatnonzero(rng.random(n_buckets) < 0.5).astype(np.int32)
+        shuffled = rng.permutation(np.concatenate([chosen, chosen])).astype(np.int32)
+        rows = _ngrams.Rows(shuffled, np.array([0, len(shuffled)], np.intp), 0)
+        table = BucketTable.of(n_buckets, [rows])
+        assert table.buckets().tolist() == chosen.tolist()
+        matrix = merge_rows(rows, table)
+        assert sorted(matrix.indices.tolist()) == list(range(len(chosen)))
+        assert set(matrix.data.tolist()) <= {2.0}
+
+
+@settings(max_examples=20)
+@given(st.lists(texts, min_size=1, max_size=4), st.lists(texts, max_size=4))
+def test_features_that_are_not_in_the_table_are_left_out(fitted, lines):
+    ngrams = Ngrams(2, 2, 3, 64)
+    blocks = [scan(part, True) for part in (fitted, lines)]
+    nothing = [np.full(len(block.hashes_w), -1, np.int32) for block in blocks]
+    rows = [make_rows(b, n, 0, ngrams) for b, n in zip(blocks, nothing, strict=True)]
+    table = BucketTable.of(64, rows[:1])
+    known = set(table.buckets().tolist())
+    matrix = merge_rows(rows[1], table)
+    for line, row in zip(lines, matrix, strict=True):
+        found = {table.buckets()[i]: c for i, c in zip(row.indices, row.data, strict=True)}
+        expected = features_of(line, 2, (2, 3), 64)
+        assert found == {name: c for name, c in expected.items() if name in known}

@@ -1,0 +1,274 @@
+"""Processes and threads: fork, spawn, pools, signals, exit, and copies of every object."""
+
+import copy
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+
+import ebagx
+from ebagx import _threads, optim
+
+RNG = np.random.default_rng(0)
+TABLE = RNG.standard_normal((500, 64)).astype(np.float32)
+IDS = RNG.integers(0, 500, (300, 20))
+METHODS = [m for m in ("spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
+
+
+def pooled(num_threads=2):
+    return ebagx.embedding_bag(IDS, TABLE, num_threads=num_threads)
+
+
+def trained(seed):
+    """Return the table of a module that was trained for a while."""
+    rng = np.random.default_rng(seed)
+    bag = ebagx.EmbeddingBag(500, 64, mode="sum", rng=rng, sparse="rows", num_threads=2)
+    optimizer = optim.Adagrad(0.1, num_threads=2)
+    for _ in range(10):
+        out = bag(rng.integers(0, 500, (100, 20)))
+        bag.backward_update(out - 1, optimizer)
+    return bag.weight
+
+
+def run(script, *, timeout=60, flags=(), signal_after=None):
+    """Run a script in a process of its own; send it SIGINT once it has printed a line."""
+    process = subprocess.Popen(
+        [sys.executable, *flags, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        if signal_after is not None:
+            assert process.stdout.readline() == signal_after
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+@pytest.fixture(autouse=True)
+def small_work_is_worth_a_thread(monkeypatch):
+    monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_started_after_use_have_all_threads(method):
+    expected = pooled()
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        for result in pool.map(pooled, [1, 2, 2]):
+            np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_processes_forked_before_use_have_all_threads():
+    """Those forked after use have one, see test_threads.py."""
+    code, out, err = run("""
+        import os
+        import numpy as np
+        import ebagx
+        from ebagx import _threads
+        _threads._PROCESSORS, _threads.WORK_PER_THREAD = 2, 1
+        child = os.fork()
+        for _ in range(3):
+            ebagx.embedding_bag(np.zeros((400, 10), int), np.ones((100, 64)), num_threads=2)
+        assert _threads.thread_count(2, 10) == 2
+        if child:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            print("good")
+    """)
+    assert (code, out) == (0, "good\n"), err
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_joblib(backend):
+    expected = pooled()
+    calls = (joblib.delayed(pooled)(num_threads) for num_threads in (1, 2, None, 2))
+    for result in joblib.Parallel(2, backend=backend)(calls):
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_thirty_two_threads_share_one_frozen_table():
+    """What dask's threaded scheduler does, too."""
+    bag = ebagx.EmbeddingBag.from_pretrained(TABLE, mode="max")
+    bag.num_threads = 2
+    expected, start = bag(IDS), threading.Barrier(32)
+
+    def call(_):
+        start.wait()
+        return [bag(IDS) for _ in range(5)]
+
+    with ThreadPoolExecutor(32) as pool:
+        for results in pool.map(call, range(32)):
+            for result in results:
+                np.testing.assert_array_equal(result, expected)
+
+
+def test_tables_trained_side_by_side_are_those_trained_alone():
+    alone = [trained(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for table, expected in zip(pool.map(trained, range(8)), alone, strict=True):
+            np.testing.assert_array_equal(table, expected)
+
+
+def test_training_one_table_while_others_are_read():
+    expected, done, wrong = pooled(), threading.Event(), []
+
+    def read():
+        while not done.is_set():
+            if not np.array_equal(pooled(), expected):
+                wrong.append(1)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    table = trained(3)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    np.testing.assert_array_equal(table, trained(3))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent there")
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "ebagx.embedding_bag(ids, table, [0], mode='sum', out=out, num_threads=threads)",
+        "ebagx.embedding_bag(ids, table, [0], mode='max', out=out, num_threads=threads)",
+        "ebagx.embedding_bag_backward(np.ones((1, 8192)), ids, table, [0], mode='sum',"
+        " out=gradient, num_threads=threads)",
+    ],
+    ids=["sum", "max", "backward"],
+)
+def test_ctrl_c_is_heard_in_long_calls(call, num_threads):
+    """One call takes longer than the time limit, 5 * 10^11 additions."""
+    code, _, err = run(
+        f"""
+        import numpy as np
+        import ebagx
+        threads = {num_threads}
+        ids = np.zeros(1 << 26, np.int32)
+        table, out = np.ones((4, 8192), np.float32), np.ones((1, 8192), np.float32)
+        gradient = np.zeros((4, 8192), np.float32)
+        print("ready", flush=True)
+        {call}
+        """,
+        signal_after="ready\n",
+        timeout=10,
+    )
+    assert code != 0
+    assert err.endswith("KeyboardInterrupt\n"), err
+
+
+def test_exit_while_a_daemon_thread_runs_a_kernel():
+    code, out, err = run("""
+        import threading
+        import numpy as np
+        import ebagx
+        table, ids = np.ones((1000, 256), np.float32), np.zeros((20_000, 100), np.int32)
+        started = threading.Event()
+
+        def work():
+            while True:
+                started.set()
+                ebagx.embedding_bag(ids, table, num_threads=2)
+
+        threading.Thread(target=work, daemon=True).start()
+        started.wait()
+        print("done", flush=True)
+    """)
+    assert (code, out, err) == (0, "done\n", "")
+
+
+def an_embedding_bag():
+    bag = ebagx.EmbeddingBag(50, 4, mode="mean", padding_idx=3, sparse=True, max_norm=2, rng=0)
+    bag([[1, 2], [4, 3]])
+    bag.backward(np.ones((2, 4)))
+    return bag.eval()
+
+
+def an_optimizer():
+    optimizer = optim.Adam(0.1, weight_decay=0.1)
+    optimizer.update(np.ones((5, 2)), ebagx.RowGradient([1, 2], np.ones((2, 2)), (5, 2)))
+    return optimizer
+
+
+OBJECTS = {
+    "EmbeddingBag": an_embedding_bag,
+    "frozen": lambda: ebagx.EmbeddingBag.from_pretrained(np.eye(4)),
+    "RowGradient": lambda: ebagx.RowGradient([1, 2], np.ones((2, 2)), (5, 2)),
+    "optimizer": an_optimizer,
+}
+
+
+def through_joblib(thing, folder, mmap_mode):
+    joblib.dump(thing, folder / "thing")
+    return joblib.load(folder / "thing", mmap_mode=mmap_mode)
+
+
+WAYS = {
+    "copy": lambda thing, _: copy.copy(thing),
+    "deepcopy": lambda thing, _: copy.deepcopy(thing),
+    **{
+        f"pickle {protocol}": lambda thing, _, p=protocol: pickle.loads(pickle.dumps(thing, p))
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "joblib": lambda thing, folder: through_joblib(thing, folder, None),
+    "joblib, mapped": lambda thing, folder: through_joblib(thing, folder, "r"),
+}
+
+
+def leaves(thing):
+    """Yield the numbers and arrays in an object's state, with their names."""
+    state = (
+        thing.__dict__
+        if hasattr(thing, "__dict__")
+        else {n: getattr(thing, n) for n in thing.__slots__}
+    )
+    for name, value in sorted(state.items()):
+        if isinstance(value, (np.ndarray, int, float, str, tuple, type(None))):
+            yield name, value
+        elif isinstance(value, dict):
+            yield from sorted(value.items())
+        elif hasattr(value, "toarray"):
+            yield name, value.toarray()
+        else:
+            yield from leaves(value)
+
+
+@pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_copies_are_equal(tmp_path, make, way):
+    thing = make()
+    other = way(thing, tmp_path)
+    assert type(other) is type(thing)
+    assert repr(other) == repr(thing) or "object at" in repr(thing)
+    pairs = list(zip(leaves(thing), leaves(other), strict=True))
+    assert pairs
+    for (name, value), (other_name, other_value) in pairs:
+        assert name == other_name
+        np.testing.assert_array_equal(value, other_value)
+
+
+def test_a_module_mapped_from_a_file_still_pools(tmp_path):
+    bag = an_embedding_bag()
+    bag.max_norm = None
+    other = through_joblib(bag, tmp_path, "r")
+    assert isinstance(other.weight, np.memmap)
+    assert not other.weight.flags.writeable
+    np.testing.assert_array_equal(other([[1, 2], [7, 3]]), bag([[1, 2], [7, 3]]))
+    with pytest.raises(ValueError, match="weight is read-only"):
+        optim.SGD().update(other.weight, ebagx.RowGradient([1], np.ones((1, 4)), (50, 4)))
