@@ -1,8 +1,11 @@
 """Settings of Sphinx: `nox -s docs` builds the site."""
 
 import os
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import ebagx
 
@@ -38,7 +41,6 @@ suppress_warnings = ["ref.ref"]  # methods inherited from scikit-learn refer to 
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings have the types, with their shapes
-autodoc_default_options = {"exclude-members": "set_fit_request, set_score_request"}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
@@ -82,3 +84,17 @@ html_theme_options = {
 html_sidebars = {"index": [], "install": [], "changelog": []}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def escape_trailing_underscores(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Escape names as n_features_in_ in types of attributes, which else are links."""
+    for i, line in enumerate(lines):
+        if " : " in line:
+            lines[i] = re.sub(r"(?<=[(, ])(\w+)_(?=[,)])", r"\1\\_", line)
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is not a setting."""
+    app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=0)

@@ -14,15 +14,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 
 from ebagx.datasets import load_langid30, load_wordnet10
-from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagTransformer
+from ebagx.sklearn import EmbeddingBagClassifier
 from ebagx.sklearn.plot import EmbeddingMapDisplay
 
 texts, labels = load_wordnet10()
-vectorizer, classifier = CountVectorizer(), EmbeddingBagClassifier(random_state=0)
-classifier.fit(X := vectorizer.fit_transform(texts[:8000]), labels[:8000])
-pool = make_pipeline(vectorizer, EmbeddingBagTransformer(classifier.embedding_).fit(X))
+model = make_pipeline(CountVectorizer(), EmbeddingBagClassifier(random_state=0))
+model.fit(texts[:8000], labels[:8000])
 EmbeddingMapDisplay.from_estimator(
-    pool, texts[8000:], labels[8000:], name="Unseen definitions by topic"
+    model, texts[8000:], labels[8000:], name="Unseen definitions by topic"
 )
 
 # %%
@@ -32,11 +31,12 @@ EmbeddingMapDisplay.from_estimator(
 import matplotlib.pyplot as plt
 
 texts, labels = load_langid30()
-vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(2, 3))
-classifier = EmbeddingBagClassifier(embedding_dim=16, random_state=0)
-classifier.fit(X := vectorizer.fit_transform(texts[:7000]), labels[:7000])
-pool = make_pipeline(vectorizer, EmbeddingBagTransformer(classifier.embedding_).fit(X))
+model = make_pipeline(
+    CountVectorizer(analyzer="char_wb", ngram_range=(2, 3)),
+    EmbeddingBagClassifier(embedding_dim=16, random_state=0),
+)
+model.fit(texts[:7000], labels[:7000])
 EmbeddingMapDisplay.from_estimator(
-    pool, texts[7000:], labels[7000:], name="Unseen messages by language"
+    model, texts[7000:], labels[7000:], name="Unseen messages by language"
 )
 plt.show()

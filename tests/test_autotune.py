@@ -23,9 +23,12 @@ TRAINING, VALIDATION = (
 START = Settings(dim=2, lr=0.02, epochs=1, seed=5)
 
 
-def run(seconds=60.0, trials=None, start=START):
+def run(seconds=60.0, trials=None, start=START, will_be_interrupted=False):
     seen = []
-    best = search(TRAINING, VALIDATION, start, seconds, trials, lambda *args: seen.append(args))
+    best, interrupted = search(
+        TRAINING, VALIDATION, start, seconds, trials, lambda *args: seen.append(args)
+    )
+    assert interrupted is will_be_interrupted
     return best, seen
 
 
@@ -75,7 +78,7 @@ def test_interrupted_search_keeps_the_best(monkeypatch):
         return train(*args)
 
     monkeypatch.setattr(_autotune, "fit_model", interrupt)
-    best, seen = run()
+    best, seen = run(will_be_interrupted=True)
     assert len(seen) == 2
     assert best.model in [trial.model for _, trial, _ in seen]
     calls[:] = [None, None]

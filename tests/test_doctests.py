@@ -27,6 +27,7 @@ WITH_EXAMPLES = {
     "ebagx.optim._schedules",
     "ebagx.optim._sgd",
     "ebagx.sklearn._classifier",
+    "ebagx.sklearn._regressor",
     "ebagx.sklearn._transformer",
     "ebagx.sklearn._vectorizer",
     "ebagx.sklearn.plot._embedding_map",

@@ -34,8 +34,10 @@ def search(
     seconds: float,
     max_trials: int | None,
     report: Callable[[int, Trial, bool], object],
-) -> Trial:
-    """Train with the given settings, then with others at random; return the best trial.
+) -> tuple[Trial, bool]:
+    """Train with the given settings, then with others at random.
+
+    Return the best trial, and whether Ctrl-C has ended the search.
 
     Parameters
     ----------
@@ -59,14 +61,15 @@ def search(
     """
     deadline = time.monotonic() + seconds
     best: Trial | None = None
-    cost = 0.0
+    cost, interrupted = 0.0, False
     for number, settings in enumerate(_candidates(start), 1):
         try:
             trial, cost = _try(training, validation, settings, deadline, cost)
         except (KeyboardInterrupt, ValueError) as error:
             if best is None:
                 raise
-            if isinstance(error, KeyboardInterrupt):
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if interrupted:
                 break
             continue  # a loss that diverged
         if trial is None:
@@ -74,10 +77,11 @@ def search(
         is_best = best is None or trial.score > best.score
         best = trial if best is None or is_best else best
         report(number, trial, is_best)
-        if number == max_trials or time.monotonic() >= deadline or trial.interrupted:
+        interrupted = trial.interrupted
+        if number == max_trials or time.monotonic() >= deadline or interrupted:
             break
     assert best is not None
-    return best
+    return best, interrupted
 
 
 def precision_at_1(model: TextModel, corpus: Corpus) -> float:

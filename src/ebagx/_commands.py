@@ -45,6 +45,7 @@ def train(args: Namespace) -> None:
     settings = Settings(*(getattr(args, name) for name in Settings._fields))
     _check_settings(args, settings)
     check_destination(args.model)
+    settings.make_classifier()  # says at once if scikit-learn is missing, and imports it untimed
     split = _split_wordnet() if args.file is None else _split_file(args)
     report("reading", split.source)
     n_labels = len(split.training.distinct_labels())
@@ -52,8 +53,8 @@ def train(args: Namespace) -> None:
     report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
     start = time.perf_counter()
     if args.autotune:
-        best = _autotuned(args, split, settings)
-        model, interrupted, note = best.model, best.interrupted, ""
+        best, interrupted = _autotuned(args, split, settings)
+        model, outcome = best.model, "; the best model"
         seconds = time.perf_counter() - start
         report("best", " ".join(_autotune.describe(best.settings)[:3]))
         report("", " ".join(_autotune.describe(best.settings)[3:]))
@@ -63,15 +64,16 @@ def train(args: Namespace) -> None:
         model, epochs = train_model(split.training, settings, verbose)
         seconds = time.perf_counter() - start
         interrupted = epochs < settings.epochs
-        note = f" after {epochs} of {settings.epochs} epochs"
-    report("accuracy", _describe_accuracy(model, split.held_out))
+        outcome = f" after {epochs} of {settings.epochs} epochs; the model"
+    heading = "accuracy" if settings.loss == "softmax" else "P@1"
+    report(heading, _describe_accuracy(model, split.held_out))
     if not (args.autotune or interrupted):
         words = settings.epochs * sum(len(text.split()) for text in split.training.texts)
         report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
     save_model(model, args.model)
     report("saved", str(args.model))
     if interrupted:
-        raise TrainingInterrupted(f"interrupted{note}; the model so far is saved as {args.model}")
+        raise TrainingInterrupted(f"interrupted{outcome} so far is saved as {args.model}")
     print("\nNow classify lines of your own:")
     print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(args.model))}")
 
@@ -159,7 +161,7 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
         raise ValueError("--autotune needs --held-out above 0 or --autotune-validation")
 
 
-def _autotuned(args: Namespace, split: _Split, settings: Settings) -> Trial:
+def _autotuned(args: Namespace, split: _Split, settings: Settings) -> tuple[Trial, bool]:
     validation, name = split.held_out, "held-out"
     if args.autotune_validation is not None:
         validation, name = read_corpus(args.autotune_validation), "validation"

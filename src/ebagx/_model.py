@@ -1,5 +1,6 @@
 """Text classifiers: from lines to labels, and how they are trained."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,7 +130,10 @@ def fit_model(
     """Learn embeddings and linear layer from counted features; see `train_model`."""
     labels = corpus.distinct_labels()
     classifier = settings.make_classifier(verbose)
-    classifier.fit(counts, _targets(corpus, labels, settings.loss))
+    with warnings.catch_warnings():
+        # `Fitted.epochs` tells as much.
+        warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
+        classifier.fit(counts, _targets(corpus, labels, settings.loss))
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     return Fitted(model, classifier.n_iter_)

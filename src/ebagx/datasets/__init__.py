@@ -21,7 +21,7 @@ def load_wordnet10() -> LabelledTexts:
     About 1,000 glosses a topic, 13 words each, in random order. Learn from the first 8,000
     and test on the other 1,997 to compare figures. WordNet 3.0, Princeton University.
 
-    Corpus
+    Examples
     --------
     >>> from ebagx.datasets import load_wordnet10
     >>> texts, labels = load_wordnet10()
@@ -46,7 +46,7 @@ def load_langid30() -> LabelledTexts:
     228 to 300 messages a language, in random order: the translations of Django's messages,
     with their placeholders taken out. Character n-grams tell them apart.
 
-    Corpus
+    Examples
     --------
     >>> from ebagx.datasets import load_langid30
     >>> texts, labels = load_langid30()

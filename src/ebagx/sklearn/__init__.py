@@ -11,7 +11,13 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ebagx.sklearn._classifier import EmbeddingBagClassifier
+from ebagx.sklearn._regressor import EmbeddingBagRegressor
 from ebagx.sklearn._transformer import EmbeddingBagTransformer
 from ebagx.sklearn._vectorizer import TextVectorizer
 
-__all__ = ["EmbeddingBagClassifier", "EmbeddingBagTransformer", "TextVectorizer"]
+__all__ = [
+    "EmbeddingBagClassifier",
+    "EmbeddingBagRegressor",
+    "EmbeddingBagTransformer",
+    "TextVectorizer",
+]

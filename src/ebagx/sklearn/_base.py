@@ -16,7 +16,7 @@ from ebagx._validate import check_writeable
 from ebagx.functional import embedding_bag
 from ebagx.optim import Optimizer
 from ebagx.sklearn._bags import bags_of, weighted_bags
-from ebagx.sklearn._losses import Loss
+from ebagx.sklearn._losses import Loss, target_batches
 from ebagx.sklearn._network import Floats, Layer, Network, initial_layers, initial_rows, scores_of
 from ebagx.sklearn._parameters import check_parameters, make_optimizers, set_learning_rate
 from ebagx.sklearn._training import Examples, History, Plan, train
@@ -144,13 +144,20 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     ) -> tuple[Any, Weights]:
         """Return targets (n, K) and weights, and set the fitted attributes that describe y."""
 
-    @abstractmethod
-    def _stratified(self, examples: Examples, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the examples in an order of which a regular part resembles the whole."""
+    def _stratified(
+        self,
+        examples: Examples,  # noqa: ARG002
+        order: npt.NDArray[np.intp],
+    ) -> npt.NDArray[np.intp]:
+        """Return the examples in an order of which every n-th resemble the whole."""
+        return order
 
-    @abstractmethod
     def _score(self, scores: Floats, held_out: Examples) -> float:
-        """Return how good the scores of held-out bags are; more is better."""
+        """Return how good the scores (n, K) of held-out bags are: minus the mean loss."""
+        count = len(scores)
+        (targets,) = target_batches(held_out.targets, np.arange(count), count)
+        losses = self._loss().gradient(np.ascontiguousarray(scores.T), targets)
+        return -float(np.average(losses, weights=held_out.weights))
 
     def _head_in_training(self, head: Layer) -> Layer:
         """Return the head that gives scores in the units of the loss."""
@@ -282,8 +289,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         bags = weighted_bags(X, self.mode, self.num_threads)
         return _pooled(bags, self.embedding_, self.num_threads)
 
-    def _scores(self, X: Any) -> Floats:
-        return scores_of(self._pooled(X), self._layers())
+    def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        return scores_of(self._pooled(X), self._layers(), dtype)
 
     def _layers(self) -> list[Layer]:
         head = Layer(self.coef_, self.intercept_)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import column_or_1d
 from ebagx.optim import Optimizer
 from ebagx.sklearn._bags import MODES
 from ebagx.sklearn._base import TrainedEstimator, Weights
-from ebagx.sklearn._losses import Loss, Sigmoid, Softmax, softmax, target_batches
+from ebagx.sklearn._losses import Loss, Sigmoid, Softmax, softmax
 from ebagx.sklearn._network import Floats
 from ebagx.sklearn._training import Examples
 
@@ -41,11 +41,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         signed ones of a `HashingVectorizer` may add up to nothing.
     hidden : int or None, default=None
         Units of a hidden layer with ReLU between the pooled embeddings and the linear layer.
-    optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or \
-            `ebagx.optim.Optimizer`, default="adagrad"
+    optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
         What makes the steps. "rowwise_adagrad" keeps one number a row, the table's state is then
-        `embedding_dim` times smaller. Of an object, copies are used, one for each array of
-        weights; it has its own learning rate, weight decay and number of threads.
+        `embedding_dim` times smaller. Of an object of `ebagx.optim`, copies are used, one for each
+        array of weights; it has its own learning rate, weight decay and number of threads.
     learning_rate : float, default=0.1
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
     schedule : {"linear", "cosine"}, callable or None, default=None
@@ -58,7 +57,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     max_iter : int, default=10
         Number of passes over the data.
     alpha : float, default=0.0
-        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled.
+        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled. Not used with
+        an optimizer object.
     early_stopping : bool, default=False
         Hold out a part of the data (of each class alike), and stop when its score no longer
         rises: the accuracy, or for multilabel `y` minus the loss. The model of the best pass is
@@ -342,17 +342,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return order[np.argsort(examples.targets.indices[order], kind="stable")]
 
     def _score(self, scores: Floats, held_out: Examples) -> float:
-        weights = held_out.weights
-        if not self.multilabel_:
-            hits = scores.argmax(axis=1) == held_out.targets.indices
-            return float(np.average(hits, weights=weights))
-        n = len(scores)
-        (positives,) = target_batches(held_out.targets, np.arange(n), n)
-        return -float(
-            np.average(
-                Sigmoid().gradient(np.ascontiguousarray(scores.T), positives), weights=weights
-            )
-        )
+        if self.multilabel_:
+            return super()._score(scores, held_out)
+        hits = scores.argmax(axis=1) == held_out.targets.indices
+        return float(np.average(hits, weights=held_out.weights))
 
 
 def _check_class_weight(class_weight: Any) -> None:

@@ -22,14 +22,16 @@ class Layer(NamedTuple):
     intercept: Floats  # (out,)
 
 
-def scores_of(pooled: Floats, layers: Sequence[Layer]) -> Floats:
+def scores_of(
+    pooled: Floats, layers: Sequence[Layer], dtype: npt.DTypeLike = np.float32
+) -> npt.NDArray[Any]:
     """Return the scores (B, K) of pooled bags (B, D).
 
-    Added in float64: what BLAS makes of a row depends on the rows beside it, here in bits that the
-    result no longer has.
+    Added in float64: what BLAS makes of a row depends on the rows beside it, here in bits that a
+    float32 no longer has.
     """
     weights = [(coef.astype(np.float64), intercept) for coef, intercept in layers]
-    scores = np.empty((len(pooled), len(layers[-1].intercept)), np.float32)
+    scores = np.empty((len(pooled), len(layers[-1].intercept)), dtype)
     for start in range(0, len(pooled), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         values = pooled[rows].astype(np.float64)

@@ -84,8 +84,6 @@ def _check_optimizer(estimator: Any) -> None:
         )
     if not is_named and schedule is not None:
         raise ValueError("schedule must be None with an optimizer object, which has its own rate")
-    if not is_named and estimator.alpha:
-        raise ValueError("alpha must be 0 with an optimizer object, which has its own weight_decay")
 
 
 def make_optimizers(estimator: Any) -> list[optim.Optimizer]:

@@ -1,0 +1,297 @@
+"""The regressor: bags of features to numbers."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import RegressorMixin
+
+from ebagx.optim import Optimizer
+from ebagx.sklearn._base import TrainedEstimator, Weights
+from ebagx.sklearn._losses import Huber, Loss, Poisson, SquaredError
+from ebagx.sklearn._network import Floats, Layer
+from ebagx.sklearn._parameters import check_number, check_one_of
+
+__all__ = ["EmbeddingBagRegressor"]
+
+LOSSES = ("squared_error", "huber", "poisson")
+
+
+class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
+    """Predict numbers from bags of features: pooled embedding rows under a linear layer.
+
+    A row of `X` is a bag, a column has an embedding, and the stored values are the weights with
+    which the embeddings are pooled. Embeddings and linear layer are learned together, on shuffled
+    mini-batches. `transform` gives the pooled embeddings.
+
+    Parameters
+    ----------
+    embedding_dim : int, default=32
+        Length of the embeddings.
+    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+        "huber" limits the pull of outliers; "poisson" is for counts and has a log link: the
+        exponential of the linear layer is what is predicted.
+    epsilon : float, default=1.35
+        With ``loss="huber"``: the error, in standard deviations of `y`, up to which the loss is
+        the squared one, and from which on it grows linearly.
+    mode : {"mean", "sqrtn", "sum"}, default="mean"
+        Divide the weighted sum of a bag by the sum of its weights, by the root of the sum of
+        their squares, or not at all: then large bags may have large numbers. "mean" takes the
+        weights' absolute values.
+    hidden : int or None, default=None
+        Units of a hidden layer with ReLU between the pooled embeddings and the linear layer.
+    optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
+        What makes the steps; see `EmbeddingBagClassifier`.
+    learning_rate : float, default=0.1
+        Step size at the start. Not used with an optimizer object or a callable `schedule`.
+    schedule : {"linear", "cosine"}, callable or None, default=None
+        How the rate falls; see `EmbeddingBagClassifier`.
+    batch_size : int, default=64
+        Bags per step.
+    max_iter : int, default=10
+        Number of passes over the data.
+    alpha : float, default=0.0
+        Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled. Not used with
+        an optimizer object.
+    early_stopping : bool, default=False
+        Hold out a part of the data, and stop when the loss there no longer falls. The model of
+        the best pass is kept. `partial_fit` takes no notice.
+    validation_fraction : float, default=0.1
+        Part that is held out, between 0 and 1.
+    n_iter_no_change : int, default=3
+        Passes without a fall by `tol` after which to stop early.
+    tol : float, default=1e-4
+        Smallest fall that counts.
+    warm_start : bool, default=False
+        Let `fit` go on with the weights of the fitted model, but a new optimizer.
+    random_state : int, RandomState instance or None, default=None
+        Gives the initial embeddings, the held-out rows and the order of the bags. With an int, the
+        fitted numbers are the same in every run, whatever `num_threads` is.
+    verbose : bool, default=False
+        Show a progress bar (needs tqdm).
+    num_threads : int or None, default=None
+        Threads to use; None leaves it to ebagx.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, if they all had one that is a string.
+    embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
+        The embedding table. Columns that training met in no bag have rows of zeros.
+    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
+        Weights and biases of the hidden layer, float32.
+    coef_ : ndarray of shape (n_outputs, embedding_dim) or (n_outputs, hidden), float32
+        Weights of the linear layer.
+    intercept_ : ndarray of shape (n_outputs,), float32
+        Biases of the linear layer.
+    loss_curve_ : list of float
+        Mean loss of each pass, taken before each step: half the squared error, Huber's loss or
+        half the Poisson deviance, added up over the outputs, of `y` as it is trained on.
+    validation_scores_ : list of float or None
+        Minus the mean loss of the held-out rows after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The highest of them.
+    best_iter_ : int
+        The pass, counted from 1, whose model was kept.
+    n_iter_ : int
+        Number of passes made.
+
+    See Also
+    --------
+    EmbeddingBagClassifier : The same for classes.
+
+    Notes
+    -----
+    Unless the loss is Poisson's, training sees each output less its mean and divided by its
+    standard deviation, so that the learning rate does not depend on the unit of `y` and outputs
+    count alike. `coef_` and `intercept_` are those of `y` itself. With Poisson's loss, training
+    begins with the logarithm of the mean as intercept.
+
+    Cost, Ctrl-C and divergence are as in `EmbeddingBagClassifier`.
+
+    References
+    ----------
+    .. [1] Huber: Robust estimation of a location parameter, 1964.
+
+    Examples
+    --------
+    >>> from ebagx.sklearn import EmbeddingBagRegressor
+    >>> from sklearn.feature_extraction.text import CountVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> menu = ["soup", "soup bread", "steak", "steak wine", "bread wine", "soup steak wine"] * 20
+    >>> price = {"soup": 6, "bread": 2, "steak": 20, "wine": 7}
+    >>> bill = [sum(price[item] for item in order.split()) for order in menu]
+    >>> model = make_pipeline(
+    ...     CountVectorizer(), EmbeddingBagRegressor(8, mode="sum", max_iter=200, random_state=0)
+    ... )
+    >>> model.fit(menu, bill).predict(["steak wine", "soup bread"]).round()
+    array([27.,  8.])
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int = 32,
+        *,
+        loss: str = "squared_error",
+        epsilon: float = 1.35,
+        mode: str = "mean",
+        hidden: int | None = None,
+        optimizer: str | Optimizer = "adagrad",
+        learning_rate: float = 0.1,
+        schedule: Any = None,
+        batch_size: int = 64,
+        max_iter: int = 10,
+        alpha: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 3,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        num_threads: int | None = None,
+    ) -> None:
+        self.embedding_dim = embedding_dim
+        self.loss = loss
+        self.epsilon = epsilon
+        self.mode = mode
+        self.hidden = hidden
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.num_threads = num_threads
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Make one pass over some examples, going on with the model if there is one.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers. Those of the first call also give location and scale of the training.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each row counts, at least 0.
+
+        Returns
+        -------
+        self : EmbeddingBagRegressor
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`; if the loss diverges, the model stays as it was. Also if `y` has another
+            number of outputs than before.
+        """
+        return self._fit_pass(X, y, sample_weight)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the expected numbers of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the shape of the `y` of `fit`; float32 if `X` is, otherwise float64.
+        """
+        is_single = getattr(X, "dtype", None) == np.float32
+        values = self._scores(X, np.float32 if is_single else np.float64)
+        if self.loss == "poisson":
+            with np.errstate(over="ignore"):  # inf is what is meant
+                np.exp(values, out=values)
+        return values if self._has_columns else values[:, 0]
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that `y` may have several numbers a row, and when it must not be negative."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
+        return tags
+
+    _has_columns = False
+
+    def _loss(self) -> Loss:
+        if self.loss == "poisson":
+            return Poisson()
+        return SquaredError() if self.loss == "squared_error" else Huber(float(self.epsilon))
+
+    def _encoded(
+        self,
+        y: Any,
+        weights: Weights,
+        going_on: bool,
+        classes: npt.ArrayLike | None,  # noqa: ARG002
+    ) -> tuple[Floats, Weights]:
+        check_one_of(self.loss, "loss", LOSSES)
+        if not 0 < check_number(self.epsilon, "epsilon") < np.inf:
+            raise ValueError(f"epsilon must be positive and finite, got {self.epsilon}")
+        if sparse.issparse(y):
+            raise TypeError("y must be dense, got a sparse matrix")
+        numbers = np.asarray(y, dtype=np.float64)
+        columns = numbers if numbers.ndim == 2 else numbers[:, np.newaxis]
+        if going_on and columns.shape[1] != len(self.intercept_):
+            raise ValueError(
+                f"y must have {len(self.intercept_)} outputs as before, got {columns.shape[1]}"
+            )
+        self._check_range(columns, going_on)
+        if not (going_on and hasattr(self, "_scale")):
+            self._set_units(columns, weights)
+        self._has_columns = numbers.ndim == 2
+        return ((columns - self._location) / self._scale).astype(np.float32), weights
+
+    def _check_range(self, columns: npt.NDArray[np.float64], going_on: bool) -> None:
+        """Raise ValueError unless the loss and float32 have a place for the numbers."""
+        limit = np.finfo(np.float32).max
+        if columns.size and np.abs(columns).max() > limit:
+            raise ValueError(f"y must be within the limits of float32, {limit:.3g}")
+        if self.loss != "poisson":
+            return
+        if (columns < 0).any():
+            row = int(np.argmax((columns < 0).any(axis=1)))
+            raise ValueError(
+                f"y must not be negative with loss='poisson', got y[{row}] = {columns[row].min()}"
+            )
+        if not (going_on or columns.any(axis=0).all()):
+            raise ValueError("y must not be all zeros with loss='poisson'")
+
+    def _set_units(self, columns: npt.NDArray[np.float64], weights: Weights) -> None:
+        """Set location and scale (K,) that y has in training, and the first intercept there."""
+        mean = np.average(columns, axis=0, weights=weights)
+        if self.loss == "poisson":
+            self._location, self._scale = np.zeros_like(mean), np.ones_like(mean)
+            self._start = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+            return
+        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+        # What varies less than float32 can show is constant.
+        scale[scale <= np.finfo(np.float32).eps * np.abs(columns).max(axis=0)] = 1
+        self._location, self._scale, self._start = mean, scale, np.zeros_like(mean)
+
+    def _initial_intercept(self, num_scores: int) -> Floats:  # noqa: ARG002
+        return self._start.astype(np.float32)
+
+    def _head_in_training(self, head: Layer) -> Layer:
+        coef = head.coef / self._scale[:, np.newaxis]
+        intercept = (head.intercept - self._location) / self._scale
+        return Layer(coef.astype(np.float32), intercept.astype(np.float32))
+
+    def _head_after_training(self, head: Layer) -> Layer:
+        coef = head.coef * self._scale[:, np.newaxis]
+        intercept = head.intercept * self._scale + self._location
+        return Layer(coef.astype(np.float32), intercept.astype(np.float32))
