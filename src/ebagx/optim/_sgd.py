@@ -30,8 +30,8 @@ class SGD(Optimizer):
 
     and with `nesterov` ``row -= learning_rate · (g + momentum · v)`` [1]_, as ``torch.optim.SGD``
     without dampening. Rows that a batch did not touch keep their velocity and stand still, while
-    in PyTorch, which refuses momentum for sparse gradients, they would glide on. Without momentum
-    there is no state, and weight decay gives what a dense step on all rows would.
+    in PyTorch they glide on, for sparse gradients too. Without momentum there is no state, and
+    weight decay gives what a dense step on all rows would.
 
     References
     ----------

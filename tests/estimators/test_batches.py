@@ -1,0 +1,62 @@
+"""Mini-batches: the bags in order, and the transposed ones."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+pytest.importorskip("sklearn")
+
+from ebagx.sklearn import _batches
+from ebagx.sklearn._batches import batches
+
+
+def matrix(index_dtype=np.int32):
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((23, 11)) * (rng.random((23, 11)) < 0.3)
+    dense[5] = dense[20] = 0
+    X = sparse.csr_array(dense.astype(np.float32))
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+    return X
+
+
+def dense(bags, num_columns):
+    """Bags as a dense matrix (B, num_columns)."""
+    ends = bags.offsets
+    result = np.zeros((bags.num_bags, num_columns), np.float32)
+    for b in range(bags.num_bags):
+        part = slice(ends[b], ends[b + 1])
+        np.add.at(result[b], bags.indices[part], bags.weights[part])
+    return result
+
+
+@pytest.mark.parametrize("block_lookups", [1, 40, 1 << 16])
+@pytest.mark.parametrize("size", [1, 4, 23, 100])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_batches(monkeypatch, block_lookups, size, index_dtype):
+    monkeypatch.setattr(_batches, "_BLOCK_LOOKUPS", block_lookups)
+    X = matrix(index_dtype)
+    order = np.random.default_rng(1).permutation(23)
+    made = list(batches(X, order, size, 2))
+    assert sum(batch.num_bags for batch in made) == 23
+    for first, batch in zip(range(0, 23, size), made, strict=True):
+        expected = X.toarray()[order[first : first + size]]
+        assert batch.num_bags == batch.bags.num_bags == len(expected)
+        np.testing.assert_array_equal(dense(batch.bags, 11), expected)
+        np.testing.assert_array_equal(batch.rows, np.flatnonzero(expected.any(axis=0)))
+        transposed = dense(batch.lookups, len(expected))
+        np.testing.assert_array_equal(transposed, expected.T[batch.rows])
+
+
+def test_lookups_of_a_row_come_in_the_order_of_the_bags():
+    """Float sums depend on it: the same bits as `embedding_bag_backward` gives."""
+    X = matrix()
+    for batch in batches(X, np.arange(23), 8, 1):
+        for start, stop in zip(batch.lookups.offsets[:-1], batch.lookups.offsets[1:], strict=True):
+            assert (np.diff(batch.lookups.indices[start:stop]) > 0).all()
+
+
+def test_only_empty_bags():
+    (batch,) = batches(sparse.csr_array((3, 5), dtype=np.float32), np.arange(3), 8, 1)
+    assert batch.num_bags == 3
+    assert len(batch.rows) == 0
+    assert list(batches(sparse.csr_array((0, 5), dtype=np.float32), np.arange(0), 8, 1)) == []

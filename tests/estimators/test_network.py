@@ -1,0 +1,101 @@
+"""Table and layers: gradients against differences of the loss, scores, snapshots."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+pytest.importorskip("sklearn")
+
+from ebagx.optim import SGD
+from ebagx.sklearn._batches import batches
+from ebagx.sklearn._losses import Softmax
+from ebagx.sklearn._network import Layer, Network, initial_layers, scores_of
+
+N, D, K, B = 6, 4, 3, 5
+
+
+def make(hidden, rate=1.0):
+    """A network whose step is its gradient, a batch for it, and the bags as a dense matrix."""
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((N, D)).astype("f")
+    layers = [
+        Layer(*(rng.standard_normal(part.shape).astype("f") for part in layer))
+        for layer in initial_layers(D, hidden, K, rng)
+    ]
+    optimizers = [SGD(rate) for _ in range(len(layers) + 1)]
+    X = sparse.random_array((B, N), density=0.5, rng=rng, dtype=np.float32).tocsr()
+    network = Network(table, layers, optimizers, 8, np.arange(N), None)
+    (batch,) = batches(X, np.arange(B), 8, None)
+    return network, batch, X.toarray().astype(float)
+
+
+def loss_of(pooling, weights, positives):
+    """The summed loss in float64."""
+    table, *layers = weights
+    values = pooling @ table
+    for layer in layers[:-1]:
+        values = np.maximum(values @ layer[:, :-1].T + layer[:, -1], 0)
+    scores = values @ layers[-1][:, :-1].T + layers[-1][:, -1]
+    return Softmax().gradient(np.ascontiguousarray(scores.T), positives).sum()
+
+
+@pytest.mark.parametrize("hidden", [None, 7])
+def test_step_is_against_the_gradient(hidden):
+    network, batch, pooling = make(hidden)
+    positives = np.array([0, 2, 1, 1, 0]) * B + np.arange(B)
+    before = [network.table.astype(float)]
+    before += [np.column_stack(layer).astype(float) for layer in network.layers]
+    errors = network.forward(batch)
+    Softmax().gradient(errors, positives)
+    network.backward(batch, errors)
+    after = [network.table, *(np.column_stack(layer) for layer in network.layers)]
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        for place in np.ndindex(old.shape):
+            values = []
+            for sign in (1, -1):
+                moved = [weight.copy() for weight in before]
+                moved[i][place] += sign * 1e-6
+                values.append(loss_of(pooling, moved, positives))
+            slope = (values[0] - values[1]) / 2e-6
+            np.testing.assert_allclose(old[place] - new[place], slope, atol=2e-5)
+
+
+@pytest.mark.parametrize("hidden", [None, 7])
+def test_scores_in_training_and_after(hidden):
+    network, batch, pooling = make(hidden)
+    pooled = (pooling @ network.table).astype("f")
+    scores = scores_of(pooled, network.layers)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(network.forward(batch).T, scores, rtol=1e-5, atol=1e-6)
+
+
+def test_score_of_a_row_does_not_depend_on_the_rows_beside_it():
+    rng = np.random.default_rng(0)
+    pooled = rng.standard_normal((2100, 33)).astype("f")
+    layers = [Layer(rng.standard_normal((9, 33)).astype("f"), np.zeros(9, "f"))]
+    scores = scores_of(pooled, layers)
+    for rows in (slice(0, 1), slice(5, 12), slice(1000, 2100)):
+        np.testing.assert_array_equal(scores_of(pooled[rows], layers), scores[rows])
+
+
+@pytest.mark.parametrize("used", [np.arange(N), np.array([1, 4])])
+def test_snapshot(used):
+    network, batch, _ = make(7)
+    network = Network(network.table, network.layers, [SGD(1.0) for _ in range(3)], 8, used, None)
+    network.restore(network.snapshot(network.snapshot()))
+    table, layers = network.table.copy(), network.layers
+    kept = network.snapshot()
+    network.backward(batch, network.forward(batch))
+    assert not any(np.array_equal(*pair) for pair in zip(network.layers[0], layers[0], strict=True))
+    network.restore(kept)
+    np.testing.assert_array_equal(network.table[used], table[used])
+    for layer, old in zip(network.layers, layers, strict=True):
+        np.testing.assert_array_equal(layer.coef, old.coef)
+        np.testing.assert_array_equal(layer.intercept, old.intercept)
+
+
+def test_is_finite():
+    network, *_ = make(7)
+    assert network.is_finite()
+    network.table[2, 1] = np.inf
+    assert not network.is_finite()

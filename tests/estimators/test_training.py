@@ -1,0 +1,309 @@
+"""Training: passes and partial fits, early stopping, schedules, Ctrl-C and divergence."""
+
+import pickle
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
+from ebagx.sklearn._network import Network
+from estimators.cases import KINDS, assert_same_model, make
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def first_call(y):
+    """What the first call of partial_fit needs."""
+    return {"classes": ["a", "b", "c"]} if np.asarray(y).dtype.kind == "U" else {}
+
+
+@kinds
+@pytest.mark.parametrize("hidden", [None, 6])
+def test_loss_falls(kind, hidden):
+    model, X, y = make(kind, hidden=hidden, max_iter=30)
+    losses = model.fit(X, y).loss_curve_
+    assert losses[-1] < 0.95 * losses[0]
+    assert model.n_iter_ == model.best_iter_ == len(losses) == 30
+    assert model.validation_scores_ is model.best_validation_score_ is None
+    shape = (5,) if hidden is None else (6,)
+    assert model.coef_.shape[1:] == shape
+    assert (model.hidden_coef_ is None) == (hidden is None)
+    if hidden:
+        assert model.hidden_coef_.shape == (6, 5)
+        assert model.hidden_intercept_.any()
+
+
+@kinds
+def test_partial_fits_are_the_passes_of_fit(kind):
+    model, X, y = make(kind, max_iter=3)
+    model.fit(X, y)
+    other = clone(model)
+    other.partial_fit(X, y, **first_call(y)).partial_fit(X, y)
+    other = pickle.loads(pickle.dumps(other)).partial_fit(X, y)
+    if KINDS[kind][2] in ("numbers", "columns"):  # whose head changes its units in between
+        np.testing.assert_allclose(model.embedding_, other.embedding_, rtol=1e-4, atol=1e-5)
+    else:
+        assert_same_model(model, other)
+    np.testing.assert_allclose(model.loss_curve_, other.loss_curve_, rtol=1e-5)
+    assert other.n_iter_ == 3
+
+
+@kinds
+def test_partial_fit_goes_on_with_a_fitted_model(kind):
+    model, X, y = make(kind, schedule="linear")
+    model.fit(X, y)
+    assert_same_model(model, pickle.loads(pickle.dumps(model)))
+    before = model.embedding_.copy()
+    model.partial_fit(X, y)
+    assert not np.array_equal(model.embedding_, before)
+    assert model.n_iter_ == len(model.loss_curve_) == 11
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+def test_partial_fit_may_meet_new_columns():
+    model, X, y = make("softmax", mode="sum")
+    X = X.tolil()
+    half = X.copy()
+    half[:, 2] = 0
+    model.partial_fit(half.tocsr(), y, ["a", "b", "c"])
+    assert not model.embedding_[2].any()
+    model.partial_fit(X.tocsr(), y)
+    assert model.embedding_[2].any()
+
+
+@kinds
+def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
+    monkeypatch.setattr("ebagx._threads.WORK_PER_THREAD", 1)
+    models = []
+    for num_threads in (1, 2, 3):
+        model, X, y = make(kind, hidden=4, num_threads=num_threads, early_stopping=True)
+        models.append(model.fit(X, y))
+        assert models[-1].loss_curve_ == models[0].loss_curve_
+        assert models[-1].validation_scores_ == models[0].validation_scores_
+        assert_same_model(models[-1], models[0])
+
+
+def test_warm_start():
+    model, X, y = make("softmax", max_iter=2, warm_start=True)
+    model.fit(X, y)
+    table, losses = model.embedding_.copy(), model.loss_curve_
+    model.set_params(learning_rate=1e-20).fit(X, y)
+    np.testing.assert_array_equal(model.embedding_, table)
+    assert model.loss_curve_[0] < losses[-1]
+    model.set_params(warm_start=False, learning_rate=0.1).fit(X, y)
+    assert model.loss_curve_[0] == losses[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sgd", SGD),
+        ("adagrad", Adagrad),
+        ("rowwise_adagrad", RowwiseAdagrad),
+        ("adam", Adam),
+        ("adamw", AdamW),
+    ],
+)
+def test_optimizers_by_name_and_as_objects(name, kind):
+    given = kind(0.05, weight_decay=1e-3)
+    models = []
+    for parameters in ({"optimizer": name, "alpha": 1e-3}, {"optimizer": given}):
+        model, X, y = make("softmax", hidden=3, learning_rate=0.05, **parameters)
+        models.append(model.fit(X, y))
+    assert_same_model(*models)
+    assert given.num_steps == 0
+    assert all(array is None for array in given.state_dict().values() if not np.isscalar(array))
+
+
+def test_schedules():
+    models = {}
+    steps = 6 * 3  # of 40 bags in batches of 7
+    for name, schedule in {
+        "constant": None,
+        "linear": "linear",
+        "callable": linear_decay(0.2, steps),
+        "cosine": "cosine",
+    }.items():
+        model, X, y = make("softmax", learning_rate=0.2, max_iter=3, schedule=schedule)
+        models[name] = model.fit(X, y)
+    assert_same_model(models["linear"], models["callable"])
+    tables = {models[name].embedding_.tobytes() for name in models}
+    assert len(tables) == 3
+
+
+def test_linear_schedule_ends_at_0():
+    model, X, y = make("softmax", learning_rate=0.2, max_iter=3)
+    seen = []
+
+    def spy(step):
+        seen.append(linear_decay(0.2, 18)(step))
+        return seen[-1]
+
+    model.set_params(schedule=spy).fit(X, y)
+    assert len(set(seen)) == 18
+    assert min(seen) == pytest.approx(0.2 / 18)
+
+
+def test_alpha_decays_rows_that_are_no_longer_met():
+    model, X, y = make("softmax", optimizer="sgd", alpha=0.1, max_iter=1)
+    model.partial_fit(X, y, ["a", "b", "c"])
+    before = model.embedding_[2].copy()
+    rows = np.flatnonzero(X[:, [2]].toarray().ravel() == 0)
+    model.partial_fit(X[rows], y[rows])
+    steps = -(-len(rows) // 7)
+    np.testing.assert_allclose(model.embedding_[2], before * (1 - 0.01) ** steps, rtol=1e-5)
+
+
+def scores_of(monkeypatch, kind, scores, **parameters):
+    """Fit with early stopping, where the held-out bags have these scores."""
+    model, X, y = make(kind, early_stopping=True, **parameters)
+    iterator = iter(scores)
+    monkeypatch.setattr(type(model), "_score", lambda *_: next(iterator))
+    return model.fit(X, y)
+
+
+@kinds
+def test_early_stopping_keeps_the_best_model(kind, monkeypatch):
+    scores = [0.1, 0.5, 0.4, 0.49, 0.5, 0.9]
+    model = scores_of(monkeypatch, kind, scores, n_iter_no_change=3, hidden=2)
+    assert model.validation_scores_ == scores[:5]
+    assert model.best_validation_score_ == 0.5
+    assert model.best_iter_ == 2
+    assert model.n_iter_ == len(model.loss_curve_) == 5
+    other = scores_of(monkeypatch, kind, scores, max_iter=2, hidden=2)
+    assert_same_model(model, other)
+
+
+@pytest.mark.parametrize(("tol", "passes"), [(0, 6), (0.005, 6), (0.05, 3)])
+def test_rises_under_tol_do_not_count(monkeypatch, tol, passes):
+    scores = [0.5, 0.51, 0.52, 0.53, 0.54, 0.55]
+    model = scores_of(monkeypatch, "softmax", scores, tol=tol, n_iter_no_change=2, max_iter=6)
+    assert model.n_iter_ == model.best_iter_ == passes
+
+
+@kinds
+def test_early_stopping_scores_held_out_rows(kind):
+    model, X, y = make(kind, early_stopping=True, validation_fraction=0.25, max_iter=4)
+    held_out = []
+    original = model._score
+    model._score = lambda scores, examples: held_out.append(examples) or original(scores, examples)
+    model.fit(X, y)
+    assert all(examples.X.shape == (10, 7) for examples in held_out)
+    score = model.validation_scores_[0]
+    assert 0 < score <= 1 if kind == "softmax" else score < 0
+
+
+def test_every_class_is_held_out_alike():
+    model, X, _ = make("softmax", early_stopping=True, validation_fraction=0.1, max_iter=1)
+    y = np.repeat(["a", "b"], [10, 30])
+    held_out = []
+    model._score = lambda _, examples: held_out.append(examples) or 0.0
+    model.fit(X, y)
+    np.testing.assert_array_equal(held_out[0].targets.sum(axis=0), [1, 3])
+
+
+def interrupt_in(step):
+    """A schedule that presses Ctrl-C."""
+
+    def rate(number):
+        if number == step:
+            signal.raise_signal(signal.SIGINT)
+        return 0.1
+
+    return rate
+
+
+@kinds
+def test_ctrl_c_leaves_what_was_learned(kind):
+    model, X, y = make(kind, schedule=interrupt_in(15))
+    with pytest.warns(UserWarning, match=r"^training was interrupted in pass 3 of 10; the model"):
+        model.fit(X, y)
+    assert model.n_iter_ == len(model.loss_curve_) == 2
+    complete, X, y = make(kind, schedule=lambda _: 0.1, max_iter=2)
+    complete.fit(X, y)
+    assert model.loss_curve_ == complete.loss_curve_
+    assert not np.array_equal(model.embedding_, complete.embedding_)
+    assert np.isfinite(model.predict(X[:5]).astype(float) if kind != "softmax" else 0).all()
+    model.set_params(schedule=None).partial_fit(X, y)
+
+
+def test_ctrl_c_in_the_first_pass():
+    model, X, y = make("softmax", schedule=interrupt_in(3))
+    with pytest.warns(UserWarning, match="interrupted in pass 1 of 10"):
+        model.fit(X, y)
+    assert model.n_iter_ == 0
+    assert model.embedding_.any()
+    assert set(model.predict(X)) <= {"a", "b", "c"}
+
+
+def test_ctrl_c_keeps_the_best_model_of_early_stopping(monkeypatch):
+    scores = [0.1, 0.5, 0.4, 0.3]
+    schedule = interrupt_in(6 * 3 + 2)
+    with pytest.warns(UserWarning, match="interrupted in pass 4"):
+        model = scores_of(monkeypatch, "softmax", scores, schedule=schedule)
+    assert model.best_iter_ == 2
+    other = scores_of(monkeypatch, "softmax", scores, schedule=lambda _: 0.1, max_iter=2)
+    assert_same_model(model, other)
+
+
+def explode_in(step):
+    return lambda number: 1e38 if number >= step else 0.1
+
+
+@kinds
+@pytest.mark.parametrize("hidden", [None, 3])
+def test_divergence_keeps_the_last_finite_model(kind, hidden):
+    model, X, y = make(kind, hidden=hidden, schedule=explode_in(15))
+    message = (
+        r"^the loss diverged in pass 3; learning_rate = 0.1 or the values of X or y are too "
+        r"large; the model of pass 2 is kept$"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert model.n_iter_ == len(model.loss_curve_) == 2
+    other, X, y = make(kind, hidden=hidden, schedule=explode_in(15), max_iter=2)
+    assert_same_model(model, other.fit(X, y))
+    model.set_params(schedule=None).partial_fit(X, y)
+    assert np.isfinite(model.embedding_).all()
+
+
+@kinds
+def test_divergence_of_the_first_pass_leaves_no_model(kind):
+    model, X, y = make(kind, schedule=explode_in(2))
+    with pytest.raises(ValueError, match=r"^the loss diverged in pass 1; .*; there is no model$"):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    model.set_params(schedule=None).fit(X, y)
+    with pytest.raises(ValueError, match="diverged in pass 1"):
+        model.set_params(schedule=explode_in(2)).fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+@kinds
+def test_divergence_of_a_partial_fit_leaves_the_model_as_it_was(kind):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    before = pickle.loads(pickle.dumps(model))
+    with pytest.raises(ValueError, match="the loss diverged in pass 1; .* the model of before"):
+        model.set_params(schedule=lambda _: 1e38).partial_fit(X, y)
+    assert_same_model(model, before)
+    assert model.n_iter_ == 10
+
+
+def test_weights_that_overflow_in_the_last_step_are_a_divergence(monkeypatch):
+    answers = iter([True, True, False])
+    monkeypatch.setattr(Network, "is_finite", lambda _: next(answers))
+    model, X, y = make("softmax", max_iter=3)
+    with pytest.raises(ValueError, match="the loss diverged in pass 3; .* model of pass 2"):
+        model.fit(X, y)
+    monkeypatch.undo()
+    other, X, y = make("softmax", max_iter=2)
+    assert_same_model(model, other.fit(X, y))
