@@ -61,11 +61,23 @@ def test_first_trial_is_made_whatever_the_time():
 
 
 def test_epochs_are_cut_to_the_time_left(monkeypatch):
-    clock = iter(range(10**6))  # a second a look
+    """A clock that goes a second a look: an epoch of the first trial took half a second."""
+    clock = iter(range(10**6))
     monkeypatch.setattr(_autotune.time, "monotonic", lambda: next(clock))
-    best, seen = run(seconds=30, start=START._replace(epochs=4))
-    assert 1 < len(seen) < 10
-    assert best.settings.epochs >= 1
+    monkeypatch.setattr(
+        _autotune, "_candidates", lambda start: iter([start, start._replace(epochs=50)])
+    )
+    _, seen = run(seconds=15, start=START._replace(epochs=2))
+    epochs = [trial.settings.epochs for _, trial, _ in seen]
+    assert epochs[0] == 2
+    assert 2 < epochs[1] < 50
+
+
+def test_no_trial_without_time_for_an_epoch(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(_autotune.time, "monotonic", lambda: next(clock))
+    _, seen = run(seconds=7)
+    assert len(seen) == 1
 
 
 def test_interrupted_search_keeps_the_best(monkeypatch):
