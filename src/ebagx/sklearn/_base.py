@@ -202,6 +202,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         targets, weights = self._encoded(y, weights, going_on, classes)
         if weights is None:
             return Examples(matrix, targets, None)
+        if not weights.any():
+            raise ValueError("class_weight leaves no row a weight above 0")
         examples = Examples(matrix, targets, weights.astype(np.float32))
         return examples if weights.all() else examples.take(np.flatnonzero(weights))
 
@@ -228,7 +230,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Train a new model or the present one, and make the outcome this estimator's."""
         bags = bags_of(examples.X)
         with scratch_for(bags) as scratch:
-            used = touched_rows(bags, examples.X.shape[1], scratch, self.num_threads)
+            # Once in a training: not worth waking threads for.
+            used = touched_rows(bags, examples.X.shape[1], scratch, num_threads=1)
         if going_on:
             table, layers = self.embedding_, self._layers()
             layers[-1] = self._head_in_training(layers[-1])
@@ -237,7 +240,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             table = initial_rows(used, (examples.X.shape[1], self.embedding_dim), state.rng)
             layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
             layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
-        network = Network(table, layers, state.optimizers, self.batch_size, used, self.num_threads)
+        batch_size = min(self.batch_size, examples.X.shape[0])
+        network = Network(table, layers, state.optimizers, batch_size, used, self.num_threads)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
             self._forget()

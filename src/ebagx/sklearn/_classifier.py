@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx.optim import Optimizer
@@ -297,30 +297,45 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         classes: npt.ArrayLike | None,
     ) -> tuple[sparse.csr_array, Weights]:
         _check_class_weight(self.class_weight)
-        check_classification_targets(y)
-        if type_of_target(y) == _INDICATOR:
+        kind = type_of_target(y, input_name="y")
+        if kind == _INDICATOR:
             return self._encoded_labels(y, going_on), weights
+        if kind not in ("binary", "multiclass"):
+            # The first words are those that scikit-learn's checks look for.
+            raise ValueError(
+                f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
+            )
         if sparse.issparse(y):
             raise ValueError("y must be dense unless it is a multilabel indicator of 0 and 1")
         y = column_or_1d(y, warn=True)
-        if going_on:
-            if self.multilabel_:
-                raise ValueError(f"y must be an indicator of {len(self.classes_)} labels as before")
-            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(f"classes must be those of the first call, got {classes!r}")
-            known = self.classes_
-        else:
-            known = np.unique(y if classes is None else classes)
-        labels = _positions(y, known)
-        if len(known) < 2:
-            raise ValueError(f"y must hold at least 2 classes, got 1 class: {known[0]}")
+        known, labels = self._known_classes(y, going_on, classes)
         if self.class_weight is not None:
-            of_class = compute_class_weight(self.class_weight, classes=known, y=y)
+            of_class = _class_weights(self.class_weight, known, y)
             weights = of_class[labels] if weights is None else of_class[labels] * weights
         self.classes_, self.multilabel_, self._sparse_labels = known, False, False
         shape = len(labels), len(known)
         ones = np.ones(len(labels), np.int8)
         return sparse.csr_array((ones, labels, np.arange(len(labels) + 1)), shape), weights
+
+    def _known_classes(
+        self, y: npt.NDArray[Any], going_on: bool, classes: npt.ArrayLike | None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+        """Return the classes, sorted, and where each of y is among them."""
+        if going_on:
+            known = self.classes_
+            if self.multilabel_:
+                raise ValueError(f"y must be an indicator of {len(known)} labels as before")
+            if classes is not None and not np.array_equal(np.unique(classes), known):
+                raise ValueError(f"classes must be those of the first call, got {classes!r}")
+            labels = _positions(y, known)
+        elif classes is not None:
+            known = np.unique(classes)
+            labels = _positions(y, known)
+        else:
+            known, labels = np.unique(y, return_inverse=True)
+        if len(known) < 2:
+            raise ValueError(f"y must hold at least 2 classes, got 1 class: {known[0]}")
+        return known, labels
 
     def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
         if self.class_weight is not None:
@@ -356,6 +371,19 @@ def _check_class_weight(class_weight: Any) -> None:
     ):
         return
     raise ValueError(f"class_weight must be None, balanced or a dict, got {class_weight!r}")
+
+
+def _class_weights(
+    class_weight: Any, classes: npt.NDArray[Any], y: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Return the weight of each class."""
+    weights: npt.NDArray[np.float64] = compute_class_weight(class_weight, classes=classes, y=y)
+    for name, weight in zip(classes, weights, strict=True):
+        if not 0 <= weight < np.inf:
+            raise ValueError(
+                f"class_weight must be at least 0 and finite, got {weight} for class {name}"
+            )
+    return weights
 
 
 def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._arrays import aligned_zeros
 from ebagx._passes import pool, transposed_pieces
 from ebagx.optim import Optimizer
 from ebagx.sklearn._batches import Batch
@@ -49,10 +50,19 @@ def initial_rows(
 
     The others are zeros: a column never met says nothing, and its memory is never touched.
     """
-    table = np.zeros(shape, dtype=np.float32)
     dim = shape[1]
-    table[used] = (2 * rng.random((len(used), dim), dtype=np.float32) - 1) / dim
+    values = rng.random((len(used), dim), dtype=np.float32)
+    values *= 2
+    values -= 1
+    values /= dim
+    table = aligned_zeros(shape, np.dtype(np.float32))
+    table[_all_or_some(used, len(table))] = values
     return table
+
+
+def _all_or_some(rows: npt.NDArray[Any], count: int) -> slice | npt.NDArray[Any]:
+    """Return a slice if the rows are all there are: it costs no copy."""
+    return slice(None) if len(rows) == count else rows
 
 
 def initial_layers(
@@ -107,7 +117,7 @@ class Network:
         self.table = table
         self.num_threads = num_threads
         self._optimizers = optimizers
-        self._used = slice(None) if len(used) == len(table) else used
+        self._used = _all_or_some(used, len(table))
         # Biases are a last column, for inputs with a last column of ones: one product, one update.
         self._layers = [np.column_stack(layer) for layer in layers]
         self._rows = [np.arange(len(layer)) for layer in self._layers]

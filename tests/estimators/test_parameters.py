@@ -1,0 +1,140 @@
+"""Parameters of the trained estimators: types, ranges, and what the messages say."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+
+from ebagx.optim import SGD, linear_decay
+from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from estimators.cases import bags, make
+
+BAD = [
+    ({"embedding_dim": 0}, ValueError, "^embedding_dim must be at least 1, got 0$"),
+    ({"embedding_dim": 2.0}, TypeError, "^embedding_dim must be an integer, got 2.0$"),
+    ({"batch_size": 0}, ValueError, "^batch_size must be at least 1, got 0$"),
+    ({"batch_size": "all"}, TypeError, "^batch_size must be an integer, got 'all'$"),
+    ({"max_iter": -1}, ValueError, "^max_iter must be at least 1, got -1$"),
+    ({"max_iter": True}, TypeError, "^max_iter must be an integer, got True$"),
+    ({"n_iter_no_change": 0}, ValueError, "^n_iter_no_change must be at least 1, got 0$"),
+    ({"n_iter_no_change": np.inf}, TypeError, "^n_iter_no_change must be an integer, got inf$"),
+    ({"hidden": 0}, ValueError, "^hidden must be at least 1, got 0$"),
+    ({"hidden": (8, 8)}, TypeError, r"^hidden must be an integer, got \(8, 8\)$"),
+    ({"mode": "max"}, ValueError, "^mode must be one of mean, sqrtn, sum, got 'max'$"),
+    ({"mode": None}, ValueError, "^mode must be one of mean, sqrtn, sum, got None$"),
+    ({"learning_rate": 0}, ValueError, "^learning_rate must be positive and finite, got 0$"),
+    ({"learning_rate": -0.5}, ValueError, "^learning_rate must be positive and .* got -0.5$"),
+    ({"learning_rate": float("nan")}, ValueError, "learning_rate must be pos.* got nan$"),
+    ({"learning_rate": float("inf")}, ValueError, "learning_rate must be pos.* got inf$"),
+    ({"learning_rate": "fast"}, TypeError, "^learning_rate must be a number, got 'fast'$"),
+    ({"alpha": -1e-9}, ValueError, "^alpha must be at least 0 and finite, got -1e-09$"),
+    ({"alpha": np.inf}, ValueError, "^alpha must be at least 0 and finite, got inf$"),
+    ({"alpha": None}, TypeError, "^alpha must be a number, got None$"),
+    ({"tol": -1}, ValueError, "^tol must be at least 0 and finite, got -1$"),
+    ({"tol": np.nan}, ValueError, "^tol must be at least 0 and finite, got nan$"),
+    ({"validation_fraction": 0}, ValueError, "^validation_fraction must be between 0 and 1, got 0"),
+    ({"validation_fraction": 1.0}, ValueError, "^validation_fraction must be between 0 and 1, .*1"),
+    ({"validation_fraction": True}, TypeError, "^validation_fraction must be a number, got True$"),
+    ({"early_stopping": 1}, TypeError, "^early_stopping must be True or False, got 1$"),
+    ({"warm_start": None}, TypeError, "^warm_start must be True or False, got None$"),
+    ({"verbose": 2}, TypeError, "^verbose must be True or False, got 2$"),
+    ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
+    ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer, got a float$"),
+    ({"optimizer": "lbfgs"}, ValueError, "^optimizer must be one of adagrad, .*, got 'lbfgs'$"),
+    ({"optimizer": SGD}, ValueError, "^optimizer must be one of .* or an ebagx.optim.Optimizer"),
+    ({"schedule": "step"}, ValueError, "^schedule must be None, linear, cosine or a callable, got"),
+    (
+        {"schedule": 0.5},
+        ValueError,
+        "^schedule must be None, linear, cosine or a callable, got 0.5",
+    ),
+    (
+        {"schedule": "linear", "optimizer": SGD(0.1)},
+        ValueError,
+        "^schedule must be None with an optimizer object, which has its own rate$",
+    ),
+    ({"random_state": "x"}, ValueError, "cannot be used to seed"),
+]
+both = pytest.mark.parametrize("kind", ["softmax", "squared"])
+
+
+@both
+@pytest.mark.parametrize(("parameters", "error", "message"), BAD)
+def test_bad_parameters(kind, parameters, error, message):
+    model, X, y = make(kind, **parameters)
+    with pytest.raises(error, match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "embedding_")
+
+
+@both
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"learning_rate": np.float32(0.25), "alpha": np.float64(0.001), "tol": 0},
+        {"embedding_dim": np.int32(3), "batch_size": np.int64(1), "max_iter": np.uint8(1)},
+        {"early_stopping": np.True_, "validation_fraction": 1e-9},
+        {"early_stopping": True, "validation_fraction": 1 - 1e-9, "n_iter_no_change": 10**9},
+        {"batch_size": 10**9, "num_threads": 10**6},
+        {"alpha": 0.5, "optimizer": SGD(linear_decay(0.1, 5))},  # not used, as documented
+        {"random_state": np.random.RandomState(0), "schedule": lambda step: 1 / (step + 1)},
+    ],
+)
+def test_good_parameters(kind, parameters):
+    model, X, y = make(kind, **parameters)
+    assert np.isfinite(clone(model).fit(X, y).embedding_).all()
+
+
+def test_negative_rate_from_a_schedule():
+    model, X, y = make("softmax", schedule=lambda _: -0.1)
+    with pytest.raises(ValueError, match="^learning_rate must be at least 0 and finite, got -0.1$"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        (
+            {"loss": "absolute"},
+            ValueError,
+            "^loss must be one of squared_error, huber, poisson, go",
+        ),
+        (
+            {"loss": None},
+            ValueError,
+            "^loss must be one of squared_error, huber, poisson, got None",
+        ),
+        ({"epsilon": 0}, ValueError, "^epsilon must be positive and finite, got 0$"),
+        ({"epsilon": np.nan}, ValueError, "^epsilon must be positive and finite, got nan$"),
+        ({"epsilon": "1"}, TypeError, "^epsilon must be a number, got '1'$"),
+    ],
+)
+def test_bad_parameters_of_the_regressor(parameters, error, message):
+    X, y = bags()
+    with pytest.raises(error, match=message):
+        EmbeddingBagRegressor(**parameters).fit(X, np.arange(len(y)))
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ("equal", "^class_weight must be None, balanced or a dict, got 'equal'$"),
+        ([1, 2, 3], r"^class_weight must be None, balanced or a dict, got \[1, 2, 3\]$"),
+        ({"a": -1}, "^class_weight must be at least 0 and finite, got -1.0 for class a$"),
+        ({"b": np.nan}, "^class_weight must be at least 0 and finite, got nan for class b$"),
+        ({"a": 0, "b": 0, "c": 0}, "^class_weight leaves no row a weight above 0$"),
+    ],
+)
+def test_bad_class_weight(class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingBagClassifier(class_weight=class_weight).fit(*bags())
+
+
+def test_class_weight_that_cannot_be():
+    X, y = bags()
+    with pytest.raises(ValueError, match="^class_weight must be None for multilabel y$"):
+        EmbeddingBagClassifier(class_weight={0: 2}).fit(X, np.stack([y == "a", y != "b"], axis=1))
+    with pytest.raises(ValueError, match="^class_weight must be None or a dict for partial_fit"):
+        EmbeddingBagClassifier(class_weight="balanced").partial_fit(X, y, ["a", "b", "c"])
