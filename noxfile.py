@@ -34,6 +34,25 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def packaging(session: nox.Session) -> None:
+    """Check the metadata, the matrix of wheels, the workflows and the files of the sdist."""
+    session.install("validate-pyproject[all]", "cibuildwheel>=4.1", "zizmor", "check-sdist")
+    session.install("check-jsonschema>=0.33")
+    session.run("validate-pyproject", "pyproject.toml")
+    architectures = {"linux": "x86_64,aarch64", "macos": "x86_64,arm64", "windows": "AMD64,ARM64"}
+    found = ""
+    for platform, archs in architectures.items():
+        options = ["--print-build-identifiers", "--platform", platform, "--archs", archs]
+        found += str(session.run("cibuildwheel", *options, silent=True, stderr=None))
+    if found.split() != Path("tools/wheels.txt").read_text().split():
+        session.error(f"the matrix of wheels is not that of tools/wheels.txt:\n{found}")
+    session.run("zizmor", "--offline", ".github")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("check-sdist")
+
+
+@nox.session
 def disassembly(session: nox.Session) -> None:
     """Check the instructions of the compiled modules; needs binutils."""
     session.install(".")

@@ -15,6 +15,8 @@ from ebagx._model import LOSSES, Settings
 from ebagx._ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
 from ebagx._storage import MAX_DIM
 
+__all__ = ["main"]
+
 _SIGINT_STATUS = 130
 _SIGPIPE_STATUS = 141
 _MAX_SEED = 2**32 - 1

@@ -16,6 +16,8 @@ from ebagx._validate import (
     check_size,
 )
 
+__all__ = ["EmbeddingBagGradients", "RowGradient"]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowGradient:

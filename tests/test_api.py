@@ -1,0 +1,76 @@
+"""The public API, listed once: a name comes or goes only with a change of this file."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+import ebagx
+
+PUBLIC = {
+    "ebagx": [
+        "EmbeddingBag",
+        "EmbeddingBagGradients",
+        "RowGradient",
+        "__version__",
+        "embedding_bag",
+        "embedding_bag_backward",
+        "optim",
+        "show_config",
+    ],
+    "ebagx.optim": [
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Optimizer",
+        "RowwiseAdagrad",
+        "SGD",
+        "cosine_decay",
+        "exponential_decay",
+        "inverse_scaling",
+        "linear_decay",
+        "warmup",
+    ],
+    "ebagx.sklearn": [
+        "EmbeddingBagClassifier",
+        "EmbeddingBagRegressor",
+        "EmbeddingBagTransformer",
+        "TextVectorizer",
+    ],
+    "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
+    "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
+}
+MODULES_OF_THE_API = {"ebagx.cli", "ebagx.embedding_bag", "ebagx.functional", "ebagx.gradients"}
+
+
+def import_module(name):
+    if name.startswith("ebagx.sklearn"):
+        pytest.importorskip("sklearn")
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names(name):
+    module = import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name])
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert module.__doc__
+    for public in set(PUBLIC[name]) - {"__version__"}:
+        assert getattr(module, public).__doc__, public
+
+
+def test_modules_without_underscore_are_public():
+    packages = [ebagx.__path__, import_module("ebagx.sklearn").__path__, ebagx.optim.__path__]
+    prefixes = ["ebagx.", "ebagx.sklearn.", "ebagx.optim."]
+    found = {
+        module.name
+        for path, prefix in zip(packages, prefixes, strict=True)
+        for module in pkgutil.iter_modules(path, prefix)
+        if not module.name.rpartition(".")[2].startswith("_")
+    }
+    assert found == (set(PUBLIC) - {"ebagx"}) | MODULES_OF_THE_API
+
+
+@pytest.mark.parametrize("name", sorted(MODULES_OF_THE_API))
+def test_modules_say_what_is_public(name):
+    assert importlib.import_module(name).__all__
