@@ -1,7 +1,6 @@
 """Mini-batches: shuffled bags, and the rows they touch with who looked them up."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ebagx._bags import Bags
-from ebagx._threads import default_threads
 from ebagx._transpose import scratch_for, transposed
 from ebagx.sklearn._bags import bags_of
 
@@ -30,32 +28,14 @@ class Batch(NamedTuple):
 def batches(
     X: sparse.csr_array, order: npt.NDArray[np.intp], size: int, num_threads: int | None
 ) -> Iterator[Batch]:
-    """Yield the rows of `X`, in this order, as batches of `size` bags.
-
-    With more than one thread, the next block is made while the present one is used: a batch is
-    mostly too small to be shared out.
-    """
+    """Yield the rows of `X`, in this order, as batches of `size` bags."""
     lookups_per_batch = X.nnz / max(X.shape[0], 1) * size
     step = size * max(1, int(_BLOCK_LOOKUPS / max(lookups_per_batch, 1)))
-
-    def make_block(start: int) -> list[Batch]:
-        return _block(X[order[start : start + step]], size, num_threads)
-
-    starts = range(0, len(order), step)
-    if (num_threads or default_threads()) == 1 or len(starts) == 1:
-        for start in starts:
-            yield from make_block(start)
-        return
-    with ThreadPoolExecutor(1) as other_thread:
-        coming = other_thread.submit(make_block, 0)
-        for start in starts[1:]:
-            block = coming.result()
-            coming = other_thread.submit(make_block, start)
-            yield from block
-        yield from coming.result()
+    for start in range(0, len(order), step):
+        yield from _block(X[order[start : start + step]], size, num_threads)
 
 
-def _block(block: sparse.csr_array, size: int, num_threads: int | None) -> list[Batch]:
+def _block(block: sparse.csr_array, size: int, num_threads: int | None) -> Iterator[Batch]:
     """Cut a block into batches, transposed by one sort: its keys are batch * N + row."""
     num_bags, num_rows = block.shape
     bags = bags_of(block)
@@ -77,14 +57,11 @@ def _block(block: sparse.csr_array, size: int, num_threads: int | None) -> list[
     indices, offsets, weights = bags
     numbers, starts, scales = lookups
     ends = touched.tolist()
-    made = []
     for first, u, end in zip(firsts, ends[:-1], ends[1:], strict=True):
         stop = min(first + size, num_bags)
-        batch = Batch(
+        yield Batch(
             stop - first,
             Bags(indices, offsets[first : stop + 1], weights),
             rows[u:end],
             Bags(numbers, starts[u : end + 1], scales),
         )
-        made.append(batch)
-    return made
