@@ -25,6 +25,7 @@ _AXES = {
     "sort_lookups": ("index",),
     "group_rows": ("index",),
     "transpose_lookups": ("index", "real"),
+    "number_rows": ("index",),
     "scatter": ("real", "index"),
     "weights_gradient": ("real", "cell", "index"),
     "renorm": ("cell", "index"),

@@ -172,14 +172,25 @@ def can_scatter(backward: Backward) -> bool:
 
 def scatter_gradient(total: np.ndarray, backward: Backward) -> np.ndarray:
     """Add the gradient to a dense one; return the rows of the lookups."""
-    grad, bags, *_ = kept = backward.without_padding()
+    kept = backward.without_padding()
+    scatter(total, kept.grad, kept.bags, kept.mode, kept.num_threads)
+    return kept.bags.indices
+
+
+def scatter(
+    total: np.ndarray, grad: np.ndarray, bags: Bags, mode: str, num_threads: int | None
+) -> None:
+    """Add the gradient of each bag, scaled, to the rows of its lookups.
+
+    The offsets may be a part of longer ones, which start anywhere.
+    """
+    indices, offsets, weights = bags
     dim = grad.shape[1]
-    threads = thread_count(kept.num_threads, len(bags.indices) * dim)
-    run = kernel("scatter", bags.indices.dtype, grad.dtype)
-    for start, stop in _bag_ranges(bags.offsets, dim):
-        ends = bags.offsets[start : stop + 1]
-        run(total, grad[start:stop], bags.indices, ends, bags.weights, DIVISORS[kept.mode], threads)
-    return bags.indices
+    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
+    run = kernel("scatter", indices.dtype, grad.dtype)
+    for start, stop in _bag_ranges(offsets, dim):
+        ends = offsets[start : stop + 1]
+        run(total, grad[start:stop], indices, ends, weights, DIVISORS[mode], threads)
 
 
 def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:

@@ -69,6 +69,14 @@ class Numbers(NamedTuple):
     eps: float = 0.0
 
 
+class _Prepared(NamedTuple):
+    """What does not change from step to step."""
+
+    table: np.ndarray
+    written: tuple[np.ndarray, ...]  # as the kernel takes them: the table and two arrays of state
+    rule: int
+
+
 class Trainable(Protocol):
     """What `Optimizer.step` takes: an `EmbeddingBag`."""
 
@@ -159,7 +167,8 @@ class Optimizer:
             rate has become negative or too large for the weight decay.
         """
         table = self._checked_table(weight)
-        self._take_step(table, [_checked_gradient(gradient, table)])
+        pieces = [_checked_gradient(gradient, table)]
+        self._take_step(self._prepared(table), pieces)
 
     def step(self, bag: Trainable) -> None:
         """Take one step with the gradient of an `EmbeddingBag`, in whatever form it is.
@@ -276,14 +285,24 @@ class Optimizer:
 
     def _update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
         """Take one step on rows that come in pieces, as `EmbeddingBag.backward_update` has them."""
-        self._take_step(self._checked_table(weight), pieces)
+        self._take_step(self._prepared(self._checked_table(weight)), pieces)
 
     def _step_of(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
         """Return `_update_pieces` for one table, checked now: for loops of steps of microseconds.
 
         Good as long as nobody loads another state or makes the table read-only.
         """
-        return partial(self._take_step, self._checked_table(weight))
+        return partial(self._take_step, self._prepared(self._checked_table(weight)))
+
+    def _prepared(self, table: np.ndarray) -> "_Prepared":
+        """Return what steps need of a checked table; its state is made if it is not there."""
+        rule = self._rule()
+        for name in _STATES[rule]:
+            if name not in self._state:
+                self._state[name] = self._new_state(table)
+        states = [self._state[name] for name in _STATES[rule]]
+        nothing = [_NOTHING[real_dtype(table.dtype)]] * (2 - len(states))
+        return _Prepared(table, (cells(table), *states, *nothing), RULES[rule])
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
@@ -306,34 +325,26 @@ class Optimizer:
             _check_state(self._decay.seen, "decay_seen", table.shape[:1], np.dtype(np.float64))
         return table
 
-    def _take_step(self, table: np.ndarray, pieces: Iterable[Piece]) -> None:
-        rate = self._rate_of_step(self.num_steps)
-        kept = 1 - rate * self.weight_decay
+    def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
+        table, written, rule = prepared
+        rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
+        kept = 1 - rate * decay
         if not kept > 0:
             raise ValueError(
-                "learning_rate * weight_decay must be less than 1, "
-                f"got {rate} * {self.weight_decay}"
+                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
             )
-        rule = self._rule()
-        states = self._states(rule, table)
         pieces = iter(self._clipping.clipped(pieces))
         # Most that can fail has failed when the first is there: then nothing has been changed.
         first = list(islice(pieces, 1))
-        if self.weight_decay:
+        if decay:
             self._decay.begin_step(kept, len(table))
         self.num_steps += 1
-        numbers = np.array(self._numbers(rate, 0.0 if self._decoupled else self.weight_decay))
+        numbers = np.array(self._numbers(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
-            kernel("step_rows", rows.dtype, table.dtype)(
-                cells(table),
-                *states,
-                self._scales(rows, kept, values.dtype),
-                rows,
-                values,
-                numbers,
-                RULES[rule],
-                thread_count(self.num_threads, values.size),
-            )
+            run = kernel("step_rows", rows.dtype, table.dtype)
+            scales = self._scales(rows, kept, values.dtype)
+            threads = thread_count(self.num_threads, values.size)
+            run(*written, scales, rows, values, numbers, rule, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors that rows are multiplied by before the step; empty: 1."""
@@ -341,14 +352,6 @@ class Optimizer:
             return _ONES[dtype]
         factors = self._decay.missed(rows)
         return (factors * kept if self._decoupled else factors).astype(dtype)
-
-    def _states(self, rule: str, table: np.ndarray) -> list[np.ndarray]:
-        """Return the two arrays of state that the kernel takes, made if they are not there."""
-        for name in _STATES[rule]:
-            if name not in self._state:
-                self._state[name] = self._new_state(table)
-        states = [self._state[name] for name in _STATES[rule]]
-        return states + [_NOTHING[real_dtype(table.dtype)]] * (2 - len(states))
 
     def _new_state(self, table: np.ndarray) -> np.ndarray:
         # Zeros are not touched: the system provides their pages as rows come into use.

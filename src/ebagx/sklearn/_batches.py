@@ -1,4 +1,4 @@
-"""Mini-batches: shuffled bags, and the rows they touch with who looked them up."""
+"""Mini-batches: shuffled bags, and the rows that they touch."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,61 +7,58 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from ebagx._arrays import aligned_zeros
 from ebagx._bags import Bags
-from ebagx._transpose import scratch_for, transposed
+from ebagx._dispatch import kernel
 from ebagx.sklearn._bags import bags_of
 
-# Batches are gathered and transposed many at a time: calls cost as much as a small batch's work.
-# Of the powers of two, the one whose sort still runs in a second-level cache.
+# Batches are gathered and numbered many at a time: calls cost as much as a small batch's work.
+# What a block has of these lookups still fits a second-level cache.
 _BLOCK_LOOKUPS = 1 << 16
 
 
 class Batch(NamedTuple):
-    """A mini-batch for the forward and the backward pass."""
+    """A mini-batch for the forward and the backward pass.
+
+    Its bags come twice, with the rows of the table and with their numbers among the batch's rows:
+    as both are parts of longer ones, their offsets start anywhere.
+    """
 
     num_bags: int
-    bags: Bags  # table rows per bag; a part of longer bags, whose offsets start anywhere
-    rows: npt.NDArray[Any]  # (U,) the touched rows, ascending
-    lookups: Bags  # bags (counted in the batch) per touched row; a part, as above
+    bags: Bags
+    rows: npt.NDArray[Any]  # (U,) the touched rows, in the order in which they first occur
+    numbers: Bags  # rows[numbers.indices] are those of bags.indices
 
 
-def batches(
-    X: sparse.csr_array, order: npt.NDArray[np.intp], size: int, num_threads: int | None
-) -> Iterator[Batch]:
+def batches(X: sparse.csr_array, order: npt.NDArray[np.intp], size: int) -> Iterator[Batch]:
     """Yield the rows of `X`, in this order, as batches of `size` bags."""
     lookups_per_batch = X.nnz / max(X.shape[0], 1) * size
     step = size * max(1, int(_BLOCK_LOOKUPS / max(lookups_per_batch, 1)))
+    # As long as the table, but only the places of touched rows are ever memory.
+    slots, first = aligned_zeros((X.shape[1],), X.indices.dtype), 1
     for start in range(0, len(order), step):
-        yield from _block(X[order[start : start + step]], size, num_threads)
+        bags = bags_of(X[order[start : start + step]])
+        rows, numbers = np.empty_like(bags.indices), np.empty_like(bags.indices)
+        bounds = np.append(bags.offsets[:-1:size], bags.offsets[-1])
+        ends = np.empty(len(bounds) - 1, np.int64)
+        number_rows = kernel("number_rows", rows.dtype)
+        first = number_rows(rows, ends, numbers, slots, bags.indices, bounds, first)
+        yield from _cut(bags, size, rows, numbers, ends.tolist())
 
 
-def _block(block: sparse.csr_array, size: int, num_threads: int | None) -> Iterator[Batch]:
-    """Cut a block into batches, transposed by one sort: its keys are batch * N + row."""
-    num_bags, num_rows = block.shape
-    bags = bags_of(block)
-    firsts = range(0, num_bags, size)
-    bounds = bags.offsets[[*firsts, num_bags]]
-    table_of_batch = np.arange(len(firsts) + 1, dtype=np.int64) * num_rows
-    keys = bags.indices + np.repeat(table_of_batch[:-1], np.diff(bounds))
-    keyed = Bags(keys, bags.offsets.astype(np.int64), bags.weights)
-    # A block of several batches is too small to be worth waking threads for.
-    num_threads = num_threads if len(firsts) == 1 else 1
-    with scratch_for(keyed) as scratch:
-        rows, (bag_numbers, starts, scales) = transposed(
-            keyed, int(table_of_batch[-1]), "sum", False, scratch, num_threads
-        )
-        # Copies: the originals are in the scratch memory.
-        lookups = Bags(bag_numbers % size, starts.copy(), scales.copy())
-    touched = np.searchsorted(rows, table_of_batch)
-    rows -= np.repeat(table_of_batch[:-1], np.diff(touched))
+def _cut(
+    bags: Bags, size: int, rows: npt.NDArray[Any], numbers: npt.NDArray[Any], ends: list[int]
+) -> Iterator[Batch]:
+    """Cut a block into batches, whose rows end where `ends` says."""
     indices, offsets, weights = bags
-    numbers, starts, scales = lookups
-    ends = touched.tolist()
-    for first, u, end in zip(firsts, ends[:-1], ends[1:], strict=True):
+    num_bags, first_row = bags.num_bags, 0
+    for first, end in zip(range(0, num_bags, size), ends, strict=True):
         stop = min(first + size, num_bags)
+        part = offsets[first : stop + 1]
         yield Batch(
             stop - first,
-            Bags(indices, offsets[first : stop + 1], weights),
-            rows[u:end],
-            Bags(numbers, starts[u : end + 1], scales),
+            Bags(indices, part, weights),
+            rows[first_row:end],
+            Bags(numbers, part, weights),
         )
+        first_row = end

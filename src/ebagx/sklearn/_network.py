@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._arrays import aligned_zeros
-from ebagx._passes import pool, transposed_pieces
+from ebagx._arrays import aligned_empty, aligned_zeros
+from ebagx._passes import pool, scatter
 from ebagx.optim import Optimizer
 from ebagx.sklearn._batches import Batch
 
@@ -123,6 +123,7 @@ class Network:
         self._rows = [np.arange(len(layer)) for layer in self._layers]
         weights = [table, *self._layers]
         self._steps = [o._step_of(w) for o, w in zip(optimizers, weights, strict=True)]
+        self._buffer: Floats = np.empty((0, 0), np.float32)
         self._inputs = [np.ones((batch_size, layer.shape[1]), np.float32) for layer in self._layers]
 
     @property
@@ -153,7 +154,18 @@ class Network:
                 below *= values[:, :-1] > 0
                 errors = below.T
         if len(batch.rows):
-            self._steps[0](transposed_pieces(batch.rows, batch.lookups, below, self.num_threads))
+            gradient = self._gradient(len(batch.rows))
+            scatter(gradient, below, batch.numbers, "sum", self.num_threads)
+            self._steps[0](((batch.rows, gradient),))
+
+    def _gradient(self, num_rows: int) -> Floats:
+        """Return zeros for the gradient of so many rows of the table, valid until the next."""
+        if len(self._buffer) < num_rows:
+            shape = (num_rows + num_rows // 4, self.table.shape[1])
+            self._buffer = aligned_empty(shape, self.table.dtype)
+        gradient = self._buffer[:num_rows]
+        gradient.fill(0)
+        return gradient
 
     def snapshot(self, into: "Snapshot | None" = None) -> "Snapshot":
         """Return copies of the weights, in the memory of an earlier snapshot if there is one."""

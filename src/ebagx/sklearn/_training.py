@@ -126,9 +126,7 @@ def _make_pass(
     weights = None if examples.weights is None else examples.weights[order]
     losses = np.empty(num_bags)
     start = 0
-    for batch, target in zip(
-        batches(examples.X, order, batch_size, network.num_threads), targets, strict=True
-    ):
+    for batch, target in zip(batches(examples.X, order, batch_size), targets, strict=True):
         errors = network.forward(batch)
         stop = start + batch.num_bags
         losses[start:stop] = loss.gradient(errors, target)

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+import kernel_cases as cases
+from ebagx import _reference
+
+NUM_ROWS = 60
+
+
+def numbered(number_rows, blocks, dtype, num_rows=NUM_ROWS):
+    """Return what a kernel makes of blocks of lookups, one after the other."""
+    slots, first, made = np.zeros(num_rows, dtype), 1, []
+    for indices, bounds in blocks:
+        rows, numbers = np.full(len(indices), -9, dtype), np.full(len(indices), -9, dtype)
+        ends = np.full(len(bounds) - 1, -9)
+        first = number_rows(
+            rows, ends, numbers, slots, indices, np.array(bounds, dtype), first
+        )
+        made += [rows[: ends[-1]], ends, numbers, np.array(first), slots.copy()]
+    return made
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("bounds", [(0, 0), (0, 1), (0, 1, 1, 40, 500), (0, 0, 500, 500)])
+def test_number_rows_equals_reference(level, index_dtype, bounds):
+    rng = np.random.default_rng(5)
+    blocks = [(rng.integers(0, NUM_ROWS, bounds[-1]).astype(index_dtype), bounds)] * 2
+    expected = numbered(_reference.number_rows, blocks, index_dtype)
+    found = numbered(cases.find(level, "number_rows", index_dtype), blocks, index_dtype)
+    for array, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(array, wanted)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("bounds", [(0, 6, 2, 6), (0, -5, 99), (4, 2, 1), (-3, 9, 9)])
+def test_changed_by_another_thread(level, index_dtype, bounds):
+    """Rows outside the table and bounds that go back give wrong numbers, not wild addresses."""
+    indices = np.array([2, -1, 7, 2**31 - 1, 2, 0], index_dtype)
+    kernel = cases.find(level, "number_rows", index_dtype)
+    rows, ends, numbers, *_ = numbered(kernel, [(indices, bounds)], index_dtype, num_rows=3)
+    assert ((rows >= 0) & (rows < 3)).all()
+    assert (np.diff(ends) >= 0).all()
+    assert (numbers < 3).all()
