@@ -391,7 +391,7 @@ def interrupt_training(monkeypatch, steps):
 def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch, tmp_path):
     write_examples(tmp_path / "train.tsv")
     interrupt_training(monkeypatch, 4 * 7 + 3)  # 198 lines are 4 steps
-    status, out, err = run("train", "train.tsv")
+    status, out, err = run("train", "train.tsv", "--batch-size", 64)
     assert status == 130
     problem = "interrupted after 7 of 10 epochs; the model so far is saved as ebagx-model"
     assert err == f"ebagx: {problem}\n"

@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     dim: int = 32
     lr: float = 0.1
     epochs: int = 10
-    batch_size: int = 64
+    batch_size: int = 128
     word_ngrams: int = 2
     min_count: int = 1
     minn: int = 0

@@ -134,35 +134,25 @@ def row_gradient(backward: Backward) -> RowGradient:
 
 
 def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next."""
-    kept = backward.without_padding()
-    with scratch_for(kept.bags) as scratch:
-        rows, lookups = _transposed(kept, scratch)
-        yield from transposed_pieces(rows, lookups, kept.grad, kept.num_threads, kept.winners)
-
-
-def transposed_pieces(
-    rows: np.ndarray,
-    lookups: Bags,
-    grad: np.ndarray,
-    num_threads: int | None,
-    winners: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the gradient of rows in pieces, given the bags that looked each of them up.
+    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next.
 
     A piece stays in the cache: for a gradient that is used once, this is faster than to write all
     of it to memory and to read it again.
     """
-    dim, offsets = grad.shape[1], lookups.offsets
-    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
-    step = max(threads * _CACHED_BYTES // max(dim * grad.itemsize, 1), 1)
-    buffer = aligned_empty((min(step, len(rows)), dim), grad.dtype)
-    for start in range(0, len(rows), step):
-        piece = rows[start : start + step]
-        values = buffer[: len(piece)]
-        part = Bags(lookups.indices, offsets[start : start + step + 1], lookups.weights)
-        _pool_gradient(values, piece, part, grad, num_threads, winners)
-        yield piece, values
+    kept = backward.without_padding()
+    grad, num_threads = kept.grad, kept.num_threads
+    with scratch_for(kept.bags) as scratch:
+        rows, (indices, offsets, weights) = _transposed(kept, scratch)
+        dim = grad.shape[1]
+        threads = thread_count(num_threads, len(indices) * dim)
+        step = max(threads * _CACHED_BYTES // max(dim * grad.itemsize, 1), 1)
+        buffer = aligned_empty((min(step, len(rows)), dim), grad.dtype)
+        for start in range(0, len(rows), step):
+            piece = rows[start : start + step]
+            values = buffer[: len(piece)]
+            part = Bags(indices, offsets[start : start + step + 1], weights)
+            _pool_gradient(values, piece, part, grad, num_threads, kept.winners)
+            yield piece, values
 
 
 def can_scatter(backward: Backward) -> bool:
@@ -186,8 +176,13 @@ def scatter(
     """
     indices, offsets, weights = bags
     dim = grad.shape[1]
-    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
+    work = int(offsets[-1] - offsets[0]) * dim
+    # Threads share the columns, a cache line at least.
+    threads = min(thread_count(num_threads, work), max(dim // _COLUMNS, 1))
     run = kernel("scatter", indices.dtype, grad.dtype)
+    if work <= _PIECE:  # without the cost of slices
+        run(total, grad, indices, offsets, weights, DIVISORS[mode], threads)
+        return
     for start, stop in _bag_ranges(offsets, dim):
         ends = offsets[start : stop + 1]
         run(total, grad[start:stop], indices, ends, weights, DIVISORS[mode], threads)

@@ -4,7 +4,7 @@
 def expected_failed_checks(estimator):
     """Return the checks that fail by nature, with the reason."""
     reason = (
-        "a mini-batch of 64 holds other bags when rows are repeated, and float32 sums have other "
+        "a mini-batch holds other bags when rows are repeated, and float32 sums have other "
         "roundings, while the check asks for 1e-7; rows of weight 0 are left out exactly"
     )
     checks = {

@@ -25,7 +25,7 @@ def make(hidden, rate=1.0):
     optimizers = [SGD(rate) for _ in range(len(layers) + 1)]
     X = sparse.random_array((B, N), density=0.5, rng=rng, dtype=np.float32).tocsr()
     network = Network(table, layers, optimizers, 8, np.arange(N), None)
-    (batch,) = batches(X, np.arange(B), 8, None)
+    (batch,) = batches(X, np.arange(B), 8)
     return network, batch, X.toarray().astype(float)
 
 

@@ -13,9 +13,7 @@ def numbered(number_rows, blocks, dtype, num_rows=NUM_ROWS):
     for indices, bounds in blocks:
         rows, numbers = np.full(len(indices), -9, dtype), np.full(len(indices), -9, dtype)
         ends = np.full(len(bounds) - 1, -9)
-        first = number_rows(
-            rows, ends, numbers, slots, indices, np.array(bounds, dtype), first
-        )
+        first = number_rows(rows, ends, numbers, slots, indices, np.array(bounds, dtype), first)
         made += [rows[: ends[-1]], ends, numbers, np.array(first), slots.copy()]
     return made
 

@@ -52,7 +52,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         cosine, or take it from a function of the number of the step, as those that
         `ebagx.optim` makes. None keeps it. `partial_fit`, which cannot know the number of
         steps, keeps it for "linear" and "cosine" too.
-    batch_size : int, default=64
+    batch_size : int, default=128
         Bags per step.
     max_iter : int, default=10
         Number of passes over the data.
@@ -157,7 +157,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
         schedule: Any = None,
-        batch_size: int = 64,
+        batch_size: int = 128,
         max_iter: int = 10,
         alpha: float = 0.0,
         early_stopping: bool = False,

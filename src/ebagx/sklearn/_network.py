@@ -155,7 +155,8 @@ class Network:
                 errors = below.T
         if len(batch.rows):
             gradient = self._gradient(len(batch.rows))
-            scatter(gradient, below, batch.numbers, "sum", self.num_threads)
+            # One thread: the gradient stays in one processor's cache.
+            scatter(gradient, below, batch.numbers, "sum", num_threads=1)
             self._steps[0](((batch.rows, gradient),))
 
     def _gradient(self, num_rows: int) -> Floats:

@@ -47,7 +47,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
     schedule : {"linear", "cosine"}, callable or None, default=None
         How the rate falls; see `EmbeddingBagClassifier`.
-    batch_size : int, default=64
+    batch_size : int, default=128
         Bags per step.
     max_iter : int, default=10
         Number of passes over the data.
@@ -142,7 +142,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
         schedule: Any = None,
-        batch_size: int = 64,
+        batch_size: int = 128,
         max_iter: int = 10,
         alpha: float = 0.0,
         early_stopping: bool = False,
