@@ -21,6 +21,13 @@ LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
 LEVELS = {
     "baseline": {"unix": [], "msvc": []},
     "avx2": {"unix": ["-mavx2", "-mfma", "-mf16c"], "msvc": ["/arch:AVX2"]},
+    "avx512": {
+        "unix": [
+            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"),
+            "-mprefer-vector-width=512",  # else compilers use half of a register
+        ],
+        "msvc": ["/arch:AVX512"],
+    },
 }
 COMMON_FLAGS = {
     "unix": [
@@ -65,7 +72,7 @@ def targets_x86_64():
 
 
 def level_names():
-    return ["baseline", "avx2"] if targets_x86_64() else ["baseline"]
+    return list(LEVELS) if targets_x86_64() else ["baseline"]
 
 
 def extensions():

@@ -1,7 +1,5 @@
 """What every kernel test runs over: levels, dtypes, thread counts, shapes, bags."""
 
-from types import ModuleType
-
 import numpy as np
 import pytest
 
@@ -28,7 +26,12 @@ dims = pytest.mark.parametrize("dim", DIMS)
 GUARD = 7.0
 
 
-def find(level: ModuleType, name: str, index_dtype: np.dtype, dtype: np.dtype = TABLE_DTYPES[0]):
+def find(
+    level: _dispatch.Level,
+    name: str,
+    index_dtype: np.dtype,
+    dtype: np.dtype = TABLE_DTYPES[0],
+) -> _dispatch.Kernel:
     return _dispatch.find(level, name, index_dtype, dtype)
 
 

@@ -32,6 +32,8 @@ PACKED, SCALAR = "vaddps (%rax),%ymm0,%ymm0", "vaddss (%rax),%xmm0,%xmm0"
         ("vfmadd213ps (%rcx),%ymm0,%ymm5", "_avx2", 1),
         ("vaddps %zmm1,%zmm2,%zmm3", "_avx2", 1),
         ("vaddps %ymm17,%ymm2,%ymm3", "_avx2", 1),
+        ("vaddps %zmm1,%zmm2,%zmm3", "_avx512", 0),
+        ("vfmadd213ps (%rcx),%zmm0,%zmm5", "_avx512", 1),
         ("verr %ax", "_baseline", 0),
     ],
 )
@@ -51,10 +53,10 @@ def test_forbidden(instruction, module, found):
     ],
 )
 def test_scalar(functions, found):
-    assert len(list(tool.find_scalar(POOL, functions))) == found
+    assert len(list(tool.find_scalar(POOL, functions, "%ymm"))) == found
 
 
 def test_unknown_function_is_named():
-    (failure,) = tool.find_scalar(POOL, {})
+    (failure,) = tool.find_scalar(POOL, {}, "%ymm")
     assert "no function matches" in failure
     assert "pool_bag" in failure

@@ -27,7 +27,7 @@ def test_the_fastest_level_is_the_default():
     assert level_in_new_process("").stdout == f"{_dispatch.available_levels()[-1]}\n"
 
 
-@pytest.mark.parametrize("name", ["avx512", "Baseline", "avx2,baseline"])
+@pytest.mark.parametrize("name", ["avx1024", "Baseline", "avx2,baseline"])
 def test_unknown_level(name):
     result = level_in_new_process(name)
     levels = ", ".join(_dispatch.available_levels())
@@ -37,12 +37,23 @@ def test_unknown_level(name):
 
 
 def test_a_level_the_processor_lacks_is_not_available(monkeypatch):
-    monkeypatch.setitem(_dispatch._SUPPORTED, "avx2", lambda: False)
+    for name in ("avx2", "avx512"):
+        monkeypatch.setitem(_dispatch._SUPPORTED, name, lambda: False)
     assert _dispatch.available_levels() == ("baseline",)
 
 
 def test_levels_are_those_of_the_processor():
     assert ("avx2" in _dispatch.available_levels()) is _cpu.has_avx2()
+    assert ("avx512" in _dispatch.available_levels()) is _cpu.has_avx512()
+    assert _cpu.has_avx2() or not _cpu.has_avx512()
+
+
+def test_every_level_finds_every_kernel():
+    """Those that it does not have itself are of the level below."""
+    for name in _dispatch.available_levels():
+        level = _dispatch.load_level(name)
+        for kernel in _dispatch.KERNEL_NAMES:
+            assert callable(_dispatch.find(level, kernel, np.dtype(np.int64)))
 
 
 def test_a_built_level_that_does_not_load_is_an_error(monkeypatch):

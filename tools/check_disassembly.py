@@ -2,7 +2,7 @@
 
 Three things that no test of results can see. A module of the baseline level must run on every
 x86-64 processor; no level may use fused multiply-add, which changes the bits of results; and the
-hot kernels of the level avx2 must compute with whole vectors.
+hot kernels of the levels avx2 and avx512 must compute with whole vectors.
 
     pip install . && python tools/check_disassembly.py build
 
@@ -26,7 +26,7 @@ from pathlib import Path
 FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
 
 BASELINE = ("_cpu", "_cyutility", "_tokens", "_baseline")
-MODULES = (*BASELINE, "_avx2")
+MODULES = (*BASELINE, "_avx2", "_avx512")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Kernel:
         Patterns of symbols, the first of which that is found counts: a function before those that
         the compiler may have inlined it into. The kernel's functions are all that it finds.
     instructions : tuple of str
-        Patterns of mnemonics, each of which every function must have with ymm registers.
+        Patterns of mnemonics, each of which every function must have with the level's registers.
     at_least : int
         How often: kernels with unrolled blocks have many, and one may be from a short loop.
     """
@@ -118,14 +118,22 @@ KERNELS = (
         (fused("weights_gradient_bag", DOUBLE, "."), fused("weights_gradient_unit", "1", "1", ".")),
         ("vaddpd", "vmulpd"),
     ),
-    Kernel("indices_valid int32", indices_valid("0"), ("vpmaxsd|vpcmpgtd",)),
-    Kernel("indices_valid int64", indices_valid("1"), ("vpcmpgtq",)),
+    Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
+    Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
 )
+
+# What the level avx512 has of them, which computes with zmm registers; its float16 is converted
+# from halves of them.
+FORWARD = tuple(k for k in KERNELS if k.name.startswith(("pool", "indices_valid")))
+REGISTERS = {"_avx2": ("%ymm", KERNELS), "_avx512": ("%zmm", FORWARD)}
 
 # A name for what is forbidden, and a pattern of instructions.
 FUSED = ("fused multiply-add", r"^vfn?m(add|sub)")
 AVX512 = ("AVX-512", r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])")
 AVX = ("AVX", r"%[yz]mm|^v\w+ .*%xmm")
+
+# In a module of the baseline, all of them.
+FORBIDDEN = {"_avx2": (FUSED, AVX512), "_avx512": (FUSED,)}
 
 Functions = dict[str, list[str]]
 
@@ -146,7 +154,7 @@ def disassemble(path: Path) -> Functions:
 
 def find_forbidden(module: str, functions: Functions) -> Iterator[str]:
     """Yield one line for each kind of instruction that a module has and may not have."""
-    kinds = (FUSED, AVX512, AVX) if module in BASELINE else (FUSED, AVX512)
+    kinds = FORBIDDEN.get(module, (FUSED, AVX512, AVX))
     for kind, pattern in kinds:
         search = re.compile(pattern).search
         found = [(name, text) for name, body in functions.items() for text in body if search(text)]
@@ -155,8 +163,8 @@ def find_forbidden(module: str, functions: Functions) -> Iterator[str]:
             yield f"{len(found)} instructions of {kind}, the first is `{text}` in {name}"
 
 
-def find_scalar(kernel: Kernel, functions: Functions) -> Iterator[str]:
-    """Yield one line for each function and instruction that a kernel lacks."""
+def find_scalar(kernel: Kernel, functions: Functions, register: str) -> Iterator[str]:
+    """Yield one line for each function and instruction on such registers that a kernel lacks."""
     for pattern in kernel.functions:
         if names := [name for name in functions if re.search(pattern, name)]:
             break
@@ -167,12 +175,12 @@ def find_scalar(kernel: Kernel, functions: Functions) -> Iterator[str]:
         )
         return
     for name in names:
-        counts = Counter(text.split()[0] for text in functions[name] if "%ymm" in text)
+        counts = Counter(text.split()[0] for text in functions[name] if register in text)
         for wanted in kernel.instructions:
             count = sum(n for mnemonic, n in counts.items() if re.fullmatch(wanted, mnemonic))
             if count < kernel.at_least:
                 yield (
-                    f"{kernel.name}: {count} times `{wanted}` with ymm, "
+                    f"{kernel.name}: {count} times `{wanted}` with {register[1:]}, "
                     f"wanted {kernel.at_least}, in {name}"
                 )
 
@@ -197,9 +205,10 @@ def check(objects: dict[str, Path], modules: dict[str, Path]) -> Iterator[str]:
     for name in MODULES:
         functions = disassemble(objects[name])
         yield from (f"{name}.o: {failure}" for failure in find_forbidden(name, functions))
-        if name == "_avx2":
-            for kernel in KERNELS:
-                yield from (f"{name}.o: {failure}" for failure in find_scalar(kernel, functions))
+        register, kernels = REGISTERS.get(name, ("", ()))
+        for kernel in kernels:
+            failures = find_scalar(kernel, functions, register)
+            yield from (f"{name}.o: {failure}" for failure in failures)
         module = modules[name]
         found = find_forbidden(name, disassemble(module))
         yield from (f"{module.name}: {failure}" for failure in found)

@@ -20,8 +20,9 @@ cdef extern from * nogil:
     #define EBAGX_X86 1
     #endif
 
-    /* AVX2, FMA and F16C in the processor, and YMM state kept by the operating system. */
-    static int ebagx_has_avx2(void)
+    /* FMA, F16C and the given bits of leaf 7 in the processor, and the given state of registers
+       kept by the operating system. */
+    static int ebagx_has(unsigned features, unsigned state)
     {
     #ifdef EBAGX_X86
         const unsigned need = (1u << 12) | (1u << 27) | (1u << 28) | (1u << 29);
@@ -29,13 +30,18 @@ cdef extern from * nogil:
         ebagx_cpuid(0, r);
         if (r[0] < 7) return 0;
         ebagx_cpuid(1, r);
-        if ((r[2] & need) != need || (ebagx_xcr0() & 6u) != 6u) return 0;
+        if ((r[2] & need) != need || (ebagx_xcr0() & state) != state) return 0;
         ebagx_cpuid(7, r);
-        return (int)((r[1] >> 5) & 1u);
+        return (r[1] & features) == features;
     #else
         return 0;
     #endif
     }
+
+    #define EBAGX_AVX2 (1u << 5)
+    #define EBAGX_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL */
+    #define EBAGX_YMM 0x06u /* with XMM */
+    #define EBAGX_ZMM 0xE6u /* with masks, the upper halves and the upper 16 registers */
 
     #ifdef _OPENMP
     #include <omp.h>
@@ -45,14 +51,20 @@ cdef extern from * nogil:
     #define omp_get_max_threads() 1
     #endif
     """
-    bint ebagx_has_avx2()
+    bint ebagx_has(unsigned features, unsigned state)
+    const unsigned EBAGX_AVX2, EBAGX_AVX512, EBAGX_YMM, EBAGX_ZMM
     int EBAGX_OPENMP
     int omp_get_max_threads()
 
 
 def has_avx2() -> bool:
     """Whether processor and operating system run the avx2 level (AVX2, FMA, F16C)."""
-    return ebagx_has_avx2()
+    return ebagx_has(EBAGX_AVX2, EBAGX_YMM)
+
+
+def has_avx512() -> bool:
+    """Whether they run the avx512 level (AVX-512 F, DQ, BW and VL, and all of avx2)."""
+    return ebagx_has(EBAGX_AVX2 | EBAGX_AVX512, EBAGX_ZMM)
 
 
 def openmp_version() -> int:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable
+from itertools import takewhile
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 from ebagx import _cpu
 
 # From slowest to fastest; a level is used where its module was built and the processor runs it.
-_SUPPORTED: dict[str, Callable[[], bool]] = {"baseline": lambda: True, "avx2": _cpu.has_avx2}
+_SUPPORTED: dict[str, Callable[[], bool]] = {
+    "baseline": lambda: True,
+    "avx2": _cpu.has_avx2,
+    "avx512": _cpu.has_avx512,
+}
 
 # The fused types of each kernel, in the order of its arguments.
 _AXES = {
@@ -47,6 +52,7 @@ _INDICES = {np.dtype(np.int32): "int32_t", np.dtype(np.int64): "int64_t"}
 _REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 Kernel = Callable[..., Any]
+Level = tuple[ModuleType, ...]  # of a level and those below, the fastest first
 
 
 def available_levels() -> tuple[str, ...]:
@@ -68,13 +74,18 @@ def _chosen_level() -> str:
     return wanted or levels[-1]
 
 
-def load_level(name: str) -> ModuleType:
-    """Import the kernels of one level; a level that was built and fails to load is an error."""
-    return importlib.import_module(f"ebagx._kernels._{name}")
+def load_level(name: str) -> Level:
+    """Import the kernels of one level, which need not have all, and of those below.
+
+    A level that was built and fails to load is an error.
+    """
+    below = takewhile(lambda level: level != name, available_levels())
+    names = (name, *reversed(tuple(below)))
+    return tuple(importlib.import_module(f"ebagx._kernels._{name}") for name in names)
 
 
 LEVEL = _chosen_level()
-_MODULE = load_level(LEVEL)
+_MODULES = load_level(LEVEL)
 _cache: dict[tuple[Any, ...], Kernel] = {}
 
 
@@ -107,7 +118,7 @@ def cells(table: np.ndarray) -> np.ndarray:
 
 
 def find(
-    module: ModuleType,
+    level: Level,
     name: str,
     index_dtype: np.dtype[Any],
     table_dtype: np.dtype[Any] = np.dtype(np.float32),  # noqa: B008
@@ -115,7 +126,7 @@ def find(
     """Return one kernel of one level for tables and indices of these dtypes."""
     cell, real = _cell(table_dtype)
     types = {"cell": cell, "real": _REALS[real], "index": _INDICES[index_dtype]}
-    fused = getattr(module, name)
+    fused = next(getattr(module, name) for module in level if hasattr(module, name))
     return fused[tuple(types[axis] for axis in _AXES[name])]  # type: ignore[no-any-return]
 
 
@@ -128,5 +139,5 @@ def kernel(
     key = (name, index_dtype, table_dtype)
     found = _cache.get(key)
     if found is None:
-        found = _cache[key] = find(_MODULE, name, index_dtype, table_dtype)
+        found = _cache[key] = find(_MODULES, name, index_dtype, table_dtype)
     return found

@@ -3,13 +3,17 @@
 cdef int any_outside(
     const index_t[::1] indices_k, index_t last_row, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # No early exit: the loop vectorises.
+    # No early exit, and no comparison: vectors of integers have few. Both row and last_row - row
+    # have a sign bit of 0 just if 0 <= row <= last_row.
     cdef Py_ssize_t k, n = indices_k.shape[0]
-    cdef index_t low = 0, high = -1
+    cdef uint32_t bits32 = 0
+    cdef uint64_t bits64 = 0
     for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
-        low = indices_k[k] if indices_k[k] < low else low
-        high = indices_k[k] if indices_k[k] > high else high
-    return low < 0 or high > last_row
+        if index_t is int32_t:
+            bits32 |= <uint32_t>indices_k[k] | (<uint32_t>last_row - <uint32_t>indices_k[k])
+        else:
+            bits64 |= <uint64_t>indices_k[k] | (<uint64_t>last_row - <uint64_t>indices_k[k])
+    return bits32 >> 31 != 0 or bits64 >> 63 != 0
 
 
 def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads):

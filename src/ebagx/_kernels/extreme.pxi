@@ -5,7 +5,7 @@ cdef enum:
 
 
 cdef void take_first_nan(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
     Py_ssize_t column, real_t like,
 ) noexcept nogil:
     # NaN wins over everything: found once per bag and column, if there is one.
@@ -22,7 +22,7 @@ cdef void take_first_nan(
 
 
 cdef inline void extreme_block(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
     real_t direction, Py_ssize_t column, int width,
 ) noexcept nogil:
     # The first row starts as the winner, so that an all -inf bag has one.
@@ -30,7 +30,8 @@ cdef inline void extreme_block(
     cdef real_t[MAX_BLOCK] at_d
     cdef real_t[VECTOR_BYTES] has_nan  # as many lanes as a vector has
     cdef bint any_nan = False
-    cdef Py_ssize_t k, begin = bag.start, prefetch_stop, stop
+    cdef Py_ssize_t start = bag.start, end = bag.end, last = bag.last
+    cdef Py_ssize_t k, begin = start, prefetch_stop, stop
     cdef const real_t* first_d
     cdef real_t position
     cdef Rows block = table
@@ -41,16 +42,15 @@ cdef inline void extreme_block(
         best_d[d] = direction * first_d[d]
     for d in range(VECTOR_BYTES // <int>sizeof(real_t)):
         has_nan[d] = 0
-    while begin < bag.end:
-        stop = min(begin + SEGMENT, bag.end)
-        prefetch_stop = max(begin, min(stop, bag.prefetch_end))
+    while begin < end:
+        stop = min(begin + SEGMENT, end)
+        prefetch_stop = max(begin, min(stop, last + 1 - AHEAD))
         position = 0
         for d in range(width):
-            at_d[d] = 0 if begin == bag.start else -1
+            at_d[d] = 0 if begin == start else -1
+        # One clamped loop, as pool_block has, is a tenth slower: it needs more registers.
         for k in range(begin, prefetch_stop):
-            prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
-            )
+            prefetch_block(block, indices_k[k + AHEAD], width * <int>sizeof(cell_t))
             take_greater_block(
                 best_d, at_d, has_nan, <const cell_t*>row_address(block, indices_k[k]),
                 direction, position, width,
@@ -77,13 +77,12 @@ cdef inline void extreme_block(
 
 
 cdef inline void extreme_columns(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t column = first
     cdef real_t zero = 0
-    # Half a block of sums: each column has two accumulators.
-    cdef int width, widest = BLOCK_BYTES // 2 // <int>sizeof(real_t)
+    cdef int width, widest = PAIR_BYTES // <int>sizeof(real_t)
     while bag.start >= bag.end and column < last:
         store(&out_d[column], &zero, 1)
         winners_d[column] = -1
@@ -105,7 +104,7 @@ cdef inline void extreme_columns(
 
 
 cdef void extreme_bag(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag. A literal direction costs no instruction for max.
@@ -133,7 +132,7 @@ cdef Py_ssize_t extreme_unit(
             giants += 1
         else:
             extreme_bag(
-                &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), bag, direction,
+                &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), &bag, direction,
                 0, out_bd.shape[1],
             )
     return giants
@@ -163,7 +162,7 @@ cdef void extreme_bags(
         if bag.end - bag.start > giant:
             for part in prange(num_threads, schedule="static", num_threads=num_threads):
                 extreme_bag(
-                    &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), bag, direction,
+                    &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), &bag, direction,
                     column_start(dim, part, num_threads),
                     column_start(dim, part + 1, num_threads),
                 )

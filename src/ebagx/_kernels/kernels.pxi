@@ -1,12 +1,6 @@
-from cython.parallel cimport prange
-from libc.math cimport INFINITY, fabs, pow, sqrt
-from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.math cimport INFINITY, fabs, pow
 
-include "row_ops.pxi"
-include "work.pxi"
-include "check.pxi"
-include "pool.pxi"
-include "extreme.pxi"
+include "pooling.pxi"
 include "transpose.pxi"
 include "number.pxi"
 include "scatter.pxi"

@@ -10,7 +10,7 @@ cdef enum:
 
 
 cdef inline real_t divisor_of_bag(
-    const real_t* weights_k, Lookups bag, int mode, real_t like
+    const real_t* weights_k, const Lookups* bag, int mode, real_t like
 ) noexcept nogil:
     # Added in float64, rounded once. `like` only names the type.
     cdef double total = 0
@@ -28,67 +28,75 @@ cdef inline real_t divisor_of_bag(
     return <real_t>(sqrt(total) if mode == SQRTN else total)
 
 
+cdef inline void finish_block(
+    cell_t* out_d, real_t* sum_d, real_t divisor, int width
+) noexcept nogil:
+    cdef int d
+    if divisor != 1:
+        for d in range(width):
+            sum_d[d] /= divisor
+    store(out_d, sum_d, width)
+
+
 cdef inline void pool_block(
     cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
-    Lookups bag, real_t divisor, Py_ssize_t column, int width,
+    const Lookups* bag, real_t divisor, Py_ssize_t column, int width,
 ) noexcept nogil:
-    # The main loops prefetch, the short ones after them end the bag: one clamped loop is slower.
+    # Of a bag that is not empty. The compiler keeps sums in registers from the first lookup to the
+    # output if nothing but one loop is between, which runs at least once; so the look-ahead is
+    # clamped in it.
     cdef real_t[MAX_BLOCK] sum_d
     cdef Rows block = table
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k = bag.start, end = bag.end, last = bag.last
     cdef int d
     block.data += column * <Py_ssize_t>sizeof(cell_t)
     for d in range(width):
         sum_d[d] = 0
     if weights_k == NULL:
-        for k in range(bag.start, bag.prefetch_end):
-            prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
-            )
+        while True:
+            prefetch_block(block, indices_k[min(k + AHEAD, last)], width * <int>sizeof(cell_t))
             add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
-        for k in range(max(bag.start, bag.prefetch_end), bag.end):
-            add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
+            k += 1
+            if k >= end:
+                break
+        finish_block(&out_d[column], sum_d, divisor, width)
     else:
-        for k in range(bag.start, bag.prefetch_end):
-            prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
-            )
+        while True:
+            prefetch_block(block, indices_k[min(k + AHEAD, last)], width * <int>sizeof(cell_t))
             add_weighted_block(
                 sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
             )
-        for k in range(max(bag.start, bag.prefetch_end), bag.end):
-            add_weighted_block(
-                sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
-            )
-    if divisor != 1:
-        for d in range(width):
-            sum_d[d] /= divisor
-    store(&out_d[column], sum_d, width)
+            k += 1
+            if k >= end:
+                break
+        finish_block(&out_d[column], sum_d, divisor, width)
 
 
 cdef void pool_bag(
     cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
-    Lookups bag, int mode, Py_ssize_t first, Py_ssize_t last,
+    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag.
     cdef Py_ssize_t column = first
     cdef real_t zero = 0
     cdef real_t divisor
-    cdef int width
+    cdef int width, widest = BLOCK_BYTES // <int>sizeof(real_t)  # constant: else no block is made
     divisor = divisor_of_bag(weights_k, bag, mode, zero)
     while divisor == 0 and column < last:
         store(&out_d[column], &zero, 1)
         column += 1
     while column < last:
-        width = block_width(last - column, last - first, BLOCK_BYTES // <int>sizeof(real_t))
+        width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
-        if width == 64:
+        if width == 128 and widest >= 128:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 128)
+        elif width == 64 and widest >= 64:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
-        elif width == 40:
+        elif width == 40 and widest >= 64:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
-        elif width == 32:
+        elif width == 32 and widest >= 32:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
-        elif width == 24:
+        elif width == 24 and widest >= 32:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 24)
         elif width == 16:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
@@ -112,7 +120,7 @@ cdef Py_ssize_t pool_unit(
             giants += 1
         else:
             pool_bag(
-                &out_bd[b, 0], table, address(indices_k), weights_k, bag, mode, 0, out_bd.shape[1]
+                &out_bd[b, 0], table, address(indices_k), weights_k, &bag, mode, 0, out_bd.shape[1]
             )
     return giants
 
@@ -165,7 +173,7 @@ cdef void pool_bags(
         if bag.end - bag.start > giant:
             for part in prange(num_threads, schedule="static", num_threads=num_threads):
                 pool_bag(
-                    &out_bd[b, 0], table, address(indices_k), weights, bag, mode,
+                    &out_bd[b, 0], table, address(indices_k), weights, &bag, mode,
                     column_start(dim, part, num_threads),
                     column_start(dim, part + 1, num_threads),
                 )

@@ -2,6 +2,8 @@
 #ifndef EBAGX_PORTABLE_H
 #define EBAGX_PORTABLE_H
 
+#include <stddef.h>
+
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define EBAGX_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
@@ -19,6 +21,16 @@
 #define EBAGX_INLINE static inline __attribute__((always_inline))
 #endif
 
+/* An address to prefetch, outside the table if another thread changes the indices in the meantime:
+   nothing is read there, and sanitizers need not mind. */
+#if defined(__GNUC__)
+__attribute__((no_sanitize("pointer-overflow")))
+#endif
+EBAGX_INLINE const char *ebagx_pointer_ahead(const char *data, size_t offset)
+{
+    return data + (ptrdiff_t)offset;
+}
+
 /* Without it GCC unrolls short loops before it would vectorise them, and then does neither well. */
 #if defined(__GNUC__)
 #define EBAGX_SIMD _Pragma("omp simd")
@@ -34,14 +46,24 @@
 #else
 #define EBAGX_UNROLL
 #endif
+#if defined(__AVX512F__)
+#define EBAGX_VECTOR_BYTES 64
+#else
 #define EBAGX_VECTOR_BYTES 32
+#endif
 
-/* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level. */
-#if defined(__AVX2__)
+/* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level, and a
+   quarter of AVX-512's 32: wider blocks are no faster. */
+#if defined(__AVX512F__)
+#define EBAGX_BLOCK_BYTES 512
+#elif defined(__AVX2__)
 #define EBAGX_BLOCK_BYTES 256
 #else
 #define EBAGX_BLOCK_BYTES 128
 #endif
-#define EBAGX_MAX_BLOCK 64 /* columns in the widest block */
+#define EBAGX_MAX_BLOCK 128 /* columns in the widest block */
+
+/* The same where a column has two accumulators; AVX-512 gains nothing from more. */
+#define EBAGX_PAIR_BYTES (EBAGX_BLOCK_BYTES < 256 ? EBAGX_BLOCK_BYTES / 2 : 128)
 
 #endif

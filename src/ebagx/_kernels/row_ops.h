@@ -69,8 +69,13 @@ EBAGX_INLINE int16_t ebagx_cell_bf16(float value)
 #include <immintrin.h>
 EBAGX_INLINE void ebagx_widen_f16(float *value, const uint16_t *row, int width)
 {
-    int d;
-    for (d = 0; d + 8 <= width; d += 8)
+    int d = 0;
+#if defined(__AVX512F__) /* else the vector that is added would be read from two that are written */
+    for (; d + 16 <= width; d += 16)
+        _mm512_storeu_ps(
+            value + d, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(row + d))));
+#endif
+    for (; d + 8 <= width; d += 8)
         _mm256_storeu_ps(value + d, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(row + d))));
     for (; d < width; d++) value[d] = ebagx_value_f16(row[d]);
 }

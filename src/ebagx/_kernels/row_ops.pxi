@@ -5,8 +5,10 @@
 
 cdef extern from "portable.h" nogil:
     void prefetch "EBAGX_PREFETCH"(const void* address)
+    const char* pointer_ahead "ebagx_pointer_ahead"(const char* data, size_t offset)
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
+        PAIR_BYTES "EBAGX_PAIR_BYTES"
         MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
         VECTOR_BYTES "EBAGX_VECTOR_BYTES"
 
@@ -123,15 +125,18 @@ cdef inline void take_greater_block(
         take_greater_f64(best_d, at_d, has_nan_d, values, direction, position, width)
 
 
-cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
-    # Its beginning: the processor's own prefetcher goes on from there.
-    prefetch_bytes(rows.data + row * rows.row_bytes, <int>min(row_bytes, 8 * CACHE_LINE))
-
-
-cdef inline void prefetch_bytes(const char* start, int count) noexcept nogil:
+cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept nogil:
+    # Of a row that may lie outside the table. As a number, the address could be that of an
+    # accumulator for all the compiler knows, and sums would leave the registers.
+    cdef const char* start = pointer_ahead(block.data, <size_t>row * <size_t>block.row_bytes)
     cdef int line
     for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
         prefetch(start + line * CACHE_LINE)
+
+
+cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
+    # Its beginning: the processor's own prefetcher goes on from there.
+    prefetch_block(rows, row, <int>min(row_bytes, 8 * CACHE_LINE))
 
 
 cdef inline real_t add_lanes(real_t* lanes) noexcept nogil:
@@ -187,15 +192,18 @@ cdef inline Rows rows_of(const cell_t[:, :] table_rd) noexcept nogil:
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
-    # Of the widths that kernels are specialised for: the narrowest that ends the remaining columns
-    # (it may overlap columns already done, if the span has them), else the widest that fits.
-    # A span under 8 columns is one narrow block.
+    # Of the widths that kernels are specialised for, 128, 64, 40, 32, 24, 16 and 8: the narrowest
+    # that ends the remaining columns (it may overlap columns already done, if the span has them),
+    # else the widest that fits. A span under 8 columns is one narrow block.
     cdef int width = widest
     cdef int narrower
     if span < 8:
         return <int>span
     while width > 8:
-        narrower = width - 8 if width <= 40 else 40
+        if width > 64:
+            narrower = 64
+        else:
+            narrower = 40 if width > 40 else width - 8
         if width <= span and narrower < remaining:
             break
         width = narrower

@@ -6,21 +6,21 @@
 
 cdef inline void scatter_bag(
     Rows table, const real_t* grad_d, const index_t* indices_k, const real_t* weights_k,
-    Lookups bag, int mode, Py_ssize_t first, Py_ssize_t last,
+    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag.
     cdef Py_ssize_t k, column
     cdef real_t* row
     cdef real_t scale, divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
     cdef bint scaled = weights_k != NULL or mode != SUM
+    cdef Rows part = table
     cdef int width
+    part.data += first * <Py_ssize_t>sizeof(real_t)
     for k in range(bag.start, bag.end):
-        if k < bag.prefetch_end:
-            prefetch_bytes(
-                table.data + indices_k[k + AHEAD] * table.row_bytes
-                + first * <Py_ssize_t>sizeof(real_t),
-                <int>min((last - first) * <Py_ssize_t>sizeof(real_t), 8 * CACHE_LINE),
-            )
+        prefetch_block(
+            part, indices_k[min(k + AHEAD, bag.last)],
+            <int>min((last - first) * <Py_ssize_t>sizeof(real_t), 8 * CACHE_LINE),
+        )
         row = <real_t*>row_address(table, indices_k[k])
         scale = scale_of(weights_k, k, divisor)
         column = first
@@ -38,12 +38,14 @@ cdef void scatter_columns(
     const real_t* weights_k, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t b
+    cdef Lookups bag
     if first == last:
         return
     for b in range(offsets_b.shape[0] - 1):
+        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
         scatter_bag(
-            table, <const real_t*>row_address(grad, b), &indices_k[0], weights_k,
-            lookups_of_bag(offsets_b, b, indices_k.shape[0]), mode, first, last,
+            table, <const real_t*>row_address(grad, b), &indices_k[0], weights_k, &bag, mode, first,
+            last,
         )
 
 

@@ -176,7 +176,7 @@ cdef void expand_bags(
     cdef real_t divisor
     for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
         bag = lookups_of_bag(offsets_b, b, bags_k.shape[0])
-        divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
+        divisor = divisor_of_bag(weights_k, &bag, mode, <real_t>0)
         for k in range(bag.start, bag.end):
             bags_k[k] = <index_t>b
             if scaled:

@@ -2,7 +2,7 @@
 
 cdef void weights_gradient_bag(
     real_t* out_k, const real_t* grad_d, Rows table, Py_ssize_t dim, const index_t* indices_k,
-    const real_t* weights_k, Lookups bag, int mode, cell_t like,
+    const real_t* weights_k, const Lookups* bag, int mode, cell_t like,
 ) noexcept nogil:
     # With c_i = dot(grad, row_i), out_k[i] is, for divisor q,
     #   sum    c_i
@@ -33,11 +33,12 @@ cdef void weights_gradient_unit(
 ) noexcept nogil:
     cdef Rows table = rows_of(table_rd)
     cdef Py_ssize_t b
+    cdef Lookups bag
     for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
+        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
         weights_gradient_bag(
             &out_k[0], <const real_t*>row_address(grad, b), table, table_rd.shape[1],
-            &indices_k[0], weights_k, lookups_of_bag(offsets_b, b, indices_k.shape[0]), mode,
-            <cell_t>0,
+            &indices_k[0], weights_k, &bag, mode, <cell_t>0,
         )
 
 
