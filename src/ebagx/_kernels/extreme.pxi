@@ -30,7 +30,7 @@ cdef inline void extreme_block(
     cdef real_t[MAX_BLOCK] at_d
     cdef real_t[VECTOR_BYTES] has_nan  # as many lanes as a vector has
     cdef bint any_nan = False
-    cdef Py_ssize_t k, begin = bag.start, prefetch_stop, stop
+    cdef Py_ssize_t k, begin = bag.start, stop, ahead
     cdef const real_t* first_d
     cdef real_t position
     cdef Rows block = table
@@ -42,21 +42,16 @@ cdef inline void extreme_block(
     for d in range(VECTOR_BYTES // <int>sizeof(real_t)):
         has_nan[d] = 0
     while begin < bag.end:
-        stop = min(begin + SEGMENT, bag.end)
-        prefetch_stop = max(begin, min(stop, bag.prefetch_end))
+        # Segments end where looking ahead does; the last lookups prefetch themselves.
+        ahead = AHEAD if begin < bag.prefetch_end else 0
+        stop = min(begin + SEGMENT, bag.prefetch_end if ahead else bag.end)
         position = 0
         for d in range(width):
             at_d[d] = 0 if begin == bag.start else -1
-        for k in range(begin, prefetch_stop):
+        for k in range(begin, stop):
             prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+                number_of_address(block, indices_k[k + ahead]), width * <int>sizeof(cell_t)
             )
-            take_greater_block(
-                best_d, at_d, has_nan, <const cell_t*>row_address(block, indices_k[k]),
-                direction, position, width,
-            )
-            position += 1
-        for k in range(prefetch_stop, stop):
             take_greater_block(
                 best_d, at_d, has_nan, <const cell_t*>row_address(block, indices_k[k]),
                 direction, position, width,
@@ -93,14 +88,18 @@ cdef inline void extreme_columns(
         if width == 24:
             width = 16
         column = min(column, last - width)
-        if width == 32:
+        if width == 32 and widest >= 32:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
-        elif width == 16:
+        elif width == 16 and widest >= 16:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
         elif width == 8:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
+        elif width == 4:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 4)
+        elif width == 2:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 2)
         else:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, width)
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 1)
         column += width
 
 
@@ -177,6 +176,7 @@ def extreme(
     const index_t[::1] offsets_b,
     int direction,                   # 1 for max, -1 for min
     int num_threads,
+    /,
 ):
     """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from.
 
@@ -244,6 +244,7 @@ def extreme_gradient(
     const index_t[::1] row_offsets_u,
     const real_t[::1] scales_k,          # empty: every scale is 1
     int num_threads,
+    /,
 ):
     """Give each bag's gradient, column by column, to the row that won it.
 

@@ -43,7 +43,7 @@ cdef inline void pool_block(
     if weights_k == NULL:
         for k in range(bag.start, bag.prefetch_end):
             prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+                number_of_address(block, indices_k[k + AHEAD]), width * <int>sizeof(cell_t)
             )
             add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
         for k in range(max(bag.start, bag.prefetch_end), bag.end):
@@ -51,7 +51,7 @@ cdef inline void pool_block(
     else:
         for k in range(bag.start, bag.prefetch_end):
             prefetch_bytes(
-                block.data + indices_k[k + AHEAD] * block.row_bytes, width * <int>sizeof(cell_t)
+                number_of_address(block, indices_k[k + AHEAD]), width * <int>sizeof(cell_t)
             )
             add_weighted_block(
                 sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
@@ -74,28 +74,32 @@ cdef void pool_bag(
     cdef Py_ssize_t column = first
     cdef real_t zero = 0
     cdef real_t divisor
-    cdef int width
+    cdef int width, widest = BLOCK_BYTES // <int>sizeof(real_t)  # constant: else no block is made
     divisor = divisor_of_bag(weights_k, bag, mode, zero)
     while divisor == 0 and column < last:
         store(&out_d[column], &zero, 1)
         column += 1
     while column < last:
-        width = block_width(last - column, last - first, BLOCK_BYTES // <int>sizeof(real_t))
+        width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
-        if width == 64:
+        if width == 64 and widest >= 64:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
-        elif width == 40:
+        elif width == 40 and widest >= 64:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
-        elif width == 32:
+        elif width == 32 and widest >= 32:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
-        elif width == 24:
+        elif width == 24 and widest >= 32:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 24)
         elif width == 16:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
         elif width == 8:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 8)
+        elif width == 4:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 4)
+        elif width == 2:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 2)
         else:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, width)
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 1)
         column += width
 
 
@@ -125,6 +129,7 @@ def pool(
     const real_t[::1] weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
+    /,
 ):
     """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
 

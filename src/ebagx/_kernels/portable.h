@@ -2,6 +2,7 @@
 #ifndef EBAGX_PORTABLE_H
 #define EBAGX_PORTABLE_H
 
+/* Addresses are numbers: a pointer may not leave its array, not even to be prefetched. */
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define EBAGX_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)

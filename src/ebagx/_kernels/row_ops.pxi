@@ -4,7 +4,7 @@
 # compiler keep an accumulator block in vector registers.
 
 cdef extern from "portable.h" nogil:
-    void prefetch "EBAGX_PREFETCH"(const void* address)
+    void prefetch "EBAGX_PREFETCH"(size_t address)  # need not be that of an object
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
         MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
@@ -123,15 +123,21 @@ cdef inline void take_greater_block(
         take_greater_f64(best_d, at_d, has_nan_d, values, direction, position, width)
 
 
+cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
+    # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
+    # around, a pointer may not even be computed.
+    return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
+
+
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
     # Its beginning: the processor's own prefetcher goes on from there.
-    prefetch_bytes(rows.data + row * rows.row_bytes, <int>min(row_bytes, 8 * CACHE_LINE))
+    prefetch_bytes(number_of_address(rows, row), <int>min(row_bytes, 8 * CACHE_LINE))
 
 
-cdef inline void prefetch_bytes(const char* start, int count) noexcept nogil:
+cdef inline void prefetch_bytes(size_t start, int count) noexcept nogil:
     cdef int line
     for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
-        prefetch(start + line * CACHE_LINE)
+        prefetch(start + <size_t>(line * CACHE_LINE))
 
 
 cdef inline real_t add_lanes(real_t* lanes) noexcept nogil:
@@ -187,16 +193,18 @@ cdef inline Rows rows_of(const cell_t[:, :] table_rd) noexcept nogil:
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
-    # Of the widths that kernels are specialised for: the narrowest that ends the remaining columns
-    # (it may overlap columns already done, if the span has them), else the widest that fits.
-    # A span under 8 columns is one narrow block.
-    cdef int width = widest
-    cdef int narrower
-    if span < 8:
-        return <int>span
-    while width > 8:
-        narrower = width - 8 if width <= 40 else 40
-        if width <= span and narrower < remaining:
-            break
-        width = narrower
-    return width
+    # Of the widths that kernels are specialised for, 64, 40, 32, 24, 16 and 8, and for narrower
+    # spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap columns
+    # already done, if the span has them), else the widest that fits.
+    cdef Py_ssize_t width, narrower
+    if remaining >= widest:
+        return widest
+    if remaining > 40:
+        width, narrower = 64, 40
+    elif span >= 8:
+        width = (remaining + 7) // 8 * 8
+        narrower = width - 8
+    else:
+        width = 8 if remaining > 4 else (4 if remaining > 2 else remaining)
+        narrower = width // 2
+    return <int>(width if width <= span else narrower)

@@ -17,8 +17,7 @@ cdef inline void scatter_bag(
     for k in range(bag.start, bag.end):
         if k < bag.prefetch_end:
             prefetch_bytes(
-                table.data + indices_k[k + AHEAD] * table.row_bytes
-                + first * <Py_ssize_t>sizeof(real_t),
+                number_of_address(table, indices_k[k + AHEAD]) + <size_t>first * sizeof(real_t),
                 <int>min((last - first) * <Py_ssize_t>sizeof(real_t), 8 * CACHE_LINE),
             )
         row = <real_t*>row_address(table, indices_k[k])
@@ -55,6 +54,7 @@ def scatter(
     const real_t[::1] weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
+    /,
 ):
     """Add w / divisor * gradient of the bag to the row of each lookup.
 
