@@ -76,13 +76,8 @@ cdef inline void extreme_columns(
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t column = first
-    cdef real_t zero = 0
     # Half a block of sums: each column has two accumulators.
     cdef int width, widest = BLOCK_BYTES // 2 // <int>sizeof(real_t)
-    while bag.start >= bag.end and column < last:
-        store(&out_d[column], &zero, 1)
-        winners_d[column] = -1
-        column += 1
     while column < last:
         width = block_width(last - column, last - first, widest)
         if width == 24:
@@ -92,9 +87,22 @@ cdef inline void extreme_columns(
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
         elif width == 16 and widest >= 16:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
-        elif width == 8:
+        else:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
-        elif width == 4:
+        column += width
+
+
+cdef inline void extreme_narrow(
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, Lookups bag,
+    real_t direction, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Under 8 columns.
+    cdef Py_ssize_t column = first
+    cdef int width
+    while column < last:
+        width = block_width(last - column, last - first, 8)
+        column = min(column, last - width)
+        if width == 4:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 4)
         elif width == 2:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 2)
@@ -108,14 +116,18 @@ cdef void extreme_bag(
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag. A literal direction costs no instruction for max.
-    if direction == 1:
-        extreme_columns(
-            out_d, winners_d, table, indices_k, bag, <real_t>1, first, last
-        )
+    cdef Py_ssize_t column
+    cdef real_t zero = 0
+    if bag.start >= bag.end:
+        for column in range(first, last):
+            store(&out_d[column], &zero, 1)
+            winners_d[column] = -1
+    elif last - first < 8:
+        extreme_narrow(out_d, winners_d, table, indices_k, bag, direction, first, last)
+    elif direction == 1:
+        extreme_columns(out_d, winners_d, table, indices_k, bag, <real_t>1, first, last)
     else:
-        extreme_columns(
-            out_d, winners_d, table, indices_k, bag, <real_t>-1, first, last
-        )
+        extreme_columns(out_d, winners_d, table, indices_k, bag, <real_t>-1, first, last)
 
 
 cdef Py_ssize_t extreme_unit(

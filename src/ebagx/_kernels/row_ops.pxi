@@ -63,9 +63,16 @@ cdef struct Rows:
     Py_ssize_t count
 
 
+cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
+    # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
+    # around, a pointer may not even be computed.
+    return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
+
+
 cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    # One unsigned comparison finds negative numbers too.
-    return rows.data + (row if <size_t>row < <size_t>rows.count else 0) * rows.row_bytes
+    # One unsigned comparison finds negative numbers too. From a number, as prefetches have it: else
+    # two more additions put together what both share.
+    return <const char*>number_of_address(rows, row if <size_t>row < <size_t>rows.count else 0)
 
 
 cdef inline const real_t* widened(
@@ -121,12 +128,6 @@ cdef inline void take_greater_block(
         take_greater_f32(best_d, at_d, has_nan_d, values, direction, position, width)
     else:
         take_greater_f64(best_d, at_d, has_nan_d, values, direction, position, width)
-
-
-cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
-    # around, a pointer may not even be computed.
-    return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
 
 
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
