@@ -9,7 +9,6 @@ import collections
 import mmap
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,8 @@ def case_of(seed: int) -> bytes:
 def limit_memory() -> None:
     """Let no case take the machine's memory. Sanitizers have their own limit and huge maps."""
     if "ASAN_OPTIONS" not in os.environ:
+        import resource  # Windows has none, but imports this module in the tests
+
         resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
 
 

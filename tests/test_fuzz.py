@@ -1,6 +1,7 @@
 """Hostile arguments: a fixed list of cases in a process of their own, and what crashes do there."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,12 @@ def test_cases():
     done = fuzz("--cases", str(CASES))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"{CASES} cases, 0 failures")
+
+
+def test_the_driver_is_imported_where_no_limit_can_be_set(monkeypatch):
+    """On Windows the module `resource` is missing, and this file imports the driver."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert runpy.run_path(run.__file__)["case_of"](1) == run.case_of(1)
 
 
 def test_the_simplest_case():

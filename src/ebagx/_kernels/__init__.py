@@ -1,9 +1,10 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
-Rules of this folder. A kernel gets typed views: outputs first, `num_threads` last. It may not
-allocate, raise or import, and runs without the GIL. It checks nothing that ``ebagx._bags`` has
-checked, but it reads every offset and index once per use and clamps it, so that an array that
-another thread changes during a call gives wrong numbers and never a wild address.
+Rules of this folder. A kernel gets typed views by position: outputs first, `num_threads` last.
+It may not allocate, raise or import, and runs without the GIL. It checks nothing that
+``ebagx._bags`` has checked, but it reads every offset and index once per use and clamps it, so
+that an array that another thread changes during a call gives wrong numbers and never a wild
+address.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (ascending, unique), d dimension. float16 travels as uint16, bfloat16 as int16.

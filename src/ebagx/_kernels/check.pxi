@@ -16,7 +16,7 @@ cdef int any_outside(
     return bits32 >> 31 != 0 or bits64 >> 63 != 0
 
 
-def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads):
+def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_threads, /):
     """Return whether every index is in [0, num_rows). Cost: one read of the indices."""
     cdef Py_ssize_t unit
     cdef index_t last_row
@@ -34,7 +34,7 @@ def indices_valid(const index_t[::1] indices_k, Py_ssize_t num_rows, int num_thr
     return not outside
 
 
-def offsets_valid(const index_t[::1] offsets_b, Py_ssize_t num_lookups):
+def offsets_valid(const index_t[::1] offsets_b, Py_ssize_t num_lookups, /):
     """Return whether offsets run from 0 to num_lookups without decreasing."""
     cdef Py_ssize_t b, num_bags = offsets_b.shape[0] - 1
     cdef bint decreasing = False
@@ -52,6 +52,7 @@ def drop_padding(
     const index_t[::1] offsets_b,
     const real_t[::1] weights_k,
     Py_ssize_t padding_row,
+    /,
 ):
     """Copy the bags without the lookups of padding_row."""
     cdef Py_ssize_t b, end, k = 0, kept = 0, num_bags = offsets_b.shape[0] - 1

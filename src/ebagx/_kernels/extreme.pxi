@@ -48,7 +48,7 @@ cdef inline void extreme_block(
         position = 0
         for d in range(width):
             at_d[d] = 0 if begin == start else -1
-        # One clamped loop, as pool_block has, is a tenth slower: it needs more registers.
+        # One loop with a clamp, as pool_block has it, is a tenth slower: it needs more registers.
         for k in range(begin, prefetch_stop):
             prefetch_block(block, indices_k[k + AHEAD], width * <int>sizeof(cell_t))
             take_greater_block(
@@ -81,25 +81,37 @@ cdef inline void extreme_columns(
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t column = first
-    cdef real_t zero = 0
     cdef int width, widest = PAIR_BYTES // <int>sizeof(real_t)
-    while bag.start >= bag.end and column < last:
-        store(&out_d[column], &zero, 1)
-        winners_d[column] = -1
-        column += 1
     while column < last:
         width = block_width(last - column, last - first, widest)
         if width == 24:
             width = 16
         column = min(column, last - width)
-        if width == 32:
+        if width == 32 and widest >= 32:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
-        elif width == 16:
+        elif width == 16 and widest >= 16:
             extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
-        elif width == 8:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
         else:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, width)
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
+        column += width
+
+
+cdef inline void extreme_narrow(
+    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
+    real_t direction, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Under 8 columns.
+    cdef Py_ssize_t column = first
+    cdef int width
+    while column < last:
+        width = block_width(last - column, last - first, 8)
+        column = min(column, last - width)
+        if width == 4:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 4)
+        elif width == 2:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 2)
+        else:
+            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 1)
         column += width
 
 
@@ -108,14 +120,18 @@ cdef void extreme_bag(
     real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag. A literal direction costs no instruction for max.
-    if direction == 1:
-        extreme_columns(
-            out_d, winners_d, table, indices_k, bag, <real_t>1, first, last
-        )
+    cdef Py_ssize_t column
+    cdef real_t zero = 0
+    if bag.start >= bag.end:
+        for column in range(first, last):
+            store(&out_d[column], &zero, 1)
+            winners_d[column] = -1
+    elif last - first < 8:
+        extreme_narrow(out_d, winners_d, table, indices_k, bag, direction, first, last)
+    elif direction == 1:
+        extreme_columns(out_d, winners_d, table, indices_k, bag, <real_t>1, first, last)
     else:
-        extreme_columns(
-            out_d, winners_d, table, indices_k, bag, <real_t>-1, first, last
-        )
+        extreme_columns(out_d, winners_d, table, indices_k, bag, <real_t>-1, first, last)
 
 
 cdef Py_ssize_t extreme_unit(
@@ -176,6 +192,7 @@ def extreme(
     const index_t[::1] offsets_b,
     int direction,                   # 1 for max, -1 for min
     int num_threads,
+    /,
 ):
     """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from.
 
@@ -243,6 +260,7 @@ def extreme_gradient(
     const index_t[::1] row_offsets_u,
     const real_t[::1] scales_k,          # empty: every scale is 1
     int num_threads,
+    /,
 ):
     """Give each bag's gradient, column by column, to the row that won it.
 

@@ -33,6 +33,7 @@ def number_rows(
     const index_t[::1] indices_k,
     const index_t[::1] bounds_t,     # (T + 1,): lookups [bounds_t[t], bounds_t[t + 1]) are batch t
     Py_ssize_t first,                # at first 1, then what the last call returned
+    /,
 ):
     """Write the rows of each batch, and which of them each lookup is of; return the next number."""
     cdef Py_ssize_t t, start, end = 0, n = indices_k.shape[0], u = 0

@@ -102,8 +102,12 @@ cdef void pool_bag(
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
         elif width == 8:
             pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 8)
+        elif width == 4:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 4)
+        elif width == 2:
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 2)
         else:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, width)
+            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 1)
         column += width
 
 
@@ -133,6 +137,7 @@ def pool(
     const real_t[::1] weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
+    /,
 ):
     """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
 

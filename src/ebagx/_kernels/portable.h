@@ -2,8 +2,7 @@
 #ifndef EBAGX_PORTABLE_H
 #define EBAGX_PORTABLE_H
 
-#include <stddef.h>
-
+/* Addresses are numbers: a pointer may not leave its array, not even to be prefetched. */
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define EBAGX_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
@@ -20,16 +19,6 @@
 #else
 #define EBAGX_INLINE static inline __attribute__((always_inline))
 #endif
-
-/* An address to prefetch, outside the table if another thread changes the indices in the meantime:
-   nothing is read there, and sanitizers need not mind. */
-#if defined(__GNUC__)
-__attribute__((no_sanitize("pointer-overflow")))
-#endif
-EBAGX_INLINE const char *ebagx_pointer_ahead(const char *data, size_t offset)
-{
-    return data + (ptrdiff_t)offset;
-}
 
 /* Without it GCC unrolls short loops before it would vectorise them, and then does neither well. */
 #if defined(__GNUC__)

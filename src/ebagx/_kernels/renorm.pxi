@@ -110,6 +110,7 @@ def renorm(
     double max_norm,
     double norm_type,
     int num_threads,
+    /,
 ):
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
     cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)

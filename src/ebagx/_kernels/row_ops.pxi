@@ -4,8 +4,7 @@
 # compiler keep an accumulator block in vector registers.
 
 cdef extern from "portable.h" nogil:
-    void prefetch "EBAGX_PREFETCH"(const void* address)
-    const char* pointer_ahead "ebagx_pointer_ahead"(const char* data, size_t offset)
+    void prefetch "EBAGX_PREFETCH"(size_t address)  # need not be that of an object
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
         PAIR_BYTES "EBAGX_PAIR_BYTES"
@@ -65,9 +64,16 @@ cdef struct Rows:
     Py_ssize_t count
 
 
+cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
+    # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
+    # around, a pointer may not even be computed.
+    return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
+
+
 cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    # One unsigned comparison finds negative numbers too.
-    return rows.data + (row if <size_t>row < <size_t>rows.count else 0) * rows.row_bytes
+    # One unsigned comparison finds negative numbers too. From a number, as prefetches have it: else
+    # two more additions put together what both share.
+    return <const char*>number_of_address(rows, row if <size_t>row < <size_t>rows.count else 0)
 
 
 cdef inline const real_t* widened(
@@ -126,12 +132,10 @@ cdef inline void take_greater_block(
 
 
 cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept nogil:
-    # Of a row that may lie outside the table. As a number, the address could be that of an
-    # accumulator for all the compiler knows, and sums would leave the registers.
-    cdef const char* start = pointer_ahead(block.data, <size_t>row * <size_t>block.row_bytes)
+    cdef size_t start = number_of_address(block, row)
     cdef int line
     for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
-        prefetch(start + line * CACHE_LINE)
+        prefetch(start + <size_t>(line * CACHE_LINE))
 
 
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
@@ -192,19 +196,20 @@ cdef inline Rows rows_of(const cell_t[:, :] table_rd) noexcept nogil:
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
-    # Of the widths that kernels are specialised for, 128, 64, 40, 32, 24, 16 and 8: the narrowest
-    # that ends the remaining columns (it may overlap columns already done, if the span has them),
-    # else the widest that fits. A span under 8 columns is one narrow block.
-    cdef int width = widest
-    cdef int narrower
-    if span < 8:
-        return <int>span
-    while width > 8:
-        if width > 64:
-            narrower = 64
-        else:
-            narrower = 40 if width > 40 else width - 8
-        if width <= span and narrower < remaining:
-            break
-        width = narrower
-    return width
+    # Of the widths that kernels are specialised for, 128, 64, 40, 32, 24, 16 and 8, and for
+    # narrower spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap columns
+    # already done, if the span has them), else the widest that fits.
+    cdef Py_ssize_t width, narrower
+    if remaining >= widest:
+        return widest
+    if remaining > 64:
+        width, narrower = 128, 64
+    elif remaining > 40:
+        width, narrower = 64, 40
+    elif span >= 8:
+        width = (remaining + 7) // 8 * 8
+        narrower = width - 8
+    else:
+        width = 8 if remaining > 4 else (4 if remaining > 2 else remaining)
+        narrower = width // 2
+    return <int>(width if width <= span else narrower)

@@ -57,6 +57,7 @@ def scatter(
     const real_t[::1] weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
+    /,
 ):
     """Add w / divisor * gradient of the bag to the row of each lookup.
 

@@ -206,6 +206,7 @@ def step_rows(
     const double[::1] numbers,       # as Step has them
     int rule,
     int num_threads,
+    /,
 ):
     """Take one step of an optimizer on the rows of a gradient.
 
@@ -238,6 +239,7 @@ def step_rows(
 def row_squares(
     double[::1] out_u,               # OUT
     const real_t[:, ::1] grad_ud,
+    /,
 ):
     """Write the sum of squares of each row, in float64."""
     cdef Py_ssize_t u, dim = grad_ud.shape[1]

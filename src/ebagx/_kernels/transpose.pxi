@@ -93,6 +93,7 @@ def sort_lookups(
     Py_ssize_t num_rows,
     int payload_bits,
     int num_threads,
+    /,
 ):
     """Sort the keys row << payload_bits | bag of all lookups, stably, by row.
 
@@ -139,6 +140,7 @@ def group_rows(
     index_t[::1] payloads_k,         # OUT
     const uint64_t[::1] keys_k,      # sorted
     int payload_bits,
+    /,
 ):
     """Return the number of distinct rows; write them, where their lookups start, and payloads."""
     cdef Py_ssize_t k, u = 0, n = keys_k.shape[0]
@@ -205,6 +207,7 @@ def transpose_lookups(
     const real_t[::1] weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
+    /,
 ):
     """Write, in sorted order, the bag of each lookup and its scale w / divisor.
 

@@ -21,6 +21,7 @@ def add_rows(
     const index_t[::1] rows_u,       # unique
     const real_t[:, ::1] values_ud,
     int num_threads,
+    /,
 ):
     """Add values to rows. Cost: one read and write of each of these rows."""
     cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
@@ -52,6 +53,7 @@ def clear_rows(
     real_t[:, :] table_rd,           # INOUT
     const index_t[::1] rows_u,
     int num_threads,
+    /,
 ):
     """Set rows to zero. Cost: one write of each of these rows."""
     cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)

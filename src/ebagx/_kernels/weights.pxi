@@ -51,6 +51,7 @@ def weights_gradient(
     const real_t[::1] weights_k,
     int mode,
     int num_threads,
+    /,
 ):
     """Write the gradient of each lookup's weight.
 
