@@ -59,7 +59,7 @@ GCC_FLAGS = [
     "-fno-wrapv",
     # As -O3 has them: vectors in loops whose number of turns is not known, and blocks of literal
     # width without a loop, else their accumulators leave the registers. The longer ends of other
-    # loops stay loops: two fifths of a module's compressed size.
+    # loops stay loops: together a fifth less of a compressed module than with -O3.
     "-fvect-cost-model=dynamic",
     "-fpeel-loops",
     "--param=max-completely-peeled-insns=64",
