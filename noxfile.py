@@ -8,6 +8,11 @@ import nox
 nox.options.sessions = ["tests", "lint"]
 
 
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Install the package and pass the tests."""
@@ -18,7 +23,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install(*nox.project.dependency_groups(nox.project.load_toml(), "lint"))
+    session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "src")
@@ -28,17 +33,25 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
-    groups = nox.project.dependency_groups(nox.project.load_toml(), "docs")
-    session.install(".[cli,plot]", *groups)
+    session.install(".[cli,plot]", *group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session
 def packaging(session: nox.Session) -> None:
     """Check the metadata, the matrix of wheels, the workflows and the files of the sdist."""
-    session.install("validate-pyproject[all]", "cibuildwheel>=4.1", "zizmor", "check-sdist")
-    session.install("check-jsonschema>=0.33")
+    session.install("validate-pyproject[all]", "zizmor", "check-sdist", "check-jsonschema>=0.33")
+    session.install(*group("wheels"))
     session.run("validate-pyproject", "pyproject.toml")
+    check_matrix(session)
+    session.run("zizmor", "--offline", ".github")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("check-sdist")
+
+
+def check_matrix(session: nox.Session) -> None:
+    """Compare the wheels that cibuildwheel would build with the list in tools/wheels.txt."""
     architectures = {"linux": "x86_64,aarch64", "macos": "x86_64,arm64", "windows": "AMD64,ARM64"}
     found = ""
     for platform, archs in architectures.items():
@@ -46,10 +59,6 @@ def packaging(session: nox.Session) -> None:
         found += str(session.run("cibuildwheel", *options, silent=True, stderr=None))
     if found.split() != Path("tools/wheels.txt").read_text().split():
         session.error(f"the matrix of wheels is not that of tools/wheels.txt:\n{found}")
-    session.run("zizmor", "--offline", ".github")
-    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run("check-sdist")
 
 
 @nox.session
