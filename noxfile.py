@@ -1,3 +1,7 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.10.14"]
+# ///
 """Sessions of the development checks: `nox -l` lists them, `.ci/run` does all that CI does."""
 
 import subprocess
@@ -5,7 +9,8 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["tests", "lint"]
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -27,22 +32,24 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "src")
+    session.run("codespell")
     session.run("mypy")
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
     session.install(".[cli,plot]", *group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
-@nox.session
+@nox.session(default=False)
 def packaging(session: nox.Session) -> None:
     """Check the metadata, the matrix of wheels, the workflows and the files of the sdist."""
     session.install("validate-pyproject[all]", "zizmor", "check-sdist", "check-jsonschema>=0.33")
-    session.install(*group("wheels"))
+    session.install("sp-repo-review[cli]>=2026.8", *group("wheels"))
     session.run("validate-pyproject", "pyproject.toml")
+    session.run("repo-review", ".")
     check_matrix(session)
     session.run("zizmor", "--offline", ".github")
     workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
@@ -61,28 +68,28 @@ def check_matrix(session: nox.Session) -> None:
         session.error(f"the matrix of wheels is not that of tools/wheels.txt:\n{found}")
 
 
-@nox.session
+@nox.session(default=False)
 def disassembly(session: nox.Session) -> None:
     """Check the instructions of the compiled modules; needs binutils."""
     session.install(".")
     session.run("python", "tools/check_disassembly.py", "build")
 
 
-@nox.session
+@nox.session(default=False)
 def instructions(session: nox.Session) -> None:
     """Count the instructions of the hot kernels (`-- --update` sets the limits); needs valgrind."""
     session.install(".")
     session.run("python", "bench/instructions.py", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Compare the speed with that of other libraries, shortly."""
     session.install(".[bench]")
     session.run("python", "bench/compare.py", "--quick", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP and with bounds checks."""
     session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
@@ -92,7 +99,7 @@ def serial(session: nox.Session) -> None:
 FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}
 
 
-@nox.session
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Try a million hostile cases (`-- --cases 1000` for fewer), and those that atheris breeds."""
     session.install(".[test]", "atheris>=3")
@@ -116,7 +123,7 @@ SANITIZED = [
 MEMCHECKED = "(2-int32 or changed or beyond) and not renorm"
 
 
-@nox.session
+@nox.session(default=False)
 @nox.parametrize("tool", ["address", "memcheck", "thread"])
 def sanitize(session: nox.Session, tool: str) -> None:
     """Test under ASan and UBSan (gcc), Valgrind, and TSan (clang, libomp and its libarcher)."""
@@ -171,7 +178,7 @@ def library_of(compiler: str, name: str) -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
-@nox.session
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Call a million times with an eye on memory, live long, and kill and fork again and again."""
     session.install(".[test]")
@@ -179,3 +186,7 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
         session.run("pytest", "tests/test_memory.py", "tests/test_processes.py")
+
+
+if __name__ == "__main__":
+    nox.main()
