@@ -73,8 +73,8 @@ def extensions():
     options = {"define_macros": macros, "py_limited_api": LIMITED_API}
     if LIMITED_API:
         macros.append(("Py_LIMITED_API", "0x030B0000"))
-    kernels = [str(path) for path in (PACKAGE / "_kernels").glob("*.p[x]i")]
-    kernels.append(str(PACKAGE / "_kernels/portable.h"))
+    folder = PACKAGE / "_kernels"
+    kernels = [str(path) for path in folder.iterdir() if path.suffix in (".pxi", ".h")]
     modules = [
         Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
