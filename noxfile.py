@@ -123,13 +123,63 @@ def wheel_tests(session: nox.Session) -> None:
     """Install the repaired wheel in a clean environment and test it, away from the sources."""
     (wheel,) = (WHEELS / "repaired").glob("*.whl")
     session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
-    elsewhere = Path(session.create_tmp())
-    for name in ("tests", "fuzz"):
-        shutil.copytree(name, elsewhere / name, dirs_exist_ok=True)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(name, elsewhere)
-    with session.chdir(elsewhere):
+    with session.chdir(copy_tests(Path(session.create_tmp()))):
         session.run("pytest", *WHEEL_TESTS)
+
+
+@nox.session(default=False)
+def targets(session: nox.Session) -> None:
+    """Compile the modules for musl, AArch64, macOS and Windows, without running them."""
+    session.install(*build_requirements(), "ziglang>=0.15")
+    session.run("python", "tools/check_targets.py")
+
+
+CROSS = {
+    "CC": "aarch64-linux-gnu-gcc",
+    "LDSHARED": "aarch64-linux-gnu-gcc -shared",
+    "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+    "EBAGX_OPENMP": "require",
+}
+AARCH64_WHEELS = ["manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28", "linux"]
+AARCH64_TESTS = ["tests/kernels", "tests/test_functional.py", "tests/test_ngrams.py"]
+
+
+@nox.session(default=False)
+def aarch64(session: nox.Session) -> None:
+    """Build for AArch64 and test in emulation; Debian, gcc-aarch64-linux-gnu and qemu-user."""
+    folder = Path(session.create_tmp()).resolve()
+    session.run("tools/install_aarch64_python.sh", str(folder), external=True)
+    session.install("build", "pip", *build_requirements())
+    dist, site = empty_folder(folder / "dist"), empty_folder(folder / "site")
+    session.run("python", "-m", "build", "-w", "--no-isolation", "-o", str(dist), env=CROSS)
+    python = folder / "root/usr/bin/python3"
+    emulated = ["qemu-aarch64", "-L", str(folder / "root"), str(python)]
+    (version,) = {path.name for path in python.parent.glob("python3.[0-9][0-9]")}
+    options = ["--python-version", version.removeprefix("python"), "--only-binary=:all:"]
+    options += [f"--platform={name}_aarch64" for name in AARCH64_WHEELS]
+    needed = ["numpy", "scipy", "pytest", "hypothesis", "ml_dtypes", *map(str, dist.glob("*.whl"))]
+    session.run("python", "-m", "pip", "install", "-q", "--target", str(site), *options, *needed)
+    env = {
+        "PYTHONHOME": str(folder / "root/usr"),
+        "PYTHONPATH": str(site),
+        "OMP_WAIT_POLICY": "passive",
+    }
+    with session.chdir(copy_tests(folder / "elsewhere")):
+        session.run(*emulated, "-m", "pytest", *AARCH64_TESTS, env=env, external=True)
+
+
+def build_requirements() -> list[str]:
+    """Return what building ebagx requires."""
+    return list(nox.project.load_toml("pyproject.toml")["build-system"]["requires"])
+
+
+def copy_tests(folder: Path) -> Path:
+    """Copy the tests to where only an installed ebagx is found."""
+    for name in ("tests", "fuzz"):
+        shutil.copytree(name, folder / name, dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(name, folder)
+    return folder
 
 
 @nox.session(default=False)
