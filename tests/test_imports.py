@@ -89,7 +89,18 @@ def test_only_dispatch_asks_for_a_dtype(source):
     assert not asks or source.name == "_dispatch.py"
 
 
-def test_import_needs_nothing_more():
-    code = "import sys, ebagx; print({'sklearn', 'tqdm', 'torch', 'ml_dtypes'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+def test_import_adds_the_core_only():
+    # What keeps `import ebagx` fast: no module beyond those that a call of embedding_bag needs.
+    code = (
+        "import sys, numpy, scipy.sparse; before = {*sys.modules}; import ebagx; "
+        "print(*{*sys.modules} - before)"
+    )
+    command = [sys.executable, "-c", code]
+    added = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    others = {name.partition(".")[0] for name in added} - {"ebagx"} - sys.stdlib_module_names
+    assert {name for name in others if not name.startswith("_cython_")} == set()
+    own = {name.split(".")[1] for name in added if name.startswith("ebagx.")}
+    highest = LAYER_OF["__init__"]
+    above = {name for name, layer in LAYER_OF.items() if layer > highest}
+    assert own & (above | {"_features", "_metrics", "_ngrams", "_npy", "_text", "_tokens"}) == set()
+    assert "ebagx.embedding_bag" in added

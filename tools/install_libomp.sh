@@ -7,6 +7,10 @@ arm64)
     package=osx-arm64/llvm-openmp-21.1.8-h4a912ad_0.conda
     sha256=56bcd20a0a44ddd143b6ce605700fdf876bcf5c509adc50bf27e76673407a070
     ;;
+x86_64)  # the newest build whose SHA-256 a public lock file names
+    package=osx-64/llvm-openmp-18.1.8-h15ab845_1.conda
+    sha256=06a245abb6e6d8d6662a35ad162eacb39f431349edf7cea9b1ff73b2da213c58
+    ;;
 *)
     echo "no llvm-openmp is pinned for $(uname -m): add its build and SHA-256 here" >&2
     exit 1

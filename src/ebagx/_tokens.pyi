@@ -5,6 +5,8 @@ _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
 _Uint32 = npt.NDArray[np.uint32]
 
+__test__: dict[str, str]
+
 def count_words(text: bytes) -> int: ...
 def number_words(
     words_k: _Int32,

@@ -1,0 +1,80 @@
+"""What tools/check_wheel.py finds in a wheel."""
+
+import zipfile
+
+import pytest
+
+from repository import load_script
+
+tool = load_script("tools/check_wheel.py")
+
+NAME = "ebagx-1.0-cp311-abi3-manylinux_2_28_x86_64.whl"
+PYPROJECT = '[build-system]\nrequires = ["setuptools>=77.0.3", "Cython>=3.1.2,<4"]'
+METADATA = "\n".join(
+    f"Requires-Dist: {name}" for name in ("numpy>=1.26", "scipy>=1.11", "tqdm; extra == 'cli'")
+)
+MODULES = ("_cpu", "_cyutility", "_tokens", "_kernels/_baseline", "_kernels/_avx2")
+FILES = {
+    "ebagx/py.typed": "",
+    "ebagx-1.0.dist-info/METADATA": METADATA,
+    **{f"ebagx/{module}.abi3.so": "machine code" for module in MODULES},
+    **{f"ebagx/{module}.pyi": "def f() -> None: ..." for module in MODULES},
+}
+
+
+def make_wheel(folder, files, name=NAME):
+    """Write a wheel of these files; None leaves one out."""
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        for path, text in files.items():
+            if text is not None:
+                wheel.writestr(zipfile.ZipInfo(path), text)
+    return folder / name
+
+
+def test_a_good_wheel(tmp_path):
+    assert not list(tool.check_wheel(make_wheel(tmp_path, FILES), PYPROJECT))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "failure"),
+    [
+        ("ebagx/_kernels/_avx2.abi3.so", None, "compiled modules are"),
+        ("ebagx/_more.abi3.so", "", "compiled modules are"),
+        ("ebagx/_tokens.pyi", None, "no type stubs of ['_tokens']"),
+        ("ebagx/py.typed", None, "py.typed is missing"),
+        ("ebagx/_kernels/pool.pxi", "", "ebagx/_kernels/pool.pxi is a source"),
+        ("ebagx-1.0.dist-info/METADATA", METADATA + "\nRequires-Dist: torch", "requirements are"),
+        ("ebagx.libs/libx-1.so.1.0", "..rust_eh_personality..", "ebagx.libs/libx-1.so.1.0 has"),
+    ],
+)
+def test_a_bad_wheel(tmp_path, path, text, failure):
+    wheel = make_wheel(tmp_path, {**FILES, path: text})
+    (found,) = tool.check_wheel(wheel, PYPROJECT)
+    assert found.startswith(failure)
+
+
+def test_arm_has_one_level(tmp_path):
+    files = {name: text for name, text in FILES.items() if "avx2" not in name}
+    name = "ebagx-1.0-cp311-abi3-manylinux_2_28_aarch64.whl"
+    assert not list(tool.check_wheel(make_wheel(tmp_path, files, name), PYPROJECT))
+
+
+def test_size(tmp_path):
+    wheel = make_wheel(tmp_path, FILES)
+    (found,) = tool.check_wheel(wheel, PYPROJECT, limit=1_000)
+    assert found == f"{wheel.stat().st_size:,} bytes, at most 1,000 are allowed"
+
+
+def test_a_build_with_rust():
+    (found,) = tool.check_rust({}, '[build-system]\nrequires = ["setuptools-rust>=1"]')
+    assert found == "the build requires setuptools-rust>=1"
+
+
+def test_differences(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    one, same = (make_wheel(folder, FILES) for folder in folders[:2])
+    other = make_wheel(folders[2], {**FILES, "ebagx/py.typed": "partial"})
+    assert not list(tool.differences(one, same))
+    assert list(tool.differences(one, other)) == ["built again, it differs in ebagx/py.typed"]

@@ -1,0 +1,123 @@
+"""Check what a wheel holds, and that building it again gives the same bytes.
+
+    python -m build && python tools/check_wheel.py dist/*.whl --same-as again/*.whl
+
+What other tools check is left to them: the ABI to abi3audit, libraries to auditwheel, metadata to
+twine, the layout to check-wheel-contents.
+"""
+
+import argparse
+import email
+import re
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+LIMIT = 1_800_000  # bytes of a wheel with its OpenMP library
+
+MODULES = {"_cpu", "_cyutility", "_tokens", "_baseline"}
+X86 = {"_avx2", "_avx512"}
+LEVELS = {"x86_64": X86, "amd64": X86}  # more modules, where the processor has them
+BINARIES = (".so", ".pyd", ".dylib", ".dll")
+SOURCES = (".pyx", ".pxd", ".pxi", ".c", ".h")
+NEEDED = {"numpy", "scipy"}
+# What any program that Rust has linked refers to, and the packages that would build one.
+RUST_SYMBOL = b"rust_eh_personality"
+RUST_BUILDS = r"rust|maturin|puccinialin"
+
+
+def compiled_modules(names: Sequence[str]) -> set[str]:
+    """Return the names of the compiled modules, without folders and suffixes."""
+    paths = [PurePosixPath(name) for name in names if name.startswith("ebagx/")]
+    return {path.name.partition(".")[0] for path in paths if path.suffix in (".so", ".pyd")}
+
+
+def expected_modules(wheel: str) -> set[str]:
+    """Return the modules that a wheel of this file name must have."""
+    more = [modules for machine, modules in LEVELS.items() if wheel.endswith(f"{machine}.whl")]
+    return MODULES.union(*more)
+
+
+def check_names(wheel: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield one line for each file that is missing or one too many."""
+    expected, found = expected_modules(wheel), compiled_modules(names)
+    if found != expected:
+        yield f"compiled modules are {sorted(found)}, wanted {sorted(expected)}"
+    stubs = {PurePosixPath(name).stem for name in names if name.endswith(".pyi")}
+    if unstubbed := expected - stubs:
+        yield f"no type stubs of {sorted(unstubbed)}"
+    if "ebagx/py.typed" not in names:
+        yield "py.typed is missing"
+    yield from (f"{name} is a source" for name in names if name.endswith(SOURCES))
+
+
+def check_requirements(metadata: str) -> Iterator[str]:
+    """Yield a line unless NumPy and SciPy are all that the package needs."""
+    requirements = email.message_from_string(metadata).get_all("Requires-Dist", [])
+    always = [requirement for requirement in requirements if "extra ==" not in requirement]
+    names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in always}
+    if names != NEEDED:
+        yield f"requirements are {sorted(names)}, wanted {sorted(NEEDED)}"
+
+
+def check_rust(binaries: dict[str, bytes], pyproject: str) -> Iterator[str]:
+    """Yield one line for each thing that is or needs Rust."""
+    for name, content in binaries.items():
+        if RUST_SYMBOL in content:
+            yield f"{name} has Rust in it"
+    for requirement in tomllib.loads(pyproject)["build-system"]["requires"]:
+        if re.search(RUST_BUILDS, requirement):
+            yield f"the build requires {requirement}"
+
+
+def check_wheel(path: Path, pyproject: str, limit: int = LIMIT) -> Iterator[str]:
+    """Yield one line for each failure."""
+    size = path.stat().st_size
+    if size > limit:
+        yield f"{size:,} bytes, at most {limit:,} are allowed"
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        binaries = {name: wheel.read(name) for name in names if is_binary(name)}
+        (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        yield from check_names(path.name, names)
+        yield from check_requirements(wheel.read(metadata).decode())
+        yield from check_rust(binaries, pyproject)
+
+
+def is_binary(name: str) -> bool:
+    """Return whether a file is compiled; libraries may have a version after the suffix."""
+    return PurePosixPath(name).suffix in BINARIES or ".so." in name
+
+
+def differences(one: Path, other: Path) -> Iterator[str]:
+    """Yield a line unless two wheels are the same byte for byte."""
+    if one.read_bytes() == other.read_bytes():
+        return
+    with zipfile.ZipFile(one) as a, zipfile.ZipFile(other) as b:
+        names = sorted({*a.namelist(), *b.namelist()})
+        common = set(a.namelist()) & set(b.namelist())
+        changed = [name for name in names if name not in common or a.read(name) != b.read(name)]
+    yield f"built again, it differs in {', '.join(changed) or 'the dates or order of its files'}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check and print; return 0 if all is well, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--same-as", type=Path, help="a second build of the wheel")
+    options = parser.parse_args(arguments)
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    failures = list(check_wheel(options.wheel, pyproject.read_text("utf-8")))
+    if options.same_as:
+        failures += differences(options.wheel, options.same_as)
+    for failure in failures:
+        print(f"{options.wheel.name}: {failure}", file=sys.stderr)
+    if not failures:
+        print(f"{options.wheel.name}: {options.wheel.stat().st_size:,} bytes, as it should be")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
