@@ -1,5 +1,8 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
+A level's .pyx file lists what it has: all in the baseline, in the others what wider vectors speed up.
+The rest is looked up in the levels below.
+
 Rules of this folder. A kernel gets typed views by position: outputs first, `num_threads` last.
 It may not allocate, raise or import, and runs without the GIL. It checks nothing that
 ``ebagx._bags`` has checked, but it reads every offset and index once per use and clamps it, so
@@ -7,7 +10,7 @@ that an array that another thread changes during a call gives wrong numbers and 
 address.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
-u touched row (ascending, unique), d dimension. float16 travels as uint16, bfloat16 as int16.
+u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.
 
 Every kernel has a twin of the same name and arguments in ``ebagx._reference``: read that first.
 """

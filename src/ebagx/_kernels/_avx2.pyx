@@ -1,1 +1,2 @@
-include "kernels.pxi"
+include "forward.pxi"
+include "rows.pxi"

@@ -2,9 +2,7 @@ from ebagx._kernels._baseline import _Kernels
 
 __test__: dict[str, str]
 
-drop_padding: _Kernels
 extreme: _Kernels
-extreme_gradient: _Kernels
 indices_valid: _Kernels
 offsets_valid: _Kernels
 pool: _Kernels

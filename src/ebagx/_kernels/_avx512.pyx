@@ -1,1 +1,1 @@
-include "pooling.pxi"
+include "forward.pxi"

@@ -1,1 +1,3 @@
-include "kernels.pxi"
+include "forward.pxi"
+include "rows.pxi"
+include "lookups.pxi"

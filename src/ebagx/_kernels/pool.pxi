@@ -28,6 +28,12 @@ cdef inline real_t divisor_of_bag(
     return <real_t>(sqrt(total) if mode == SQRTN else total)
 
 
+cdef inline real_t scale_of(const real_t* weights_k, Py_ssize_t k, real_t divisor) noexcept nogil:
+    if divisor == 0:
+        return 0
+    return (weights_k[k] if weights_k != NULL else <real_t>1) / divisor
+
+
 cdef inline void finish_block(
     cell_t* out_d, real_t* sum_d, real_t divisor, int width
 ) noexcept nogil:

@@ -197,8 +197,8 @@ cdef inline Rows rows_of(const cell_t[:, :] table_rd) noexcept nogil:
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
     # Of the widths that kernels are specialised for, 128, 64, 40, 32, 24, 16 and 8, and for
-    # narrower spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap columns
-    # already done, if the span has them), else the widest that fits.
+    # narrower spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap
+    # columns already done, if the span has them), else the widest that fits.
     cdef Py_ssize_t width, narrower
     if remaining >= widest:
         return widest

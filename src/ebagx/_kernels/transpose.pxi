@@ -161,12 +161,6 @@ def group_rows(
     return u
 
 
-cdef inline real_t scale_of(const real_t* weights_k, Py_ssize_t k, real_t divisor) noexcept nogil:
-    if divisor == 0:
-        return 0
-    return (weights_k[k] if weights_k != NULL else <real_t>1) / divisor
-
-
 cdef void expand_bags(
     index_t[::1] bags_k, real_t[::1] scales_k, const index_t[::1] offsets_b,
     const real_t* weights_k, int mode, Py_ssize_t unit, Py_ssize_t units,

@@ -1,4 +1,4 @@
-# What a forward pass runs: all that the level avx512 has. Other kernels gain nothing from it.
+# What a forward pass runs: all that the level avx512 has.
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t

@@ -1,8 +1,6 @@
+# What computes with rows in training: with forward.pxi, all that the level avx2 has.
 from libc.math cimport INFINITY, fabs, pow
 
-include "pooling.pxi"
-include "transpose.pxi"
-include "number.pxi"
 include "scatter.pxi"
 include "weights.pxi"
 include "renorm.pxi"
