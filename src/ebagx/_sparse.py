@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from ebagx._mapped import check_mapped
 from ebagx._validate import as_integer_array, as_real, check_integers, sequence_lengths
 
 # What SciPy converts as it is.
@@ -39,6 +40,7 @@ def _one_axis(values: Any, name: str) -> np.ndarray:
     array: np.ndarray = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got {array.ndim}-D")
+    check_mapped(array, name)
     return array
 
 
@@ -91,7 +93,9 @@ def _from_coordinates(matrix: Any, name: str) -> CsrParts:
     else:
         if matrix.format == "dia":
             offsets = as_integer_array(matrix.offsets, f"{name}.offsets")
-            matrix = scipy.sparse.dia_array((np.asarray(matrix.data), offsets), shape=matrix.shape)
+            data = np.asarray(matrix.data)
+            check_mapped(data, f"{name}.data")
+            matrix = scipy.sparse.dia_array((data, offsets), shape=matrix.shape)
         coo = matrix.tocoo()
         row = _one_axis(coo.row, f"{name}.row")
         column = _one_axis(coo.col, f"{name}.col")
