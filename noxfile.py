@@ -89,8 +89,11 @@ def fuzz(session: nox.Session) -> None:
     session.install(".[test]", "atheris>=3")
     cases = session.posargs or ["--cases", "1000000"]
     session.run("python", "-m", "fuzz.run", *cases, env=FUZZ_ENV)
-    limits = ["-max_total_time=600", "-max_len=160", "-len_control=0"]
-    session.run("python", "-m", "fuzz.guided", *limits, env=FUZZ_ENV)
+    corpus = Path(session.create_tmp(), "corpus")
+    corpus.mkdir(exist_ok=True)
+    limits = ["-max_total_time=120", "-max_len=160", "-len_control=0"]
+    for _ in range(5):  # atheris keeps memory for each run, and slows down
+        session.run("python", "-m", "fuzz.guided", str(corpus), *limits, env=FUZZ_ENV)
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
 
 
@@ -127,7 +130,9 @@ def under_asan(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
     }
     session.run("pytest", *SANITIZED, env=env)
-    session.run("python", "-m", "fuzz.run", "--cases", "20000", env=env)
+    for level in ("", "baseline"):  # "" is the best that the processor has
+        level_env = {**env, "EBAGX_LEVEL": level}
+        session.run("python", "-m", "fuzz.run", "--cases", "20000", env=level_env)
 
 
 def under_memcheck(session: nox.Session) -> None:
@@ -147,10 +152,13 @@ def under_tsan(session: nox.Session) -> None:
     """Look for data races. GCC's libgomp synchronises behind TSan's back, so this takes clang."""
     clang = {"CC": "clang", "LDSHARED": "clang -shared", "EBAGX_SANITIZE": "thread"}
     session.install(".[test]", env=clang)
-    archer = subprocess.check_output(["clang", "-print-file-name=libarcher.so"], text=True)
+    resources = subprocess.check_output(["clang", "-print-resource-dir"], text=True)
+    archer = Path(resources.strip()).parents[1] / "libarcher.so"  # where LLVM has its libraries
+    if not archer.exists():
+        session.error(f"{archer} is missing: install libomp's development package")
     env = {
         "LD_PRELOAD": library_of("clang", "libclang_rt.tsan-x86_64.so"),
-        "OMP_TOOL_LIBRARIES": archer.strip(),  # tells TSan of OpenMP's barriers
+        "OMP_TOOL_LIBRARIES": str(archer),  # tells TSan of OpenMP's barriers
         "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:halt_on_error=1",
     }
     session.run("pytest", "tests/kernels", "tests/test_determinism.py", "-k", "not 1-", env=env)
@@ -162,11 +170,14 @@ def library_of(compiler: str, name: str) -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
+ENDURING = ["tests/test_memory.py", "tests/test_processes.py", "tests/test_storage.py"]
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Call a million times with an eye on memory, live long, and kill and fork again and again."""
-    session.install(".[test]")
+    session.install(".[test]", "dask")
     session.run("pytest", "tests/test_leaks.py", env={"EBAGX_LEAK_CALLS": "1000000"})
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
-        session.run("pytest", "tests/test_memory.py", "tests/test_processes.py")
+        session.run("pytest", *ENDURING)
