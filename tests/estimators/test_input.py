@@ -191,6 +191,19 @@ def test_matrix_made_by_hand_that_scipy_would_convert(kind, form):
             call(broken(X, form))
 
 
+@kinds
+def test_matrix_in_no_order_is_left_alone(kind):
+    """SciPy would sort it and add up the duplicates, in the caller's arrays."""
+    model, X, y = make(kind)
+    parts = X.data, X.indices[::-1].copy(), X.indptr
+    contents = [part.copy() for part in parts]
+    X = sparse.csr_array(parts, shape=X.shape)
+    model.fit(X, y).partial_fit(X, y)
+    model.predict(X)
+    for part, content in zip((X.data, X.indices, X.indptr), contents, strict=True):
+        np.testing.assert_array_equal(part, content)
+
+
 @pytest.mark.parametrize("form", ["csr", "csc", "coo"])
 def test_sparse_labels_are_left_alone(form):
     """Stored zeros and duplicates are dropped from a copy."""

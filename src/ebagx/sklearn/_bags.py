@@ -7,25 +7,22 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from ebagx._bags import Bags, as_bags
-from ebagx._sparse import csr_parts
+from ebagx._sparse import sound_csr
 
 _NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
 MODES = tuple(_NORM_OF_MODE)
 
 
-def as_csr(matrix: Any, name: str) -> Any:
-    """Return a sparse matrix of another format as CSR, and anything else as it is.
+def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
+    """Return a sparse matrix as CSR that was checked, and anything else as it is.
 
     For what scikit-learn is given: it has SciPy convert matrices, which reads and writes outside
-    their arrays if they were made by hand and do not fit. CSR itself is not checked.
+    their arrays if they were made by hand and do not fit.
     """
     if not sparse.issparse(matrix):
         return matrix
     given: Any = matrix
-    if given.ndim != 2 or given.format == "csr":
-        return given
-    indptr, indices, data = csr_parts(given, name)
-    return sparse.csr_array((data, indices, indptr), shape=given.shape)
+    return sound_csr(given, name, dtype) if given.ndim == 2 else given
 
 
 def weighted_bags(X: Any, mode: str, num_threads: int | None) -> sparse.csr_array:

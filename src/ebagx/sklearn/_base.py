@@ -188,7 +188,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         check_parameters(self)
         X, y = validate_data(
             self,
-            as_csr(X, "X"),
+            as_csr(X, "X", np.float32),
             as_csr(y, "y"),
             accept_sparse="csr",
             dtype=np.float32,
@@ -289,7 +289,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
-        X = as_csr(X, "X")
+        X = as_csr(X, "X", np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         bags = weighted_bags(X, self.mode, self.num_threads)
         return _pooled(bags, self.embedding_, self.num_threads)

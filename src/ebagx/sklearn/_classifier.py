@@ -343,7 +343,6 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             raise ValueError("class_weight must be None for multilabel y")
         is_sparse = sparse.issparse(y)
         targets = sparse.csr_array(y, copy=True)  # the next lines change its arrays
-        targets.check_format(full_check=True)
         targets.sum_duplicates()
         targets.eliminate_zeros()
         if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):
