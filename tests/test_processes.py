@@ -162,8 +162,10 @@ def test_ctrl_c_is_heard_in_long_calls(call, num_threads):
     """One call takes longer than the time limit, 5 * 10^11 additions."""
     code, _, err = run(
         f"""
+        import signal
         import numpy as np
         import ebagx
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
         threads = {num_threads}
         ids = np.zeros(1 << 26, np.int32)
         table, out = np.ones((4, 8192), np.float32), np.ones((1, 8192), np.float32)
