@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import joblib
@@ -38,7 +39,7 @@ def trained(seed):
 
 
 def run(script, *, timeout=60, flags=(), signal_after=None):
-    """Run a script in a process of its own; send it SIGINT once it has printed a line."""
+    """Run a script in a process of its own; send it SIGINT soon after it has printed a line."""
     process = subprocess.Popen(
         [sys.executable, *flags, "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,
@@ -48,6 +49,7 @@ def run(script, *, timeout=60, flags=(), signal_after=None):
     try:
         if signal_after is not None:
             assert process.stdout.readline() == signal_after
+            time.sleep(0.5)  # until the call has checked its arguments
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=timeout)
     finally:
@@ -153,7 +155,7 @@ def test_training_one_table_while_others_are_read():
     [
         "ebagx.embedding_bag(ids, table, [0], mode='sum', out=out, num_threads=threads)",
         "ebagx.embedding_bag(ids, table, [0], mode='max', out=out, num_threads=threads)",
-        "ebagx.embedding_bag_backward(np.ones((1, 8192)), ids, table, [0], mode='sum',"
+        "ebagx.embedding_bag_backward(np.ones((1, 1 << 15)), ids, table, [0], mode='sum',"
         " out=gradient, num_threads=threads)",
     ],
     ids=["sum", "max", "backward"],
@@ -167,9 +169,9 @@ def test_ctrl_c_is_heard_in_long_calls(call, num_threads):
         import ebagx
         signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
         threads = {num_threads}
-        ids = np.zeros(1 << 26, np.int32)
-        table, out = np.ones((4, 8192), np.float32), np.ones((1, 8192), np.float32)
-        gradient = np.zeros((4, 8192), np.float32)
+        ids, dim = np.zeros(1 << 24, np.int32), 1 << 15
+        table, out = np.ones((4, dim), np.float32), np.ones((1, dim), np.float32)
+        gradient = np.zeros((4, dim), np.float32)
         print("ready", flush=True)
         {call}
         """,
