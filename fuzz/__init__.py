@@ -7,6 +7,7 @@ calls       valid calls of the functional form, and what they mean
 spoilers    what is wrong with a call, and the error that must come of it
 steps       gradients and optimizers, valid and not
 modules     construction and life of EmbeddingBag, valid and not
+estimators  estimators and the vectorizer on matrices, labels and texts, valid and not
 giants      sparse memory maps beyond 2^31, arrays that another thread changes
 oracle      runs a case: right result, or right error and nothing changed
 model       what a module and its optimizer hold, by their definitions in NumPy

@@ -12,7 +12,7 @@ import scipy.sparse
 import definition
 import ebagx
 from ebagx import _threads
-from fuzz import giants, modules, steps
+from fuzz import estimators, giants, modules, steps
 from fuzz.calls import POOLING, Call, real_dtype, valid_call
 from fuzz.layouts import Convertible
 from fuzz.source import Source
@@ -36,9 +36,9 @@ def run_case(data: bytes) -> str:
             return _run_call(source, spoiled=kind % 4 != 0)
         if kind < 52:
             return steps.run(source)
-        if kind < 62 or not source.one_in(20):
-            return modules.run(source)
-        return giants.run(source)
+        if kind >= 62:
+            return estimators.run(source)
+        return giants.run(source) if source.one_in(160) else modules.run(source)
 
 
 @contextlib.contextmanager

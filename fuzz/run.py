@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -48,6 +49,7 @@ def run_batch(first: int, count: int, note: str) -> NoReturn:
             try:
                 kinds[run_case(case_of(seed))] += 1
             except Exception:
+                traceback.print_exc()
                 failed = True
                 break
     for kind, times in kinds.items():
@@ -87,12 +89,16 @@ def smaller(data: bytes, attempts: int = 120) -> bytes:
     return data.rstrip(b"\0")
 
 
-def report(seed: int, code: int) -> None:
+def report(seed: int, code: int, seen: str) -> None:
     """Print a failing case and how to run it again."""
-    data = smaller(case_of(seed))
-    result = run_one(data)
+    data = case_of(seed)
+    if run_one(data).returncode:
+        data = smaller(data)
+        seen = run_one(data).stderr
+    else:  # a race, or something left by an earlier case
+        seen = f"not again when it runs alone; with others:\n{seen}"
     print(f"\nFAILED case {seed} (exit code {code}): --case {data.hex()}", flush=True)
-    print(result.stderr[-4000:], flush=True)
+    print(seen[-4000:], flush=True)
 
 
 def main() -> int:
@@ -130,16 +136,16 @@ def run_all(first: int, cases: int) -> int:
                 result = subprocess.run(
                     command, capture_output=True, text=True, timeout=SECONDS_PER_CASE * 10
                 )
-                code, lines = result.returncode, result.stdout.splitlines()
+                code, lines, seen = result.returncode, result.stdout.splitlines(), result.stderr
             except subprocess.TimeoutExpired:
-                code, lines = -1, []
+                code, lines, seen = -1, [], "timed out"
             for line in lines:
                 times, _, kind = line.partition(" ")
                 kinds[kind] += int(times)
             if code:
                 failures += 1
                 bad = int.from_bytes(note.read_bytes(), "little")
-                report(bad, code)
+                report(bad, code, seen)
                 seed = bad + 1
             else:
                 seed += count

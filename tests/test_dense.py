@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ebagx
+from ebagx import _dense
 from errors import rejected
 
 N, D = 50, 7
@@ -29,6 +30,24 @@ def test_gradient_after_zero_grad_has_nothing_of_the_one_before():
         np.testing.assert_array_equal(bag.grad, expected)
         bag.zero_grad()
         assert bag.grad is None
+
+
+def test_rows_of_an_interrupted_call_are_cleared(monkeypatch):
+    rng, bag = np.random.default_rng(1), make_bag()
+    step(bag, rng)
+    scatter = _dense.scatter
+
+    def interrupted(*arguments):
+        scatter(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_dense, "scatter", interrupted)
+    bag([[1, 2]])
+    with pytest.raises(KeyboardInterrupt):
+        bag.backward(np.ones((1, D)))
+    monkeypatch.undo()
+    bag.zero_grad()
+    np.testing.assert_array_equal(step(bag, rng), bag.grad)
 
 
 def test_memory_is_used_again_and_untouched_rows_are_not_written():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted(DOCS.glob("*.rst"))
+PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("*.md")])
 pytestmark = pytest.mark.skipif(not PAGES, reason="tests without the documentation")
 
 

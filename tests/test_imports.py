@@ -15,7 +15,7 @@ PACKAGE = Path(ebagx.__file__).parent
 # From the bottom up: a module imports from layers below its own.
 LAYERS = (
     {"_cpu", "_cyutility", "_kernels", "_tokens"},
-    {"_dispatch", "_modes", "_threads"},
+    {"_dispatch", "_mapped", "_modes", "_threads"},
     {
         "_arrays",
         "_config",

@@ -101,8 +101,9 @@ def test_scratch_memory_is_not_shared_by_nested_use():
 @pytest.mark.parametrize("call", ["forward", "backward"])
 def test_interrupt_is_heard_in_a_call_of_many_seconds(call):
     script = f"""
-        import time
+        import signal
         import numpy as np, ebagx
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
         # Half a minute of work: one bag that looks one row up again and again.
         ids = np.zeros(5_000_000, np.int64)
         table = np.ones((4, 20_000), np.float32)

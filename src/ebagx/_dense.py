@@ -6,7 +6,7 @@ import numpy as np
 
 from ebagx._arrays import aligned_zeros
 from ebagx._dispatch import kernel
-from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter_gradient
+from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter
 from ebagx._threads import thread_count
 from ebagx._validate import has_rows
 from ebagx.gradients import RowGradient
@@ -41,16 +41,19 @@ class DenseGradient:
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self."""
         if can_scatter(backward) and has_rows(self.total):
-            # A copy: the caller may use the array of indices again.
-            self._touched.append(scatter_gradient(self.total, backward).copy())
+            kept = backward.without_padding()
+            # A copy: the caller may use the array of indices again. And noted before: Ctrl-C may
+            # end the call when some rows have been written.
+            self._touched.append(kept.bags.indices.copy())
+            scatter(self.total, kept.grad, kept.bags, kept.mode, kept.num_threads)
             return self
         for rows, values in gradient_pieces(backward):
             threads = thread_count(backward.num_threads, values.size)
+            self._touched.append(rows)
             if has_rows(self.total):
                 kernel("add_rows", rows.dtype, values.dtype)(self.total, rows, values, threads)
             else:
                 self.total[rows] += values
-            self._touched.append(rows)
         return self
 
     def row_gradient(self) -> RowGradient:

@@ -160,13 +160,6 @@ def can_scatter(backward: Backward) -> bool:
     return backward.mode in DIVISORS and not backward.by_freq
 
 
-def scatter_gradient(total: np.ndarray, backward: Backward) -> np.ndarray:
-    """Add the gradient to a dense one; return the rows of the lookups."""
-    kept = backward.without_padding()
-    scatter(total, kept.grad, kept.bags, kept.mode, kept.num_threads)
-    return kept.bags.indices
-
-
 def scatter(
     total: np.ndarray, grad: np.ndarray, bags: Bags, mode: str, num_threads: int | None
 ) -> None:
@@ -183,9 +176,8 @@ def scatter(
     if work <= _PIECE:  # without the cost of slices
         run(total, grad, indices, offsets, weights, DIVISORS[mode], threads)
         return
-    for start, stop in _bag_ranges(offsets, dim):
-        ends = offsets[start : stop + 1]
-        run(total, grad[start:stop], indices, ends, weights, DIVISORS[mode], threads)
+    for b, ends, d in _pieces(offsets, dim):
+        run(total[:, d], grad[b, d], indices, offsets[ends], weights, DIVISORS[mode], threads)
 
 
 def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from ebagx._mapped import check_mapped
 from ebagx._validate import as_integer_array, as_real, check_integers, sequence_lengths
 
 # What SciPy converts as it is.
@@ -35,10 +36,28 @@ def csr_parts(matrix: Any, name: str) -> CsrParts:
     return _from_coordinates(matrix, name)
 
 
+def sound_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
+    """Return a matrix of any format as CSR that others may be given, its arrays not copied.
+
+    With a `dtype` for the data, nobody has to convert them: SciPy adds up duplicates for that, in
+    the caller's arrays.
+    """
+    indptr, indices, data = csr_parts(matrix, name)
+    if matrix.format == "csr":
+        check_integers(indptr, f"{name}.indptr")
+        check_integers(indices, f"{name}.indices")
+        stored = _check_structure(indptr, indices, data, matrix.shape, name)
+        indices, data = indices[:stored], data[:stored]
+    if dtype is not None:
+        data = as_real(data, f"{name}.data", np.dtype(dtype))
+    return scipy.sparse.csr_array((data, indices, indptr), shape=matrix.shape)
+
+
 def _one_axis(values: Any, name: str) -> np.ndarray:
     array: np.ndarray = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got {array.ndim}-D")
+    check_mapped(array, name)
     return array
 
 
@@ -57,19 +76,28 @@ def _from_compressed(matrix: Any, name: str) -> CsrParts:
     sizes = [size // width for size, width in zip(matrix.shape, block, strict=True)]
     if blocked and any(size % width for size, width in zip(matrix.shape, block, strict=True)):
         raise ValueError(f"{name} of shape {matrix.shape} cannot have blocks of shape {block}")
-    major, minor = sizes if blocked else reversed(sizes)
+    shape = tuple(sizes if blocked else reversed(sizes))
     indptr = as_integer_array(_one_axis(matrix.indptr, f"{name}.indptr"), f"{name}.indptr")
     indices = as_integer_array(_one_axis(matrix.indices, f"{name}.indices"), f"{name}.indices")
+    stored = _check_structure(indptr, indices, data, shape, name)
+    make = scipy.sparse.bsr_array if blocked else scipy.sparse.csc_array
+    parts = data[:stored], indices[:stored].astype(np.int64), indptr.astype(np.int64)
+    converted: Any = make(parts, shape=matrix.shape).tocsr()
+    return converted.indptr, converted.indices, converted.data
+
+
+def _check_structure(
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, shape: tuple[int, ...], name: str
+) -> int:
+    """Raise ValueError unless compressed rows fit each other; return how many entries they have."""
+    major, minor = shape
     if len(indptr) != major + 1 or indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(f"{name}.indptr must have {major + 1} entries, from 0 without decreasing")
     stored = int(indptr[-1])
     if stored > min(len(indices), len(data)):
         raise ValueError(f"{name}.indptr[-1] = {stored} is beyond the entries of {name}")
     _check_range(indices[:stored], minor, f"{name}.indices")
-    make = scipy.sparse.bsr_array if blocked else scipy.sparse.csc_array
-    parts = data[:stored], indices[:stored].astype(np.int64), indptr.astype(np.int64)
-    converted: Any = make(parts, shape=matrix.shape).tocsr()
-    return converted.indptr, converted.indices, converted.data
+    return stored
 
 
 def _from_lists_of_lists(matrix: Any, name: str) -> CsrParts:
@@ -91,7 +119,9 @@ def _from_coordinates(matrix: Any, name: str) -> CsrParts:
     else:
         if matrix.format == "dia":
             offsets = as_integer_array(matrix.offsets, f"{name}.offsets")
-            matrix = scipy.sparse.dia_array((np.asarray(matrix.data), offsets), shape=matrix.shape)
+            data = np.asarray(matrix.data)
+            check_mapped(data, f"{name}.data")
+            matrix = scipy.sparse.dia_array((data, offsets), shape=matrix.shape)
         coo = matrix.tocoo()
         row = _one_axis(coo.row, f"{name}.row")
         column = _one_axis(coo.col, f"{name}.col")

@@ -115,7 +115,7 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
     Notes
     -----
     Reads each file once, for its checksum. A table that is changed afterwards by writing into its
-    file, which nothing here does, gives wrong results, and one cut short a bus error.
+    file, which nothing here does, gives wrong results, and one cut short a ValueError.
     """
     if not (directory / _DESCRIPTION).is_file():
         raise ValueError(f"{directory} is not a model directory: it has no {_DESCRIPTION}")

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ebagx._dispatch import is_index_dtype, is_table_dtype, real_dtype
+from ebagx._mapped import check_mapped
 
 POOLING_MODES = ("sum", "mean", "sqrtn")
 EXTREME_MODES = ("max", "min")
@@ -143,6 +144,7 @@ def check_weight(weight: Any, name: str = "weight") -> np.ndarray:
     check_table_dtype(table.dtype, name)
     if table.ndim != 2:
         raise ValueError(f"{name} must be 2-D (num_embeddings, embedding_dim), got {table.ndim}-D")
+    check_mapped(table, name)
     return table
 
 
@@ -152,6 +154,7 @@ def check_writeable(weight: np.ndarray, why: str) -> None:
         raise ValueError(f"weight is read-only, but {why} changes it in place")
     if overlaps_itself(weight):
         raise ValueError(f"elements of weight share memory, but {why} changes it in place")
+    check_mapped(weight, "weight")
 
 
 def check_grad_output(grad_output: Any, num_bags: int, weight: np.ndarray) -> np.ndarray:
@@ -167,6 +170,7 @@ def check_real(array: np.ndarray, name: str) -> None:
     """Raise TypeError unless the array holds real numbers."""
     if array.dtype.kind not in "biuf" and not is_table_dtype(array.dtype):
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
+    check_mapped(array, name)
 
 
 def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
@@ -234,6 +238,7 @@ def check_out(
         raise ValueError("elements of out share memory")
     if any(np.shares_memory(out, array) for array in read):
         raise ValueError("out must not share memory with what the call reads")
+    check_mapped(out, "out")
 
 
 def check_max_indices(
@@ -244,8 +249,7 @@ def check_max_indices(
     They may be -1, for empty bags.
     """
     winners = np.asarray(max_indices)
-    if winners.dtype.kind not in "iu":
-        raise TypeError(f"max_indices must be integers, got {winners.dtype}")
+    check_integers(winners, "max_indices")
     if winners.shape != shape:
         raise ValueError(f"max_indices must have shape {shape}, got {winners.shape}")
     outside = np.argwhere((winners < -1) | (winners >= num_rows))
@@ -258,6 +262,7 @@ def check_integers(array: np.ndarray, name: str) -> None:
     """Raise TypeError unless the array holds integers (bool is none)."""
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
+    check_mapped(array, name)
 
 
 def as_integer_array(values: Any, name: str) -> np.ndarray:

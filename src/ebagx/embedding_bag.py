@@ -9,6 +9,7 @@ from ebagx._arrays import aligned_empty
 from ebagx._bags import Bags, without_padding
 from ebagx._dense import DenseGradient
 from ebagx._dispatch import real_dtype
+from ebagx._mapped import check_mapped
 from ebagx._validate import (
     apart_from,
     check_grad_output,
@@ -267,6 +268,7 @@ class EmbeddingBag:
         """
         self._check_options()
         weight = self._weight
+        check_mapped(weight, "weight")
         bags = checked_bags(
             input,
             offsets,
@@ -391,6 +393,8 @@ class EmbeddingBag:
             raise RuntimeError("backward needs a forward call in training mode before it")
         self._check_options()
         bags, weight, winners, weights_shape, options = self._saved
+        for array, name in ((weight, "weight"), *zip(bags, Bags._fields, strict=True)):
+            check_mapped(array, name)
         grad = check_grad_output(grad_output, bags.num_bags, weight)
         grad = apart_from(grad, weight)
         if self._dense is not None:
@@ -479,6 +483,7 @@ class EmbeddingBag:
             raise ValueError(f"weight must have shape {self._weight.shape}, got {weight.shape}")
         if weight.dtype != self._weight.dtype:
             raise TypeError(f"weight must have dtype {self._weight.dtype}, got {weight.dtype}")
+        check_mapped(weight, "weight")
         check_writeable(self._weight, "load_state_dict")
         self._weight[...] = weight
 

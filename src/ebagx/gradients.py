@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
+from ebagx._mapped import check_mapped
 from ebagx._sparse import csr_parts
 from ebagx._validate import (
     as_indices,
@@ -164,6 +165,7 @@ def as_row_gradient(grad: Any) -> RowGradient:
     dense = np.asarray(grad)
     if dense.ndim != 2:
         raise ValueError(f"grad must be 2-D, got {dense.ndim}-D")
+    check_mapped(dense, "grad")
     rows = np.flatnonzero(dense.any(axis=1))
     return RowGradient(rows, dense[rows], dense.shape)
 

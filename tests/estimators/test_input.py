@@ -165,6 +165,60 @@ def test_matrix_made_by_hand_with_a_wild_index(kind, index_dtype):
                 call(bad, y)
 
 
+def broken(matrix, form):
+    """Return a matrix in a format, with an entry one row or column too far."""
+    matrix = matrix.asformat(form)
+    if form == "coo":
+        matrix.row = np.append(matrix.row[:-1], matrix.shape[0])
+    elif form == "lil":
+        matrix.rows[0] = [matrix.shape[1]] * len(matrix.rows[0])
+    else:
+        matrix.indices[-1] = matrix.shape[form != "csc"]
+    return matrix
+
+
+@kinds
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "lil"])
+def test_matrix_made_by_hand_that_scipy_would_convert(kind, form):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    calls = [model.predict, model.transform, lambda X: clone(model).fit(X, y)]
+    if kind == "sigmoid":
+        calls.append(lambda y: clone(model).fit(sparse.csr_array(np.eye(y.shape[0], 7)), y))
+        calls.append(lambda y: clone(model).partial_fit(sparse.csr_array(np.eye(y.shape[0], 7)), y))
+    for call in calls:
+        with pytest.raises((IndexError, ValueError)):
+            call(broken(X, form))
+
+
+@kinds
+def test_matrix_in_no_order_is_left_alone(kind):
+    """SciPy would sort it and add up the duplicates, in the caller's arrays."""
+    model, X, y = make(kind)
+    parts = X.data, X.indices[::-1].copy(), X.indptr
+    contents = [part.copy() for part in parts]
+    X = sparse.csr_array(parts, shape=X.shape)
+    model.fit(X, y).partial_fit(X, y)
+    model.predict(X)
+    for part, content in zip((X.data, X.indices, X.indptr), contents, strict=True):
+        np.testing.assert_array_equal(part, content)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_labels_are_left_alone(form):
+    """Stored zeros and duplicates are dropped from a copy."""
+    model, X, y = make("sigmoid")
+    labels = sparse.coo_array(y).asformat(form)
+    labels.data[::3] = 0
+    names = ("data", "row", "col") if form == "coo" else ("data", "indices", "indptr")
+    arrays = [getattr(labels, name) for name in names]
+    contents = [array.copy() for array in arrays]
+    model.fit(X, labels).partial_fit(X, labels)
+    for name, array, content in zip(names, arrays, contents, strict=True):
+        assert getattr(labels, name) is array
+        np.testing.assert_array_equal(array, content)
+
+
 @kinds
 def test_input_is_left_alone(kind):
     model, X, y = make(kind)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ebagx._arrays import aligned_zeros
 from ebagx._dispatch import cells, kernel, real_dtype
+from ebagx._mapped import check_mapped
 from ebagx._modes import RULES
 from ebagx._threads import thread_count
 from ebagx._validate import (
@@ -375,6 +376,7 @@ def _check_state(
         )
     if not (array.flags.writeable and _is_in_place(array)):
         raise ValueError(f"the optimizer's {name} must be writeable, with contiguous rows")
+    check_mapped(array, f"the optimizer's {name}")
 
 
 def _is_in_place(array: np.ndarray) -> bool:

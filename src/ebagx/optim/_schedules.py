@@ -1,7 +1,11 @@
-"""Learning-rate schedules: functions that make plain callables, step -> learning rate."""
+"""Learning-rate schedules: functions that make plain callables, step -> learning rate.
+
+The callables are partials of functions of this module, so that what holds one can be pickled.
+"""
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from ebagx._validate import check_at_least_0, check_size
 
@@ -32,7 +36,7 @@ def linear_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
     >>> optimizer = SGD(learning_rate=rate)
     """
     start, end, num_steps = _checked(start, end, num_steps)
-    return lambda step: start + (end - start) * min(step / num_steps, 1.0)
+    return partial(_linear, start, end, num_steps)
 
 
 def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
@@ -62,12 +66,7 @@ def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
     (0.5, 0.25, 0.0)
     """
     start, end, num_steps = _checked(start, end, num_steps)
-
-    def rate(step: int) -> float:
-        done = min(step / num_steps, 1.0)
-        return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
-
-    return rate
+    return partial(_cosine, start, end, num_steps)
 
 
 def exponential_decay(start: float, factor: float) -> Schedule:
@@ -94,7 +93,7 @@ def exponential_decay(start: float, factor: float) -> Schedule:
     start = check_at_least_0(start, "start")
     if not 0 < factor <= 1:
         raise ValueError(f"factor must be in (0, 1], got {factor}")
-    return lambda step: float(start * factor**step)
+    return partial(_exponential, start, factor)
 
 
 def inverse_scaling(start: float, power: float = 0.5) -> Schedule:
@@ -119,7 +118,7 @@ def inverse_scaling(start: float, power: float = 0.5) -> Schedule:
     0.25
     """
     start, power = check_at_least_0(start, "start"), check_at_least_0(power, "power")
-    return lambda step: float(start / (step + 1) ** power)
+    return partial(_inverse, start, power)
 
 
 def warmup(schedule: float | Schedule, num_steps: int) -> Schedule:
@@ -145,12 +144,31 @@ def warmup(schedule: float | Schedule, num_steps: int) -> Schedule:
     (0.125, 0.5, 0.5)
     """
     num_steps = _check_steps(num_steps)
-    if callable(schedule):
-        after: Schedule = schedule
-    else:
-        constant = check_at_least_0(schedule, "schedule")
-        after = lambda _: constant  # noqa: E731
-    return lambda step: after(step) * min((step + 1) / num_steps, 1.0)
+    if not callable(schedule):
+        schedule = check_at_least_0(schedule, "schedule")
+    return partial(_warm, schedule, num_steps)
+
+
+def _linear(start: float, end: float, num_steps: int, step: int) -> float:
+    return start + (end - start) * min(step / num_steps, 1.0)
+
+
+def _cosine(start: float, end: float, num_steps: int, step: int) -> float:
+    done = min(step / num_steps, 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def _exponential(start: float, factor: float, step: int) -> float:
+    return float(start * factor**step)
+
+
+def _inverse(start: float, power: float, step: int) -> float:
+    return float(start / (step + 1) ** power)
+
+
+def _warm(schedule: float | Schedule, num_steps: int, step: int) -> float:
+    rate = schedule(step) if callable(schedule) else schedule
+    return rate * min((step + 1) / num_steps, 1.0)
 
 
 def _checked(start: float, end: float, num_steps: int) -> tuple[float, float, int]:

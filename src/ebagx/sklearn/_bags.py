@@ -7,9 +7,22 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from ebagx._bags import Bags, as_bags
+from ebagx._sparse import sound_csr
 
 _NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
 MODES = tuple(_NORM_OF_MODE)
+
+
+def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
+    """Return a sparse matrix as CSR that was checked, and anything else as it is.
+
+    For what scikit-learn is given: it has SciPy convert matrices, which reads and writes outside
+    their arrays if they were made by hand and do not fit.
+    """
+    if not sparse.issparse(matrix):
+        return matrix
+    given: Any = matrix
+    return sound_csr(given, name, dtype) if given.ndim == 2 else given
 
 
 def weighted_bags(X: Any, mode: str, num_threads: int | None) -> sparse.csr_array:

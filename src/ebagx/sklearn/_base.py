@@ -15,7 +15,7 @@ from ebagx._transpose import scratch_for, touched_rows
 from ebagx._validate import check_writeable
 from ebagx.functional import embedding_bag
 from ebagx.optim import Optimizer
-from ebagx.sklearn._bags import bags_of, weighted_bags
+from ebagx.sklearn._bags import as_csr, bags_of, weighted_bags
 from ebagx.sklearn._losses import Loss, target_batches
 from ebagx.sklearn._network import Floats, Layer, Network, initial_layers, initial_rows, scores_of
 from ebagx.sklearn._parameters import check_parameters, make_optimizers, set_learning_rate
@@ -188,8 +188,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
-            y,
+            as_csr(X, "X", np.float32),
+            as_csr(y, "y"),
             accept_sparse="csr",
             dtype=np.float32,
             multi_output=True,
@@ -289,6 +289,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
+        X = as_csr(X, "X", np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         bags = weighted_bags(X, self.mode, self.num_threads)
         return _pooled(bags, self.embedding_, self.num_threads)

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx.optim import Optimizer
-from ebagx.sklearn._bags import MODES
+from ebagx.sklearn._bags import MODES, as_csr
 from ebagx.sklearn._base import TrainedEstimator, Weights
 from ebagx.sklearn._losses import Loss, Sigmoid, Softmax, softmax
 from ebagx.sklearn._network import Floats
@@ -222,6 +222,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
                 "class_weight must be None or a dict for partial_fit, "
                 f"got {self.class_weight!r}: it needs all of y"
             )
+        y = as_csr(y, "y")
         if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
             raise ValueError("classes must be given in the first call of partial_fit")
         return self._fit_pass(X, y, sample_weight, classes)
@@ -341,7 +342,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         if self.class_weight is not None:
             raise ValueError("class_weight must be None for multilabel y")
         is_sparse = sparse.issparse(y)
-        targets = sparse.csr_array(y)
+        targets = sparse.csr_array(y, copy=True)  # the next lines change its arrays
         targets.sum_duplicates()
         targets.eliminate_zeros()
         if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):

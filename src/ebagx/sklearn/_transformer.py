@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ebagx._validate import as_rows, check_integer, check_mode, check_num_threads, check_weight
 from ebagx.functional import embedding_bag
+from ebagx.sklearn._bags import as_csr
 
 __all__ = ["EmbeddingBagTransformer"]
 
@@ -154,7 +155,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If a parameter or the dtype of `weight` is not of a type it may have.
         """
         self._check_parameters()
-        X = validate_data(self, X, accept_sparse="csr", dtype="numeric")
+        X = validate_data(self, as_csr(X, "X"), accept_sparse="csr", dtype="numeric")
         num_rows = X.shape[1]
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
@@ -187,6 +188,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If `X` has a NaN or infinity, or another number of columns than in `fit`.
         """
         check_is_fitted(self)
+        X = as_csr(X, "X")
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
         pooled = embedding_bag(
             X if sparse.issparse(X) else sparse.csr_array(X),
