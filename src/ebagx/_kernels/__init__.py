@@ -1,6 +1,6 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
-A level's .pyx file lists what it has: all in the baseline, in the others what wider vectors speed up.
+A level's .pyx file lists what it has: all in the baseline, in others what wider vectors speed up.
 The rest is looked up in the levels below.
 
 Rules of this folder. A kernel gets typed views by position: outputs first, `num_threads` last.
