@@ -231,7 +231,9 @@ def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
         indices = indices.reshape(-1)
     if max(len(indices), len(parts.offsets)) > _INT32_MAX:
         indices = indices.astype(np.int64, copy=False)
-    offsets = parts.offsets.astype(indices.dtype, copy=False)
+    offsets = parts.offsets
+    if offsets.dtype != indices.dtype:
+        offsets = offsets.astype(indices.dtype)
     if parts.weights is None:
         return Bags(indices, offsets, _NO_WEIGHTS[real])
     weights = as_contiguous(as_real(parts.weights, parts.weights_name, real))
