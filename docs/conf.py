@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE))
 from speed_tables import write_speed_tables  # noqa: E402
 
 os.environ["MPLBACKEND"] = "agg"
-write_speed_tables(HERE.parent / "bench/results/zen3.json", HERE / "_generated")
+write_speed_tables(HERE.parent / "bench/results/zen5.json", HERE / "_generated")
 
 project = "ebagx"
 copyright = "the ebagx developers"
