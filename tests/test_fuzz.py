@@ -12,7 +12,7 @@ from fuzz import run
 from fuzz.oracle import FuzzError, run_case
 
 ROOT = Path(run.__file__).parents[1]
-CASES = 1500
+CASES = int(os.environ.get("EBAGX_FUZZ_CASES", "1500"))
 
 
 def fuzz(*arguments):
