@@ -19,9 +19,13 @@ with_compiler = pytest.mark.skipif(
 @pytest.fixture
 def load(monkeypatch):
     """Load setup.py with its settings, without the build that it starts, and without Cython."""
-    cython_build = types.SimpleNamespace(cythonize=lambda modules, **_: modules)
-    monkeypatch.setitem(sys.modules, "Cython", types.ModuleType("Cython"))
-    monkeypatch.setitem(sys.modules, "Cython.Build", cython_build)
+    stand_ins = {
+        "Cython": types.ModuleType("Cython"),
+        "Cython.Build": types.SimpleNamespace(cythonize=lambda modules, **_: modules),
+        "Cython.Compiler": types.SimpleNamespace(Options=types.SimpleNamespace()),
+    }
+    for name, module in stand_ins.items():
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(setuptools, "setup", lambda **_: None)
     monkeypatch.chdir(ROOT)
 
