@@ -75,3 +75,18 @@ def test_indices_that_changed_after_the_check_stay_inside_the_table(level):
     kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
     kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
     np.testing.assert_array_equal(out, np.full((1, 8), 4.0))
+
+
+@cases.levels
+@pytest.mark.parametrize("mode", [_reference.SUM, _reference.MEAN, _reference.SQRTN])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_offsets_that_changed_after_the_check_make_empty_bags(level, mode, weighted):
+    """A bag that ends before it starts must not be read, least of all behind the last lookup."""
+    table = np.ones((3, 8), np.float32)
+    out = np.full((3, 8), 7, np.float32)
+    indices, offsets = np.zeros(4, np.int64), np.array([0, 4, 1, 4])
+    weights = np.ones(4 * weighted, np.float32)
+    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel(out, table, indices, offsets, weights, mode, 1)
+    assert out[0].all()
+    np.testing.assert_array_equal(out[1], 0)

@@ -75,7 +75,8 @@ cdef inline Lookups lookups_of_bag(
     const index_t[::1] offsets_b, Py_ssize_t b, Py_ssize_t n
 ) noexcept nogil:
     cdef Lookups bag
+    # Empty rather than backwards, if another thread has changed the offsets.
     bag.start = clamped(offsets_b[b], n)
-    bag.end = clamped(offsets_b[b + 1], n)
+    bag.end = max(bag.start, clamped(offsets_b[b + 1], n))
     bag.last = n - 1
     return bag
