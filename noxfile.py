@@ -225,8 +225,8 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "fuzz.run", *cases, env=FUZZ_ENV)
     corpus = Path(session.create_tmp(), "corpus")
     corpus.mkdir(exist_ok=True)
-    limits = ["-runs=40000", "-max_len=160", "-len_control=0"]
-    for _ in range(10):  # atheris keeps 27 KB of memory for each run, and may have 2 GB
+    limits = ["-runs=15000", "-max_len=160", "-len_control=0"]
+    for _ in range(20):  # atheris keeps up to 80 KB of memory for each run, and may have 2 GB
         session.run("python", "-m", "fuzz.guided", str(corpus), *limits, env=FUZZ_ENV)
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
 
