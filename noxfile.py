@@ -314,7 +314,7 @@ ENDURING = ["tests/test_memory.py", "tests/test_processes.py", "tests/test_stora
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Call a million times with an eye on memory, live long, and kill and fork again and again."""
-    session.install(".[test]", "dask")
+    session.install(".[test]")
     session.run("pytest", "tests/test_leaks.py", env={"EBAGX_LEAK_CALLS": "1000000"})
     session.run("pytest", "tests/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
