@@ -1,0 +1,151 @@
+# How NumPy's arrays come to compiled code: as addresses, by the buffer protocol.
+#
+# Cython's typed views would do it too, with a copy of each function for each combination of dtypes
+# that Python can call: half of a module was that.
+from cpython.buffer cimport (
+    Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+
+cdef enum:
+    MAX_ARRAYS = 7  # that one call takes
+
+# Dtypes. The first four are those of tables' cells, the first two those of sums.
+cdef enum:
+    FLOAT = 0
+    DOUBLE = 1
+    HALF = 2    # float16, as uint16
+    BFLOAT = 3  # bfloat16, as int16
+    INT32 = 4
+    INT64 = 5
+    UINT8 = 6
+    UINT32 = 7
+    UINT64 = 8
+
+
+# The rows of a table, or the entries of a 1-D array. Rows may lie further apart than they are long,
+# or backwards. A row number outside the table is read as row 0: never a wild address, even when
+# another thread changes the indices after they were checked.
+cdef struct Rows:
+    char* data            # NULL if there are none
+    Py_ssize_t row_bytes
+    Py_ssize_t count
+    Py_ssize_t dim        # columns
+
+
+cdef struct Arrays:
+    Rows[MAX_ARRAYS] rows
+    int cell              # the dtype of those that the layout calls c
+    int real              # r
+    int index             # i
+    int count
+    Py_buffer[MAX_ARRAYS] views
+
+
+cdef int type_of(const Py_buffer* view) noexcept:
+    # -1 if kernels know no such dtype.
+    cdef char code = view.format[0] if view.format != NULL else b"B"
+    if code == b"f":
+        return FLOAT
+    if code == b"d":
+        return DOUBLE
+    if code == b"H":
+        return HALF
+    if code == b"h":
+        return BFLOAT
+    if code == b"i" or code == b"l" or code == b"q":
+        return INT32 if view.itemsize == 4 else INT64
+    if code == b"B":
+        return UINT8
+    if code == b"I" or code == b"L" or code == b"Q":
+        return UINT32 if view.itemsize == 4 else UINT64
+    return -1
+
+
+cdef bint agrees(int* known, int type, int first, int last) noexcept:
+    # Whether a dtype is one of some, and that of the arrays before.
+    if known[0] < 0:
+        known[0] = type
+    return first <= type <= last and type == known[0]
+
+
+cdef bint suits(Arrays* arrays, int letter, int type) noexcept:
+    # Whether an array of this dtype may stand where the layout has this letter.
+    if letter == b"c":
+        return agrees(&arrays.cell, type, FLOAT, BFLOAT)
+    if letter == b"r":
+        return agrees(&arrays.real, type, FLOAT, DOUBLE)
+    if letter == b"i":
+        return agrees(&arrays.index, type, INT32, INT64)
+    return (
+        (letter == b"f" and type == FLOAT)
+        or (letter == b"d" and type == DOUBLE)
+        or (letter == b"l" and type == INT32)
+        or (letter == b"q" and type == INT64)
+        or (letter == b"n" and type == (INT64 if sizeof(Py_ssize_t) == 8 else INT32))
+        or (letter == b"B" and type == UINT8)
+        or (letter == b"L" and type == UINT32)
+        or (letter == b"Q" and type == UINT64)
+    )
+
+
+cdef bint has_layout(const Py_buffer* view, int ndim) noexcept:
+    # Whether each row of an array, or all of a 1-D one, is contiguous.
+    cdef Py_ssize_t length = view.shape[ndim - 1] if view.ndim == ndim else -1
+    return length >= 0 and (view.strides[ndim - 1] == view.itemsize or length < 2 or view.len == 0)
+
+
+cdef Rows rows_of(const Py_buffer* view) noexcept:
+    cdef Rows rows
+    rows.data = <char*>view.buf if view.len else NULL
+    rows.count = view.shape[0] if view.ndim else 0
+    rows.row_bytes = view.strides[0] if view.ndim else 0
+    rows.dim = view.shape[1] if view.ndim == 2 else 1
+    return rows
+
+
+cdef void close_arrays(Arrays* arrays) noexcept:
+    while arrays.count:
+        arrays.count -= 1
+        PyBuffer_Release(&arrays.views[arrays.count])
+
+
+cdef int open_array(
+    Arrays* arrays, object array, int letter, int ndim, bint written
+) except -1:
+    cdef Py_buffer* view = &arrays.views[arrays.count]
+    PyObject_GetBuffer(
+        array, view, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if written else 0)
+    )
+    arrays.rows[arrays.count] = rows_of(view)
+    arrays.count += 1
+    if not has_layout(view, ndim):
+        raise ValueError(f"array {arrays.count} must be {ndim}-D with contiguous rows")
+    if not suits(arrays, letter, type_of(view)):
+        raise TypeError(f"array {arrays.count} has a dtype that does not suit the others")
+    return 0
+
+
+cdef int open_arrays(Arrays* arrays, tuple given, const char* layout) except -1:
+    """Take the arrays of a call; `close_arrays` must follow, unless this raises.
+
+    The layout has for each array a letter for its dtype, the number of its dimensions, "w" if it is
+    written to, and a space. c stands for the dtype of cells, r for that of sums and i for that of
+    indices, whichever they are; the other letters are those of the module struct.
+    """
+    cdef int letter, ndim
+    cdef bint written
+    arrays.cell = arrays.real = arrays.index = -1
+    arrays.count = 0
+    try:
+        for array in given:
+            letter, ndim = layout[0], layout[1] - c"0"
+            written = layout[2] == b"w"
+            layout += 4 if written else 3
+            open_array(arrays, array, letter, ndim, written)
+        if min(arrays.cell, arrays.real) >= 0:
+            if (arrays.cell == DOUBLE) != (arrays.real == DOUBLE):
+                raise TypeError("sums must be float64 just where cells are")
+    except:
+        close_arrays(arrays)
+        raise
+    return 0
