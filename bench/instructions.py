@@ -42,7 +42,7 @@ def make_operations() -> dict[str, tuple[int, Run]]:
     import numpy as np
 
     import ebagx
-    from ebagx._dispatch import kernel
+    from ebagx._dispatch import kernels
 
     rng = np.random.default_rng(0)
     indices = rng.integers(NUM_ROWS, size=2 * LOOKUPS)
@@ -75,7 +75,7 @@ def make_operations() -> dict[str, tuple[int, Run]]:
         optimizer.update(table, ebagx.RowGradient(rows[:n], grad[:n], table.shape))
 
     def validate(n: int) -> bool:
-        return bool(kernel("indices_valid", many_indices.dtype)(many_indices[:n], NUM_ROWS, 1))
+        return bool(kernels.indices_valid(many_indices[:n], NUM_ROWS, 1))
 
     return {
         "sum": (LOOKUPS, forward(table, "sum")),

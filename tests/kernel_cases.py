@@ -26,15 +26,6 @@ dims = pytest.mark.parametrize("dim", DIMS)
 GUARD = 7.0
 
 
-def find(
-    level: _dispatch.Level,
-    name: str,
-    index_dtype: np.dtype,
-    dtype: np.dtype = TABLE_DTYPES[0],
-) -> _dispatch.Kernel:
-    return _dispatch.find(level, name, index_dtype, dtype)
-
-
 def guarded(shape: tuple[int, int], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return an output with strided rows, and the array around it that must stay as it is."""
     whole = np.full((shape[0] + 2, shape[1] + 5), GUARD).astype(dtype)

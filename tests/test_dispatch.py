@@ -53,7 +53,7 @@ def test_every_level_finds_every_kernel():
     for name in _dispatch.available_levels():
         level = _dispatch.load_level(name)
         for kernel in _dispatch.KERNEL_NAMES:
-            assert callable(_dispatch.find(level, kernel, np.dtype(np.int64)))
+            assert callable(getattr(level, kernel))
 
 
 def test_a_built_level_that_does_not_load_is_an_error(monkeypatch):
@@ -68,10 +68,3 @@ def test_a_built_level_that_does_not_load_is_an_error(monkeypatch):
 )
 def test_table_dtypes(name, supported):
     assert _dispatch.is_table_dtype(np.dtype(name)) is supported
-
-
-@pytest.mark.parametrize("name", _dispatch.KERNEL_NAMES)
-def test_every_kernel_is_there_for_every_dtype(name):
-    for index in ("i4", "i8"):
-        for table in ("f2", "f4", "f8"):
-            assert callable(_dispatch.kernel(name, np.dtype(index), np.dtype(table)))

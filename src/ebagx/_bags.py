@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from ebagx._dispatch import kernel, real_dtype
+from ebagx._dispatch import kernels, real_dtype
 from ebagx._sparse import csr_parts
 from ebagx._threads import thread_count
 from ebagx._validate import (
@@ -73,7 +73,7 @@ def as_bags(
         parts = _from_sparse(input, offsets, per_sample_weights, num_rows)
     bags = _normalised(parts, real_dtype(weight.dtype))
     threads = thread_count(num_threads, len(bags.indices))
-    if not kernel("indices_valid", bags.indices.dtype)(bags.indices, num_rows, threads):
+    if not kernels.indices_valid(bags.indices, num_rows, threads):
         ends = parts.offsets if parts.is_list else None
         raise_bad_index(parts.indices, parts.name, num_rows, ends)
     return bags
@@ -89,8 +89,7 @@ def without_padding(bags: Bags, padding_idx: int | None) -> Bags:
     if padding_idx is None:
         return bags
     kept = Bags(*map(np.empty_like, bags))
-    table_dtype = bags.weights.dtype
-    kernel("drop_padding", bags.indices.dtype, table_dtype)(*kept, *bags, padding_idx)
+    kernels.drop_padding(*kept, *bags, padding_idx)
     n = kept.offsets[-1]
     return Bags(kept.indices[:n], kept.offsets, kept.weights[:n])
 
@@ -214,7 +213,7 @@ def _valid_offsets(
         ends = np.empty(len(starts) + 1, _INT64 if num_lookups > _INT32_MAX else starts.dtype)
         ends[:-1] = starts
         ends[-1] = num_lookups
-    if len(ends) == 0 or not kernel("offsets_valid", ends.dtype)(ends, num_lookups):
+    if len(ends) == 0 or not kernels.offsets_valid(ends, num_lookups):
         raise_bad_offsets(offsets, name, num_lookups, include_last_offset)
     return ends
 

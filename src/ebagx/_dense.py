@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from ebagx._arrays import aligned_zeros
-from ebagx._dispatch import kernel
+from ebagx._dispatch import kernels
 from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter
 from ebagx._threads import thread_count
 from ebagx._validate import has_rows
@@ -51,7 +51,7 @@ class DenseGradient:
             threads = thread_count(backward.num_threads, values.size)
             self._touched.append(rows)
             if has_rows(self.total):
-                kernel("add_rows", rows.dtype, values.dtype)(self.total, rows, values, threads)
+                kernels.add_rows(self.total, rows, values, threads)
             else:
                 self.total[rows] += values
         return self
@@ -65,5 +65,5 @@ class DenseGradient:
         """Zero the rows that were touched. Cost: theirs, whatever the table's size."""
         for rows in self._touched:
             threads = thread_count(num_threads, len(rows) * self.total.shape[1])
-            kernel("clear_rows", rows.dtype, self.total.dtype)(self.total, rows, threads)
+            kernels.clear_rows(self.total, rows, threads)
         self._touched = []

@@ -7,7 +7,7 @@ import numpy as np
 
 from ebagx._arrays import Scratch, aligned_empty
 from ebagx._bags import Bags, without_padding
-from ebagx._dispatch import cells, kernel
+from ebagx._dispatch import cells, kernels
 from ebagx._modes import DIRECTIONS, DIVISORS
 from ebagx._threads import thread_count
 from ebagx._transpose import scratch_for, touched_rows, transposed
@@ -76,13 +76,13 @@ def pool(
     dim, divisor = weight.shape[1], DIVISORS[mode]
     work = int(offsets[-1] - offsets[0]) * dim
     threads = thread_count(num_threads, work)
-    run = kernel("pool", indices.dtype, weight.dtype)
     written, table = cells(out), cells(weight)
     if work <= _PIECE:  # without the cost of slices
-        run(written, table, indices, offsets, weights, divisor, threads)
+        kernels.pool(written, table, indices, offsets, weights, divisor, threads)
         return
     for b, ends, d in _pieces(offsets, dim):
-        run(written[b, d], table[:, d], indices, offsets[ends], weights, divisor, threads)
+        part = written[b, d], table[:, d], indices, offsets[ends], weights
+        kernels.pool(*part, divisor, threads)
 
 
 def _take_extremes(
@@ -97,10 +97,10 @@ def _take_extremes(
     indices, offsets, _ = bags
     dim, direction = weight.shape[1], DIRECTIONS[mode]
     threads = thread_count(num_threads, len(indices) * dim)
-    run = kernel("extreme", indices.dtype, weight.dtype)
     written, table = cells(out), cells(weight)
     for b, ends, d in _pieces(offsets, dim):
-        run(written[b, d], winners[b, d], table[:, d], indices, offsets[ends], direction, threads)
+        part = written[b, d], winners[b, d], table[:, d], indices, offsets[ends]
+        kernels.extreme(*part, direction, threads)
 
 
 class Backward(NamedTuple):
@@ -172,12 +172,12 @@ def scatter(
     work = int(offsets[-1] - offsets[0]) * dim
     # Threads share the columns, a cache line at least.
     threads = min(thread_count(num_threads, work), max(dim // _COLUMNS, 1))
-    run = kernel("scatter", indices.dtype, grad.dtype)
     if work <= _PIECE:  # without the cost of slices
-        run(total, grad, indices, offsets, weights, DIVISORS[mode], threads)
+        kernels.scatter(total, grad, indices, offsets, weights, DIVISORS[mode], threads)
         return
     for b, ends, d in _pieces(offsets, dim):
-        run(total[:, d], grad[b, d], indices, offsets[ends], weights, DIVISORS[mode], threads)
+        part = total[:, d], grad[b, d], indices, offsets[ends], weights
+        kernels.scatter(*part, DIVISORS[mode], threads)
 
 
 def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
@@ -201,10 +201,9 @@ def _pool_gradient(
     indices, offsets, weights = lookups
     dim = grad.shape[1]
     threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
-    run = kernel("extreme_gradient", rows.dtype, grad.dtype)
     for u, ends, d in _pieces(offsets, dim) if dim else ():
-        part = indices, offsets[ends], weights
-        run(values[u, d], grad[:, d], winners[:, d], rows[u], *part, threads)
+        part = values[u, d], grad[:, d], winners[:, d], rows[u], indices, offsets[ends], weights
+        kernels.extreme_gradient(*part, threads)
 
 
 def weights_gradient(backward: Backward) -> np.ndarray:
@@ -214,11 +213,10 @@ def weights_gradient(backward: Backward) -> np.ndarray:
     gradient = np.empty_like(kept.weights)
     dim = weight.shape[1]
     threads = thread_count(num_threads, len(kept.indices) * dim)
-    dot_rows = kernel("weights_gradient", kept.indices.dtype, weight.dtype)
     table = cells(as_rows(weight))
     for start, stop in _bag_ranges(kept.offsets, dim):
         ends = kept.offsets[start : stop + 1]
-        dot_rows(
+        kernels.weights_gradient(
             gradient,
             grad[start:stop],
             table,
@@ -251,10 +249,10 @@ def renorm(
     with scratch_for(bags) as scratch:
         rows = touched_rows(bags, len(weight), scratch, num_threads)
     threads = thread_count(num_threads, len(rows) * weight.shape[1])
-    scale = kernel("renorm", rows.dtype, weight.dtype)
     if has_rows(weight):
-        scale(cells(weight), rows, max_norm, norm_type, threads)
+        kernels.renorm(cells(weight), rows, max_norm, norm_type, threads)
     else:
         touched = as_rows(weight[rows])
-        scale(cells(touched), np.arange(len(rows), dtype=rows.dtype), max_norm, norm_type, threads)
+        all_rows = np.arange(len(rows), dtype=rows.dtype)
+        kernels.renorm(cells(touched), all_rows, max_norm, norm_type, threads)
         weight[rows] = touched

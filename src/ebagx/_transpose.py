@@ -4,7 +4,7 @@ import numpy as np
 
 from ebagx._arrays import Scratch
 from ebagx._bags import Bags
-from ebagx._dispatch import kernel
+from ebagx._dispatch import kernels
 from ebagx._modes import DIVISORS
 from ebagx._threads import thread_count
 
@@ -43,12 +43,10 @@ def _sorted_lookups(
     threads = thread_count(num_threads, _SORT_WORK * n)
     keys, spare = scratch.empty(n, np.uint64), scratch.empty(n, np.uint64)
     counters = scratch.empty(threads * _RADIX, np.int64).reshape(threads, _RADIX)
-    kernel("sort_lookups", dtype)(
-        keys, spare, counters, indices, offsets, num_rows, payload_bits, threads
-    )
+    kernels.sort_lookups(keys, spare, counters, indices, offsets, num_rows, payload_bits, threads)
     rows, payloads = scratch.empty(n, dtype), scratch.empty(n, dtype)
     starts = scratch.empty(n + 1, dtype)
-    touched = kernel("group_rows", dtype)(rows, starts, payloads, keys, payload_bits)
+    touched = kernels.group_rows(rows, starts, payloads, keys, payload_bits)
     return rows[:touched].copy(), starts[: touched + 1], payloads
 
 
@@ -75,7 +73,7 @@ def transposed(
         numbers = np.arange(n + 1, dtype=bags.indices.dtype)
         rows, starts, order = _sorted_lookups(bags.indices, numbers, num_rows, scratch, num_threads)
         bag_numbers, scales = scratch.empty(n, order.dtype), scratch.empty(n, real)
-        kernel("transpose_lookups", order.dtype, real)(
+        kernels.transpose_lookups(
             bag_numbers,
             scales,
             scratch.empty(n, order.dtype),

@@ -13,7 +13,7 @@ from ebagx import _reference
 def test_indices_valid(level, index_dtype, num_threads, place, value, valid):
     indices = np.full(5000, 7, index_dtype)
     indices[place] = value
-    kernel = cases.find(level, "indices_valid", index_dtype)
+    kernel = level.indices_valid
     assert kernel(indices, 30, num_threads) is valid
     assert _reference.indices_valid(indices, 30, num_threads) is valid
 
@@ -21,7 +21,7 @@ def test_indices_valid(level, index_dtype, num_threads, place, value, valid):
 @cases.levels
 @cases.index_dtypes
 def test_no_indices_and_no_rows(level, index_dtype):
-    kernel = cases.find(level, "indices_valid", index_dtype)
+    kernel = level.indices_valid
     assert kernel(np.empty(0, index_dtype), 0, 1)
     assert not kernel(np.zeros(1, index_dtype), 0, 1)
 
@@ -31,7 +31,7 @@ def test_no_indices_and_no_rows(level, index_dtype):
 @pytest.mark.parametrize("num_rows", [2**31 - 1, 2**31, 2**40])
 def test_tables_beyond_the_range_of_int32(level, index_dtype, num_rows):
     largest = np.iinfo(index_dtype).max
-    kernel = cases.find(level, "indices_valid", index_dtype)
+    kernel = level.indices_valid
     assert kernel(np.array([0, largest], index_dtype), num_rows, 1) is (largest < num_rows)
     assert kernel(np.array([0, min(largest, num_rows - 1)], index_dtype), num_rows, 1)
     assert not kernel(np.array([0, -1], index_dtype), num_rows, 1)
@@ -53,7 +53,7 @@ def test_tables_beyond_the_range_of_int32(level, index_dtype, num_rows):
 )
 def test_offsets_valid(level, index_dtype, offsets, valid):
     offsets = np.array(offsets, index_dtype)
-    kernel = cases.find(level, "offsets_valid", index_dtype)
+    kernel = level.offsets_valid
     assert kernel(offsets, 5) is valid
     assert _reference.offsets_valid(offsets, 5) is valid
 
@@ -63,7 +63,7 @@ def test_drop_padding_stays_in_its_arrays_when_offsets_changed_after_the_check(l
     n = 10
     indices, offsets = np.arange(n), np.array([0, n, 0, n, -(2**60), 2**60, n])
     outputs = [np.full(n + 20, -7), np.full(7, -7), np.empty(0)]
-    kernel = cases.find(level, "drop_padding", np.dtype(np.int64), np.dtype(np.float64))
+    kernel = level.drop_padding
     kernel(outputs[0][:n], *outputs[1:], indices, offsets, np.empty(0), 3)
     np.testing.assert_array_equal(outputs[0][n:], -7)
     assert outputs[1][-1] == n - 1
@@ -83,7 +83,7 @@ def test_drop_padding(level, index_dtype, real, weighted, padding_row):
         (np.empty_like(indices), np.empty_like(offsets), np.empty_like(weights)) for _ in range(2)
     )
     _reference.drop_padding(*expected, *arguments)
-    cases.find(level, "drop_padding", index_dtype, np.dtype(real))(*actual, *arguments)
+    level.drop_padding(*actual, *arguments)
     np.testing.assert_array_equal(actual[1], expected[1])
     kept = expected[1][-1]
     np.testing.assert_array_equal(actual[0][:kept], expected[0][:kept])

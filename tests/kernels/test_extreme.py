@@ -29,7 +29,7 @@ def expected(request):
 @cases.threads
 def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
     dtype, indices, offsets, results = expected
-    kernel = cases.find(level, "extreme", index_dtype, dtype)
+    kernel = level.extreme
     indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
     for (dim, direction), (table, out, winners) in results.items():
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
@@ -51,7 +51,7 @@ def test_winner_far_behind_in_a_long_bag(level, dtype, num_threads):
     table = np.zeros((n, 9)).astype(dtype)
     table[131_071], table[196_609] = 1, 1
     out, winners = np.empty((1, 9), dtype), np.empty((1, 9), np.int64)
-    kernel = cases.find(level, "extreme", np.dtype(np.int64), dtype)
+    kernel = level.extreme
     kernel(cells(out), winners, cells(table), np.arange(n), np.array([0, n]), 1, num_threads)
     np.testing.assert_array_equal(winners, 131_071)
 
@@ -77,7 +77,7 @@ def test_gradient_has_same_bits_as_reference(level, index_dtype, num_threads, re
         actual = np.full_like(expected, np.nan)
         arguments = (grad, winners, rows, bags, starts, scales, num_threads)
         _reference.extreme_gradient(expected, *arguments)
-        cases.find(level, "extreme_gradient", index_dtype, np.dtype(real))(actual, *arguments)
+        level.extreme_gradient(actual, *arguments)
         cases.assert_same_bits(actual, expected)
 
 
@@ -86,7 +86,7 @@ def test_gradient_of_a_lost_column_may_be_nan(level):
     grad = np.array([[np.nan, 1.0]], np.float32)
     winners, rows = np.array([[0, 1]]), np.array([0, 1])
     out = np.empty((2, 2), np.float32)
-    kernel = cases.find(level, "extreme_gradient", np.dtype(np.int64), np.dtype(np.float32))
+    kernel = level.extreme_gradient
     kernel(
         out, grad, winners, rows, np.array([0, 0]), np.array([0, 1, 2]), np.empty(0, np.float32), 1
     )

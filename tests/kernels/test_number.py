@@ -25,7 +25,7 @@ def test_number_rows_equals_reference(level, index_dtype, bounds):
     rng = np.random.default_rng(5)
     blocks = [(rng.integers(0, NUM_ROWS, bounds[-1]).astype(index_dtype), bounds)] * 2
     expected = numbered(_reference.number_rows, blocks, index_dtype)
-    found = numbered(cases.find(level, "number_rows", index_dtype), blocks, index_dtype)
+    found = numbered(level.number_rows, blocks, index_dtype)
     for array, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(array, wanted)
 
@@ -36,7 +36,7 @@ def test_number_rows_equals_reference(level, index_dtype, bounds):
 def test_changed_by_another_thread(level, index_dtype, bounds):
     """Rows outside the table and bounds that go back give wrong numbers, not wild addresses."""
     indices = np.array([2, -1, 7, 2**31 - 1, 2, 0], index_dtype)
-    kernel = cases.find(level, "number_rows", index_dtype)
+    kernel = level.number_rows
     rows, ends, numbers, *_ = numbered(kernel, [(indices, bounds)], index_dtype, num_rows=3)
     assert ((rows >= 0) & (rows < 3)).all()
     assert (np.diff(ends) >= 0).all()

@@ -33,7 +33,7 @@ def expected(request):
 @cases.threads
 def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
     dtype, indices, offsets, weights, results = expected
-    kernel = cases.find(level, "pool", index_dtype, dtype)
+    kernel = level.pool
     indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
     for (dim, mode, weighted), (table, out) in results.items():
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
@@ -52,7 +52,7 @@ def test_one_giant_bag_is_shared_by_all_threads(level, num_threads, dim):
     expected, actual = np.empty((1, dim)), np.full((1, dim), np.nan)
     arguments = table, indices, offsets, np.empty(0), _reference.MEAN, num_threads
     _reference.pool(expected, *arguments)
-    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float64))
+    kernel = level.pool
     kernel(actual, *arguments)
     cases.assert_same_bits(actual, expected)
 
@@ -62,7 +62,7 @@ def test_rows_in_reverse_order(level):
     table = np.arange(20, dtype=np.float32).reshape(5, 4)[::-1]
     out = np.empty((2, 4), np.float32)
     indices, offsets = np.array([0, 4, 1]), np.array([0, 2, 3])
-    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel = level.pool
     kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
     np.testing.assert_array_equal(out, [table[0] + table[4], table[1]])
 
@@ -72,7 +72,7 @@ def test_indices_that_changed_after_the_check_stay_inside_the_table(level):
     table = np.ones((3, 8), np.float32)
     out = np.empty((1, 8), np.float32)
     indices, offsets = np.array([0, -(2**62), 2**62, 3]), np.array([0, 2**40])
-    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel = level.pool
     kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
     np.testing.assert_array_equal(out, np.full((1, 8), 4.0))
 
@@ -86,7 +86,7 @@ def test_offsets_that_changed_after_the_check_make_empty_bags(level, mode, weigh
     out = np.full((3, 8), 7, np.float32)
     indices, offsets = np.zeros(4, np.int64), np.array([0, 4, 1, 4])
     weights = np.ones(4 * weighted, np.float32)
-    kernel = cases.find(level, "pool", np.dtype(np.int64), np.dtype(np.float32))
+    kernel = level.pool
     kernel(out, table, indices, offsets, weights, mode, 1)
     assert out[0].all()
     np.testing.assert_array_equal(out[1], 0)

@@ -20,9 +20,7 @@ def test_same_bits_as_reference(level, dtype, index_dtype, num_threads, norm_typ
         expected, actual = table.copy(), table.copy()
         with np.errstate(invalid="ignore"):
             _reference.renorm(expected, rows, 1.5, norm_type, num_threads)
-        cases.find(level, "renorm", index_dtype, dtype)(
-            cells(actual), rows, 1.5, norm_type, num_threads
-        )
+        level.renorm(cells(actual), rows, 1.5, norm_type, num_threads)
         cases.assert_same_bits(actual, expected)
         cases.assert_same_bits(actual[[4, 5, 6, 9]], table[[4, 5, 6, 9]])
 
@@ -30,7 +28,7 @@ def test_same_bits_as_reference(level, dtype, index_dtype, num_threads, norm_typ
 @cases.levels
 def test_norm_of_exactly_max_norm_stays(level):
     table = np.array([[3.0, 4.0], [3.0, 4.000001]])
-    kernel = cases.find(level, "renorm", np.dtype(np.int64), np.dtype(np.float64))
+    kernel = level.renorm
     kernel(table, np.arange(2), 5.0, 2.0, 1)
     np.testing.assert_array_equal(table[0], [3.0, 4.0])
     np.testing.assert_allclose(np.linalg.norm(table[1]), 5.0, rtol=1e-6)

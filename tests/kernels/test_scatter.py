@@ -16,7 +16,7 @@ def test_scatter_has_same_bits_as_reference(level, index_dtype, num_threads, rea
     indices, offsets = cases.make_bags(rng, 50, index_dtype)
     weights = cases.make_weights(rng, len(indices) if weighted else 0, np.dtype(real))
     weights[offsets[9] : offsets[10]] = 0
-    kernel = cases.find(level, "scatter", index_dtype, np.dtype(real))
+    kernel = level.scatter
     for dim in (1, 17, 100):
         grad = rng.standard_normal((len(offsets) - 1, dim)).astype(real)
         start = rng.standard_normal((50, dim + 2)).astype(real)

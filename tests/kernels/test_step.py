@@ -33,7 +33,7 @@ def run_both(level, rule, dtype, index_dtype, num_threads, dim, decay, scaled):
     rows = np.array(ROWS, index_dtype)
     start = rng.standard_normal((10, dim + 3)).astype(dtype)
     states = make_state(rng, rule, dim, real)
-    kernel = cases.find(level, "step_rows", index_dtype, dtype)
+    kernel = level.step_rows
     results = []
     for run, view in ((_reference.step_rows, lambda table: table), (kernel, cells)):
         table, own = start.copy(), [state.copy() for state in states]
@@ -69,7 +69,7 @@ def test_step_rows_has_same_bits_as_reference(level, dtype, index_dtype, num_thr
 @cases.levels
 @rules
 def test_infinite_row_without_decay_gives_no_nan(level, rule):
-    kernel = cases.find(level, "step_rows", np.dtype(np.int64), np.dtype(np.float64))
+    kernel = level.step_rows
     table = np.full((1, 8), np.inf)
     states = [np.ones((1, 8)), np.ones((1, 8))]
     if rule == "rowwise_adagrad":
@@ -83,7 +83,7 @@ def test_infinite_row_without_decay_gives_no_nan(level, rule):
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 def test_row_squares_has_same_bits_as_reference(level, real):
     rng = np.random.default_rng(3)
-    kernel = cases.find(level, "row_squares", np.dtype(np.int32), np.dtype(real))
+    kernel = level.row_squares
     for dim in cases.DIMS:
         grad = rng.standard_normal((7, dim)).astype(real)
         expected, actual = np.empty(7), np.empty(7)

@@ -10,9 +10,7 @@ RADIX = 2048
 def sorted_keys(level, indices, offsets, num_rows, payload_bits, num_threads=1):
     keys, scratch = np.zeros(len(indices), np.uint64), np.zeros(len(indices), np.uint64)
     counts = np.full((num_threads, RADIX), -9)
-    cases.find(level, "sort_lookups", indices.dtype)(
-        keys, scratch, counts, indices, offsets, num_rows, payload_bits, num_threads
-    )
+    level.sort_lookups(keys, scratch, counts, indices, offsets, num_rows, payload_bits, num_threads)
     return keys
 
 
@@ -39,7 +37,7 @@ def test_sort_and_group(level, index_dtype, num_threads, num_rows, n):
         return tuple(np.full(size, -9, index_dtype) for size in (n, n + 1, n))
 
     unique, starts, payloads = room()
-    group_rows = cases.find(level, "group_rows", index_dtype)
+    group_rows = level.group_rows
     count = group_rows(unique, starts, payloads, keys, payload_bits)
     expected_unique, expected_starts, expected_payloads = room()
     assert count == _reference.group_rows(
@@ -101,6 +99,6 @@ def test_transpose_lookups(level, index_dtype, num_threads, real, mode, weighted
     scratch = np.empty(n, index_dtype), np.empty(scaled, real)
     arguments = (*scratch, order, offsets, weights, mode, num_threads)
     _reference.transpose_lookups(*expected, *arguments)
-    cases.find(level, "transpose_lookups", index_dtype, np.dtype(real))(*actual, *arguments)
+    level.transpose_lookups(*actual, *arguments)
     np.testing.assert_array_equal(actual[0], expected[0])
     cases.assert_same_bits(actual[1], expected[1])

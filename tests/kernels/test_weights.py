@@ -26,7 +26,7 @@ def test_same_bits_as_reference(level, dtype, index_dtype, num_threads, mode):
         _reference.weights_gradient(
             expected, grad, table, indices, offsets, weights, mode, num_threads
         )
-        cases.find(level, "weights_gradient", index_dtype, dtype)(
+        level.weights_gradient(
             actual, grad, cells(table), indices, offsets, weights, mode, num_threads
         )
         cases.assert_same_bits(actual, expected)
@@ -37,6 +37,6 @@ def test_same_bits_as_reference(level, dtype, index_dtype, num_threads, mode):
 def test_bag_of_zero_divisor_has_zero_gradient(level, mode):
     weights = np.array([1.0, -1.0]) if mode == _reference.MEAN else np.zeros(2)
     out = np.full(2, np.nan)
-    kernel = cases.find(level, "weights_gradient", np.dtype(np.int64), np.dtype(np.float64))
+    kernel = level.weights_gradient
     kernel(out, np.ones((1, 3)), np.ones((2, 3)), np.arange(2), np.array([0, 2]), weights, mode, 1)
     np.testing.assert_array_equal(out, 0)

@@ -1,15 +1,15 @@
-from ebagx._kernels._baseline import _Kernels
+from ebagx._kernels._baseline import (
+    add_rows as add_rows,
+    clear_rows as clear_rows,
+    extreme as extreme,
+    indices_valid as indices_valid,
+    offsets_valid as offsets_valid,
+    pool as pool,
+    renorm as renorm,
+    row_squares as row_squares,
+    scatter as scatter,
+    step_rows as step_rows,
+    weights_gradient as weights_gradient,
+)
 
 __test__: dict[str, str]
-
-add_rows: _Kernels
-clear_rows: _Kernels
-extreme: _Kernels
-indices_valid: _Kernels
-offsets_valid: _Kernels
-pool: _Kernels
-renorm: _Kernels
-row_squares: _Kernels
-scatter: _Kernels
-step_rows: _Kernels
-weights_gradient: _Kernels

@@ -1,8 +1,8 @@
-from ebagx._kernels._baseline import _Kernels
+from ebagx._kernels._baseline import (
+    extreme as extreme,
+    indices_valid as indices_valid,
+    offsets_valid as offsets_valid,
+    pool as pool,
+)
 
 __test__: dict[str, str]
-
-extreme: _Kernels
-indices_valid: _Kernels
-offsets_valid: _Kernels
-pool: _Kernels

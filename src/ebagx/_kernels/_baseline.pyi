@@ -1,27 +1,128 @@
-"""The kernels of a level, each for several C types: ``pool["float", "int64_t", "float"]``."""
+"""The kernels of a level. Dtypes: see ``arrays.pxi``, axis letters: ``__init__.py``."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-class _Kernels(Protocol):
-    def __getitem__(self, c_types: tuple[str, ...], /) -> Callable[..., Any]: ...
+import numpy as np
+
+_Array = np.ndarray[Any, np.dtype[Any]]
 
 __test__: dict[str, str]
 
-add_rows: _Kernels
-clear_rows: _Kernels
-drop_padding: _Kernels
-extreme: _Kernels
-extreme_gradient: _Kernels
-group_rows: _Kernels
-indices_valid: _Kernels
-number_rows: _Kernels
-offsets_valid: _Kernels
-pool: _Kernels
-renorm: _Kernels
-row_squares: _Kernels
-scatter: _Kernels
-sort_lookups: _Kernels
-step_rows: _Kernels
-transpose_lookups: _Kernels
-weights_gradient: _Kernels
+def add_rows(table_rd: _Array, rows_u: _Array, values_ud: _Array, num_threads: int, /) -> None: ...
+def clear_rows(table_rd: _Array, rows_u: _Array, num_threads: int, /) -> None: ...
+def drop_padding(
+    kept_indices_k: _Array,
+    kept_offsets_b: _Array,
+    kept_weights_k: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    padding_row: int,
+    /,
+) -> None: ...
+def extreme(
+    out_bd: _Array,
+    winners_bd: _Array,
+    table_rd: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    direction: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def extreme_gradient(
+    out_ud: _Array,
+    grad_bd: _Array,
+    winners_bd: _Array,
+    rows_u: _Array,
+    bags_k: _Array,
+    row_offsets_u: _Array,
+    scales_k: _Array,
+    num_threads: int,
+    /,
+) -> None: ...
+def group_rows(
+    rows_u: _Array, row_offsets_u: _Array, payloads_k: _Array, keys_k: _Array, payload_bits: int, /
+) -> int: ...
+def indices_valid(indices_k: _Array, num_rows: int, num_threads: int, /) -> bool: ...
+def number_rows(
+    rows_u: _Array,
+    ends_t: _Array,
+    numbers_k: _Array,
+    slots_r: _Array,
+    indices_k: _Array,
+    bounds_t: _Array,
+    first: int,
+    /,
+) -> int: ...
+def offsets_valid(offsets_b: _Array, num_lookups: int, /) -> bool: ...
+def pool(
+    out_bd: _Array,
+    table_rd: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    mode: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def renorm(
+    table_rd: _Array, rows_u: _Array, max_norm: float, norm_type: float, num_threads: int, /
+) -> None: ...
+def row_squares(out_u: _Array, grad_ud: _Array, /) -> None: ...
+def scatter(
+    table_rd: _Array,
+    grad_bd: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    mode: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def sort_lookups(
+    keys_k: _Array,
+    scratch_k: _Array,
+    counts: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    num_rows: int,
+    payload_bits: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def step_rows(
+    table_rd: _Array,
+    first_rd: _Array,
+    second_rd: _Array,
+    scales_u: _Array,
+    rows_u: _Array,
+    grad_ud: _Array,
+    numbers: _Array,
+    rule: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def transpose_lookups(
+    bags_k: _Array,
+    scales_k: _Array,
+    scratch_bags_k: _Array,
+    scratch_scales_k: _Array,
+    order_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    mode: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def weights_gradient(
+    out_k: _Array,
+    grad_bd: _Array,
+    table_rd: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    mode: int,
+    num_threads: int,
+    /,
+) -> None: ...

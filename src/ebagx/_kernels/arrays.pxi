@@ -22,9 +22,8 @@ cdef enum:
     UINT64 = 8
 
 
-# The rows of a table, or the entries of a 1-D array. Rows may lie further apart than they are long,
-# or backwards. A row number outside the table is read as row 0: never a wild address, even when
-# another thread changes the indices after they were checked.
+# The rows of a table, which may lie further apart than they are long, or backwards; or the entries
+# of a 1-D array, side by side.
 cdef struct Rows:
     char* data            # NULL if there are none
     Py_ssize_t row_bytes
@@ -41,9 +40,19 @@ cdef struct Arrays:
     Py_buffer[MAX_ARRAYS] views
 
 
+cdef inline char native_order() noexcept:
+    # What stands before the type of little-endian, or big-endian, numbers.
+    cdef uint16_t one = 1
+    return b"<" if (<char*>&one)[0] else b">"
+
+
 cdef int type_of(const Py_buffer* view) noexcept:
     # -1 if kernels know no such dtype.
-    cdef char code = view.format[0] if view.format != NULL else b"B"
+    cdef const char* format = view.format
+    cdef char code
+    if format[0] == b"=" or format[0] == native_order():
+        format += 1
+    code = format[0]
     if code == b"f":
         return FLOAT
     if code == b"d":
@@ -145,7 +154,7 @@ cdef int open_arrays(Arrays* arrays, tuple given, const char* layout) except -1:
         if min(arrays.cell, arrays.real) >= 0:
             if (arrays.cell == DOUBLE) != (arrays.real == DOUBLE):
                 raise TypeError("sums must be float64 just where cells are")
-    except:
+    except BaseException:
         close_arrays(arrays)
         raise
     return 0

@@ -77,8 +77,8 @@ cdef inline void extreme_block(
 
 
 cdef inline void extreme_columns(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
-    real_t direction, Py_ssize_t first, Py_ssize_t last,
+    cell_t* out_d, index_t* winners_d, const Rows* table, const index_t* indices_k,
+    const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t column = first
     cdef int width, widest = PAIR_BYTES // <int>sizeof(real_t)
@@ -88,17 +88,17 @@ cdef inline void extreme_columns(
             width = 16
         column = min(column, last - width)
         if width == 32 and widest >= 32:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 32)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 32)
         elif width == 16 and widest >= 16:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 16)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 16)
         else:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 8)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 8)
         column += width
 
 
 cdef inline void extreme_narrow(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
-    real_t direction, Py_ssize_t first, Py_ssize_t last,
+    cell_t* out_d, index_t* winners_d, const Rows* table, const index_t* indices_k,
+    const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Under 8 columns.
     cdef Py_ssize_t column = first
@@ -107,17 +107,17 @@ cdef inline void extreme_narrow(
         width = block_width(last - column, last - first, 8)
         column = min(column, last - width)
         if width == 4:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 4)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 4)
         elif width == 2:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 2)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 2)
         else:
-            extreme_block(out_d, winners_d, table, indices_k, bag, direction, column, 1)
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 1)
         column += width
 
 
 cdef void extreme_bag(
-    cell_t* out_d, index_t* winners_d, Rows table, const index_t* indices_k, const Lookups* bag,
-    real_t direction, Py_ssize_t first, Py_ssize_t last,
+    cell_t* out_d, index_t* winners_d, const Rows* table, const index_t* indices_k,
+    const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag. A literal direction costs no instruction for max.
     cdef Py_ssize_t column
@@ -135,62 +135,81 @@ cdef void extreme_bag(
 
 
 cdef Py_ssize_t extreme_unit(
-    cell_t[:, :] out_bd, index_t[:, :] winners_bd, Rows table, const index_t[::1] indices_k,
-    const index_t[::1] offsets_b, real_t direction, Py_ssize_t giant, Py_ssize_t unit,
-    Py_ssize_t units,
+    const Rows* out, const Rows* winners, const Rows* table, const index_t* indices_k, Py_ssize_t n,
+    const index_t* offsets_b, real_t direction, Py_ssize_t giant, Py_ssize_t unit,
+    Py_ssize_t units, cell_t like,
 ) noexcept nogil:
-    # Returns how many giant bags it left for extreme_bags to cut by columns.
-    cdef Py_ssize_t b, giants = 0
+    # Returns how many giant bags it left for extreme_bags to cut by columns. `like` only names the
+    # type of cells.
+    cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
+    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units), giants = 0
     cdef Lookups bag
-    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
-        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+    for b in range(first, stop):
+        bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:
             giants += 1
         else:
             extreme_bag(
-                &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), &bag, direction,
-                0, out_bd.shape[1],
+                <cell_t*>row_address(out[0], b), <index_t*>row_address(winners[0], b), table,
+                indices_k, &bag, direction, 0, out.dim,
             )
     return giants
 
 
 cdef void extreme_bags(
-    cell_t[:, :] out_bd, index_t[:, :] winners_bd, const cell_t[:, :] table_rd,
-    const index_t[::1] indices_k, const index_t[::1] offsets_b, real_t direction, int num_threads,
+    const Arrays* arrays, index_t index, cell_t cell, real_t direction, int num_threads
 ) noexcept nogil:
-    cdef Rows table = rows_of(table_rd)
-    cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
-    cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
-    cdef Py_ssize_t giant = giant_size(offsets_b, num_threads)
+    cdef const Rows* out = &arrays.rows[0]
+    cdef const Rows* winners = &arrays.rows[1]
+    cdef const Rows* table = &arrays.rows[2]
+    cdef const index_t* indices_k = <const index_t*>arrays.rows[3].data
+    cdef const index_t* offsets_b = <const index_t*>arrays.rows[4].data
+    cdef Py_ssize_t n = arrays.rows[3].count
+    cdef Py_ssize_t units = unit_count(out.count, num_threads)
+    cdef Py_ssize_t giant = giant_size(offsets_b, out.count, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
     cdef Lookups bag
     if num_threads == 1:
-        extreme_unit(out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, 0, 1)
+        extreme_unit(out, winners, table, indices_k, n, offsets_b, direction, giant, 0, 1, cell)
         return
     for unit in prange(units, schedule="dynamic", num_threads=num_threads):
         giants += extreme_unit(
-            out_bd, winners_bd, table, indices_k, offsets_b, direction, giant, unit, units
+            out, winners, table, indices_k, n, offsets_b, direction, giant, unit, units, cell
         )
     if giants == 0:
         return
-    for b in range(out_bd.shape[0]):
+    for b in range(out.count):
         bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:
             for part in prange(num_threads, schedule="static", num_threads=num_threads):
                 extreme_bag(
-                    &out_bd[b, 0], &winners_bd[b, 0], table, address(indices_k), &bag, direction,
-                    column_start(dim, part, num_threads),
-                    column_start(dim, part + 1, num_threads),
+                    <cell_t*>row_address(out[0], b), <index_t*>row_address(winners[0], b), table,
+                    indices_k, &bag, direction,
+                    column_start(out.dim, part, num_threads),
+                    column_start(out.dim, part + 1, num_threads),
                 )
 
 
+cdef void extreme_cells(
+    const Arrays* arrays, index_t index, int direction, int num_threads
+) noexcept nogil:
+    if arrays.cell == FLOAT:
+        extreme_bags(arrays, index, <float>0, <float>direction, num_threads)
+    elif arrays.cell == DOUBLE:
+        extreme_bags(arrays, index, <double>0, <double>direction, num_threads)
+    elif arrays.cell == HALF:
+        extreme_bags(arrays, index, <uint16_t>0, <float>direction, num_threads)
+    else:
+        extreme_bags(arrays, index, <int16_t>0, <float>direction, num_threads)
+
+
 def extreme(
-    cell_t[:, :] out_bd,             # OUT
-    index_t[:, :] winners_bd,        # OUT
-    const cell_t[:, :] table_rd,
-    const index_t[::1] indices_k,
-    const index_t[::1] offsets_b,
-    int direction,                   # 1 for max, -1 for min
+    out_bd,        # OUT
+    winners_bd,    # OUT
+    table_rd,
+    indices_k,
+    offsets_b,
+    int direction,     # 1 for max, -1 for min
     int num_threads,
     /,
 ):
@@ -199,15 +218,15 @@ def extreme(
     Ties go to the first lookup, NaN to the first NaN; an empty bag gives 0 and winner -1.
     Cost: one read of each looked-up row.
     """
-    if out_bd.shape[0] == 0 or out_bd.shape[1] == 0:
-        return
-    if cell_t is double:
-        with nogil:
-            extreme_bags(
-                out_bd, winners_bd, table_rd, indices_k, offsets_b, <double>direction, num_threads
-            )
-    else:
-        with nogil:
-            extreme_bags(
-                out_bd, winners_bd, table_rd, indices_k, offsets_b, <float>direction, num_threads
-            )
+    cdef Arrays arrays
+    open_arrays(
+        &arrays, (out_bd, winners_bd, table_rd, indices_k, offsets_b), b"c2w i2w c2 i1 i1"
+    )
+    with nogil:
+        if arrays.rows[0].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            extreme_cells(&arrays, <int32_t>0, direction, num_threads)
+        else:
+            extreme_cells(&arrays, <int64_t>0, direction, num_threads)
+    close_arrays(&arrays)

@@ -1,51 +1,73 @@
 # The gradient of max and min: each column of a bag's goes to the row that won it.
 
 cdef void extreme_gradient_row(
-    real_t* out_d, Rows grad, Rows winners, index_t row, const index_t* bags_k,
-    const real_t* scales_k, Py_ssize_t start, Py_ssize_t end, Py_ssize_t dim,
+    real_t* out_d, const Rows* grad, const Rows* winners, index_t row, const index_t* bags_k,
+    const real_t* scales_k, const Lookups* bag,
 ) noexcept nogil:
     cdef const real_t* grad_d
     cdef const index_t* winner_d
     cdef real_t scale
-    cdef Py_ssize_t d, k
+    cdef Py_ssize_t d, k, dim = grad.dim
     for d in range(dim):
         out_d[d] = 0
-    for k in range(start, end):
+    for k in range(bag.start, bag.end):
         # A row that a bag holds twice still wins it once.
-        if k > start and bags_k[k] == bags_k[k - 1]:
+        if k > bag.start and bags_k[k] == bags_k[k - 1]:
             continue
-        grad_d = <const real_t*>row_address(grad, bags_k[k])
-        winner_d = <const index_t*>row_address(winners, bags_k[k])
+        grad_d = <const real_t*>row_address(grad[0], bags_k[k])
+        winner_d = <const index_t*>row_address(winners[0], bags_k[k])
         scale = scales_k[k] if scales_k != NULL else <real_t>1
         for d in range(dim):
             out_d[d] += scale * grad_d[d] if winner_d[d] == row else <real_t>0
 
 
 cdef void extreme_gradient_unit(
-    real_t[:, :] out_ud, Rows grad, Rows winners, const index_t[::1] rows_u,
-    const index_t[::1] bags_k, const index_t[::1] row_offsets_u, const real_t* scales_k,
-    Py_ssize_t unit, Py_ssize_t units,
+    const Arrays* arrays, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Py_ssize_t u
+    cdef const Rows* out = &arrays.rows[0]
+    cdef const index_t* rows_u = <const index_t*>arrays.rows[3].data
+    cdef const index_t* bags_k = <const index_t*>arrays.rows[4].data
+    cdef const index_t* row_offsets_u = <const index_t*>arrays.rows[5].data
+    cdef const real_t* scales_k = <const real_t*>arrays.rows[6].data
+    cdef Py_ssize_t first = unit_start(row_offsets_u, out.count, unit, units)
+    cdef Py_ssize_t u, stop = unit_start(row_offsets_u, out.count, unit + 1, units)
     cdef Lookups bag
-    for u in range(
-        unit_start(row_offsets_u, unit, units), unit_start(row_offsets_u, unit + 1, units)
-    ):
-        bag = lookups_of_bag(row_offsets_u, u, bags_k.shape[0])
+    for u in range(first, stop):
+        bag = lookups_of_bag(row_offsets_u, u, arrays.rows[4].count)
         extreme_gradient_row(
-            &out_ud[u, 0], grad, winners, rows_u[u], address(bags_k), scales_k,
-            bag.start, bag.end, out_ud.shape[1],
+            <real_t*>row_address(out[0], u), &arrays.rows[1], &arrays.rows[2], rows_u[u], bags_k,
+            scales_k, &bag,
         )
 
 
+cdef void extreme_gradient_rows(
+    const Arrays* arrays, index_t index, real_t real, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[0].count, num_threads)
+    if units == 1:
+        extreme_gradient_unit(arrays, index, real, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        extreme_gradient_unit(arrays, index, real, unit, units)
+
+
+cdef void extreme_gradient_reals(
+    const Arrays* arrays, index_t index, int num_threads
+) noexcept nogil:
+    if arrays.real == FLOAT:
+        extreme_gradient_rows(arrays, index, <float>0, num_threads)
+    else:
+        extreme_gradient_rows(arrays, index, <double>0, num_threads)
+
+
 def extreme_gradient(
-    real_t[:, :] out_ud,               # OUT
-    const real_t[:, :] grad_bd,
-    const index_t[:, :] winners_bd,
-    const index_t[::1] rows_u,
-    const index_t[::1] bags_k,           # transposed: the bags of each touched row
-    const index_t[::1] row_offsets_u,
-    const real_t[::1] scales_k,          # empty: every scale is 1
+    out_ud,            # OUT
+    grad_bd,
+    winners_bd,
+    rows_u,
+    bags_k,            # transposed: the bags of each touched row
+    row_offsets_u,
+    scales_k,          # empty: every scale is 1
     int num_threads,
     /,
 ):
@@ -53,22 +75,16 @@ def extreme_gradient(
 
     Cost: reads the gradient and the winners of each (row, bag) pair once.
     """
-    cdef Rows grad = rows_of(grad_bd)
-    cdef Rows winners
-    cdef const real_t* scales = address(scales_k)
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    if out_ud.shape[0] == 0 or out_ud.shape[1] == 0:
-        return
-    winners.count = winners_bd.shape[0]
-    winners.row_bytes = winners_bd.strides[0]
-    winners.data = <const char*>&winners_bd[0, 0]
-    if units == 1:
-        with nogil:
-            extreme_gradient_unit(
-                out_ud, grad, winners, rows_u, bags_k, row_offsets_u, scales, 0, 1
-            )
-        return
-    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-        extreme_gradient_unit(
-            out_ud, grad, winners, rows_u, bags_k, row_offsets_u, scales, unit, units
-        )
+    cdef Arrays arrays
+    open_arrays(
+        &arrays, (out_ud, grad_bd, winners_bd, rows_u, bags_k, row_offsets_u, scales_k),
+        b"r2w r2 i2 i1 i1 i1 r1",
+    )
+    with nogil:
+        if arrays.rows[0].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            extreme_gradient_reals(&arrays, <int32_t>0, num_threads)
+        else:
+            extreme_gradient_reals(&arrays, <int64_t>0, num_threads)
+    close_arrays(&arrays)

@@ -79,7 +79,7 @@ cdef inline void pool_block(
 
 
 cdef void pool_bag(
-    cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag.
@@ -95,52 +95,101 @@ cdef void pool_bag(
         width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
         if width == 128 and widest >= 128:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 128)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 128)
         elif width == 64 and widest >= 64:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 64)
         elif width == 40 and widest >= 64:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 40)
         elif width == 32 and widest >= 32:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 32)
         elif width == 24 and widest >= 32:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 24)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 24)
         elif width == 16:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 16)
         elif width == 8:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 8)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 8)
         elif width == 4:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 4)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 4)
         elif width == 2:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 2)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 2)
         else:
-            pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 1)
+            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 1)
         column += width
 
 
 cdef Py_ssize_t pool_unit(
-    cell_t[:, :] out_bd, Rows table, const index_t[::1] indices_k, const index_t[::1] offsets_b,
-    const real_t* weights_k, int mode, Py_ssize_t giant, Py_ssize_t unit, Py_ssize_t units,
+    const Rows* out, const Rows* table, const index_t* indices_k, Py_ssize_t n,
+    const index_t* offsets_b, const real_t* weights_k, int mode, Py_ssize_t giant, Py_ssize_t unit,
+    Py_ssize_t units, cell_t like,
 ) noexcept nogil:
-    # Returns how many giant bags it left for pool to cut by columns.
-    cdef Py_ssize_t b, giants = 0
+    # Returns how many giant bags it left for pool_bags to cut by columns. `like` only names the
+    # type of cells.
+    cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
+    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units), giants = 0
     cdef Lookups bag
-    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
-        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+    for b in range(first, stop):
+        bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:
             giants += 1
         else:
             pool_bag(
-                &out_bd[b, 0], table, address(indices_k), weights_k, &bag, mode, 0, out_bd.shape[1]
+                <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode, 0, out.dim
             )
     return giants
 
 
+cdef void pool_bags(
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, int mode, int num_threads
+) noexcept nogil:
+    cdef const Rows* out = &arrays.rows[0]
+    cdef const Rows* table = &arrays.rows[1]
+    cdef const index_t* indices_k = <const index_t*>arrays.rows[2].data
+    cdef const index_t* offsets_b = <const index_t*>arrays.rows[3].data
+    cdef const real_t* weights_k = <const real_t*>arrays.rows[4].data
+    cdef Py_ssize_t n = arrays.rows[2].count
+    cdef Py_ssize_t units = unit_count(out.count, num_threads)
+    cdef Py_ssize_t giant = giant_size(offsets_b, out.count, num_threads)
+    cdef Py_ssize_t b, unit, part, giants = 0
+    cdef Lookups bag
+    if num_threads == 1:
+        pool_unit(out, table, indices_k, n, offsets_b, weights_k, mode, giant, 0, 1, cell)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        giants += pool_unit(
+            out, table, indices_k, n, offsets_b, weights_k, mode, giant, unit, units, cell
+        )
+    if giants == 0:
+        return
+    for b in range(out.count):
+        bag = lookups_of_bag(offsets_b, b, n)
+        if bag.end - bag.start > giant:
+            for part in prange(num_threads, schedule="static", num_threads=num_threads):
+                pool_bag(
+                    <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode,
+                    column_start(out.dim, part, num_threads),
+                    column_start(out.dim, part + 1, num_threads),
+                )
+
+
+cdef void pool_cells(
+    const Arrays* arrays, index_t index, int mode, int num_threads
+) noexcept nogil:
+    if arrays.cell == FLOAT:
+        pool_bags(arrays, index, <float>0, <float>0, mode, num_threads)
+    elif arrays.cell == DOUBLE:
+        pool_bags(arrays, index, <double>0, <double>0, mode, num_threads)
+    elif arrays.cell == HALF:
+        pool_bags(arrays, index, <uint16_t>0, <float>0, mode, num_threads)
+    else:
+        pool_bags(arrays, index, <int16_t>0, <float>0, mode, num_threads)
+
+
 def pool(
-    cell_t[:, :] out_bd,             # OUT
-    const cell_t[:, :] table_rd,
-    const index_t[::1] indices_k,
-    const index_t[::1] offsets_b,
-    const real_t[::1] weights_k,     # empty: every weight is 1
+    out_bd,        # OUT
+    table_rd,
+    indices_k,
+    offsets_b,
+    weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
     /,
@@ -149,42 +198,15 @@ def pool(
 
     Cost: one read of each looked-up row. Each column is added in bag order by one thread.
     """
-    if cell_t is double and real_t is float:
-        return
-    elif cell_t is not double and real_t is double:
-        return
-    else:
-        if out_bd.shape[0] and out_bd.shape[1]:
-            with nogil:
-                pool_bags(out_bd, table_rd, indices_k, offsets_b, weights_k, mode, num_threads)
-
-
-cdef void pool_bags(
-    cell_t[:, :] out_bd, const cell_t[:, :] table_rd, const index_t[::1] indices_k,
-    const index_t[::1] offsets_b, const real_t[::1] weights_k, int mode, int num_threads,
-) noexcept nogil:
-    cdef Rows table = rows_of(table_rd)
-    cdef const real_t* weights = address(weights_k)
-    cdef Py_ssize_t dim = out_bd.shape[1], n = indices_k.shape[0]
-    cdef Py_ssize_t units = unit_count(out_bd.shape[0], num_threads)
-    cdef Py_ssize_t giant = giant_size(offsets_b, num_threads)
-    cdef Py_ssize_t b, unit, part, giants = 0
-    cdef Lookups bag
-    if num_threads == 1:
-        pool_unit(out_bd, table, indices_k, offsets_b, weights, mode, giant, 0, 1)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        giants += pool_unit(
-            out_bd, table, indices_k, offsets_b, weights, mode, giant, unit, units
-        )
-    if giants == 0:
-        return
-    for b in range(out_bd.shape[0]):
-        bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > giant:
-            for part in prange(num_threads, schedule="static", num_threads=num_threads):
-                pool_bag(
-                    &out_bd[b, 0], table, address(indices_k), weights, &bag, mode,
-                    column_start(dim, part, num_threads),
-                    column_start(dim, part + 1, num_threads),
-                )
+    cdef Arrays arrays
+    open_arrays(
+        &arrays, (out_bd, table_rd, indices_k, offsets_b, weights_k), b"c2w c2 i1 i1 r1"
+    )
+    with nogil:
+        if arrays.rows[0].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            pool_cells(&arrays, <int32_t>0, mode, num_threads)
+        else:
+            pool_cells(&arrays, <int64_t>0, mode, num_threads)
+    close_arrays(&arrays)

@@ -89,36 +89,58 @@ cdef inline void scale_row(cell_t* row, Py_ssize_t dim, real_t factor) noexcept 
 
 
 cdef void renorm_unit(
-    cell_t[:, :] table_rd, const index_t[::1] rows_u, double max_norm, double norm_type,
-    Py_ssize_t unit, Py_ssize_t units,
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, double max_norm,
+    double norm_type, Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
-    cdef Rows table = rows_of(table_rd)
-    cdef Py_ssize_t u, count = rows_u.shape[0], dim = table_rd.shape[1]
-    cdef cell_t* row
+    cdef const Rows* table = &arrays.rows[0]
+    cdef const index_t* rows_u = <const index_t*>arrays.rows[1].data
+    cdef Py_ssize_t u, count = arrays.rows[1].count
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
-        prefetch_row(table, rows_u[min(u + AHEAD // 2, count - 1)], dim * sizeof(cell_t))
-        row = <cell_t*>row_address(table, rows_u[u])
-        if cell_t is double:
-            renorm_row(row, dim, max_norm, norm_type, <double>0)
-        else:
-            renorm_row(row, dim, max_norm, norm_type, <float>0)
+        prefetch_row(table[0], rows_u[min(u + AHEAD // 2, count - 1)], table.dim * sizeof(cell_t))
+        renorm_row(<cell_t*>row_address(table[0], rows_u[u]), table.dim, max_norm, norm_type, real)
+
+
+cdef void renorm_rows(
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, double max_norm,
+    double norm_type, int num_threads,
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
+    if units == 1:
+        renorm_unit(arrays, index, cell, real, max_norm, norm_type, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        renorm_unit(arrays, index, cell, real, max_norm, norm_type, unit, units)
+
+
+cdef void renorm_cells(
+    const Arrays* arrays, index_t index, double max_norm, double norm_type, int num_threads
+) noexcept nogil:
+    if arrays.cell == FLOAT:
+        renorm_rows(arrays, index, <float>0, <float>0, max_norm, norm_type, num_threads)
+    elif arrays.cell == DOUBLE:
+        renorm_rows(arrays, index, <double>0, <double>0, max_norm, norm_type, num_threads)
+    elif arrays.cell == HALF:
+        renorm_rows(arrays, index, <uint16_t>0, <float>0, max_norm, norm_type, num_threads)
+    else:
+        renorm_rows(arrays, index, <int16_t>0, <float>0, max_norm, norm_type, num_threads)
 
 
 def renorm(
-    cell_t[:, :] table_rd,           # INOUT
-    const index_t[::1] rows_u,       # unique
+    table_rd,      # INOUT
+    rows_u,        # unique
     double max_norm,
     double norm_type,
     int num_threads,
     /,
 ):
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    if table_rd.shape[1] == 0:
-        return
-    if units == 1:
-        with nogil:
-            renorm_unit(table_rd, rows_u, max_norm, norm_type, 0, 1)
-        return
-    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-        renorm_unit(table_rd, rows_u, max_norm, norm_type, unit, units)
+    cdef Arrays arrays
+    open_arrays(&arrays, (table_rd, rows_u), b"c2w i1")
+    with nogil:
+        if arrays.rows[0].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            renorm_cells(&arrays, <int32_t>0, max_norm, norm_type, num_threads)
+        else:
+            renorm_cells(&arrays, <int64_t>0, max_norm, norm_type, num_threads)
+    close_arrays(&arrays)

@@ -56,24 +56,18 @@ cdef enum:
     CACHE_LINE = 64
 
 
-# Rows of a table in memory. A row number outside the table is read as row 0: never a wild
-# address, even when another thread changes the indices after they were checked.
-cdef struct Rows:
-    const char* data
-    Py_ssize_t row_bytes
-    Py_ssize_t count
-
-
 cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
     # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
     # around, a pointer may not even be computed.
     return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
 
 
-cdef inline const char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    # One unsigned comparison finds negative numbers too. From a number, as prefetches have it: else
-    # two more additions put together what both share.
-    return <const char*>number_of_address(rows, row if <size_t>row < <size_t>rows.count else 0)
+cdef inline char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
+    # A row number outside the table is read as row 0: never a wild address, even when another
+    # thread changes the indices after they were checked. One unsigned comparison finds negative
+    # ones too. From a number, as prefetches have it: else two more additions put together what both
+    # share.
+    return <char*>number_of_address(rows, row if <size_t>row < <size_t>rows.count else 0)
 
 
 cdef inline const real_t* widened(
@@ -172,27 +166,6 @@ cdef inline real_t dot(const real_t* left, const cell_t* right, Py_ssize_t dim) 
         d += LANES
     add_products(lanes, left + d, right + d, <int>(dim - d))
     return add_lanes(lanes)
-
-
-ctypedef fused item_t:
-    int32_t
-    int64_t
-    float
-    double
-
-
-cdef inline const item_t* address(const item_t[::1] array) noexcept nogil:
-    # NULL for an empty array.
-    return &array[0] if array.shape[0] else NULL
-
-
-cdef inline Rows rows_of(const cell_t[:, :] table_rd) noexcept nogil:
-    # Columns are contiguous; rows may lie further apart, or backwards.
-    cdef Rows rows
-    rows.count = table_rd.shape[0]
-    rows.row_bytes = table_rd.strides[0]
-    rows.data = <const char*>&table_rd[0, 0] if rows.count and table_rd.shape[1] else NULL
-    return rows
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:

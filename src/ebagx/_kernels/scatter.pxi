@@ -34,27 +34,53 @@ cdef inline void scatter_bag(
 
 
 cdef void scatter_columns(
-    Rows table, Rows grad, const index_t[::1] indices_k, const index_t[::1] offsets_b,
-    const real_t* weights_k, int mode, Py_ssize_t first, Py_ssize_t last,
+    const Arrays* arrays, index_t index, real_t real, int mode, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
+    cdef const index_t* indices_k = <const index_t*>arrays.rows[2].data
+    cdef const index_t* offsets_b = <const index_t*>arrays.rows[3].data
+    cdef const real_t* weights_k = <const real_t*>arrays.rows[4].data
+    cdef Rows table = arrays.rows[0], grad = arrays.rows[1]
     cdef Py_ssize_t b
     cdef Lookups bag
     if first == last:
         return
-    for b in range(offsets_b.shape[0] - 1):
-        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+    for b in range(arrays.rows[3].count - 1):
+        bag = lookups_of_bag(offsets_b, b, arrays.rows[2].count)
         scatter_bag(
-            table, <const real_t*>row_address(grad, b), &indices_k[0], weights_k, &bag, mode, first,
+            table, <const real_t*>row_address(grad, b), indices_k, weights_k, &bag, mode, first,
             last,
         )
 
 
+cdef void scatter_bags(
+    const Arrays* arrays, index_t index, real_t real, int mode, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t part, dim = arrays.rows[0].dim
+    if num_threads == 1:
+        scatter_columns(arrays, index, real, mode, 0, dim)
+        return
+    for part in prange(num_threads, schedule="static", num_threads=num_threads):
+        scatter_columns(
+            arrays, index, real, mode, column_start(dim, part, num_threads),
+            column_start(dim, part + 1, num_threads),
+        )
+
+
+cdef void scatter_reals(
+    const Arrays* arrays, index_t index, int mode, int num_threads
+) noexcept nogil:
+    if arrays.real == FLOAT:
+        scatter_bags(arrays, index, <float>0, mode, num_threads)
+    else:
+        scatter_bags(arrays, index, <double>0, mode, num_threads)
+
+
 def scatter(
-    real_t[:, :] table_rd,           # INOUT
-    const real_t[:, :] grad_bd,
-    const index_t[::1] indices_k,
-    const index_t[::1] offsets_b,
-    const real_t[::1] weights_k,     # empty: every weight is 1
+    table_rd,      # INOUT
+    grad_bd,
+    indices_k,
+    offsets_b,
+    weights_k,     # empty: every weight is 1
     int mode,
     int num_threads,
     /,
@@ -63,17 +89,13 @@ def scatter(
 
     Cost: one read and write of the row of each lookup.
     """
-    cdef Py_ssize_t part, dim = table_rd.shape[1]
-    cdef Rows table = rows_of(table_rd), grad = rows_of(grad_bd)
-    cdef const real_t* weights = address(weights_k)
-    if indices_k.shape[0] == 0 or dim == 0:
-        return
-    if num_threads == 1:
-        with nogil:
-            scatter_columns(table, grad, indices_k, offsets_b, weights, mode, 0, dim)
-        return
-    for part in prange(num_threads, nogil=True, schedule="static", num_threads=num_threads):
-        scatter_columns(
-            table, grad, indices_k, offsets_b, weights, mode,
-            column_start(dim, part, num_threads), column_start(dim, part + 1, num_threads),
-        )
+    cdef Arrays arrays
+    open_arrays(&arrays, (table_rd, grad_bd, indices_k, offsets_b, weights_k), b"r2w r2 i1 i1 r1")
+    with nogil:
+        if arrays.rows[0].data == NULL or arrays.rows[2].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            scatter_reals(&arrays, <int32_t>0, mode, num_threads)
+        else:
+            scatter_reals(&arrays, <int64_t>0, mode, num_threads)
+    close_arrays(&arrays)

@@ -157,15 +157,19 @@ cdef inline void step_rowwise(
 
 
 cdef void step_unit(
-    Rows table, Rows first, Rows second, const real_t[::1] scales_u, const index_t[::1] rows_u,
-    const real_t[:, ::1] grad_ud, const Step* step, Py_ssize_t unit, Py_ssize_t units, cell_t like,
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, const Step* step,
+    Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
-    # `like` only names the type of a cell.
-    cdef Py_ssize_t u, ahead, row, count = rows_u.shape[0], dim = grad_ud.shape[1]
+    cdef Rows table = arrays.rows[0], first = arrays.rows[1], second = arrays.rows[2]
+    cdef const real_t* scales_u = <const real_t*>arrays.rows[3].data
+    cdef const index_t* rows_u = <const index_t*>arrays.rows[4].data
+    cdef Rows grad = arrays.rows[5]
+    cdef Py_ssize_t u, ahead, row, count = arrays.rows[4].count, dim = grad.dim
     cdef real_t scale = 1
     cdef cell_t* values
     cdef real_t* firsts
     cdef real_t* seconds
+    cdef const real_t* grad_d
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
         row = rows_u[u]
         ahead = rows_u[min(u + AHEAD // 2, count - 1)]
@@ -174,18 +178,19 @@ cdef void step_unit(
             prefetch_row(first, ahead, min(first.row_bytes, dim * <Py_ssize_t>sizeof(real_t)))
         if step.rule == ADAM:
             prefetch_row(second, ahead, dim * sizeof(real_t))
-        if scales_u.shape[0]:
+        if scales_u != NULL:
             scale = scales_u[u]
         values = <cell_t*>row_address(table, row)
         firsts = <real_t*>row_address(first, row)
         seconds = <real_t*>row_address(second, row)
+        grad_d = <const real_t*>row_address(grad, u)
         if step.rule == ROWWISE_ADAGRAD:
-            step_rowwise(values, firsts, &grad_ud[u, 0], scale, step, dim)
+            step_rowwise(values, firsts, grad_d, scale, step, dim)
         else:
-            step_row(values, firsts, seconds, &grad_ud[u, 0], scale, step, dim)
+            step_row(values, firsts, seconds, grad_d, scale, step, dim)
 
 
-cdef inline Step step_of(int rule, const double[::1] numbers) noexcept nogil:
+cdef inline Step step_of(int rule, const double* numbers) noexcept nogil:
     cdef Step step
     step.rule = rule
     step.rate = numbers[0]
@@ -196,14 +201,37 @@ cdef inline Step step_of(int rule, const double[::1] numbers) noexcept nogil:
     return step
 
 
+cdef void step_all_rows(
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, int rule, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[4].count, num_threads)
+    cdef Step step = step_of(rule, <const double*>arrays.rows[6].data)
+    if units == 1:
+        step_unit(arrays, index, cell, real, &step, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        step_unit(arrays, index, cell, real, &step, unit, units)
+
+
+cdef void step_cells(const Arrays* arrays, index_t index, int rule, int num_threads) noexcept nogil:
+    if arrays.cell == FLOAT:
+        step_all_rows(arrays, index, <float>0, <float>0, rule, num_threads)
+    elif arrays.cell == DOUBLE:
+        step_all_rows(arrays, index, <double>0, <double>0, rule, num_threads)
+    elif arrays.cell == HALF:
+        step_all_rows(arrays, index, <uint16_t>0, <float>0, rule, num_threads)
+    else:
+        step_all_rows(arrays, index, <int16_t>0, <float>0, rule, num_threads)
+
+
 def step_rows(
-    cell_t[:, :] table_rd,           # INOUT
-    real_t[:, :] first_rd,           # INOUT, of the rule: velocity, sums of squares or means
-    real_t[:, :] second_rd,          # INOUT, of Adam: means of squares
-    const real_t[::1] scales_u,      # of the rows before the step; empty: 1
-    const index_t[::1] rows_u,       # unique
-    const real_t[:, ::1] grad_ud,
-    const double[::1] numbers,       # as Step has them
+    table_rd,      # INOUT
+    first_rd,      # INOUT, of the rule: velocity, sums of squares or means
+    second_rd,     # INOUT, of Adam: means of squares
+    scales_u,      # of the rows before the step; empty: 1
+    rows_u,        # unique
+    grad_ud,
+    numbers,       # float64, as Step has them
     int rule,
     int num_threads,
     /,
@@ -212,39 +240,42 @@ def step_rows(
 
     Cost: one read and write of each touched row and of its state.
     """
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    cdef Rows table, first, second
-    cdef Step step
-    if cell_t is double and real_t is float:
-        return
-    elif cell_t is not double and real_t is double:
-        return
-    else:
-        if grad_ud.shape[0] == 0 or grad_ud.shape[1] == 0:
-            return
-        step = step_of(rule, numbers)
-        table, first, second = rows_of(table_rd), rows_of(first_rd), rows_of(second_rd)
-        if units == 1:
-            with nogil:
-                step_unit(
-                    table, first, second, scales_u, rows_u, grad_ud, &step, 0, 1, <cell_t>0
-                )
-            return
-        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-            step_unit(
-                table, first, second, scales_u, rows_u, grad_ud, &step, unit, units, <cell_t>0
-            )
+    cdef Arrays arrays
+    open_arrays(
+        &arrays, (table_rd, first_rd, second_rd, scales_u, rows_u, grad_ud, numbers),
+        b"c2w r2w r2w r1 i1 r2 d1",
+    )
+    with nogil:
+        if arrays.rows[5].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            step_cells(&arrays, <int32_t>0, rule, num_threads)
+        else:
+            step_cells(&arrays, <int64_t>0, rule, num_threads)
+    close_arrays(&arrays)
+
+
+cdef void square_rows(double* out_u, Rows grad, real_t real) noexcept nogil:
+    cdef const real_t* grad_d
+    cdef Py_ssize_t u
+    for u in range(grad.count):
+        grad_d = <const real_t*>row_address(grad, u)
+        out_u[u] = sum_of_squares(grad_d, grad_d, 0, grad.dim)
 
 
 def row_squares(
-    double[::1] out_u,               # OUT
-    const real_t[:, ::1] grad_ud,
+    out_u,         # OUT, float64
+    grad_ud,
     /,
 ):
     """Write the sum of squares of each row, in float64."""
-    cdef Py_ssize_t u, dim = grad_ud.shape[1]
-    if dim == 0:
-        return
+    cdef Arrays arrays
+    open_arrays(&arrays, (out_u, grad_ud), b"d1w r2")
     with nogil:
-        for u in range(grad_ud.shape[0]):
-            out_u[u] = sum_of_squares(&grad_ud[u, 0], &grad_ud[u, 0], 0, dim)
+        if arrays.rows[1].data == NULL:
+            pass
+        elif arrays.real == FLOAT:
+            square_rows(<double*>arrays.rows[0].data, arrays.rows[1], <float>0)
+        else:
+            square_rows(<double*>arrays.rows[0].data, arrays.rows[1], <double>0)
+    close_arrays(&arrays)

@@ -1,69 +1,97 @@
 # Updates of the rows of dense gradients: only those rows are read or written.
 
 cdef void add_rows_unit(
-    Rows table, const index_t[::1] rows_u, const real_t[:, ::1] values_ud, Py_ssize_t unit,
-    Py_ssize_t units,
+    const Arrays* arrays, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Py_ssize_t u, ahead, column, count = rows_u.shape[0], dim = values_ud.shape[1]
+    cdef Rows table = arrays.rows[0], values = arrays.rows[2]
+    cdef const index_t* rows_u = <const index_t*>arrays.rows[1].data
+    cdef Py_ssize_t u, column, count = arrays.rows[1].count, dim = values.dim
     cdef real_t* row
+    cdef const real_t* value_d
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
-        ahead = rows_u[min(u + AHEAD // 2, count - 1)]
-        prefetch_row(table, ahead, dim * sizeof(real_t))
+        prefetch_row(table, rows_u[min(u + AHEAD // 2, count - 1)], dim * sizeof(real_t))
         row = <real_t*>row_address(table, rows_u[u])
+        value_d = <const real_t*>row_address(values, u)
         column = 0
         while column < dim:
-            add_block(&row[column], &values_ud[u, column], <int>min(dim - column, MAX_BLOCK))
+            add_block(&row[column], &value_d[column], <int>min(dim - column, MAX_BLOCK))
             column += MAX_BLOCK
 
 
+cdef void add_all_rows(
+    const Arrays* arrays, index_t index, real_t real, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
+    if units == 1:
+        add_rows_unit(arrays, index, real, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        add_rows_unit(arrays, index, real, unit, units)
+
+
+cdef void add_rows_of(const Arrays* arrays, index_t index, int num_threads) noexcept nogil:
+    if arrays.real == FLOAT:
+        add_all_rows(arrays, index, <float>0, num_threads)
+    else:
+        add_all_rows(arrays, index, <double>0, num_threads)
+
+
 def add_rows(
-    real_t[:, :] table_rd,           # INOUT
-    const index_t[::1] rows_u,       # unique
-    const real_t[:, ::1] values_ud,
+    table_rd,      # INOUT
+    rows_u,        # unique
+    values_ud,
     int num_threads,
     /,
 ):
     """Add values to rows. Cost: one read and write of each of these rows."""
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    cdef Rows table
-    if values_ud.shape[0] == 0 or values_ud.shape[1] == 0:
-        return
-    table = rows_of(table_rd)
-    if units == 1:
-        with nogil:
-            add_rows_unit(table, rows_u, values_ud, 0, 1)
-        return
-    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-        add_rows_unit(table, rows_u, values_ud, unit, units)
+    cdef Arrays arrays
+    open_arrays(&arrays, (table_rd, rows_u, values_ud), b"r2w i1 r2")
+    with nogil:
+        if arrays.rows[2].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            add_rows_of(&arrays, <int32_t>0, num_threads)
+        else:
+            add_rows_of(&arrays, <int64_t>0, num_threads)
+    close_arrays(&arrays)
 
 
 cdef void clear_rows_unit(
-    Rows table, const index_t[::1] rows_u, Py_ssize_t dim, Py_ssize_t unit, Py_ssize_t units,
-    real_t zero,
+    const Arrays* arrays, index_t index, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Py_ssize_t u, d, count = rows_u.shape[0]
-    cdef real_t* row
+    cdef Rows table = arrays.rows[0]
+    cdef const index_t* rows_u = <const index_t*>arrays.rows[1].data
+    cdef Py_ssize_t u, count = arrays.rows[1].count
+    cdef size_t length = <size_t>table.dim * (4 if arrays.real == FLOAT else 8)
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
-        row = <real_t*>row_address(table, rows_u[u])
-        for d in range(dim):
-            row[d] = zero
+        memset(row_address(table, rows_u[u]), 0, length)
+
+
+cdef void clear_all_rows(
+    const Arrays* arrays, index_t index, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
+    if units == 1:
+        clear_rows_unit(arrays, index, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        clear_rows_unit(arrays, index, unit, units)
 
 
 def clear_rows(
-    real_t[:, :] table_rd,           # INOUT
-    const index_t[::1] rows_u,
+    table_rd,      # INOUT
+    rows_u,
     int num_threads,
     /,
 ):
     """Set rows to zero. Cost: one write of each of these rows."""
-    cdef Py_ssize_t unit, units = unit_count(rows_u.shape[0], num_threads)
-    cdef Py_ssize_t dim = table_rd.shape[1]
-    cdef Rows table = rows_of(table_rd)
-    if rows_u.shape[0] == 0 or dim == 0:
-        return
-    if units == 1:
-        with nogil:
-            clear_rows_unit(table, rows_u, dim, 0, 1, <real_t>0)
-        return
-    for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-        clear_rows_unit(table, rows_u, dim, unit, units, <real_t>0)
+    cdef Arrays arrays
+    open_arrays(&arrays, (table_rd, rows_u), b"r2w i1")
+    with nogil:
+        if arrays.rows[0].data == NULL or arrays.rows[1].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            clear_all_rows(&arrays, <int32_t>0, num_threads)
+        else:
+            clear_all_rows(&arrays, <int64_t>0, num_threads)
+    close_arrays(&arrays)

@@ -1,7 +1,7 @@
 # The gradient with respect to per-sample weights.
 
 cdef void weights_gradient_bag(
-    real_t* out_k, const real_t* grad_d, Rows table, Py_ssize_t dim, const index_t* indices_k,
+    real_t* out_k, const real_t* grad_d, const Rows* table, const index_t* indices_k,
     const real_t* weights_k, const Lookups* bag, int mode, cell_t like,
 ) noexcept nogil:
     # With c_i = dot(grad, row_i), out_k[i] is, for divisor q,
@@ -14,7 +14,7 @@ cdef void weights_gradient_bag(
     for k in range(bag.start, bag.end):
         out_k[k] = 0
         if divisor != 0:
-            out_k[k] = dot(grad_d, <const cell_t*>row_address(table, indices_k[k]), dim)
+            out_k[k] = dot(grad_d, <const cell_t*>row_address(table[0], indices_k[k]), table.dim)
             pooled += <double>weights_k[k] * <double>out_k[k]
     if mode == SUM or divisor == 0:
         return
@@ -27,28 +27,57 @@ cdef void weights_gradient_bag(
 
 
 cdef void weights_gradient_unit(
-    real_t[::1] out_k, Rows grad, const cell_t[:, :] table_rd, const index_t[::1] indices_k,
-    const index_t[::1] offsets_b, const real_t* weights_k, int mode, Py_ssize_t unit,
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, int mode, Py_ssize_t unit,
     Py_ssize_t units,
 ) noexcept nogil:
-    cdef Rows table = rows_of(table_rd)
-    cdef Py_ssize_t b
+    cdef real_t* out_k = <real_t*>arrays.rows[0].data
+    cdef Rows grad = arrays.rows[1]
+    cdef const index_t* indices_k = <const index_t*>arrays.rows[3].data
+    cdef const index_t* offsets_b = <const index_t*>arrays.rows[4].data
+    cdef const real_t* weights_k = <const real_t*>arrays.rows[5].data
+    cdef Py_ssize_t num_bags = arrays.rows[4].count - 1
+    cdef Py_ssize_t first = unit_start(offsets_b, num_bags, unit, units)
+    cdef Py_ssize_t b, stop = unit_start(offsets_b, num_bags, unit + 1, units)
     cdef Lookups bag
-    for b in range(unit_start(offsets_b, unit, units), unit_start(offsets_b, unit + 1, units)):
-        bag = lookups_of_bag(offsets_b, b, indices_k.shape[0])
+    for b in range(first, stop):
+        bag = lookups_of_bag(offsets_b, b, arrays.rows[3].count)
         weights_gradient_bag(
-            &out_k[0], <const real_t*>row_address(grad, b), table, table_rd.shape[1],
-            &indices_k[0], weights_k, &bag, mode, <cell_t>0,
+            out_k, <const real_t*>row_address(grad, b), &arrays.rows[2], indices_k, weights_k, &bag,
+            mode, cell,
         )
 
 
+cdef void weights_gradient_bags(
+    const Arrays* arrays, index_t index, cell_t cell, real_t real, int mode, int num_threads
+) noexcept nogil:
+    cdef Py_ssize_t unit, units = unit_count(arrays.rows[4].count - 1, num_threads)
+    if units == 1:
+        weights_gradient_unit(arrays, index, cell, real, mode, 0, 1)
+        return
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        weights_gradient_unit(arrays, index, cell, real, mode, unit, units)
+
+
+cdef void weights_gradient_cells(
+    const Arrays* arrays, index_t index, int mode, int num_threads
+) noexcept nogil:
+    if arrays.cell == FLOAT:
+        weights_gradient_bags(arrays, index, <float>0, <float>0, mode, num_threads)
+    elif arrays.cell == DOUBLE:
+        weights_gradient_bags(arrays, index, <double>0, <double>0, mode, num_threads)
+    elif arrays.cell == HALF:
+        weights_gradient_bags(arrays, index, <uint16_t>0, <float>0, mode, num_threads)
+    else:
+        weights_gradient_bags(arrays, index, <int16_t>0, <float>0, mode, num_threads)
+
+
 def weights_gradient(
-    real_t[::1] out_k,                # OUT
-    const real_t[:, :] grad_bd,
-    const cell_t[:, :] table_rd,
-    const index_t[::1] indices_k,
-    const index_t[::1] offsets_b,
-    const real_t[::1] weights_k,
+    out_k,         # OUT
+    grad_bd,
+    table_rd,
+    indices_k,
+    offsets_b,
+    weights_k,
     int mode,
     int num_threads,
     /,
@@ -57,23 +86,16 @@ def weights_gradient(
 
     Cost: one read of each looked-up row.
     """
-    cdef Rows grad = rows_of(grad_bd)
-    cdef const real_t* weights = address(weights_k)
-    cdef Py_ssize_t unit, units = unit_count(offsets_b.shape[0] - 1, num_threads)
-    if cell_t is double and real_t is float:
-        return
-    elif cell_t is not double and real_t is double:
-        return
-    else:
-        if indices_k.shape[0] == 0:
-            return
-        if units == 1:
-            with nogil:
-                weights_gradient_unit(
-                    out_k, grad, table_rd, indices_k, offsets_b, weights, mode, 0, 1
-                )
-            return
-        for unit in prange(units, nogil=True, schedule="dynamic", num_threads=num_threads):
-            weights_gradient_unit(
-                out_k, grad, table_rd, indices_k, offsets_b, weights, mode, unit, units
-            )
+    cdef Arrays arrays
+    open_arrays(
+        &arrays, (out_k, grad_bd, table_rd, indices_k, offsets_b, weights_k),
+        b"r1w r2 c2 i1 i1 r1",
+    )
+    with nogil:
+        if arrays.rows[3].data == NULL:
+            pass
+        elif arrays.index == INT32:
+            weights_gradient_cells(&arrays, <int32_t>0, mode, num_threads)
+        else:
+            weights_gradient_cells(&arrays, <int64_t>0, mode, num_threads)
+    close_arrays(&arrays)

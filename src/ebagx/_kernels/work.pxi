@@ -22,11 +22,10 @@ cdef inline Py_ssize_t unit_count(Py_ssize_t num_bags, int num_threads) noexcept
 
 
 cdef inline Py_ssize_t unit_start(
-    const index_t[::1] offsets_b, Py_ssize_t unit, Py_ssize_t units
+    const index_t* offsets_b, Py_ssize_t num_bags, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
     # The first bag b with offsets[b] + b >= unit / units of the total cost. The offsets may be a
     # part of longer ones, which start anywhere.
-    cdef Py_ssize_t num_bags = offsets_b.shape[0] - 1
     cdef double base = <double>offsets_b[0]
     cdef double goal = base + (<double>offsets_b[num_bags] - base + num_bags) * unit / units
     cdef Py_ssize_t low = 0, high = num_bags, middle
@@ -48,9 +47,11 @@ cdef inline Py_ssize_t even_start(
     return count // units * unit + min(unit, count % units)
 
 
-cdef inline Py_ssize_t giant_size(const index_t[::1] offsets_b, int num_threads) noexcept nogil:
+cdef inline Py_ssize_t giant_size(
+    const index_t* offsets_b, Py_ssize_t num_bags, int num_threads
+) noexcept nogil:
     # Bags with more lookups than this are giants; below 4096 lookups a split costs more.
-    cdef Py_ssize_t num_lookups = offsets_b[offsets_b.shape[0] - 1] - offsets_b[0]
+    cdef Py_ssize_t num_lookups = offsets_b[num_bags] - offsets_b[0]
     if num_threads <= 1:
         return num_lookups
     return max(num_lookups // num_threads, 4096)
@@ -72,7 +73,7 @@ cdef struct Lookups:
 
 
 cdef inline Lookups lookups_of_bag(
-    const index_t[::1] offsets_b, Py_ssize_t b, Py_ssize_t n
+    const index_t* offsets_b, Py_ssize_t b, Py_ssize_t n
 ) noexcept nogil:
     cdef Lookups bag
     # Empty rather than backwards, if another thread has changed the offsets.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx._dispatch import kernel
+from ebagx._dispatch import kernels
 
 Piece = tuple[np.ndarray, np.ndarray]
 
@@ -59,5 +59,5 @@ def row_squares(values: np.ndarray) -> np.ndarray:
     """Return the sum of squares of each row (U,), in float64."""
     squares = np.zeros(len(values))
     # The kernel has no index type; any will do.
-    kernel("row_squares", np.dtype(np.int64), values.dtype)(squares, values)
+    kernels.row_squares(squares, values)
     return squares

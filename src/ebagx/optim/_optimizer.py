@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 import numpy as np
 
 from ebagx._arrays import aligned_zeros
-from ebagx._dispatch import cells, kernel, real_dtype
+from ebagx._dispatch import cells, kernels, real_dtype
 from ebagx._mapped import check_mapped
 from ebagx._modes import RULES
 from ebagx._threads import thread_count
@@ -342,10 +342,9 @@ class Optimizer:
         self.num_steps += 1
         numbers = np.array(self._numbers(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
-            run = kernel("step_rows", rows.dtype, table.dtype)
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
-            run(*written, scales, rows, values, numbers, rule, threads)
+            kernels.step_rows(*written, scales, rows, values, numbers, rule, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors that rows are multiplied by before the step; empty: 1."""

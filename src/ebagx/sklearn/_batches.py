@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ebagx._arrays import aligned_zeros
 from ebagx._bags import Bags
-from ebagx._dispatch import kernel
+from ebagx._dispatch import kernels
 from ebagx.sklearn._bags import bags_of
 
 # Batches are gathered and numbered many at a time: calls cost as much as a small batch's work.
@@ -41,8 +41,7 @@ def batches(X: sparse.csr_array, order: npt.NDArray[np.intp], size: int) -> Iter
         rows, numbers = np.empty_like(bags.indices), np.empty_like(bags.indices)
         bounds = np.append(bags.offsets[:-1:size], bags.offsets[-1])
         ends = np.empty(len(bounds) - 1, np.int64)
-        number_rows = kernel("number_rows", rows.dtype)
-        first = number_rows(rows, ends, numbers, slots, bags.indices, bounds, first)
+        first = kernels.number_rows(rows, ends, numbers, slots, bags.indices, bounds, first)
         yield from _cut(bags, size, rows, numbers, ends.tolist())
 
 
