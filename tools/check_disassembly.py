@@ -61,7 +61,7 @@ def indices_valid(numbered: str) -> tuple[str, ...]:
     """Return the patterns of the validation of one type of index."""
     return (
         fused("any_outside", numbered),
-        rf"^__pyx_fuse_{numbered}__pyx_p[fw]_\w*indices_valid\b",
+        fused("all_inside", numbered),
     )
 
 
@@ -82,40 +82,43 @@ KERNELS = (
     Kernel("scatter float64", (fused("scatter_columns", ".", DOUBLE),), ("vaddpd", "vmulpd")),
     Kernel(
         "step float32",
-        (fused("step_row", FLOAT, FLOAT), fused("step_unit", FLOAT, ".", FLOAT)),
+        (fused("step_row", FLOAT, FLOAT), fused("step_unit", ".", FLOAT, FLOAT)),
         ("vaddps", "vmulps", "vsqrtps", "vdivps"),
     ),
     Kernel(
         "step float64",
-        (fused("step_row", DOUBLE, DOUBLE), fused("step_unit", DOUBLE, ".", DOUBLE)),
+        (fused("step_row", DOUBLE, DOUBLE), fused("step_unit", ".", DOUBLE, DOUBLE)),
         ("vaddpd", "vmulpd", "vsqrtpd", "vdivpd"),
     ),
     Kernel(
         "step float16",
-        (fused("step_row", HALF, FLOAT), fused("step_unit", FLOAT, ".", HALF)),
+        (fused("step_row", HALF, FLOAT), fused("step_unit", ".", HALF, FLOAT)),
         ("vaddps", "vsqrtps", "vcvtph2ps", "vcvtps2ph"),
     ),
     Kernel(
         "renorm float32",
-        (fused("renorm_row", FLOAT, "."), fused("renorm_unit", FLOAT, ".")),
+        (fused("renorm_row", FLOAT, "."), fused("renorm_unit", ".", FLOAT, FLOAT)),
         ("vcvtps2pd", "vaddpd", "vmulpd", "vmulps"),
     ),
     Kernel(
         "renorm float64",
-        (fused("renorm_row", DOUBLE, "."), fused("renorm_unit", DOUBLE, ".")),
+        (fused("renorm_row", DOUBLE, "."), fused("renorm_unit", ".", DOUBLE, DOUBLE)),
         ("vaddpd", "vmulpd"),
     ),
     Kernel(
         "weights_gradient float32",
         (
             fused("weights_gradient_bag", FLOAT, "."),
-            fused("weights_gradient_unit", FLOAT, "0", "."),
+            fused("weights_gradient_unit", ".", FLOAT, FLOAT),
         ),
         ("vaddps", "vmulps"),
     ),
     Kernel(
         "weights_gradient float64",
-        (fused("weights_gradient_bag", DOUBLE, "."), fused("weights_gradient_unit", "1", "1", ".")),
+        (
+            fused("weights_gradient_bag", DOUBLE, "."),
+            fused("weights_gradient_unit", ".", DOUBLE, DOUBLE),
+        ),
         ("vaddpd", "vmulpd"),
     ),
     Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
