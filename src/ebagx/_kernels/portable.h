@@ -20,6 +20,13 @@
 #define EBAGX_INLINE static inline __attribute__((always_inline))
 #endif
 
+/* What every width would repeat, and runs once a bag at most. */
+#if defined(_MSC_VER)
+#define EBAGX_OUT_OF_LINE static __declspec(noinline)
+#else
+#define EBAGX_OUT_OF_LINE static __attribute__((noinline, unused))
+#endif
+
 /* Without it GCC unrolls short loops before it would vectorise them, and then does neither well. */
 #if defined(__GNUC__)
 #define EBAGX_SIMD _Pragma("omp simd")

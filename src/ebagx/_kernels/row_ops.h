@@ -95,7 +95,7 @@ EBAGX_INLINE void ebagx_widen_f16(float *value, const uint16_t *row, int width)
     for (d = 0; d < width; d++) value[d] = ebagx_value_f16(row[d]);
 }
 
-EBAGX_INLINE void ebagx_narrow_f16(uint16_t *row, const float *value, int width)
+EBAGX_OUT_OF_LINE void ebagx_narrow_f16(uint16_t *row, const float *value, int width)
 {
     int d;
     for (d = 0; d < width; d++) row[d] = ebagx_cell_f16(value[d]);
@@ -109,7 +109,7 @@ EBAGX_INLINE void ebagx_widen_bf16(float *value, const int16_t *row, int width)
     for (d = 0; d < width; d++) value[d] = ebagx_value_bf16(row[d]);
 }
 
-EBAGX_INLINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
+EBAGX_OUT_OF_LINE void ebagx_narrow_bf16(int16_t *row, const float *value, int width)
 {
     int d;
     for (d = 0; d < width; d++) row[d] = ebagx_cell_bf16(value[d]);

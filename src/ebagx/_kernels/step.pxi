@@ -119,7 +119,7 @@ cdef inline real_t* state_at(real_t* state_d, Py_ssize_t column) noexcept nogil:
     return state_d if state_d == NULL else state_d + column
 
 
-cdef inline void step_row(
+cdef void step_row(
     cell_t* row, real_t* first_d, real_t* second_d, const real_t* grad_d, real_t scale,
     const Step* step, Py_ssize_t dim,
 ) noexcept nogil:
@@ -143,7 +143,7 @@ cdef inline void step_row(
         column += width
 
 
-cdef inline void step_rowwise(
+cdef void step_rowwise(
     cell_t* row, real_t* square, const real_t* grad_d, real_t scale, const Step* step,
     Py_ssize_t dim,
 ) noexcept nogil:
