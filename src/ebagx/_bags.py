@@ -208,12 +208,13 @@ def _valid_offsets(
     offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
 ) -> np.ndarray:
     ends = as_indices(offsets)
-    if not include_last_offset:
-        starts = ends
-        ends = np.empty(len(starts) + 1, _INT64 if num_lookups > _INT32_MAX else starts.dtype)
-        ends[:-1] = starts
-        ends[-1] = num_lookups
-    if len(ends) == 0 or not kernels.offsets_valid(ends, num_lookups):
+    if include_last_offset:
+        valid = len(ends) > 0 and kernels.offsets_valid(ends, num_lookups)
+    else:
+        starts = ends if num_lookups <= _INT32_MAX else ends.astype(np.int64, copy=False)
+        ends = np.empty(len(starts) + 1, starts.dtype)
+        valid = kernels.close_offsets(ends, starts, num_lookups)
+    if not valid:
         raise_bad_offsets(offsets, name, num_lookups, include_last_offset)
     return ends
 
@@ -228,7 +229,7 @@ def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
     indices = as_indices(parts.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)
-    if max(len(indices), len(parts.offsets)) > _INT32_MAX:
+    if len(indices) > _INT32_MAX or len(parts.offsets) > _INT32_MAX:
         indices = indices.astype(np.int64, copy=False)
     offsets = parts.offsets
     if offsets.dtype != indices.dtype:

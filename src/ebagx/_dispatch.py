@@ -22,6 +22,7 @@ _SUPPORTED: dict[str, Callable[[], bool]] = {
 KERNEL_NAMES = (
     "indices_valid",
     "offsets_valid",
+    "close_offsets",
     "drop_padding",
     "pool",
     "extreme",

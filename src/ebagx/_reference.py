@@ -31,6 +31,13 @@ def offsets_valid(offsets_b: np.ndarray, num_lookups: int) -> bool:
     return bool(rising and offsets_b[0] == 0 and offsets_b[-1] == num_lookups)
 
 
+def close_offsets(ends_b: np.ndarray, starts_b: np.ndarray, num_lookups: int) -> bool:
+    """Write the starts of bags and where the last one ends; return as `offsets_valid` does."""
+    ends_b[:-1] = starts_b
+    ends_b[-1] = num_lookups
+    return offsets_valid(ends_b, num_lookups)
+
+
 def drop_padding(
     kept_indices_k: np.ndarray,
     kept_offsets_b: np.ndarray,

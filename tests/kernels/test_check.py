@@ -59,6 +59,35 @@ def test_offsets_valid(level, index_dtype, offsets, valid):
 
 
 @cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize(
+    ("starts", "valid"),
+    [
+        ([0], True),
+        ([0, 0, 3, 5, 5], True),
+        ([], False),
+        ([1, 5], False),
+        ([0, 6], False),
+        ([0, 3, 2], False),
+        ([0, -1], False),
+    ],
+)
+def test_close_offsets(level, index_dtype, starts, valid):
+    starts = np.array(starts, index_dtype)
+    actual, expected = np.full((2, len(starts) + 3), -7, index_dtype)
+    assert level.close_offsets(actual[1:-1], starts, 5) is valid
+    assert _reference.close_offsets(expected[1:-1], starts, 5) is valid
+    np.testing.assert_array_equal(actual, expected)
+
+
+@cases.levels
+def test_close_offsets_without_bags(level):
+    ends = np.full(1, -7)
+    assert level.close_offsets(ends, np.empty(0, np.int64), 0) is True
+    assert ends == 0
+
+
+@cases.levels
 def test_drop_padding_stays_in_its_arrays_when_offsets_changed_after_the_check(level):
     n = 10
     indices, offsets = np.arange(n), np.array([0, n, 0, n, -(2**60), 2**60, n])

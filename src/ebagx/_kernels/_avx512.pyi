@@ -1,4 +1,5 @@
 from ebagx._kernels._baseline import (
+    close_offsets as close_offsets,
     extreme as extreme,
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,

@@ -80,3 +80,38 @@ def offsets_valid(
             valid = ascend(<int64_t*>offsets.data, offsets.count - 1, num_lookups)
     close_arrays(&arrays)
     return valid
+
+
+cdef bint close_and_check(
+    index_t* ends_b, const index_t* starts_b, Py_ssize_t num_bags, Py_ssize_t num_lookups
+) noexcept nogil:
+    cdef Py_ssize_t b
+    for b in range(num_bags):
+        ends_b[b] = starts_b[b]
+    ends_b[num_bags] = <index_t>num_lookups
+    return ascend(ends_b, num_bags, num_lookups)
+
+
+def close_offsets(
+    ends_b,        # OUT, (B + 1,)
+    starts_b,      # (B,)
+    Py_ssize_t num_lookups,
+    /,
+):
+    """Write the starts of bags and where the last one ends; return as `offsets_valid` does."""
+    cdef Arrays arrays
+    cdef Rows* ends = &arrays.rows[0]
+    cdef Rows* starts = &arrays.rows[1]
+    cdef bint valid
+    open_arrays(&arrays, (ends_b, starts_b), b"i1w i1")
+    with nogil:
+        if arrays.index == INT32:
+            valid = close_and_check(
+                <int32_t*>ends.data, <int32_t*>starts.data, starts.count, num_lookups
+            )
+        else:
+            valid = close_and_check(
+                <int64_t*>ends.data, <int64_t*>starts.data, starts.count, num_lookups
+            )
+    close_arrays(&arrays)
+    return valid
