@@ -293,9 +293,7 @@ class TestNoCopies:
     @pytest.mark.parametrize("dtype", [np.int32, np.int64])
     def test_indices(self, dtype):
         indices, offsets = np.array([3, 1, 4], dtype), np.array([0, 1, 3], dtype)
-        bags = as_bags(
-            indices, offsets, None, include_last_offset=True, weight=TABLE, num_threads=None
-        )
+        bags, _ = as_bags(indices, offsets, None, include_last_offset=True, weight=TABLE)
         assert np.shares_memory(bags.indices, indices)
         assert np.shares_memory(bags.offsets, offsets)
 
@@ -304,9 +302,7 @@ class TestNoCopies:
         parts = np.ones(3), np.array([3, 1, 4], dtype), np.array([0, 1, 3], dtype)
         matrix = scipy.sparse.csr_array(parts, shape=(2, 5))
         matrix.indices, matrix.indptr = parts[1:]
-        bags = as_bags(
-            matrix, None, None, include_last_offset=False, weight=TABLE, num_threads=None
-        )
+        bags, _ = as_bags(matrix, None, None, include_last_offset=False, weight=TABLE)
         assert np.shares_memory(bags.indices, matrix.indices)
         assert np.shares_memory(bags.offsets, matrix.indptr)
         assert np.shares_memory(bags.weights, matrix.data)

@@ -1,7 +1,7 @@
 """The one internal form of bags, and how every accepted input becomes it."""
 
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import scipy.sparse
@@ -43,7 +43,7 @@ class Bags(NamedTuple):
         return len(self.offsets) - 1
 
 
-class _Parts(NamedTuple):
+class Source(NamedTuple):
     """An input taken apart, its indices still in the caller's shape and dtype."""
 
     name: str  # what an error message calls the indices
@@ -61,22 +61,31 @@ def as_bags(
     *,
     include_last_offset: bool,
     weight: np.ndarray,
-    num_threads: int | None,
-) -> Bags:
-    """Return any accepted input as checked bags over the rows of `weight`."""
-    num_rows = len(weight)
+) -> tuple[Bags, Source]:
+    """Return any accepted input as bags over the rows of `weight`, and what it was made of.
+
+    All has been checked but the indices: `check_indices` or a pass over the table must do it.
+    """
     if isinstance(input, (list, tuple)) and _is_ragged(input, offsets):
-        parts = _from_lists(input, offsets, per_sample_weights)
+        source = _from_lists(input, offsets, per_sample_weights)
     elif isinstance(input, np.ndarray) or not scipy.sparse.issparse(input):
-        parts = _from_array(input, offsets, per_sample_weights, include_last_offset)
+        source = _from_array(input, offsets, per_sample_weights, include_last_offset)
     else:
-        parts = _from_sparse(input, offsets, per_sample_weights, num_rows)
-    bags = _normalised(parts, real_dtype(weight.dtype))
+        source = _from_sparse(input, offsets, per_sample_weights, len(weight))
+    return _normalised(source, real_dtype(weight.dtype)), source
+
+
+def check_indices(bags: Bags, source: Source, num_rows: int, num_threads: int | None) -> None:
+    """Raise IndexError unless every index is in [0, num_rows)."""
     threads = thread_count(num_threads, len(bags.indices))
     if not kernels.indices_valid(bags.indices, num_rows, threads):
-        ends = parts.offsets if parts.is_list else None
-        raise_bad_index(parts.indices, parts.name, num_rows, ends)
-    return bags
+        raise_bad_source(source, num_rows)
+
+
+def raise_bad_source(source: Source, num_rows: int) -> NoReturn:
+    """Raise IndexError for the first index that is not in [0, num_rows)."""
+    ends = source.offsets if source.is_list else None
+    raise_bad_index(source.indices, source.name, num_rows, ends)
 
 
 def without_weights(bags: Bags) -> Bags:
@@ -96,7 +105,7 @@ def without_padding(bags: Bags, padding_idx: int | None) -> Bags:
 
 def _from_array(
     input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool
-) -> _Parts:
+) -> Source:
     """Take apart 1-D indices with offsets, or 2-D indices."""
     indices = as_integer_array(input, "input")
     weights = None
@@ -117,10 +126,10 @@ def _from_array(
             "input must be 1-D (with offsets), 2-D, a scipy.sparse matrix or a list of integer "
             f"sequences, got a {indices.ndim}-D array"
         )
-    return _Parts("input", indices, ends, weights)
+    return Source("input", indices, ends, weights)
 
 
-def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int) -> _Parts:
+def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int) -> Source:
     """Take apart a scipy.sparse matrix: row = bag, column = index, value = weight."""
     _must_be_none(offsets, "offsets", "sparse input, whose rows are the bags")
     _must_be_none(per_sample_weights, "per_sample_weights", "sparse input, whose values they are")
@@ -140,7 +149,7 @@ def _from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: in
     # SciPy allows spare room behind the last entry.
     stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
     ends = _valid_offsets(indptr, "input.indptr", stored, True)
-    return _Parts("input.indices", indices[:stored], ends, values[:stored], "input.data")
+    return Source("input.indices", indices[:stored], ends, values[:stored], "input.data")
 
 
 def _is_ragged(input: Any, offsets: Any) -> bool:
@@ -154,7 +163,7 @@ def _is_ragged(input: Any, offsets: Any) -> bool:
     )
 
 
-def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
+def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> Source:
     """Take apart a list of integer sequences."""
     _must_be_none(offsets, "offsets", "a list of sequences, which are the bags")
     lengths = sequence_lengths(input, "input")
@@ -178,7 +187,7 @@ def _from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> _Parts:
         values = _entries(per_sample_weights, what)
         _check_counted(values, ends[-1], "per_sample_weights")
         weights = np.asarray(values)
-    return _Parts("input", indices, ends, weights, is_list=True)
+    return Source("input", indices, ends, weights, is_list=True)
 
 
 def _entries(sequences: Any, what: str) -> list[Any]:
@@ -224,17 +233,17 @@ def _must_be_none(value: Any, name: str, why: str) -> None:
         raise ValueError(f"{name} must be None for {why}")
 
 
-def _normalised(parts: _Parts, real: np.dtype[Any]) -> Bags:
-    """Return the parts in the layout and dtypes that kernels take."""
-    indices = as_indices(parts.indices)
+def _normalised(source: Source, real: np.dtype[Any]) -> Bags:
+    """Return the bags in the layout and dtypes that kernels take."""
+    indices = as_indices(source.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)
-    if len(indices) > _INT32_MAX or len(parts.offsets) > _INT32_MAX:
+    if len(indices) > _INT32_MAX or len(source.offsets) > _INT32_MAX:
         indices = indices.astype(np.int64, copy=False)
-    offsets = parts.offsets
+    offsets = source.offsets
     if offsets.dtype != indices.dtype:
         offsets = offsets.astype(indices.dtype)
-    if parts.weights is None:
+    if source.weights is None:
         return Bags(indices, offsets, _NO_WEIGHTS[real])
-    weights = as_contiguous(as_real(parts.weights, parts.weights_name, real))
+    weights = as_contiguous(as_real(source.weights, source.weights_name, real))
     return Bags(indices, offsets, weights.reshape(-1))

@@ -48,28 +48,32 @@ def _pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice
 
 def forward(
     bags: Bags, weight: np.ndarray, mode: str, out: np.ndarray | None, num_threads: int | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the pooled bags (B, D) and, in the modes max and min, the winning rows."""
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Return the pooled bags (B, D), who won them in the modes max and min, and what `pool` does.
+
+    The modes max and min, and tables without entries, need indices that have been checked.
+    """
     shape = (bags.num_bags, weight.shape[1])
     result = aligned_empty(shape, weight.dtype) if out is None or not has_rows(out) else out
     table = as_rows(weight)
-    winners = None
+    winners, valid = None, True
     if mode in DIVISORS:
-        pool(result, table, bags, mode, num_threads)
+        valid = pool(result, table, bags, mode, num_threads)
     else:
         winners = np.empty(shape, bags.indices.dtype)
         _take_extremes(result, winners, table, bags, mode, num_threads)
     if out is None or result is out:
-        return result, winners
+        return result, winners, valid
     out[...] = result
-    return out, winners
+    return out, winners, valid
 
 
 def pool(
     out: np.ndarray, weight: np.ndarray, bags: Bags, mode: str, num_threads: int | None
-) -> None:
+) -> bool:
     """Write the pooled bags (B, D); rows of `out` and `weight` are contiguous.
 
+    Return whether every index was in the table, if that has entries.
     The offsets may be a part of longer ones, which start anywhere.
     """
     indices, offsets, weights = bags
@@ -78,11 +82,12 @@ def pool(
     threads = thread_count(num_threads, work)
     written, table = cells(out), cells(weight)
     if work <= _PIECE:  # without the cost of slices
-        kernels.pool(written, table, indices, offsets, weights, divisor, threads)
-        return
+        return kernels.pool(written, table, indices, offsets, weights, divisor, threads)  # type: ignore[no-any-return]
+    valid = True
     for b, ends, d in _pieces(offsets, dim):
         part = written[b, d], table[:, d], indices, offsets[ends], weights
-        kernels.pool(*part, divisor, threads)
+        valid &= kernels.pool(*part, divisor, threads)
+    return valid
 
 
 def _take_extremes(
@@ -119,7 +124,7 @@ class Backward(NamedTuple):
         """Return the same without the lookups of the padding row, but with the winners."""
         bags, winners = without_padding(self.bags, self.padding_idx), self.winners
         if self.mode in DIRECTIONS and winners is None:
-            _, winners = forward(bags, self.weight, self.mode, None, self.num_threads)
+            _, winners, _ = forward(bags, self.weight, self.mode, None, self.num_threads)
         return self._replace(bags=bags, winners=winners, padding_idx=None)
 
 

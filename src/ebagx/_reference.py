@@ -75,9 +75,14 @@ def pool(
     weights_k: np.ndarray,
     mode: int,
     num_threads: int,
-) -> None:
-    """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0."""
+) -> bool:
+    """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
+
+    Return whether every index is in [0, num_rows); row 0 stands for the others.
+    """
     real = real_dtype(table_rd.dtype)
+    outside = (indices_k < 0) | (indices_k >= len(table_rd))
+    indices_k = np.where(outside, 0, indices_k)
     for b, (start, end) in enumerate(pairwise(offsets_b)):
         sum_d = np.zeros(table_rd.shape[1], real)
         for k in range(start, end):
@@ -85,6 +90,7 @@ def pool(
             sum_d += weights_k[k] * row if len(weights_k) else row
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
         out_bd[b] = sum_d / divisor if divisor != 0 else 0
+    return not outside.any()
 
 
 def extreme(

@@ -6,7 +6,7 @@ import numpy as np
 
 from ebagx import _passes
 from ebagx._arrays import aligned_empty
-from ebagx._bags import Bags, without_padding
+from ebagx._bags import Bags
 from ebagx._dense import DenseGradient
 from ebagx._dispatch import real_dtype
 from ebagx._mapped import check_mapped
@@ -23,7 +23,7 @@ from ebagx._validate import (
     check_weight,
     check_writeable,
 )
-from ebagx.functional import checked_bags
+from ebagx.functional import given_bags, pooled_bags
 from ebagx.gradients import RowGradient, as_row_gradient
 from ebagx.optim import Optimizer
 
@@ -269,20 +269,20 @@ class EmbeddingBag:
         self._check_options()
         weight = self._weight
         check_mapped(weight, "weight")
-        bags = checked_bags(
-            input,
-            offsets,
-            per_sample_weights,
-            self.include_last_offset,
-            self.mode,
-            weight,
-            self.num_threads,
+        bags, source = given_bags(
+            input, offsets, per_sample_weights, self.include_last_offset, self.mode, weight
         )
-        if self.max_norm is not None:
-            check_writeable(weight, "max_norm")
-            _passes.renorm(bags, weight, self.max_norm, self.norm_type, self.num_threads)
-        kept = without_padding(bags, self.padding_idx)
-        pooled, winners = _passes.forward(kept, weight, self.mode, None, self.num_threads)
+        pooled, winners = pooled_bags(
+            bags,
+            source,
+            weight,
+            mode=self.mode,
+            max_norm=self.max_norm,
+            norm_type=self.norm_type,
+            padding_idx=self.padding_idx,
+            out=None,
+            num_threads=self.num_threads,
+        )
         if self.training and not self.frozen:
             shape = None
             if per_sample_weights is not None:

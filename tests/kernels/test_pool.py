@@ -37,7 +37,8 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
     indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
     for (dim, mode, weighted), (table, out) in results.items():
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
-        kernel(cells(actual), cells(table), indices, offsets, weights[weighted], mode, num_threads)
+        arguments = cells(table), indices, offsets, weights[weighted], mode, num_threads
+        assert kernel(cells(actual), *arguments) is True
         cases.assert_same_bits(actual, out)
         cases.assert_guards(whole, actual.shape)
 
@@ -68,7 +69,41 @@ def test_rows_in_reverse_order(level):
 
 
 @cases.levels
-def test_indices_that_changed_after_the_check_stay_inside_the_table(level):
+@cases.index_dtypes
+@cases.threads
+@pytest.mark.parametrize("bad", [-1, 50, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize(
+    ("dim", "at", "weight", "mode"),
+    [
+        (4, 0, None, _reference.SUM),
+        (16, 3_100, None, _reference.MEAN),  # in the giant bag, which threads share
+        (64, 6_002, 1, _reference.SQRTN),
+        (100, 6_002, 0.5, _reference.SUM),
+        (300, 2, None, _reference.SUM),
+        (64, 6_002, 0, _reference.MEAN),  # of a bag without a divisor no row is read
+    ],
+)
+def test_indices_outside_are_found(level, index_dtype, num_threads, bad, dim, at, weight, mode):
+    offsets = np.array([0, 2, 4, 6_001, 6_003], index_dtype)
+    indices = np.full(6_003, 3, index_dtype)
+    weights = np.ones(0 if weight is None else len(indices), np.float32)
+    weights[6_001:] = weight or 0
+    table, out = np.ones((50, dim), np.float32), np.empty((4, dim), np.float32)
+    arguments = out, table, indices, offsets, weights, mode, num_threads
+    assert level.pool(*arguments) is True
+    indices[at] = bad
+    assert level.pool(*arguments) is False
+
+
+def test_the_reference_finds_indices_outside():
+    table, out, offsets = np.ones((5, 2)), np.empty((1, 2)), np.array([0, 2])
+    for bad in (-1, 5):
+        arguments = out, table, np.array([0, bad]), offsets, np.empty(0), _reference.SUM, 1
+        assert _reference.pool(*arguments) is False
+
+
+@cases.levels
+def test_indices_outside_are_row_0(level):
     table = np.ones((3, 8), np.float32)
     out = np.empty((1, 8), np.float32)
     indices, offsets = np.array([0, -(2**62), 2**62, 3]), np.array([0, 2**40])

@@ -44,103 +44,170 @@ cdef inline void finish_block(
     store(out_d, sum_d, width)
 
 
-cdef inline void pool_block(
-    cell_t* out_d, Rows table, const index_t* indices_k, const real_t* weights_k,
-    const Lookups* bag, real_t divisor, Py_ssize_t column, int width,
+cdef inline bint add_lookup(
+    real_t* sum_d, real_t* tail_d, Rows block, const index_t* indices_k, const real_t* weights_k,
+    Py_ssize_t k, Py_ssize_t last, int width, Py_ssize_t tail, int tail_width, cell_t like,
 ) noexcept nogil:
-    # Of a bag that is not empty. The compiler keeps sums in registers from the first lookup to the
-    # output if nothing but one loop is between, which runs at least once; so the look-ahead is
-    # clamped in it.
+    # Returns whether the index is outside the table: then row 0 stands for it.
+    cdef size_t ahead = number_of_address(block, indices_k[min(k + AHEAD, last)])
+    cdef Py_ssize_t row = indices_k[k]
+    cdef const cell_t* cells
+    cdef bint outside = False
+    prefetch_lines(ahead, width * <int>sizeof(cell_t))
+    prefetch_lines(ahead + <size_t>tail * sizeof(cell_t), tail_width * <int>sizeof(cell_t))
+    if unlikely(<size_t>row >= <size_t>block.count):
+        row, outside = 0, True
+    cells = <const cell_t*>number_of_address(block, row)
+    if weights_k == NULL:
+        add_block(sum_d, cells, width)
+        add_block(tail_d, &cells[tail], tail_width)
+    else:
+        add_weighted_block(sum_d, cells, weights_k[k], width)
+        add_weighted_block(tail_d, &cells[tail], weights_k[k], tail_width)
+    return outside
+
+
+cdef inline bint pool_blocks(
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Lookups* bag, real_t divisor, Py_ssize_t column, int width, Py_ssize_t tail,
+    int tail_width,
+) noexcept nogil:
+    # Of a bag that is not empty, `width` columns from `column` on, and `tail_width` that start
+    # `tail` columns after that. Returns whether an index is outside the table. The compiler keeps
+    # sums in registers from the first lookup to the output if nothing but one loop is between,
+    # which runs at least once; so the look-ahead is clamped in it.
     cdef real_t[MAX_BLOCK] sum_d
-    cdef Rows block = table
+    cdef real_t[MAX_BLOCK] tail_d
+    cdef Rows block = table[0]
     cdef Py_ssize_t k = bag.start, end = bag.end, last = bag.last
+    cdef bint outside = False
     cdef int d
     block.data += column * <Py_ssize_t>sizeof(cell_t)
     for d in range(width):
         sum_d[d] = 0
+    for d in range(tail_width):
+        tail_d[d] = 0
     if weights_k == NULL:
         while True:
-            prefetch_block(block, indices_k[min(k + AHEAD, last)], width * <int>sizeof(cell_t))
-            add_block(sum_d, <const cell_t*>row_address(block, indices_k[k]), width)
-            k += 1
-            if k >= end:
-                break
-        finish_block(&out_d[column], sum_d, divisor, width)
-    else:
-        while True:
-            prefetch_block(block, indices_k[min(k + AHEAD, last)], width * <int>sizeof(cell_t))
-            add_weighted_block(
-                sum_d, <const cell_t*>row_address(block, indices_k[k]), weights_k[k], width
+            outside |= add_lookup(
+                sum_d, tail_d, block, indices_k, <const real_t*>NULL, k, last, width, tail,
+                tail_width, <cell_t>0,
             )
             k += 1
             if k >= end:
                 break
         finish_block(&out_d[column], sum_d, divisor, width)
+        finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
+    else:
+        while True:
+            outside |= add_lookup(
+                sum_d, tail_d, block, indices_k, weights_k, k, last, width, tail, tail_width,
+                <cell_t>0,
+            )
+            k += 1
+            if k >= end:
+                break
+        finish_block(&out_d[column], sum_d, divisor, width)
+        finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
+    return outside
 
 
-cdef void pool_bag(
+cdef inline bint pool_block(
     cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
-    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
+    const Lookups* bag, real_t divisor, Py_ssize_t column, int width,
 ) noexcept nogil:
-    # Columns [first, last) of one bag.
+    return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, column, width, 0, 0)
+
+
+cdef inline bint pool_columns(
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Lookups* bag, real_t divisor, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # One block after the other, each in a walk over the bag.
     cdef Py_ssize_t column = first
-    cdef real_t zero = 0
-    cdef real_t divisor
+    cdef bint outside = False
     cdef int width, widest = BLOCK_BYTES // <int>sizeof(real_t)  # constant: else no block is made
-    divisor = divisor_of_bag(weights_k, bag, mode, zero)
-    while divisor == 0 and column < last:
-        store(&out_d[column], &zero, 1)
-        column += 1
     while column < last:
         width = block_width(last - column, last - first, widest)
         column = min(column, last - width)
         if width == 128 and widest >= 128:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 128)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 128)
         elif width == 64 and widest >= 64:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 64)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
         elif width == 40 and widest >= 64:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 40)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
         elif width == 32 and widest >= 32:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 32)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
         elif width == 24 and widest >= 32:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 24)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 24)
         elif width == 16:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 16)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 16)
         elif width == 8:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 8)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 8)
         elif width == 4:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 4)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 4)
         elif width == 2:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 2)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 2)
         else:
-            pool_block(out_d, table[0], indices_k, weights_k, bag, divisor, column, 1)
+            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 1)
         column += width
+    return outside
 
 
-cdef Py_ssize_t pool_unit(
+cdef bint pool_bag(
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Columns [first, last) of one bag. Returns whether an index is outside the table.
+    cdef Py_ssize_t column, tail
+    cdef int widest = BLOCK_BYTES // <int>sizeof(real_t)
+    cdef real_t zero = 0
+    cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, zero)
+    if divisor == 0:
+        for column in range(first, last):
+            store(&out_d[column], &zero, 1)
+        if bag.start >= bag.end:
+            return False
+        return not all_inside(&indices_k[bag.start], bag.end - bag.start, table.count, 1)
+    if widest >= 64 and 64 < last - first <= 112:
+        # Two blocks that overlap, in one walk.
+        tail = last - first - 48
+        return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, first, 64, tail, 48)
+    return pool_columns(out_d, table, indices_k, weights_k, bag, divisor, first, last)
+
+
+# What was met on the way through some bags: those that are left to be cut by columns, and whether
+# an index is outside the table.
+cdef struct Met:
+    Py_ssize_t giants
+    bint outside
+
+
+cdef Met pool_unit(
     const Rows* out, const Rows* table, const index_t* indices_k, Py_ssize_t n,
     const index_t* offsets_b, const real_t* weights_k, int mode, Py_ssize_t giant, Py_ssize_t unit,
     Py_ssize_t units, cell_t like,
 ) noexcept nogil:
-    # Returns how many giant bags it left for pool_bags to cut by columns. `like` only names the
-    # type of cells.
+    # `like` only names the type of cells.
     cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
-    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units), giants = 0
+    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units)
+    cdef Met met = Met(0, False)
     cdef Lookups bag
     for b in range(first, stop):
         bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:
-            giants += 1
+            met.giants += 1
         else:
-            pool_bag(
+            met.outside |= pool_bag(
                 <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode, 0, out.dim
             )
-    return giants
+    return met
 
 
-cdef void pool_bags(
+cdef bint pool_bags(
     const Arrays* arrays, index_t index, cell_t cell, real_t real, int mode, int num_threads
 ) noexcept nogil:
+    # Returns whether an index is outside the table.
     cdef const Rows* out = &arrays.rows[0]
     cdef const Rows* table = &arrays.rows[1]
     cdef const index_t* indices_k = <const index_t*>arrays.rows[2].data
@@ -150,38 +217,42 @@ cdef void pool_bags(
     cdef Py_ssize_t units = unit_count(out.count, num_threads)
     cdef Py_ssize_t giant = giant_size(offsets_b, out.count, num_threads)
     cdef Py_ssize_t b, unit, part, giants = 0
+    cdef int outside = 0
+    cdef Met met
     cdef Lookups bag
     if num_threads == 1:
-        pool_unit(out, table, indices_k, n, offsets_b, weights_k, mode, giant, 0, 1, cell)
-        return
+        met = pool_unit(out, table, indices_k, n, offsets_b, weights_k, mode, giant, 0, 1, cell)
+        return met.outside
     for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        giants += pool_unit(
+        met = pool_unit(
             out, table, indices_k, n, offsets_b, weights_k, mode, giant, unit, units, cell
         )
+        giants += met.giants
+        outside |= met.outside
     if giants == 0:
-        return
+        return outside
     for b in range(out.count):
         bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:
             for part in prange(num_threads, schedule="static", num_threads=num_threads):
-                pool_bag(
+                outside |= pool_bag(
                     <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode,
                     column_start(out.dim, part, num_threads),
                     column_start(out.dim, part + 1, num_threads),
                 )
+    return outside
 
 
-cdef void pool_cells(
+cdef bint pool_cells(
     const Arrays* arrays, index_t index, int mode, int num_threads
 ) noexcept nogil:
     if arrays.cell == FLOAT:
-        pool_bags(arrays, index, <float>0, <float>0, mode, num_threads)
-    elif arrays.cell == DOUBLE:
-        pool_bags(arrays, index, <double>0, <double>0, mode, num_threads)
-    elif arrays.cell == HALF:
-        pool_bags(arrays, index, <uint16_t>0, <float>0, mode, num_threads)
-    else:
-        pool_bags(arrays, index, <int16_t>0, <float>0, mode, num_threads)
+        return pool_bags(arrays, index, <float>0, <float>0, mode, num_threads)
+    if arrays.cell == DOUBLE:
+        return pool_bags(arrays, index, <double>0, <double>0, mode, num_threads)
+    if arrays.cell == HALF:
+        return pool_bags(arrays, index, <uint16_t>0, <float>0, mode, num_threads)
+    return pool_bags(arrays, index, <int16_t>0, <float>0, mode, num_threads)
 
 
 def pool(
@@ -196,9 +267,12 @@ def pool(
 ):
     """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
 
-    Cost: one read of each looked-up row. Each column is added in bag order by one thread.
+    Return whether every index is in [0, num_rows); row 0 stands for the others. If `out_bd` or
+    `table_rd` has no entries, nothing is done, and no index looked at. Cost: one read of each
+    looked-up row. Each column is added in bag order by one thread.
     """
     cdef Arrays arrays
+    cdef bint outside = False
     open_arrays(
         &arrays, (out_bd, table_rd, indices_k, offsets_b, weights_k), b"c2w c2 i1 i1 r1"
     )
@@ -206,7 +280,8 @@ def pool(
         if arrays.rows[0].data == NULL:
             pass
         elif arrays.index == INT32:
-            pool_cells(&arrays, <int32_t>0, mode, num_threads)
+            outside = pool_cells(&arrays, <int32_t>0, mode, num_threads)
         else:
-            pool_cells(&arrays, <int64_t>0, mode, num_threads)
+            outside = pool_cells(&arrays, <int64_t>0, mode, num_threads)
     close_arrays(&arrays)
+    return not outside

@@ -13,6 +13,13 @@
 #define EBAGX_PREFETCH(address) __builtin_prefetch((const void *)(address), 0, 3)
 #endif
 
+/* Keeps a branch that is not taken from becoming instructions that are always run. */
+#if defined(_MSC_VER)
+#define EBAGX_UNLIKELY(condition) (condition)
+#else
+#define EBAGX_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#endif
+
 /* Inlining is what turns the literal widths of a kernel's calls into constant trip counts. */
 #if defined(_MSC_VER)
 #define EBAGX_INLINE static __forceinline

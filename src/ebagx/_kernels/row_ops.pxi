@@ -5,6 +5,7 @@
 
 cdef extern from "portable.h" nogil:
     void prefetch "EBAGX_PREFETCH"(size_t address)  # need not be that of an object
+    bint unlikely "EBAGX_UNLIKELY"(bint condition)
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
         PAIR_BYTES "EBAGX_PAIR_BYTES"
@@ -125,11 +126,14 @@ cdef inline void take_greater_block(
         take_greater_f64(best_d, at_d, has_nan_d, values, direction, position, width)
 
 
-cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept nogil:
-    cdef size_t start = number_of_address(block, row)
+cdef inline void prefetch_lines(size_t start, int count) noexcept nogil:
     cdef int line
     for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
         prefetch(start + <size_t>(line * CACHE_LINE))
+
+
+cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept nogil:
+    prefetch_lines(number_of_address(block, row), count)
 
 
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:

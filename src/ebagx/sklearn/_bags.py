@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from ebagx._bags import Bags, as_bags
+from ebagx._bags import Bags, as_bags, check_indices
 from ebagx._sparse import sound_csr
 
 _NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
@@ -33,7 +33,8 @@ def weighted_bags(X: Any, mode: str, num_threads: int | None) -> sparse.csr_arra
     """
     X = sparse.csr_array(X)
     table = np.broadcast_to(np.float32(0), (X.shape[1], 0))  # as_bags asks for its length
-    bags = as_bags(X, None, None, include_last_offset=False, weight=table, num_threads=num_threads)
+    bags, source = as_bags(X, None, None, include_last_offset=False, weight=table)
+    check_indices(bags, source, len(table), num_threads)
     matrix = sparse.csr_array((bags.weights, bags.indices, bags.offsets), shape=X.shape)
     norm = _NORM_OF_MODE[mode]
     return matrix if norm is None else normalize(matrix, norm=norm)
