@@ -96,8 +96,6 @@ cdef inline bint pool_blocks(
             k += 1
             if k >= end:
                 break
-        finish_block(&out_d[column], sum_d, divisor, width)
-        finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
     else:
         while True:
             outside |= add_lookup(
@@ -107,8 +105,8 @@ cdef inline bint pool_blocks(
             k += 1
             if k >= end:
                 break
-        finish_block(&out_d[column], sum_d, divisor, width)
-        finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
+    finish_block(&out_d[column], sum_d, divisor, width)
+    finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
     return outside
 
 
