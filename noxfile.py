@@ -209,8 +209,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def serial(session: nox.Session) -> None:
-    """Test the kernels built without OpenMP and with bounds checks."""
-    session.install(".[test]", env={"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1"})
+    """Test the kernels built without OpenMP, with assertions, and for undefined behaviour."""
+    build = {"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1", "EBAGX_SANITIZE": "undefined"}
+    session.install(".[test]", env=build)
     session.run("pytest", "tests/kernels", "tests/test_ngrams.py", *session.posargs)
 
 

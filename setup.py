@@ -157,7 +157,9 @@ class BuildWithLevels(build_ext):
             if SANITIZE:
                 extension.extra_compile_args += [*SANITIZER_FLAGS, f"-fsanitize={SANITIZE}"]
                 extension.extra_link_args.append(f"-fsanitize={SANITIZE}")
-            elif kind == "unix" and sys.platform != "darwin" and not DEBUG:
+            elif kind == "unix" and DEBUG:
+                extension.extra_compile_args += ["-O1", "-g"]
+            elif kind == "unix" and sys.platform != "darwin":
                 extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extensions()
 
@@ -218,7 +220,7 @@ setup(
         include_path=[str(PACKAGE / "_kernels")],
         compiler_directives={
             "language_level": 3,
-            "boundscheck": DEBUG,
+            "boundscheck": False,
             "wraparound": False,
             "cdivision": True,
             "initializedcheck": False,

@@ -11,7 +11,7 @@ gradients, optim    RowGradient, and optimizers that touch only its rows
 datasets            two small real data sets
 _bags, _validate    every accepted input -> Bags; every check and message
 _passes             forward and backward: allocate, choose the kernel, run it
-_dispatch           dtype x instruction-set level -> compiled kernel
+_dispatch           instruction-set level -> compiled kernels
 _kernels            the compiled kernels; _reference is their NumPy twin
 ==================  ============================================================
 """
