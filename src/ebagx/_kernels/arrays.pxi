@@ -42,7 +42,7 @@ cdef struct Arrays:
 
 cdef inline char native_order() noexcept:
     # What stands before the type of little-endian, or big-endian, numbers.
-    cdef uint16_t one = 1
+    cdef unsigned short one = 1
     return b"<" if (<char*>&one)[0] else b">"
 
 
