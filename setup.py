@@ -7,15 +7,11 @@ import tempfile
 from pathlib import Path
 
 from Cython.Build import cythonize
-from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 PACKAGE = Path("src/ebagx")
-# Views have two dimensions at most, and Cython wants one to spare. With eight, its default, each
-# is 208 bytes instead of 88, which are copied whenever one is passed on.
-Options.buffer_max_dims = 3
 DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
 OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
 SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # what -fsanitize= takes: address,undefined
@@ -63,9 +59,10 @@ GCC_FLAGS = [
     "-fvect-cost-model=dynamic",
     "-fpeel-loops",
     "--param=max-completely-peeled-insns=64",
+    "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
 # For modules that have no hot loops.
-SMALL = ("ebagx._cpu", "ebagx._cyutility")
+SMALL = ("ebagx._cpu", "ebagx._tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # Later on the command line than -O2 -g0, so these hold; the first report ends the process.
 SANITIZER_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
@@ -106,7 +103,6 @@ def extensions():
     folder = PACKAGE / "_kernels"
     kernels = [str(path) for path in folder.iterdir() if path.suffix in (".pxi", ".h")]
     modules = [
-        Extension("ebagx._cyutility", [str(PACKAGE / "_cyutility.c")], **options),
         Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
         Extension("ebagx._tokens", [str(PACKAGE / "_tokens.pyx")], **options),
     ]
@@ -216,7 +212,6 @@ setup(
     ext_modules=cythonize(
         extensions(),
         force=has_stale_c(),
-        shared_utility_qualified_name="ebagx._cyutility",
         include_path=[str(PACKAGE / "_kernels")],
         compiler_directives={
             "language_level": 3,
@@ -226,7 +221,8 @@ setup(
             "initializedcheck": False,
             "freethreading_compatible": True,
             "embedsignature": True,
-            "embedsignature.format": "python",
+            "embedsignature.format": "clinic",  # what inspect.signature reads
+            "binding": False,  # a class of functions in each module is 7 KB
         },
     ),
     cmdclass={"build_ext": BuildWithLevels},

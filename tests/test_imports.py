@@ -14,7 +14,7 @@ PACKAGE = Path(ebagx.__file__).parent
 
 # From the bottom up: a module imports from layers below its own.
 LAYERS = (
-    {"_cpu", "_cyutility", "_kernels", "_tokens"},
+    {"_cpu", "_kernels", "_tokens"},
     {"_dispatch", "_mapped", "_modes", "_threads"},
     {
         "_arrays",
@@ -78,9 +78,7 @@ def test_imports_point_one_way(source):
 
 
 def test_every_layer_is_in_use():
-    assert {module_of(source) for source in SOURCES} | {"_cpu", "_cyutility", "_tokens"} == set(
-        LAYER_OF
-    )
+    assert {module_of(source) for source in SOURCES} | {"_cpu", "_tokens"} == set(LAYER_OF)
 
 
 @sources

@@ -14,7 +14,7 @@ METADATA = "\n".join(
     f"Requires-Dist: {name}" for name in ("numpy>=1.26", "scipy>=1.11", "tqdm; extra == 'cli'")
 )
 KERNELS = ("_kernels/_baseline", "_kernels/_avx2", "_kernels/_avx512")
-MODULES = ("_cpu", "_cyutility", "_tokens", *KERNELS)
+MODULES = ("_cpu", "_tokens", *KERNELS)
 FILES = {
     "ebagx/py.typed": "",
     "ebagx-1.0.dist-info/METADATA": METADATA,

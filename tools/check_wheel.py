@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 LIMIT = 1_450_000  # bytes of a wheel with its OpenMP library
 
-MODULES = {"_cpu", "_cyutility", "_tokens", "_baseline"}
+MODULES = {"_cpu", "_tokens", "_baseline"}
 X86 = {"_avx2", "_avx512"}
 LEVELS = {"x86_64": X86, "amd64": X86}  # more modules, where the processor has them
 BINARIES = (".so", ".pyd", ".dylib", ".dll")
