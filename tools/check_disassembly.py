@@ -72,12 +72,10 @@ KERNELS = (
     Kernel("pool float64", (fused("pool_bag", DOUBLE, ".", "."),), ("vaddpd", "vmulpd"), 16),
     Kernel("pool float16", (fused("pool_bag", HALF, ".", "."),), ("vaddps", "vcvtph2ps"), 16),
     Kernel("pool bfloat16", (fused("pool_bag", BFLOAT16, ".", "."),), ("vaddps", "vmulps"), 16),
-    Kernel("extreme float32", (fused("extreme_bag", FLOAT, ".", "."),), ("vcmp.*ps",), 16),
-    Kernel("extreme float64", (fused("extreme_bag", DOUBLE, ".", "."),), ("vcmp.*pd",), 16),
-    Kernel(
-        "extreme float16", (fused("extreme_bag", HALF, ".", "."),), ("vcmp.*ps", "vcvtph2ps"), 16
-    ),
-    Kernel("extreme bfloat16", (fused("extreme_bag", BFLOAT16, ".", "."),), ("vcmp.*ps",), 16),
+    Kernel("extreme float32", (fused("extreme_bag", FLOAT, "."),), ("vcmp.*ps",), 16),
+    Kernel("extreme float64", (fused("extreme_bag", DOUBLE, "."),), ("vcmp.*pd",), 16),
+    Kernel("extreme float16", (fused("extreme_bag", HALF, "."),), ("vcmp.*ps", "vcvtph2ps"), 16),
+    Kernel("extreme bfloat16", (fused("extreme_bag", BFLOAT16, "."),), ("vcmp.*ps",), 16),
     Kernel("scatter float32", (fused("scatter_columns", ".", FLOAT),), ("vaddps", "vmulps")),
     Kernel("scatter float64", (fused("scatter_columns", ".", DOUBLE),), ("vaddpd", "vmulpd")),
     Kernel(
