@@ -54,9 +54,20 @@ def test_a_bad_wheel(tmp_path, path, text, failure):
     assert found.startswith(failure)
 
 
-def test_arm_has_one_level(tmp_path):
-    files = {name: text for name, text in FILES.items() if "_avx" not in name}
-    name = "ebagx-1.0-cp311-abi3-manylinux_2_28_aarch64.whl"
+@pytest.mark.parametrize(
+    ("platform", "left_out"),
+    [
+        ("manylinux_2_28_aarch64", "_avx"),
+        ("musllinux_1_2_x86_64", "none"),
+        ("macosx_10_13_x86_64", "_avx512"),
+        ("macosx_12_0_arm64", "_avx"),
+        ("win_amd64", "none"),
+        ("win_arm64", "_avx"),
+    ],
+)
+def test_levels_of_the_platform(tmp_path, platform, left_out):
+    files = {name: text for name, text in FILES.items() if left_out not in name}
+    name = f"ebagx-1.0-cp311-abi3-{platform}.whl"
     assert not list(tool.check_wheel(make_wheel(tmp_path, files, name), PYPROJECT))
 
 

@@ -18,8 +18,11 @@ from pathlib import Path, PurePosixPath
 LIMIT = 1_000_000  # bytes of a wheel with its OpenMP library
 
 MODULES = {"_cpu", "_tokens", "_baseline"}
-X86 = {"_avx2", "_avx512"}
-LEVELS = {"x86_64": X86, "amd64": X86}  # more modules, where the processor has them
+# More modules, where the processor and the system have them.
+LEVELS = {
+    r"(linux\w*_x86_64|win_amd64)\.whl": {"_avx2", "_avx512"},
+    r"macosx\w*_x86_64\.whl": {"_avx2"},
+}
 BINARIES = (".so", ".pyd", ".dylib", ".dll")
 SOURCES = (".pyx", ".pxd", ".pxi", ".c", ".h")
 NEEDED = {"numpy", "scipy"}
@@ -36,7 +39,7 @@ def compiled_modules(names: Sequence[str]) -> set[str]:
 
 def expected_modules(wheel: str) -> set[str]:
     """Return the modules that a wheel of this file name must have."""
-    more = [modules for machine, modules in LEVELS.items() if wheel.endswith(f"{machine}.whl")]
+    more = [modules for platform, modules in LEVELS.items() if re.search(platform, wheel)]
     return MODULES.union(*more)
 
 
