@@ -15,7 +15,7 @@ else:
     TABLE_DTYPES.append(np.dtype(ml_dtypes.bfloat16))
 
 INDEX_DTYPES = [np.dtype(np.int32), np.dtype(np.int64)]
-DIMS = (1, 3, 7, 8, 17, 64, 65, 100, 145)
+DIMS = (1, 3, 7, 8, 17, 50, 64, 65, 100, 145)
 
 levels = pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
 threads = pytest.mark.parametrize("num_threads", [1, 2, 3])

@@ -113,7 +113,11 @@ cdef inline void extreme_columns(
         if width == 24:
             width = 16
         column = min(column, last - width)
-        if width == 32 and widest >= 32:
+        if width == 128 and widest >= 128:
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 128)
+        elif width == 64 and widest >= 64:
+            extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 64)
+        elif width == 32 and widest >= 32:
             extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 32)
         elif width == 16 and widest >= 16:
             extreme_block(out_d, winners_d, table[0], indices_k, bag, direction, column, 16)

@@ -132,8 +132,6 @@ cdef inline bint pool_columns(
             outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 128)
         elif width == 64 and widest >= 64:
             outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 64)
-        elif width == 40 and widest >= 64:
-            outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 40)
         elif width == 32 and widest >= 32:
             outside |= pool_block(out_d, table, indices_k, weights_k, bag, divisor, column, 32)
         elif width == 24 and widest >= 32:
@@ -157,7 +155,7 @@ cdef bint pool_bag(
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Columns [first, last) of one bag. Returns whether an index is outside the table.
-    cdef Py_ssize_t column, tail
+    cdef Py_ssize_t column, tail, span = last - first
     cdef int widest = BLOCK_BYTES // <int>sizeof(real_t)
     cdef real_t zero = 0
     cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, zero)
@@ -167,10 +165,13 @@ cdef bint pool_bag(
         if bag.start >= bag.end:
             return False
         return not all_inside(&indices_k[bag.start], bag.end - bag.start, table.count, 1)
-    if widest >= 64 and 64 < last - first <= 112:
-        # Two blocks that overlap, in one walk.
-        tail = last - first - 48
+    # Two blocks that overlap, in one walk.
+    if widest >= 64 and 64 < span <= 112:
+        tail = span - 48
         return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, first, 64, tail, 48)
+    if widest >= 64 and 32 < span < 64:
+        tail = span - 32
+        return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, first, 32, tail, 32)
     return pool_columns(out_d, table, indices_k, weights_k, bag, divisor, first, last)
 
 

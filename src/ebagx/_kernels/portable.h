@@ -55,18 +55,19 @@
 #define EBAGX_VECTOR_BYTES 32
 #endif
 
-/* Bytes of accumulators that stay in vector registers: half of the 16 registers of a level, and a
-   quarter of AVX-512's 32: wider blocks are no faster. */
+/* Bytes of accumulators that stay in vector registers, where a column has one and where it has two:
+   half of the 16 registers of a level, or a quarter of AVX-512's 32 (wider blocks are no faster), and
+   a quarter, or half of AVX-512's (rows of 128 columns from memory in one walk: twice as fast). */
 #if defined(__AVX512F__)
 #define EBAGX_BLOCK_BYTES 512
+#define EBAGX_PAIR_BYTES 512
 #elif defined(__AVX2__)
 #define EBAGX_BLOCK_BYTES 256
+#define EBAGX_PAIR_BYTES 128
 #else
 #define EBAGX_BLOCK_BYTES 128
+#define EBAGX_PAIR_BYTES 64
 #endif
 #define EBAGX_MAX_BLOCK 128 /* columns in the widest block */
-
-/* The same where a column has two accumulators; AVX-512 gains nothing from more. */
-#define EBAGX_PAIR_BYTES (EBAGX_BLOCK_BYTES < 256 ? EBAGX_BLOCK_BYTES / 2 : 128)
 
 #endif

@@ -173,7 +173,7 @@ cdef inline real_t dot(const real_t* left, const cell_t* right, Py_ssize_t dim) 
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
-    # Of the widths that kernels are specialised for, 128, 64, 40, 32, 24, 16 and 8, and for
+    # Of the widths that kernels are specialised for, 128, 64, 32, 24, 16 and 8, and for
     # narrower spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap
     # columns already done, if the span has them), else the widest that fits.
     cdef Py_ssize_t width, narrower
@@ -181,8 +181,8 @@ cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) n
         return widest
     if remaining > 64:
         width, narrower = 128, 64
-    elif remaining > 40:
-        width, narrower = 64, 40
+    elif remaining > 32:
+        width, narrower = 64, 32
     elif span >= 8:
         width = (remaining + 7) // 8 * 8
         narrower = width - 8
