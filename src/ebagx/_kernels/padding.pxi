@@ -1,5 +1,24 @@
 # Removal of the lookups of one row.
 
+ctypedef fused item_t:
+    int32_t
+    int64_t
+    float
+    double
+
+
+cdef inline Py_ssize_t keep(
+    item_t* kept_k, const item_t* items_k, const index_t* indices_k, Py_ssize_t start,
+    Py_ssize_t end, index_t padding_row,
+) noexcept nogil:
+    # Returns how many. Always stored, then kept or overwritten: no branch to mispredict.
+    cdef Py_ssize_t k, kept = 0
+    for k in range(start, end):
+        kept_k[kept] = items_k[k]
+        kept += indices_k[k] != padding_row
+    return kept
+
+
 cdef void drop_lookups(
     const Arrays* arrays, index_t padding_row, real_t real
 ) noexcept nogil:
@@ -9,21 +28,16 @@ cdef void drop_lookups(
     cdef const index_t* indices_k = <const index_t*>arrays.rows[3].data
     cdef const index_t* offsets_b = <const index_t*>arrays.rows[4].data
     cdef const real_t* weights_k = <const real_t*>arrays.rows[5].data
-    cdef Py_ssize_t b, end, k = 0, kept = 0, n = arrays.rows[3].count
-    cdef index_t row
+    cdef Py_ssize_t b, start = 0, end, kept = 0, n = arrays.rows[3].count
     kept_offsets_b[0] = 0
     for b in range(arrays.rows[4].count - 1):
         # Each lookup is met once, whatever another thread makes of the offsets.
-        end = clamped(offsets_b[b + 1], n)
-        while k < end:
-            # Always stored, then kept or overwritten: no branch to mispredict.
-            row = indices_k[k]
-            kept_indices_k[kept] = row
-            if weights_k != NULL:
-                kept_weights_k[kept] = weights_k[k]
-            kept += row != padding_row
-            k += 1
+        end = max(clamped(offsets_b[b + 1], n), start)
+        if weights_k != NULL:
+            keep(&kept_weights_k[kept], weights_k, indices_k, start, end, padding_row)
+        kept += keep(&kept_indices_k[kept], indices_k, indices_k, start, end, padding_row)
         kept_offsets_b[b + 1] = <index_t>kept
+        start = end
 
 
 cdef void drop_lookups_of(const Arrays* arrays, index_t padding_row) noexcept nogil:
