@@ -71,6 +71,9 @@ OPENMP_FLAGS = {
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
     "msvc": (["/openmp"], []),
 }
+# Linkers of some systems leave out libraries of which a module calls nothing, the C library too, by
+# which auditwheel tells glibc from musl. `pow` is in another.
+LINUX_LIBRARIES = "-Wl,--push-state,--no-as-needed,-lc,--as-needed,-lm,--pop-state"
 PYTHON_PROBE = "#include <Python.h>\nint main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
@@ -155,6 +158,8 @@ class BuildWithLevels(build_ext):
             if extension.name in SMALL:
                 extension.extra_compile_args += SMALL_FLAGS[kind]
             extension.extra_link_args += link_openmp
+            if sys.platform == "linux":
+                extension.extra_link_args.append(LINUX_LIBRARIES)
             if SANITIZE:
                 extension.extra_compile_args += [*SANITIZER_FLAGS, f"-fsanitize={SANITIZE}"]
                 extension.extra_link_args.append(f"-fsanitize={SANITIZE}")

@@ -15,10 +15,11 @@ METADATA = "\n".join(
 )
 KERNELS = ("_kernels/_baseline", "_kernels/_avx2", "_kernels/_avx512")
 MODULES = ("_cpu", "_tokens", *KERNELS)
+MODULE = "machine code\0libc.so.6\0"
 FILES = {
     "ebagx/py.typed": "",
     "ebagx-1.0.dist-info/METADATA": METADATA,
-    **{f"ebagx/{module}.abi3.so": "machine code" for module in MODULES},
+    **{f"ebagx/{module}.abi3.so": MODULE for module in MODULES},
     **{f"ebagx/{module}.pyi": "def f() -> None: ..." for module in MODULES},
 }
 
@@ -40,7 +41,8 @@ def test_a_good_wheel(tmp_path):
     ("path", "text", "failure"),
     [
         ("ebagx/_kernels/_avx2.abi3.so", None, "compiled modules are"),
-        ("ebagx/_more.abi3.so", "", "compiled modules are"),
+        ("ebagx/_more.abi3.so", MODULE, "compiled modules are"),
+        ("ebagx/_cpu.abi3.so", "machine code", "ebagx/_cpu.abi3.so names no C library"),
         ("ebagx/_tokens.pyi", None, "no type stubs of ['_tokens']"),
         ("ebagx/py.typed", None, "py.typed is missing"),
         ("ebagx/_kernels/pool.pxi", "", "ebagx/_kernels/pool.pxi is a source"),

@@ -75,6 +75,13 @@ def check_rust(binaries: dict[str, bytes], pyproject: str) -> Iterator[str]:
             yield f"the build requires {requirement}"
 
 
+def check_c_library(wheel: str, binaries: dict[str, bytes]) -> Iterator[str]:
+    """Yield one line for each module for Linux that does not name glibc or musl: see setup.py."""
+    for name, content in binaries.items():
+        if "linux" in wheel and name.startswith("ebagx/") and b"\0libc." not in content:
+            yield f"{name} names no C library"
+
+
 def check_wheel(path: Path, pyproject: str, limit: int = LIMIT) -> Iterator[str]:
     """Yield one line for each failure."""
     size = path.stat().st_size
@@ -86,6 +93,7 @@ def check_wheel(path: Path, pyproject: str, limit: int = LIMIT) -> Iterator[str]
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         yield from check_names(path.name, names)
         yield from check_requirements(wheel.read(metadata).decode())
+        yield from check_c_library(path.name, binaries)
         yield from check_rust(binaries, pyproject)
 
 
