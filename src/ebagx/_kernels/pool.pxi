@@ -266,9 +266,9 @@ def pool(
 ):
     """Pool the table rows of each bag: sum(w * row) / divisor, 0 where the divisor is 0.
 
-    Return whether every index is in [0, num_rows); row 0 stands for the others. If `out_bd` or
-    `table_rd` has no entries, nothing is done, and no index looked at. Cost: one read of each
-    looked-up row. Each column is added in bag order by one thread.
+    Return whether every index is in [0, num_rows); row 0 stands for the others, so a table without
+    rows takes empty bags alone. If `out_bd` has no entries, no index is looked at. Cost: one read
+    of each looked-up row. Each column is added in bag order by one thread.
     """
     cdef Arrays arrays
     cdef bint outside = False
