@@ -319,9 +319,9 @@ def add_rows(
     table_rd[rows_u] += values_ud
 
 
-def clear_rows(table_rd: np.ndarray, rows_u: np.ndarray, num_threads: int) -> None:
+def clear_rows(table_rd: np.ndarray, rows_k: np.ndarray, num_threads: int) -> None:
     """Set rows to zero."""
-    table_rd[rows_u] = 0
+    table_rd[rows_k] = 0
 
 
 def _with_decay(grad_ud: np.ndarray, values_ud: np.ndarray, decay: float) -> np.ndarray:
