@@ -32,18 +32,31 @@ def forward(error, message, **arguments):
         embedding_bag(**arguments, weight=table, max_norm=0.5, out=out)
 
 
+def plain(error, message, **arguments):
+    """The pass itself finds indices outside where it leaves nothing behind."""
+    table = large_table()
+    with rejected(error, message, table):
+        embedding_bag(**arguments, weight=table)
+
+
+def into_out(error, message, **arguments):
+    table, out = large_table(), np.full((2, DIM), 7.0)
+    with rejected(error, message, table, out):
+        embedding_bag(**arguments, weight=table, out=out)
+
+
 def backward(error, message, **arguments):
     table, grad = large_table(), np.ones((2, DIM))
     with rejected(error, message, table, grad):
         embedding_bag_backward(grad, **arguments, weight=table)
 
 
-def module(error, message, **arguments):
+def module(error, message, max_norm=0.5, **arguments):
     """Also check that the object still has what its last good call kept for backward."""
     calls = ("input", "offsets", "per_sample_weights")
     options = {name: value for name, value in arguments.items() if name not in calls}
     table = large_table()
-    bag = EmbeddingBag(NUM_ROWS, DIM, max_norm=0.5, _weight=table, **options)
+    bag = EmbeddingBag(NUM_ROWS, DIM, max_norm=max_norm, _weight=table, **options)
     bag(np.zeros((0, 3), int))
     with rejected(error, message, table):
         bag(**{name: value for name, value in arguments.items() if name in calls})
@@ -51,10 +64,16 @@ def module(error, message, **arguments):
     np.testing.assert_array_equal(bag.grad, np.zeros((NUM_ROWS, DIM)))
 
 
+def plain_module(error, message, **arguments):
+    module(error, message, max_norm=None, **arguments)
+
+
 def constructor(error, message, input=None, **options):  # noqa: ARG001
     with rejected(error, message):
         EmbeddingBag(NUM_ROWS, DIM, **options)
 
 
-lookups = pytest.mark.parametrize("rejects", [forward, backward, module])
+lookups = pytest.mark.parametrize(
+    "rejects", [forward, plain, into_out, backward, module, plain_module]
+)
 options = pytest.mark.parametrize("rejects", [forward, backward, constructor])

@@ -276,6 +276,25 @@ def test_exactly_the_invalid_is_rejected(indices, offsets, last):
         assert len(embedding_bag(*arguments, include_last_offset=last)) == len(ends) - 1
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn", "max"])
+@pytest.mark.parametrize(("shape", "index"), [((0, 4), 0), ((0, 0), 0), ((3, 0), 3), ((3, 0), -1)])
+def test_tables_without_entries(shape, index, mode):
+    """No row is read, so no pass can find what is outside."""
+    message = rf"^input\[0\] = {index} is out of range for {shape[0]} embeddings$"
+    for padding_idx in (None, 0)[: 1 + shape[0]]:
+        with pytest.raises(IndexError, match=message):
+            embedding_bag([index], np.ones(shape), [0], mode=mode, padding_idx=padding_idx)
+
+
+@pytest.mark.parametrize("mode", ["mean", "sqrtn"])
+def test_bags_without_a_divisor(mode):
+    """Their rows are not read either."""
+    with pytest.raises(IndexError, match=r"^input\[0, 1\] = 5 is out of range for 5 embeddings$"):
+        embedding_bag(
+            np.array([[0, NUM_ROWS]]), large_table(), mode=mode, per_sample_weights=[[0.0, 0.0]]
+        )
+
+
 class Longer(list):
     """A sequence that is shorter than it says."""
 
