@@ -189,9 +189,13 @@ cdef Met pool_unit(
 ) noexcept nogil:
     # `like` only names the type of cells.
     cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
-    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units)
+    cdef Py_ssize_t b, k, stop = unit_start(offsets_b, out.count, unit + 1, units)
     cdef Met met = Met(0, False)
     cdef Lookups bag
+    if first < stop:  # what no lookup of these is ahead of
+        bag = lookups_of_bag(offsets_b, first, n)
+        for k in range(bag.start, min(bag.start + AHEAD, n)):
+            prefetch_row(table[0], indices_k[k], out.dim * <Py_ssize_t>sizeof(cell_t))
     for b in range(first, stop):
         bag = lookups_of_bag(offsets_b, b, n)
         if bag.end - bag.start > giant:

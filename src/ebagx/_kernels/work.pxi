@@ -7,7 +7,7 @@
 # One unit is run by a plain call: even a team of one thread costs OpenMP a microsecond.
 
 cdef enum:
-    UNITS_PER_THREAD = 8  # small enough units that threads finish together
+    UNITS_PER_THREAD = 4  # threads finish together, and each unit costs half a microsecond
     AHEAD = 16            # lookups between a prefetch and its use: 2x on DRAM-bound data
 
 
