@@ -61,7 +61,7 @@ GCC_FLAGS = [
     "--param=max-completely-peeled-insns=64",
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
-# For modules that have no hot loops.
+# For modules that are as fast when they are small.
 SMALL = ("ebagx._cpu", "ebagx._tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # Later on the command line than -O2 -g0, so these hold; the first report ends the process.

@@ -20,8 +20,6 @@ from ebagx._validate import (
     sequence_lengths,
 )
 
-_INT32 = np.dtype(np.int32)
-_INT64 = np.dtype(np.int64)
 _INT32_MAX = 2**31 - 1
 _NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in (np.dtype("f4"), np.dtype("f8"))}
 

@@ -40,7 +40,7 @@ cdef void drop_lookups(
         start = end
 
 
-cdef void drop_lookups_of(const Arrays* arrays, index_t padding_row) noexcept nogil:
+cdef void drop_lookups_reals(const Arrays* arrays, index_t padding_row) noexcept nogil:
     if arrays.real == FLOAT:
         drop_lookups(arrays, padding_row, <float>0)
     else:
@@ -65,7 +65,7 @@ def drop_padding(
     )
     with nogil:
         if arrays.index == INT32:
-            drop_lookups_of(&arrays, <int32_t>padding_row)
+            drop_lookups_reals(&arrays, <int32_t>padding_row)
         else:
-            drop_lookups_of(&arrays, <int64_t>padding_row)
+            drop_lookups_reals(&arrays, <int64_t>padding_row)
     close_arrays(&arrays)

@@ -18,7 +18,7 @@ cdef void add_rows_unit(
             column += MAX_BLOCK
 
 
-cdef void add_all_rows(
+cdef void add_rows_all(
     const Arrays* arrays, index_t index, real_t real, int num_threads
 ) noexcept nogil:
     cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
@@ -29,11 +29,11 @@ cdef void add_all_rows(
         add_rows_unit(arrays, index, real, unit, units)
 
 
-cdef void add_rows_of(const Arrays* arrays, index_t index, int num_threads) noexcept nogil:
+cdef void add_rows_reals(const Arrays* arrays, index_t index, int num_threads) noexcept nogil:
     if arrays.real == FLOAT:
-        add_all_rows(arrays, index, <float>0, num_threads)
+        add_rows_all(arrays, index, <float>0, num_threads)
     else:
-        add_all_rows(arrays, index, <double>0, num_threads)
+        add_rows_all(arrays, index, <double>0, num_threads)
 
 
 def add_rows(
@@ -50,9 +50,9 @@ def add_rows(
         if arrays.rows[2].data == NULL:
             pass
         elif arrays.index == INT32:
-            add_rows_of(&arrays, <int32_t>0, num_threads)
+            add_rows_reals(&arrays, <int32_t>0, num_threads)
         else:
-            add_rows_of(&arrays, <int64_t>0, num_threads)
+            add_rows_reals(&arrays, <int64_t>0, num_threads)
     close_arrays(&arrays)
 
 
