@@ -1,0 +1,56 @@
+"""Models on disk, what they hold, and how tests damage them."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+
+from ebagx._features import Features
+from ebagx._model import TextModel
+from ebagx._ngrams import Ngrams
+
+TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
+NGRAMS = Ngrams(2, 2, 3, 1000)
+WORDS = Ngrams(1, 0, 0, 1000)
+ARRAYS = {"buckets.npy", "embedding.npy", "coef.npy", "intercept.npy"}
+FILES = {"model.json", "words.txt", *ARRAYS}
+
+
+def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1):
+    rng = np.random.default_rng(seed)
+    features, _ = Features.learn(TEXTS, ngrams, min_count)
+    shapes = (features.n_columns, 4), (3, 4), (3,)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    return TextModel(features, ["caf\u00e9 food", "cat", "dog"], loss, *weights)
+
+
+def place(model, name):
+    """Return where a model has a file."""
+    if name == "model.json":
+        return model / name
+    return model / json.loads((model / "model.json").read_text("utf-8"))["folder"] / name
+
+
+def edit_json(path, change):
+    value = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(change(value) or value), "utf-8")
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def names(model):
+    """Return the names of a model's files; there is nothing but those and their one folder."""
+    (folder,) = set(os.listdir(model)) - {"model.json"}
+    return {"model.json", *os.listdir(model / folder)}
+
+
+def replace(path, content):
+    """Write a file of a model, and have `model.json` agree."""
+    path.write_bytes(content)
+    record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    edit_json(
+        path.parent.parent / "model.json", lambda about: about["files"].update({path.name: record})
+    )
