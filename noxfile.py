@@ -116,6 +116,7 @@ def empty_folder(folder: Path) -> Path:
 # What a wheel may lack: kernels, data, commands.
 WHEEL_TESTS = [
     "tests/kernels", "tests/test_functional.py", "tests/test_datasets.py", "tests/test_cli.py",
+    "tests/test_main.py",
 ]  # fmt: skip
 
 

@@ -1,11 +1,15 @@
 """Settings of the whole suite."""
 
+import io
 import os
+import sys
 
 import pytest
 from hypothesis import settings
 
+from cli_cases import write_examples
 from ebagx._storage import save_model
+from ebagx.cli import main
 from storage_cases import make_model
 
 os.environ["MPLBACKEND"] = "agg"  # plots open no window
@@ -20,3 +24,24 @@ def saved(tmp_path):
     path = tmp_path / "model"
     save_model(make_model(), path)
     return path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty directory; return exit status, output lines, error text."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv, stdin=b""):
+        text = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)), "utf-8")
+        monkeypatch.setattr(sys, "stdin", text)
+        status = main([str(word) for word in argv])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err
+
+    return run
+
+
+@pytest.fixture
+def trained(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    assert run("train", "train.tsv", "--epochs", 3)[0] == 0

@@ -1,58 +1,21 @@
 """The command line, mostly in process: what it prints, its exit status, its one-line errors."""
 
-import contextlib
 import io
 import itertools
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
+from cli_cases import write_examples
 from ebagx import _commands
 from ebagx._storage import load_model
-from ebagx.cli import main
 from ebagx.sklearn._network import Network
-
-WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread", "place": "town lake hill"}
-
-
-def write_examples(path, line="{label}\t{text}\n", copies=20):
-    lines = [
-        line.format(label=label, text=f"the {word} number {i}")
-        for label, words in WORDS.items()
-        for i in range(copies)
-        for word in words.split()
-    ]
-    path.write_text("".join(lines), "utf-8")
-    return path
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty directory; return exit status, output lines, error text."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*argv, stdin=b""):
-        text = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)), "utf-8")
-        monkeypatch.setattr(sys, "stdin", text)
-        status = main([str(word) for word in argv])
-        out, err = capsys.readouterr()
-        return status, out.splitlines(), err
-
-    return run
-
-
-@pytest.fixture
-def trained(run, tmp_path):
-    write_examples(tmp_path / "train.tsv")
-    assert run("train", "train.tsv", "--epochs", 3)[0] == 0
 
 
 def test_train_without_a_file_learns_wordnet(run):
@@ -429,68 +392,3 @@ def test_several_labels_a_line(run, tmp_path):
     assert out[1:3] == ["P@4       1.000", "R@4       1.000"]
     assert "160 lines have several labels and are not in the matrix" in out
     assert run("info", "ebagx-model")[1][4] == "loss      ova"
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Start a command in an empty directory; kill it if it hangs, or when the test is over."""
-    with contextlib.ExitStack() as stack:
-
-        def start(*argv):
-            pipe = subprocess.PIPE
-            process = subprocess.Popen(
-                [sys.executable, "-m", "ebagx", *argv],
-                stdin=pipe,
-                stdout=pipe,
-                stderr=pipe,
-                cwd=tmp_path,
-                env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
-            )
-            watchdog = threading.Timer(60, process.kill)
-            watchdog.start()
-            for clean_up in (process.communicate, process.kill, watchdog.cancel):
-                stack.callback(clean_up)
-            return process
-
-        yield start
-
-
-def test_module_is_runnable(start):
-    process = start("predict", "absent")
-    out, err = process.communicate()
-    message = b"ebagx: absent is not a model directory: it has no model.json"
-    assert (process.returncode, out, err.strip()) == (2, b"", message)
-    assert re.fullmatch(rb"ebagx \d+\.\d+\.\d+\s*", start("--version").communicate()[0])
-
-
-@pytest.mark.usefixtures("trained")
-def test_predict_answers_a_pipe_at_once(start):
-    process = start("predict", "ebagx-model")
-    for line, label in ((b"the cat\n", b"animal"), (b"the soup\n", b"food")):
-        process.stdin.write(line)
-        process.stdin.flush()
-        assert process.stdout.readline().strip() == label
-    process.communicate()
-    assert process.returncode == 0
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
-@pytest.mark.usefixtures("trained")
-def test_reader_of_the_output_goes_away(start, tmp_path):
-    (tmp_path / "lines").write_text("the cat\n" * 100_000)
-    process = start("predict", "ebagx-model", "lines")
-    process.stdout.close()
-    assert process.wait() == 141
-    assert process.stderr.read() == b""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.usefixtures("trained")
-def test_ctrl_c_while_waiting_for_lines(start):
-    process = start("predict", "ebagx-model")
-    process.stdin.write(b"the cat\n")
-    process.stdin.flush()
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
-    assert process.stderr.read() == b"ebagx: interrupted\n"
