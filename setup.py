@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-PACKAGE = Path("src/ebagx")
+PACKAGE = Path("ebagx")
 DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
 OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
 SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # what -fsanitize= takes: address,undefined
@@ -62,7 +62,7 @@ GCC_FLAGS = [
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
 # For modules that are as fast when they are small.
-SMALL = ("ebagx._cpu", "ebagx._tokens")
+SMALL = ("ebagx._core.cpu", "ebagx.text.tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # Later on the command line than -O2 -g0, so these hold; the first report ends the process.
 SANITIZER_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
@@ -109,10 +109,15 @@ def extensions():
     if LIMITED_API:
         macros.append(("Py_LIMITED_API", "0x030B0000"))
     folder = PACKAGE / "_kernels"
-    kernels = [str(path) for path in folder.iterdir() if path.suffix in (".pxi", ".h")]
+    kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
-        Extension("ebagx._cpu", [str(PACKAGE / "_cpu.pyx")], **options),
-        Extension("ebagx._tokens", [str(PACKAGE / "_tokens.pyx")], **options),
+        Extension("ebagx._core.cpu", [str(PACKAGE / "_core/cpu.pyx")], **options),
+        Extension(
+            "ebagx.text.tokens",
+            [str(PACKAGE / "text/tokens.pyx")],
+            depends=[str(PACKAGE / "text/lines.pxi"), str(folder / "common/arrays.pxi")],
+            **options,
+        ),
     ]
     return modules + [
         Extension(

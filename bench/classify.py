@@ -24,9 +24,9 @@ from pathlib import Path
 import ebagx
 import machine
 from corpora import TASKS, Corpus, Task, find_wheel
-from ebagx._features import Features
-from ebagx._model import Settings, fit_model
-from ebagx._text import Corpus as Training
+from ebagx.text.corpus import Corpus as Training
+from ebagx.text.features import Features
+from ebagx.text.model import Settings, fit_model
 
 # fastText's extra epochs have at least so many words.
 TIMED_WORDS = 4_000_000
@@ -120,7 +120,7 @@ def measure_ebagx(
     figures.training_seconds.append(time.perf_counter() - start)
     predicted = model.predict(corpus.held_out.texts)
     figures.accuracies.append(accuracy(predicted, corpus.held_out.labels))
-    command = [sys.executable, "-m", "ebagx", "train", folder / "train.txt", "--held-out", 0]
+    command = [sys.executable, "-P", "-m", "ebagx", "train", folder / "train.txt", "--held-out", 0]
     command += ["--model", folder / "ebagx-model"]
     command += [word for name, value in options.items() for word in (f"--{name}", value)]
     figures.command_seconds.append(seconds_of(lambda: run(command)))

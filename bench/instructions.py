@@ -42,7 +42,7 @@ def make_operations() -> dict[str, tuple[int, Run]]:
     import numpy as np
 
     import ebagx
-    from ebagx._dispatch import kernels
+    from ebagx._core.levels import kernels
 
     rng = np.random.default_rng(0)
     indices = rng.integers(NUM_ROWS, size=2 * LOOKUPS)
@@ -145,7 +145,7 @@ def find_compiler() -> str:
 
 def has_avx2() -> bool:
     """Return whether the level was built and this machine runs it."""
-    from ebagx._dispatch import available_levels
+    from ebagx._core.levels import available_levels
 
     return "avx2" in available_levels()
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx import _passes, _transpose
-from ebagx._arrays import aligned_empty, aligned_zeros
-from ebagx._bags import Bags
-from ebagx._dispatch import kernels
-from ebagx._modes import RULES
+from ebagx._core import passes, transpose
+from ebagx._core.bags import Bags
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx.optim.rules import RULES
 from worker import time_call
 from workloads import COMPARED, make_data
 
@@ -42,29 +42,27 @@ def parts_of(workload: str, threads: int) -> Iterator[Part]:
     bags, grad = Bags(data.indices, data.indptr, _NO_WEIGHTS), data.grad_output
     pooled, row_bytes = np.empty_like(grad), 4 * dim
     looked_up, given = row_bytes * len(bags.indices), row_bytes * bags.num_bags
-    yield Part(
-        "pool", lambda: _passes.pool(pooled, weight, bags, "sum", threads), looked_up + given
-    )
-    with _transpose.scratch_for(bags) as scratch:
-        rows, transposed = _transpose.transposed(bags, num_rows, "sum", False, scratch, threads)
+    yield Part("pool", lambda: passes.pool(pooled, weight, bags, "sum", threads), looked_up + given)
+    with transpose.scratch_for(bags) as scratch:
+        rows, transposed = transpose.transposed(bags, num_rows, "sum", False, scratch, threads)
         values = aligned_empty((len(rows), dim), np.dtype(np.float32))
         touched = row_bytes * len(rows)
 
         def sort() -> None:
-            with _transpose.scratch_for(bags) as memory:
-                _transpose.transposed(bags, num_rows, "sum", False, memory, threads)
+            with transpose.scratch_for(bags) as memory:
+                transpose.transposed(bags, num_rows, "sum", False, memory, threads)
 
         yield Part("sort lookups by row", sort, 16 * len(bags.indices))
         yield Part(
             "pool gradient per row",
-            lambda: _passes.pool(values, grad, transposed, "sum", threads),
+            lambda: passes.pool(values, grad, transposed, "sum", threads),
             looked_up + touched,
         )
     yield from _parts_of_rows(weight, rows, values, threads)
     total = aligned_zeros(weight.shape, weight.dtype)
     yield Part(
         "scatter gradient",
-        lambda: _passes.scatter(total, grad, bags, "sum", threads),
+        lambda: passes.scatter(total, grad, bags, "sum", threads),
         2 * looked_up + given,
     )
     yield Part(
@@ -85,7 +83,7 @@ def _parts_of_rows(
     )
     yield Part(
         "Adagrad on rows",
-        lambda: kernels.step_rows(*written, rows, values, numbers, RULES["adagrad"], threads),
+        lambda: kernels.step_rows(*written, rows, values, numbers, RULES["adagrad"].code, threads),
         5 * values.nbytes,
     )
 

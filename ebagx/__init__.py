@@ -1,26 +1,35 @@
 """ebagx: EmbeddingBag for NumPy, SciPy and scikit-learn.
 
-Where things are, from the outside in:
+Where things are, from the outside in; a module imports from those below it:
 
-==================  ============================================================
-cli, __main__       ``python -m ebagx train | predict``
-sklearn             estimators (import ``ebagx.sklearn``; needs scikit-learn)
-embedding_bag       class EmbeddingBag, as ``torch.nn.EmbeddingBag``
-functional          embedding_bag and embedding_bag_backward
-gradients, optim    RowGradient, and optimizers that touch only its rows
-datasets            two small real data sets
-_bags, _validate    every accepted input -> Bags; every check and message
-_passes             forward and backward: allocate, choose the kernel, run it
-_dispatch           instruction-set level -> compiled kernels
-_kernels            the compiled kernels; _reference is their NumPy twin
-==================  ============================================================
+=====================  =========================================================
+cli, __main__          the command line: ``ebagx train | predict | test ...``
+text, io, datasets     text models, file formats, two small real data sets
+sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
+functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
+optim                  optimizers that touch only the rows used
+gradients              `RowGradient`: the touched rows of a table and their values
+_core                  what turns arguments into kernel calls: `Bags` and `Table`
+_kernels               the compiled kernels, and their twin in NumPy
+=====================  =========================================================
 """
 
+try:
+    import ebagx._core.cpu  # noqa: F401 - what an unbuilt clone lacks first
+except ModuleNotFoundError as error:
+    if error.name != "ebagx._core.cpu":
+        raise
+    raise ImportError(
+        f"ebagx is not built in {__path__[0]}: this is its source, which hides an installed ebagx "
+        "here. Run the installed one, with the command ebagx or python -P, or from another folder; "
+        "or build this one in place: pip install -e ."
+    ) from None
+
 from ebagx import optim
-from ebagx._config import __version__, show_config
-from ebagx.embedding_bag import EmbeddingBag
+from ebagx._core.config import __version__, show_config
 from ebagx.functional import embedding_bag, embedding_bag_backward
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
+from ebagx.module import EmbeddingBag
 
 __all__ = [
     "EmbeddingBag",

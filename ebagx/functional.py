@@ -4,19 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from ebagx import _passes
-from ebagx._bags import (
-    Bags,
-    Source,
-    as_bags,
-    check_indices,
-    raise_bad_source,
-    without_padding,
-    without_weights,
-)
-from ebagx._dense import DenseGradient
-from ebagx._validate import (
-    EXTREME_MODES,
+from ebagx._core import passes
+from ebagx._core.backward import Backward, row_gradient, weights_gradient
+from ebagx._core.bags import Bags, bags_for_mode, check_indices, without_padding
+from ebagx._core.checks import (
     check_grad_output,
     check_max_indices,
     check_max_norm,
@@ -25,10 +16,12 @@ from ebagx._validate import (
     check_out,
     check_padding_idx,
     check_sparse,
-    check_weight,
-    check_writeable,
 )
-from ebagx.gradients import EmbeddingBagGradients
+from ebagx._core.dense import DenseGradient
+from ebagx._core.forms.source import Source
+from ebagx._core.modes import Mode
+from ebagx._core.table import Table
+from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
 __all__ = ["embedding_bag", "embedding_bag_backward"]
 
@@ -139,19 +132,27 @@ def embedding_bag(
            [ 9., 10.]]), array([[3, 3],
            [4, 4]]))
     """
-    check_mode(mode)
+    how = check_mode(mode)
     check_max_norm(max_norm, norm_type)
     num_threads = check_num_threads(num_threads)
-    weight = check_weight(weight)
-    padding_idx = check_padding_idx(padding_idx, len(weight))
-    if return_indices and mode not in EXTREME_MODES:
+    table = Table.of(weight)
+    padding_idx = check_padding_idx(padding_idx, table.num_rows)
+    if return_indices and not how.is_extreme:
         raise ValueError(f"return_indices needs mode 'max' or 'min', got {mode!r}")
-    bags, source = given_bags(input, offsets, per_sample_weights, include_last_offset, mode, weight)
+    bags, source = bags_for_mode(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset,
+        how,
+        table.num_rows,
+        table.sum_dtype,
+    )
     pooled, winners = pooled_bags(
         bags,
         source,
-        weight,
-        mode=mode,
+        table,
+        mode=how,
         max_norm=max_norm,
         norm_type=norm_type,
         padding_idx=padding_idx,
@@ -161,56 +162,31 @@ def embedding_bag(
     return (pooled, winners) if return_indices else pooled
 
 
-def given_bags(
-    input: Any,
-    offsets: Any,
-    per_sample_weights: Any,
-    include_last_offset: bool,
-    mode: str,
-    weight: np.ndarray,
-) -> tuple[Bags, Source]:
-    """Return what `as_bags` does, without weights in the modes that know none."""
-    if mode in EXTREME_MODES and per_sample_weights is not None:
-        raise ValueError(f"per_sample_weights must be None in mode {mode!r}")
-    bags, source = as_bags(
-        input,
-        offsets,
-        per_sample_weights,
-        include_last_offset=include_last_offset,
-        weight=weight,
-    )
-    return (without_weights(bags) if mode in EXTREME_MODES else bags), source
-
-
 def pooled_bags(
     bags: Bags,
     source: Source,
-    weight: np.ndarray,
+    table: Table,
     *,
-    mode: str,
+    mode: Mode,
     max_norm: float | None,
     norm_type: float,
     padding_idx: int | None,
     out: np.ndarray | None,
     num_threads: int | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Check indices and `out`, then go forward; return the pooled bags and who won them."""
-    num_rows = len(weight)
+    """Check indices and `out`, then go forward; return the pooled bags and the rows that won."""
     # To look at the indices first takes a tenth of the time of small rows in the cache. Nothing is
     # lost if the pass itself finds a bad one, unless it writes to what is the caller's.
-    in_pass = out is None and max_norm is None and mode not in EXTREME_MODES and weight.size > 0
+    in_pass = out is None and max_norm is None and not mode.is_extreme and 0 not in table.shape
     if not in_pass:
-        check_indices(bags, source, num_rows, num_threads)
+        check_indices(bags, source, table.num_rows, num_threads)
     if out is not None:
-        check_out(out, (bags.num_bags, weight.shape[1]), weight.dtype, (weight, *bags))
+        check_out(out, (bags.num_bags, table.dim), table.dtype, (table.array, *bags))
     if max_norm is not None:
-        check_writeable(weight, "max_norm")
-        _passes.renorm(bags, weight, max_norm, norm_type, num_threads)
+        table.check_writeable("max_norm")
+        passes.renorm(bags, table, max_norm, norm_type, num_threads)
     kept = without_padding(bags, padding_idx)
-    pooled, winners, valid = _passes.forward(kept, weight, mode, out, num_threads)
-    if not valid:
-        raise_bad_source(source, num_rows)
-    return pooled, winners
+    return passes.forward(kept, table, mode, out, num_threads, source if in_pass else None)
 
 
 def embedding_bag_backward(
@@ -292,40 +268,46 @@ def embedding_bag_backward(
     >>> gradient.weight.rows
     array([0, 1, 3, 4])
     """
-    check_mode(mode)
+    how = check_mode(mode)
     check_sparse(sparse)
     num_threads = check_num_threads(num_threads)
-    weight = check_weight(weight)
-    padding_idx = check_padding_idx(padding_idx, len(weight))
-    bags, source = given_bags(input, offsets, per_sample_weights, include_last_offset, mode, weight)
-    check_indices(bags, source, len(weight), num_threads)
-    grad = check_grad_output(grad_output, bags.num_bags, weight)
+    table = Table.of(weight)
+    padding_idx = check_padding_idx(padding_idx, table.num_rows)
+    bags, source = bags_for_mode(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset,
+        how,
+        table.num_rows,
+        table.sum_dtype,
+    )
+    check_indices(bags, source, table.num_rows, num_threads)
+    shape = bags.num_bags, table.dim
+    grad = check_grad_output(grad_output, shape, table.sum_dtype)
     winners = None
-    if mode in EXTREME_MODES and max_indices is not None:
-        shape = (bags.num_bags, weight.shape[1])
-        winners = check_max_indices(max_indices, shape, len(weight), bags.indices.dtype)
+    if how.is_extreme and max_indices is not None:
+        winners = check_max_indices(max_indices, shape, table.num_rows, bags.indices.dtype)
     elif max_indices is not None:
         raise ValueError(f"max_indices must be None in mode {mode!r}")
     if per_sample_weights_grad is None:
         per_sample_weights_grad = per_sample_weights is not None
-    elif per_sample_weights_grad and (
-        mode in EXTREME_MODES or len(bags.weights) != len(bags.indices)
-    ):
+    elif per_sample_weights_grad and (how.is_extreme or len(bags.weights) != len(bags.indices)):
         raise ValueError("per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn")
     if out is not None:
         if sparse:
             raise ValueError(f"out must be None for sparse={sparse!r}, it takes a dense gradient")
-        read = [array for array in (weight, grad, winners, *bags) if array is not None]
-        check_out(out, weight.shape, grad.dtype, read)
-    backward = _passes.Backward(
-        grad, bags, weight, winners, mode, padding_idx, scale_grad_by_freq, num_threads
+        read = [array for array in (table.array, grad, winners, *bags) if array is not None]
+        check_out(out, table.shape, grad.dtype, read)
+    backward = Backward(
+        grad, bags, table, winners, how, padding_idx, scale_grad_by_freq, num_threads
     )
     if sparse:
-        of_table: Any = _passes.row_gradient(backward).to_form(sparse)
+        of_table: Any = RowGradient(*row_gradient(backward), table.shape).to_form(sparse)
     else:
-        of_table = DenseGradient(weight.shape, grad.dtype, out).add(backward).total
+        of_table = DenseGradient(table.shape, grad.dtype, out).add(backward).total
     of_weights = None
     if per_sample_weights_grad:
-        of_weights = _passes.weights_gradient(backward)
+        of_weights = weights_gradient(backward)
         of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
     return EmbeddingBagGradients(of_table, of_weights)

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from ebagx._mapped import check_mapped
-from ebagx._sparse import csr_parts
-from ebagx._validate import (
-    as_indices,
+from ebagx._core.checks import (
     as_integer_array,
     check_integers,
     check_real,
     check_rows,
     check_size,
 )
+from ebagx._core.forms.sparse import csr_parts
+from ebagx._core.layout import as_indices
+from ebagx._core.memory import check_mapped
 
 __all__ = ["EmbeddingBagGradients", "RowGradient"]
 

@@ -4,14 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx import _passes
-from ebagx._arrays import aligned_empty
-from ebagx._bags import Bags
-from ebagx._dense import DenseGradient
-from ebagx._dispatch import real_dtype
-from ebagx._mapped import check_mapped
-from ebagx._validate import (
-    apart_from,
+from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
+from ebagx._core.bags import Bags, bags_for_mode
+from ebagx._core.checks import (
     check_grad_output,
     check_max_norm,
     check_mode,
@@ -20,10 +15,13 @@ from ebagx._validate import (
     check_size,
     check_sparse,
     check_table_dtype,
-    check_weight,
-    check_writeable,
 )
-from ebagx.functional import given_bags, pooled_bags
+from ebagx._core.dense import DenseGradient
+from ebagx._core.layout import copy_if_overlapping
+from ebagx._core.memory import aligned_empty, check_mapped
+from ebagx._core.modes import Mode
+from ebagx._core.table import Table
+from ebagx.functional import pooled_bags
 from ebagx.gradients import RowGradient, as_row_gradient
 from ebagx.optim import Optimizer
 
@@ -34,10 +32,12 @@ class _Saved(NamedTuple):
     """What a forward call keeps for backward."""
 
     bags: Bags
-    weight: np.ndarray
+    table: Table
     winners: np.ndarray | None
     weights_shape: tuple[int, ...] | None
-    options: dict[str, Any]
+    mode: Mode
+    padding_idx: int | None
+    by_freq: bool
 
 
 class EmbeddingBag:
@@ -146,7 +146,8 @@ class EmbeddingBag:
         if _weight is None:
             dtype = np.dtype(dtype)
             check_table_dtype(dtype, "dtype")
-            self._weight = aligned_empty((self.num_embeddings, self.embedding_dim), dtype)
+            shape = self.num_embeddings, self.embedding_dim
+            self._table = Table(aligned_empty(shape, dtype))
             self.reset_parameters(rng)
         else:
             self.weight = _weight
@@ -187,16 +188,16 @@ class EmbeddingBag:
         >>> bag([[0, 2]])
         array([[0.5, 0. , 0.5]])
         """
-        table = check_weight(embeddings, "embeddings")
+        table = Table.of(embeddings, "embeddings")
         bag = cls(
-            table.shape[0],
-            table.shape[1],
+            table.num_rows,
+            table.dim,
             max_norm=max_norm,
             norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq,
             mode=mode,
             sparse=sparse,
-            _weight=table,
+            _weight=table.array,
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
         )
@@ -206,15 +207,15 @@ class EmbeddingBag:
     @property
     def weight(self) -> np.ndarray:
         """The table (N, D)."""
-        return self._weight
+        return self._table.array
 
     @weight.setter
     def weight(self, weight: Any) -> None:
-        table = check_weight(weight)
+        table = Table.of(weight)
         shape = (self.num_embeddings, self.embedding_dim)
         if table.shape != shape:
             raise ValueError(f"weight must have shape {shape}, got {table.shape}")
-        self._weight = table
+        self._table = table
 
     @property
     def grad(self) -> Any:
@@ -240,15 +241,15 @@ class EmbeddingBag:
         rng : int, Generator or other seed of ``numpy.random.default_rng``, optional
             Source of the numbers.
         """
-        check_writeable(self._weight, "reset_parameters")
-        generator = np.random.default_rng(rng)
-        dtype = real_dtype(self._weight.dtype)
-        if self._weight.dtype == dtype and self._weight.flags.c_contiguous:
-            generator.standard_normal(out=self._weight, dtype=dtype)
+        table = self._table
+        table.check_writeable("reset_parameters")
+        generator, dtype, weight = np.random.default_rng(rng), table.sum_dtype, table.array
+        if table.dtype == dtype and weight.flags.c_contiguous:
+            generator.standard_normal(out=weight, dtype=dtype)
         else:
-            self._weight[...] = generator.standard_normal(self._weight.shape, dtype)
+            weight[...] = generator.standard_normal(table.shape, dtype)
         if self.padding_idx is not None:
-            self._weight[self.padding_idx] = 0
+            weight[self.padding_idx] = 0
 
     def forward(
         self, input: Any, offsets: Any = None, per_sample_weights: Any = None
@@ -266,17 +267,22 @@ class EmbeddingBag:
         ndarray of shape (B, D)
             In the dtype of `weight`.
         """
-        self._check_options()
-        weight = self._weight
-        check_mapped(weight, "weight")
-        bags, source = given_bags(
-            input, offsets, per_sample_weights, self.include_last_offset, self.mode, weight
+        mode, table = self._checked_mode(), self._table
+        table.check_mapped()
+        bags, source = bags_for_mode(
+            input,
+            offsets,
+            per_sample_weights,
+            self.include_last_offset,
+            mode,
+            table.num_rows,
+            table.sum_dtype,
         )
         pooled, winners = pooled_bags(
             bags,
             source,
-            weight,
-            mode=self.mode,
+            table,
+            mode=mode,
             max_norm=self.max_norm,
             norm_type=self.norm_type,
             padding_idx=self.padding_idx,
@@ -287,12 +293,8 @@ class EmbeddingBag:
             shape = None
             if per_sample_weights is not None:
                 shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
-            options = {
-                "mode": self.mode,
-                "padding_idx": self.padding_idx,
-                "by_freq": self.scale_grad_by_freq,
-            }
-            self._saved = _Saved(bags, weight, winners, shape, options)
+            by_freq = self.scale_grad_by_freq
+            self._saved = _Saved(bags, table, winners, shape, mode, self.padding_idx, by_freq)
         return pooled
 
     def __call__(
@@ -354,7 +356,7 @@ class EmbeddingBag:
         array([1, 2, 4])
         """
         backward, of_weights = self._gradients(grad_output)
-        optimizer._update_pieces(backward.weight, _passes.gradient_pieces(backward))
+        optimizer.update_pieces(backward.table.array, gradient_pieces(backward))
         self._forget_forward(of_weights)
 
     def row_gradient(self) -> RowGradient:
@@ -374,38 +376,39 @@ class EmbeddingBag:
         if self._grad is None:
             raise RuntimeError("grad is None: call backward first")
         if self._dense is not None and self._grad is self._dense.total:
-            return self._dense.row_gradient()
+            return RowGradient(*self._dense.row_gradient(), self._dense.total.shape)
         return as_row_gradient(self._grad)
 
-    def _check_options(self) -> None:
-        """Raise unless the attributes, which may be assigned, are what the constructor takes."""
-        check_mode(self.mode)
+    def _checked_mode(self) -> Mode:
+        """Return the mode, if the attributes, which may be assigned, may be what they are."""
         check_sparse(self.sparse)
         check_max_norm(self.max_norm, self.norm_type)
         check_num_threads(self.num_threads)
         check_padding_idx(self.padding_idx, self.num_embeddings)
+        return check_mode(self.mode)
 
-    def _gradients(self, grad_output: Any) -> tuple[_passes.Backward, np.ndarray | None]:
+    def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
         """Return what the table's gradient is made of, and that of the per-sample weights."""
         if self.frozen:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
             raise RuntimeError("backward needs a forward call in training mode before it")
-        self._check_options()
-        bags, weight, winners, weights_shape, options = self._saved
-        for array, name in ((weight, "weight"), *zip(bags, Bags._fields, strict=True)):
+        self._checked_mode()
+        bags, table, winners, weights_shape, mode, padding_idx, by_freq = self._saved
+        table.check_mapped()
+        for array, name in zip(bags, Bags._fields, strict=True):
             check_mapped(array, name)
-        grad = check_grad_output(grad_output, bags.num_bags, weight)
-        grad = apart_from(grad, weight)
+        grad = check_grad_output(grad_output, (bags.num_bags, table.dim), table.sum_dtype)
+        grad = copy_if_overlapping(grad, table.array)
         if self._dense is not None:
-            grad = apart_from(grad, self._dense.total)
+            grad = copy_if_overlapping(grad, self._dense.total)
         self._check_accumulated(weights_shape)
-        backward = _passes.Backward(
-            grad, bags, weight, winners, **options, num_threads=self.num_threads
+        backward = Backward(
+            grad, bags, table, winners, mode, padding_idx, by_freq, self.num_threads
         )
         if weights_shape is None:
             return backward, None
-        return backward, _passes.weights_gradient(backward).reshape(weights_shape)
+        return backward, weights_gradient(backward).reshape(weights_shape)
 
     def _forget_forward(self, of_weights: np.ndarray | None) -> None:
         """End a backward pass: add the gradient of the per-sample weights, drop what was kept."""
@@ -414,12 +417,13 @@ class EmbeddingBag:
             self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
         self._saved = None
 
-    def _add_gradient(self, backward: _passes.Backward) -> None:
+    def _add_gradient(self, backward: Backward) -> None:
         """Add a gradient of the table to `grad`, in the form of `sparse`."""
         if self.sparse:
-            self._grad = _passes.row_gradient(backward).added_to(self._grad, self.sparse)
+            gradient = RowGradient(*row_gradient(backward), backward.table.shape)
+            self._grad = gradient.added_to(self._grad, self.sparse)
             return
-        shape, dtype = self._weight.shape, backward.grad.dtype
+        shape, dtype = self._table.shape, backward.grad.dtype
         dense = self._dense
         if dense is not None and (dense.total.shape, dense.total.dtype) != (shape, dtype):
             dense = None
@@ -464,7 +468,7 @@ class EmbeddingBag:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return ``{"weight": table}``; the table is not copied."""
-        return {"weight": self._weight}
+        return {"weight": self.weight}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the table of a `state_dict` into `weight`.
@@ -478,14 +482,14 @@ class EmbeddingBag:
         """
         if set(state_dict) != {"weight"}:
             raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
-        weight = np.asarray(state_dict["weight"])
-        if weight.shape != self._weight.shape:
-            raise ValueError(f"weight must have shape {self._weight.shape}, got {weight.shape}")
-        if weight.dtype != self._weight.dtype:
-            raise TypeError(f"weight must have dtype {self._weight.dtype}, got {weight.dtype}")
+        table, weight = self._table, np.asarray(state_dict["weight"])
+        if weight.shape != table.shape:
+            raise ValueError(f"weight must have shape {table.shape}, got {weight.shape}")
+        if weight.dtype != table.dtype:
+            raise TypeError(f"weight must have dtype {table.dtype}, got {weight.dtype}")
         check_mapped(weight, "weight")
-        check_writeable(self._weight, "load_state_dict")
-        self._weight[...] = weight
+        table.check_writeable("load_state_dict")
+        table.array[...] = weight
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation, as PyTorch writes them."""

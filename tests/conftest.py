@@ -7,12 +7,14 @@ import sys
 import pytest
 from hypothesis import settings
 
-from cli_cases import write_examples
-from ebagx._storage import save_model
 from ebagx.cli import main
-from storage_cases import make_model
+from ebagx.io.model_folder import save_model
+from support.cli_cases import write_examples
+from support.storage_cases import make_model
 
 os.environ["MPLBACKEND"] = "agg"  # plots open no window
+# A child process takes the installed package, not an unbuilt one in the working directory.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 settings.register_profile("ebagx", deadline=None, derandomize=True, database=None)
 settings.load_profile("ebagx")

@@ -5,12 +5,11 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 
-import definition
-import strategies
 from ebagx import embedding_bag
-from ebagx._bags import as_bags
-from kernel_cases import TABLE_DTYPES
-from strategies import MODES, WEIGHTED_MODES
+from ebagx._core.bags import as_bags
+from support import definition, strategies
+from support.kernel_cases import TABLE_DTYPES
+from support.strategies import MODES, WEIGHTED_MODES
 
 TABLE = np.arange(1.0, 11.0).reshape(5, 2)
 BAGS = [[3, 1, 1], [1, 4, 0]]
@@ -287,13 +286,16 @@ class TestLists:
         np.testing.assert_array_equal(pooled, [[5, 8], [0, 0], [4.5, 5]])
 
 
+NO_TABLE = {"num_rows": 5, "sums": np.dtype(np.float64)}
+
+
 class TestNoCopies:
     """int32 and int64 indices, and CSR matrices, are used where they lie."""
 
     @pytest.mark.parametrize("dtype", [np.int32, np.int64])
     def test_indices(self, dtype):
         indices, offsets = np.array([3, 1, 4], dtype), np.array([0, 1, 3], dtype)
-        bags, _ = as_bags(indices, offsets, None, include_last_offset=True, weight=TABLE)
+        bags, _ = as_bags(indices, offsets, None, include_last_offset=True, **NO_TABLE)
         assert np.shares_memory(bags.indices, indices)
         assert np.shares_memory(bags.offsets, offsets)
 
@@ -302,7 +304,7 @@ class TestNoCopies:
         parts = np.ones(3), np.array([3, 1, 4], dtype), np.array([0, 1, 3], dtype)
         matrix = scipy.sparse.csr_array(parts, shape=(2, 5))
         matrix.indices, matrix.indptr = parts[1:]
-        bags, _ = as_bags(matrix, None, None, include_last_offset=False, weight=TABLE)
+        bags, _ = as_bags(matrix, None, None, **NO_TABLE)
         assert np.shares_memory(bags.indices, matrix.indices)
         assert np.shares_memory(bags.offsets, matrix.indptr)
         assert np.shares_memory(bags.weights, matrix.data)

@@ -5,11 +5,10 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings, strategies as st
 
-import definition
-import strategies
 from ebagx import RowGradient, embedding_bag, embedding_bag_backward
-from ebagx._dispatch import real_dtype
-from strategies import MODES, WEIGHTED_MODES
+from ebagx._core.dtypes import sum_dtype
+from support import definition, strategies
+from support.strategies import MODES, WEIGHTED_MODES
 
 TABLE = np.arange(1.0, 11.0).reshape(5, 2)
 BAGS = [[3, 1, 1], [1, 4, 0]]
@@ -56,7 +55,7 @@ def assert_close(actual, expected):
 def test_table_gradient_equals_its_definition(call, by_freq):
     grad = gradient_for(call)
     actual = embedding_bag_backward(grad, **call.arguments, scale_grad_by_freq=by_freq).weight
-    assert actual.dtype == real_dtype(call.table.dtype)
+    assert actual.dtype == sum_dtype(call.table.dtype)
     assert_close(actual, definition.table_gradient(grad, *call.meaning, by_freq))
 
 
@@ -74,7 +73,7 @@ def test_weights_gradient_equals_its_definition(call, by_freq):
         assert actual is None
         return
     expected = np.concatenate([[], *definition.weights_gradient(grad, *call.meaning)])
-    assert actual.dtype == real_dtype(call.table.dtype)
+    assert actual.dtype == sum_dtype(call.table.dtype)
     assert actual.shape == getattr(call.lookups.get("per_sample_weights"), "shape", expected.shape)
     assert_close(actual.reshape(-1), expected)
 
@@ -285,4 +284,4 @@ def test_empty_gradients(bags, shape, dtype, mode, sparse):
         grad, bags, np.ones(shape, dtype), mode=mode, sparse=sparse
     ).weight
     dense = gradient if sparse is False else gradient.toarray()
-    np.testing.assert_array_equal(dense, np.zeros(shape, real_dtype(np.dtype(dtype))), strict=True)
+    np.testing.assert_array_equal(dense, np.zeros(shape, sum_dtype(np.dtype(dtype))), strict=True)

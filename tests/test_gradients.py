@@ -6,7 +6,7 @@ import scipy.sparse
 
 from ebagx import RowGradient
 from ebagx.gradients import as_row_gradient
-from kernel_cases import INDEX_DTYPES
+from support.kernel_cases import INDEX_DTYPES
 
 
 def gradient(rows, dtype=np.float64, index_dtype=np.int64, shape=(6, 2)):
@@ -133,7 +133,7 @@ def test_repr():
             ValueError,
             r"shape\[0\] must be at most 9223372036854775807",
         ),
-        ([], np.ones((0, 2)), (5, 2.0), TypeError, r"shape\[1\] must be an integer, got a float"),
+        ([], np.ones((0, 2)), (5, 2.0), TypeError, r"shape\[1\] must be an integer, got 2.0"),
     ],
 )
 def test_errors(rows, values, shape, error, message):

@@ -10,9 +10,9 @@ import scipy.sparse
 
 import ebagx
 from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward
-from ebagx._dispatch import real_dtype
-from kernel_cases import TABLE_DTYPES
-from strategies import MODES, WEIGHTED_MODES
+from ebagx._core.dtypes import sum_dtype
+from support.kernel_cases import TABLE_DTYPES
+from support.strategies import MODES, WEIGHTED_MODES
 
 BAGS = [[3, 1, 1], [], [0, 2], [2]]
 GRAD = np.arange(1.0, 9.0).reshape(4, 2)
@@ -207,7 +207,7 @@ class TestAccumulatedSparseGradient:
             bag.backward(np.ones((1, 2)))
         np.testing.assert_array_equal(bag.grad.rows, [0, 1, 2, 5])
         np.testing.assert_array_equal(bag.grad.values[:, 0], [1, 3, 1, 1])
-        assert bag.grad.values.dtype == real_dtype(dtype)
+        assert bag.grad.values.dtype == sum_dtype(dtype)
 
 
 class TestTrainAndEval:

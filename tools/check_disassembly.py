@@ -25,7 +25,7 @@ from pathlib import Path
 # The order of the types in `cell_t` and `real_t`, which Cython numbers its specialisations by.
 FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
 
-BASELINE = ("_cpu", "_tokens", "_baseline")
+BASELINE = ("cpu", "tokens", "_baseline")
 MODULES = (*BASELINE, "_avx2", "_avx512")
 
 

@@ -26,7 +26,7 @@ def main(package: Path) -> int:
         return 1
     stubs = [stub_of(file).relative_to(package.parent).with_suffix("") for file in files]
     modules = [".".join(stub.parts) for stub in stubs]
-    return subprocess.call([sys.executable, "-m", "mypy.stubtest", *modules])
+    return subprocess.call([sys.executable, "-P", "-m", "mypy.stubtest", *modules])
 
 
 if __name__ == "__main__":

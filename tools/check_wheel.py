@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 LIMIT = 1_000_000  # bytes of a wheel with its OpenMP library
 
-MODULES = {"_cpu", "_tokens", "_baseline"}
+MODULES = {"cpu", "tokens", "_baseline"}
 # More modules, where the processor and the system have them.
 LEVELS = {
     r"(linux\w*_x86_64|win_amd64)\.whl": {"_avx2", "_avx512"},

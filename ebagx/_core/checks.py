@@ -6,164 +6,145 @@ What passes here is trusted by the kernels; nothing has been changed when a chec
 import math
 import numbers
 import operator
+import reprlib
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._dispatch import is_index_dtype, is_table_dtype, real_dtype
-from ebagx._mapped import check_mapped
-
-POOLING_MODES = ("sum", "mean", "sqrtn")
-EXTREME_MODES = ("max", "min")
-MODES = POOLING_MODES + EXTREME_MODES
+from ebagx._core.dtypes import CELL_TYPES, is_table_dtype
+from ebagx._core.layout import as_contiguous, overlaps_itself, with_contiguous_rows
+from ebagx._core.memory import check_mapped
+from ebagx._core.modes import MODES, Mode
 
 
-def check_mode(mode: str) -> None:
-    """Raise ValueError unless `mode` is one of the five."""
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+class Range(NamedTuple):
+    """The numbers that an argument may be: from `low` on, or above it, and below `high`."""
+
+    low: float
+    high: float
+    has_low: bool
+    description: str
+
+    def holds(self, value: float) -> bool:
+        """Return whether a number, which is not NaN, is in the range."""
+        return (self.low <= value if self.has_low else self.low < value) and value < self.high
+
+
+FINITE = Range(-math.inf, math.inf, False, "finite")
+AT_LEAST_0 = Range(0, math.inf, True, "at least 0 and finite")
+POSITIVE = Range(0, math.inf, False, "positive and finite")
+FRACTION = Range(0, 1, True, "in [0, 1)")
+PART = Range(0, 1, False, "between 0 and 1")
+
+
+def shown(value: Any) -> str:
+    """Return what an error message says of a wrong value: its repr, cut where it is long."""
+    return reprlib.repr(value)
+
+
+def check_mode(mode: Any) -> Mode:
+    """Return the row of a pooling mode, or raise ValueError."""
+    found = MODES.get(mode) if isinstance(mode, str) else None
+    if found is None:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {shown(mode)}")
+    return found
 
 
 def check_sparse(sparse: bool | str) -> None:
     """Raise ValueError unless `sparse` names a form of gradient."""
     if not (isinstance(sparse, (bool, np.bool_)) or sparse == "rows"):
-        raise ValueError(f"sparse must be False, True or 'rows', got {sparse!r}")
+        raise ValueError(f"sparse must be False, True or 'rows', got {shown(sparse)}")
 
 
-def check_integer(value: Any, name: str) -> int:
-    """Return an integer (bool is none) as an int."""
-    kind = "bool" if isinstance(value, (bool, np.bool_)) else type(value).__name__
+def check_integer(value: Any, name: str, low: int | None = None, high: int | None = None) -> int:
+    """Return an integer (bool is none), from `low` to `high` if they are given, as an int."""
+    number: int = value if type(value) is int else _as_int(value, name)
+    if low is not None and number < low:
+        raise ValueError(f"{name} must be at least {low}, got {number}")
+    if high is not None and number > high:
+        raise ValueError(f"{name} must be at most {high}, got {number}")
+    return number
+
+
+def _as_int(value: Any, name: str) -> int:
     try:
-        if kind != "bool":
+        if not isinstance(value, (bool, np.bool_)):
             return operator.index(value)
     except TypeError:
         pass
-    raise TypeError(f"{name} must be an integer, got a {kind}")
+    raise TypeError(f"{name} must be an integer, got {shown(value)}")
 
 
-def check_size(size: int, name: str) -> int:
-    """Return a size >= 0 as an int."""
-    size = check_integer(size, name)
-    if not 0 <= size <= sys.maxsize:
-        limit = "at least 0" if size < 0 else f"at most {sys.maxsize}"
-        raise ValueError(f"{name} must be {limit}, got {size}")
-    return size
+def check_number(value: Any, name: str, within: Range = FINITE) -> float:
+    """Return a real number (bool is none) in a range as a float."""
+    number: float = value if type(value) is float else _as_float(value, name)
+    if not within.holds(number):
+        raise ValueError(f"{name} must be {within.description}, got {value}")
+    return number
 
 
-def _check_real(value: Any, name: str) -> None:
+def _as_float(value: Any, name: str) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
-        float(value)
+        return float(value)
     except OverflowError:
         raise ValueError(f"{name} is too large for a float") from None
 
 
-def check_number(value: Any, name: str) -> float:
-    """Return a finite number as a float."""
-    _check_real(value, name)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
+def check_size(size: Any, name: str) -> int:
+    """Return a size >= 0 as an int."""
+    return check_integer(size, name, 0, sys.maxsize)
 
 
-def check_at_least_0(value: Any, name: str) -> float:
-    """Return a finite number >= 0 as a float."""
-    if type(value) is not float:
-        _check_real(value, name)
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be at least 0 and finite, got {value}")
-    return float(value)
-
-
-def check_positive(value: Any, name: str) -> float:
-    """Return a finite number > 0 as a float."""
-    _check_real(value, name)
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return float(value)
-
-
-def check_fraction(value: Any, name: str) -> float:
-    """Return a number in [0, 1) as a float."""
-    _check_real(value, name)
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}")
-    return float(value)
-
-
-def check_num_threads(num_threads: int | None) -> int | None:
+def check_num_threads(num_threads: Any) -> int | None:
     """Return a number of threads >= 1, or None."""
-    if num_threads is None:
-        return None
-    num_threads = check_integer(num_threads, "num_threads")
-    if num_threads < 1:
-        raise ValueError(f"num_threads must be at least 1, got {num_threads}")
-    return num_threads
+    return None if num_threads is None else check_integer(num_threads, "num_threads", 1)
 
 
-def check_padding_idx(padding_idx: int | None, num_rows: int) -> int | None:
+def check_padding_idx(padding_idx: Any, num_rows: int) -> int | None:
     """Return the padding row in [0, N), or None; negative ones count from the end."""
     if padding_idx is None:
         return None
-    padding_idx = check_integer(padding_idx, "padding_idx")
-    if not -num_rows <= padding_idx < num_rows:
+    row = check_integer(padding_idx, "padding_idx")
+    if not -num_rows <= row < num_rows:
         raise ValueError(
-            f"padding_idx = {padding_idx} is out of range for {num_rows} embeddings, "
+            f"padding_idx = {row} is out of range for {num_rows} embeddings, "
             f"it must be in [{-num_rows}, {num_rows})"
         )
-    return padding_idx + num_rows if padding_idx < 0 else padding_idx
+    return row + num_rows if row < 0 else row
 
 
-def check_max_norm(max_norm: float | None, norm_type: float) -> None:
+def check_max_norm(max_norm: Any, norm_type: Any) -> None:
     """Raise unless `max_norm` is None or a number >= 0, and `norm_type` a number."""
     if max_norm is None:
         return
-    for value, name in ((max_norm, "max_norm"), (norm_type, "norm_type")):
-        _check_real(value, name)
-    if not max_norm >= 0:
+    if not _as_float(max_norm, "max_norm") >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
-    if norm_type != norm_type:
+    if math.isnan(_as_float(norm_type, "norm_type")):
         raise ValueError(f"norm_type must be a number, got {norm_type}")
 
 
 def check_table_dtype(dtype: np.dtype[Any], name: str) -> None:
     """Raise TypeError unless tables may have this dtype."""
     if not is_table_dtype(dtype):
+        *names, last = (cell.name for cell in CELL_TYPES)
         raise TypeError(
-            f"{name} must be float16, bfloat16, float32 or float64 in native byte order, "
+            f"{name} must be {', '.join(names)} or {last} in native byte order, "
             f"got {dtype.str if dtype.kind in 'fc' else dtype}"
         )
 
 
-def check_weight(weight: Any, name: str = "weight") -> np.ndarray:
-    """Return the table as a 2-D array of a supported dtype, without a copy if it is one."""
-    table = weight if type(weight) is np.ndarray else np.asarray(weight)
-    check_table_dtype(table.dtype, name)
-    if table.ndim != 2:
-        raise ValueError(f"{name} must be 2-D (num_embeddings, embedding_dim), got {table.ndim}-D")
-    check_mapped(table, name)
-    return table
-
-
-def check_writeable(weight: np.ndarray, why: str) -> None:
-    """Raise ValueError if the table cannot be changed in place."""
-    if not weight.flags.writeable:
-        raise ValueError(f"weight is read-only, but {why} changes it in place")
-    if overlaps_itself(weight):
-        raise ValueError(f"elements of weight share memory, but {why} changes it in place")
-    check_mapped(weight, "weight")
-
-
-def check_grad_output(grad_output: Any, num_bags: int, weight: np.ndarray) -> np.ndarray:
-    """Return grad_output as (B, D) in the dtype that sums are kept in, rows contiguous."""
+def check_grad_output(
+    grad_output: Any, shape: tuple[int, int], sum_dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Return grad_output (B, D) in the dtype that sums are kept in, rows contiguous."""
     grad = np.asarray(grad_output)
-    shape = (num_bags, weight.shape[1])
     if grad.shape != shape:
         raise ValueError(f"grad_output must have shape {shape}, got {grad.shape}")
-    return as_rows(as_real(grad, "grad_output", real_dtype(weight.dtype)))
+    return with_contiguous_rows(as_real(grad, "grad_output", sum_dtype))
 
 
 def check_real(array: np.ndarray, name: str) -> None:
@@ -177,49 +158,6 @@ def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
     """Return a real-valued array in another dtype."""
     check_real(array, name)
     return array.astype(dtype, copy=False)
-
-
-def has_rows(array: np.ndarray) -> bool:
-    """Return whether each row of a 2-D array is contiguous and aligned; rows may be strided."""
-    in_order = array.strides[1] == array.itemsize or array.shape[1] < 2 or array.size == 0
-    return in_order and array.flags.aligned
-
-
-def overlaps_itself(array: np.ndarray) -> bool:
-    """Return whether elements of an array may share memory, as stride tricks make them."""
-    if array.flags.c_contiguous or array.size == 0:
-        return False
-    end = array.itemsize
-    axes = zip(array.strides, array.shape, strict=True)
-    for stride, size in sorted((abs(stride), size) for stride, size in axes if size > 1):
-        if stride < end:
-            return True
-        end += stride * (size - 1)
-    return False
-
-
-def as_rows(array: np.ndarray) -> np.ndarray:
-    """Return a 2-D array with contiguous rows: itself, or a copy."""
-    return array if has_rows(array) else np.array(array, order="C")
-
-
-def apart_from(array: np.ndarray, written: np.ndarray | None) -> np.ndarray:
-    """Return an array that is read while another is written: itself, or a copy."""
-    if written is None or not np.may_share_memory(array, written):
-        return array
-    return array.copy()
-
-
-def as_contiguous(array: np.ndarray) -> np.ndarray:
-    """Return a contiguous and aligned array: itself, or a copy."""
-    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
-
-
-def as_indices(array: np.ndarray) -> np.ndarray:
-    """Return integers as contiguous int32 or int64, without a copy if they are."""
-    if not is_index_dtype(array.dtype):
-        array = array.astype(np.int64)  # uint64 beyond it turns negative: still out of range
-    return as_contiguous(array)
 
 
 def check_out(

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import scipy
 
-from ebagx import _cpu, _dispatch, _threads
+from ebagx._core import cpu, levels, threads
 
 __version__ = "0.1.0"
 
@@ -20,13 +20,13 @@ def show_config() -> None:
     >>> ebagx.show_config()  # doctest: +ELLIPSIS
     ebagx ...
     """
-    date = _cpu.openmp_version()
+    date = cpu.openmp_version()
     openmp = f"{date // 100}-{date % 100:02d}" if date else "no (one thread)"
     lines = {
         "ebagx": __version__,
-        "level": f"{_dispatch.LEVEL} (available: {', '.join(_dispatch.available_levels())})",
+        "level": f"{levels.LEVEL} (available: {', '.join(levels.available_levels())})",
         "OpenMP": openmp,
-        "threads": str(_threads.default_threads()),
+        "threads": str(threads.default_threads()),
         "Python": f"{platform.python_version()} on {sys.platform} {platform.machine()}",
         "NumPy": np.__version__,
         "SciPy": scipy.__version__,

@@ -4,12 +4,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx._arrays import aligned_zeros
-from ebagx._dispatch import kernels
-from ebagx._passes import Backward, can_scatter, gradient_pieces, scatter
-from ebagx._threads import thread_count
-from ebagx._validate import has_rows
-from ebagx.gradients import RowGradient
+from ebagx._core.backward import Backward, can_scatter, gradient_pieces, scatter
+from ebagx._core.layout import rows_are_contiguous
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_zeros
+from ebagx._core.threads import thread_count
 
 
 class DenseGradient:
@@ -40,7 +39,7 @@ class DenseGradient:
 
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self."""
-        if can_scatter(backward) and has_rows(self.total):
+        if can_scatter(backward) and rows_are_contiguous(self.total):
             kept = backward.without_padding()
             # A copy: the caller may use the array of indices again. And noted before: Ctrl-C may
             # end the call when some rows have been written.
@@ -50,16 +49,16 @@ class DenseGradient:
         for rows, values in gradient_pieces(backward):
             threads = thread_count(backward.num_threads, values.size)
             self._touched.append(rows)
-            if has_rows(self.total):
+            if rows_are_contiguous(self.total):
                 kernels.add_rows(self.total, rows, values, threads)
             else:
                 self.total[rows] += values
         return self
 
-    def row_gradient(self) -> RowGradient:
-        """Return the rows that were touched."""
+    def row_gradient(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that were touched (U,), and their gradients (U, D)."""
         rows = np.unique(np.concatenate(self._touched or [np.empty(0, np.int64)]))
-        return RowGradient(rows, self.total[rows], self.total.shape)
+        return rows, self.total[rows]
 
     def clear(self, num_threads: int | None) -> None:
         """Zero the rows that were touched. Cost: theirs, whatever the table's size."""

@@ -1,4 +1,8 @@
-"""Which compiled kernels are used, and on which arrays. Nobody else asks for a level or dtype."""
+"""The kernels in use: those of one instruction-set level, or the NumPy twin of all of them.
+
+The level is chosen once, at import: the fastest one that was built and that the processor runs,
+or the one that the environment variable ``EBAGX_LEVEL`` names.
+"""
 
 import importlib
 import importlib.util
@@ -6,18 +10,19 @@ import os
 from collections.abc import Callable
 from itertools import takewhile
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ebagx import _cpu
+from ebagx._core import cpu
 
 # From slowest to fastest; a level is used where its module was built and the processor runs it.
 _SUPPORTED: dict[str, Callable[[], bool]] = {
     "baseline": lambda: True,
-    "avx2": _cpu.has_avx2,
-    "avx512": _cpu.has_avx512,
+    "avx2": cpu.has_avx2,
+    "avx512": cpu.has_avx512,
 }
+
+# The twin of the kernels in NumPy: slow, and never chosen unless it is asked for.
+REFERENCE = "reference"
 
 KERNEL_NAMES = (
     "indices_valid",
@@ -40,17 +45,6 @@ KERNEL_NAMES = (
     "row_squares",
 )
 
-# What tables hold but for bfloat16, which ml_dtypes has, and the dtype their sums are kept in.
-_FLOAT32 = np.dtype(np.float32)
-_SUMS: dict[np.dtype[Any], np.dtype[Any]] = {
-    _FLOAT32: _FLOAT32,
-    np.dtype(np.float64): np.dtype(np.float64),
-    np.dtype(np.float16): _FLOAT32,
-}
-# Of 16-bit floats, as kernels take them.
-_BITS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
-_INDICES = (np.dtype(np.int32), np.dtype(np.int64))
-
 
 def available_levels() -> tuple[str, ...]:
     """Return the levels that were built and that this processor runs, fastest last."""
@@ -64,9 +58,10 @@ def available_levels() -> tuple[str, ...]:
 def _chosen_level() -> str:
     levels = available_levels()
     wanted = os.environ.get("EBAGX_LEVEL", "")
-    if wanted and wanted not in levels:
+    if wanted and wanted not in (*levels, REFERENCE):
         raise ImportError(
-            f"EBAGX_LEVEL = {wanted!r} is not available here, the levels are: {', '.join(levels)}"
+            f"EBAGX_LEVEL = {wanted!r} is not available here, the levels are: "
+            f"{', '.join(levels)}, {REFERENCE}"
         )
     return wanted or levels[-1]
 
@@ -76,9 +71,12 @@ def load_level(name: str) -> SimpleNamespace:
 
     A level that was built and fails to load is an error.
     """
-    below = takewhile(lambda level: level != name, available_levels())
-    names = (name, *reversed(tuple(below)))
-    modules = [importlib.import_module(f"ebagx._kernels._{level}") for level in names]
+    if name == REFERENCE:
+        modules = [importlib.import_module("ebagx._kernels.reference")]
+    else:
+        below = takewhile(lambda level: level != name, available_levels())
+        names = (name, *reversed(tuple(below)))
+        modules = [importlib.import_module(f"ebagx._kernels._{level}") for level in names]
     return SimpleNamespace(
         **{
             kernel: next(getattr(module, kernel) for module in modules if hasattr(module, kernel))
@@ -88,24 +86,10 @@ def load_level(name: str) -> SimpleNamespace:
 
 
 LEVEL = _chosen_level()
-kernels = load_level(LEVEL)
+if TYPE_CHECKING:
+    # Every level has these functions: the stub is the type of all of them.
+    from ebagx._kernels import _baseline
 
-
-def is_table_dtype(dtype: np.dtype[Any]) -> bool:
-    """Return whether tables may have this dtype: native float16, bfloat16, float32 or float64."""
-    return dtype in _SUMS or (dtype.name == "bfloat16" and dtype.isnative)
-
-
-def is_index_dtype(dtype: np.dtype[Any]) -> bool:
-    """Return whether kernels take indices of this dtype as they are."""
-    return dtype in _INDICES
-
-
-def real_dtype(table_dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which sums over a table are kept, and its gradient is returned."""
-    return _SUMS.get(table_dtype, _FLOAT32)
-
-
-def cells(table: np.ndarray) -> np.ndarray:
-    """Return the table as kernels take it: 16-bit floats as their bits."""
-    return table if table.itemsize > 2 else table.view(_BITS[table.dtype.name])
+    kernels = _baseline
+else:
+    kernels = load_level(LEVEL)

@@ -1,6 +1,7 @@
-"""Allocation: arrays whose rows start on cache lines, and scratch memory that calls reuse."""
+"""Memory: arrays whose rows start on cache lines, scratch that calls reuse, maps of files."""
 
 import math
+import mmap
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx import _cpu
+from ebagx._core import cpu
 
 _CACHE_LINE = 64
 _SMALL = 1 << 14  # bytes below which alignment is not worth its microsecond
@@ -37,7 +38,7 @@ def _aligned(
     if size < _SMALL:
         return allocate(shape, dtype)
     raw = allocate(size + _CACHE_LINE, np.uint8)
-    start = -_cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE
+    start = -cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
@@ -85,3 +86,38 @@ class Scratch:
         if self._used > len(self._buffer):
             return np.empty(size, dtype)
         return self._buffer[start : start + num_bytes].view(dtype)
+
+
+def check_mapped(array: np.ndarray, name: str) -> None:
+    """Raise ValueError if an array is in a memory map whose file was cut short since.
+
+    To read what is no longer there ends the process with a bus error. Nothing helps against a file
+    that is cut during the call.
+    """
+    base: Any = array.base
+    if base is None or (type(base) is np.ndarray and base.base is None):
+        return  # the usual array, or view of one: in a tenth of a microsecond
+    start = _start(array)
+    while base is not None and not isinstance(base, mmap.mmap):
+        start = _start(base) or start
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    if base is not None:
+        _check_file(base, start, name)
+
+
+def _start(array: Any) -> int:
+    """Return where in its file the map of an array starts; 0 if that is not known."""
+    offset = (array.offset or 0) if isinstance(array, np.memmap) else 0
+    return offset - offset % mmap.ALLOCATIONGRANULARITY
+
+
+def _check_file(mapped: mmap.mmap, start: int, name: str) -> None:
+    try:
+        left = mapped.size()
+    except (OSError, ValueError):  # no file, or its descriptor was not kept
+        return
+    if left < start + len(mapped):
+        raise ValueError(
+            f"{name} is in a memory map of {start + len(mapped)} bytes of a file, "
+            f"which was cut short to {left} bytes"
+        )

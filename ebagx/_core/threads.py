@@ -5,7 +5,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from ebagx import _cpu
+from ebagx._core import cpu
 
 # Element additions that are worth a thread. The break-even is near 20,000 while OpenMP's threads
 # are awake and alone; where they sleep or share the cores, training with batches under 100,000
@@ -65,7 +65,7 @@ def default_threads() -> int:
 
     OpenMP's own number (``OMP_NUM_THREADS``, threadpoolctl), within the container's CPU quota.
     """
-    return min(_cpu.max_threads(), _quota())
+    return min(cpu.max_threads(), _quota())
 
 
 def thread_count(num_threads: int | None, work: int) -> int:
@@ -76,7 +76,7 @@ def thread_count(num_threads: int | None, work: int) -> int:
     threads = default_threads() if num_threads is None else num_threads
     # More threads than processors bring nothing, and libgomp ends the process when it gets no more.
     threads = min(threads, work // WORK_PER_THREAD, _PROCESSORS)
-    if not _cpu.openmp_version():
+    if not cpu.openmp_version():
         return 1
     if threads > 1 and _forked_after_use:
         _warn_forked()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ebagx._arrays import Scratch
-from ebagx._bags import Bags
-from ebagx._dispatch import kernels
-from ebagx._modes import DIVISORS
-from ebagx._threads import thread_count
+from ebagx._core.bags import Bags
+from ebagx._core.levels import kernels
+from ebagx._core.memory import Scratch
+from ebagx._core.modes import Mode
+from ebagx._core.threads import thread_count
 
 # Of the sort: bits of a key, counters per thread (2 ** RADIX_BITS of the kernel), element
 # additions that a lookup costs as much as, and scratch memory.
@@ -59,7 +59,7 @@ def touched_rows(
 
 
 def transposed(
-    bags: Bags, num_rows: int, mode: str, by_freq: bool, scratch: Scratch, num_threads: int | None
+    bags: Bags, num_rows: int, mode: Mode, by_freq: bool, scratch: Scratch, num_threads: int | None
 ) -> tuple[np.ndarray, Bags]:
     """Return the touched rows and, as bags over the bags, who looked them up at which scale.
 
@@ -67,7 +67,7 @@ def transposed(
     the n lookups; nothing has the size of the table. The bags are cut from `scratch`.
     """
     n, real = len(bags.indices), bags.weights.dtype
-    divisor = DIVISORS.get(mode, 0)
+    divisor = mode.divisor
     if len(bags.weights) or divisor:
         # Sorted by their own numbers: the scales have to be fetched too.
         numbers = np.arange(n + 1, dtype=bags.indices.dtype)

@@ -1,2 +1,2 @@
-include "forward.pxi"
-include "rows.pxi"
+include "with_avx512.pxi"
+include "with_avx2.pxi"

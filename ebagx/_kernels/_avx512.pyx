@@ -1,1 +1,1 @@
-include "forward.pxi"
+include "with_avx512.pxi"

@@ -1,3 +1,3 @@
-include "forward.pxi"
-include "rows.pxi"
-include "lookups.pxi"
+include "with_avx512.pxi"
+include "with_avx2.pxi"
+include "baseline_only.pxi"

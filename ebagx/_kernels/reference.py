@@ -1,23 +1,44 @@
 """The executable specification: a pure-NumPy twin of every kernel, same name and arguments.
 
 Each function does what the compiled kernel of its name does, in the same order of operations, so
-that results agree bit for bit. Only two things differ: float16 and bfloat16 tables are passed as
-such, not as their bits, and `num_threads` has no effect.
+that results agree bit for bit. `num_threads` has no effect. ``EBAGX_LEVEL=reference`` runs the
+whole library on these functions: slowly, and with everything visible to a debugger.
 
 Axis letters: b bag, k lookup, r table row, u touched row (ascending, unique), d dimension.
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ebagx._dispatch import real_dtype
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
-SUM, MEAN, SQRTN = 0, 1, 2
+# The numbers by which compiled kernels know divisors and rules, too.
+SUM, MEAN, SQRTN = range(3)
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ROWWISE_ADAGRAD, ADAM = range(6)
-LANES = 16
+LANES = 16  # partial sums of a dot product
+
+# 16-bit floats come as their bits.
+FLOATS_OF_BITS = {np.dtype(np.uint16): "float16", np.dtype(np.int16): "bfloat16"}
+
+
+def _as_floats(cells: np.ndarray) -> np.ndarray:
+    """Return the cells of a table as floating-point numbers, in the same memory."""
+    name = FLOATS_OF_BITS.get(cells.dtype)
+    return cells if name is None else cells.view(name)
+
+
+def _sum_dtype(cells: np.ndarray) -> np.dtype[Any]:
+    """Return the dtype in which sums of floating-point cells are kept: float32 at least."""
+    return np.promote_types(cells.dtype, np.float32)
+
+
+def _quietly(kernel: _Kernel) -> _Kernel:
+    """Keep NumPy from warning of overflow and of NaN, which compiled kernels pass over."""
+    return np.errstate(all="ignore")(kernel)
 
 
 def indices_valid(indices_k: np.ndarray, num_rows: int, num_threads: int) -> bool:
@@ -67,6 +88,7 @@ def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) ->
     return real.type(math.sqrt(total) if mode == SQRTN else total)
 
 
+@_quietly
 def pool(
     out_bd: np.ndarray,
     table_rd: np.ndarray,
@@ -80,7 +102,8 @@ def pool(
 
     Return whether every index is in [0, num_rows); row 0 stands for the others.
     """
-    real = real_dtype(table_rd.dtype)
+    out_bd, table_rd = _as_floats(out_bd), _as_floats(table_rd)
+    real = _sum_dtype(table_rd)
     outside = (indices_k < 0) | (indices_k >= len(table_rd))
     indices_k = np.where(outside, 0, indices_k)
     for b, (start, end) in enumerate(pairwise(offsets_b)):
@@ -93,6 +116,7 @@ def pool(
     return not outside.any()
 
 
+@_quietly
 def extreme(
     out_bd: np.ndarray,
     winners_bd: np.ndarray,
@@ -103,6 +127,7 @@ def extreme(
     num_threads: int,
 ) -> None:
     """Take the elementwise maximum (minimum) of each bag's rows and the table row it is from."""
+    out_bd, table_rd = _as_floats(out_bd), _as_floats(table_rd)
     for b, (start, end) in enumerate(pairwise(offsets_b)):
         rows = indices_k[start:end]
         if len(rows) == 0:
@@ -114,6 +139,7 @@ def extreme(
         out_bd[b] = table_rd[rows[first], np.arange(table_rd.shape[1])]
 
 
+@_quietly
 def extreme_gradient(
     out_ud: np.ndarray,
     grad_bd: np.ndarray,
@@ -168,6 +194,7 @@ def group_rows(
     return len(rows)
 
 
+@_quietly
 def transpose_lookups(
     bags_k: np.ndarray,
     scales_k: np.ndarray,
@@ -216,6 +243,7 @@ def number_rows(
     return first + u
 
 
+@_quietly
 def scatter(
     table_rd: np.ndarray,
     grad_bd: np.ndarray,
@@ -247,6 +275,7 @@ def _add_lanes(terms: np.ndarray) -> Any:
     return lanes[0]
 
 
+@_quietly
 def weights_gradient(
     out_k: np.ndarray,
     grad_bd: np.ndarray,
@@ -258,6 +287,7 @@ def weights_gradient(
     num_threads: int,
 ) -> None:
     """Write the gradient of each lookup's weight."""
+    table_rd = _as_floats(table_rd)
     real = out_k.dtype
     for b, (start, end) in enumerate(pairwise(offsets_b)):
         weights = weights_k[start:end]
@@ -300,11 +330,13 @@ def _pow(base: float, exponent: float) -> float:
         return math.inf
 
 
+@_quietly
 def renorm(
     table_rd: np.ndarray, rows_u: np.ndarray, max_norm: float, norm_type: float, num_threads: int
 ) -> None:
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
-    real = real_dtype(table_rd.dtype)
+    table_rd = _as_floats(table_rd)
+    real = _sum_dtype(table_rd)
     for row in rows_u:
         norm = _norm(table_rd[row], norm_type)
         if norm > max_norm:
@@ -312,6 +344,7 @@ def renorm(
             table_rd[row] = table_rd[row].astype(real) * factor
 
 
+@_quietly
 def add_rows(
     table_rd: np.ndarray, rows_u: np.ndarray, values_ud: np.ndarray, num_threads: int
 ) -> None:
@@ -329,6 +362,7 @@ def _with_decay(grad_ud: np.ndarray, values_ud: np.ndarray, decay: float) -> np.
     return grad_ud + grad_ud.dtype.type(decay) * values_ud if decay else grad_ud
 
 
+@_quietly
 def step_rows(
     table_rd: np.ndarray,
     first_rd: np.ndarray,
@@ -341,6 +375,7 @@ def step_rows(
     num_threads: int,
 ) -> None:
     """Take one step of an optimizer on the rows of a gradient."""
+    table_rd = _as_floats(table_rd)
     real = grad_ud.dtype.type
     rate, _, first, second, eps = map(real, numbers)
     values_ud = table_rd[rows_u].astype(real)
@@ -378,6 +413,7 @@ def _row_squares(grad_ud: np.ndarray) -> np.ndarray:
     return np.array([_add_lanes(row * row) for row in exact], np.float64)
 
 
+@_quietly
 def row_squares(out_u: np.ndarray, grad_ud: np.ndarray) -> None:
     """Write the sum of squares of each row, in float64."""
     out_u[:] = _row_squares(grad_ud)

@@ -14,14 +14,15 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from ebagx import _autotune
-from ebagx._autotune import Trial, precision_at_1
-from ebagx._metrics import Evaluation, confusion_text, draw_confusion, label_table
-from ebagx._model import Settings, TextModel, train_model
-from ebagx._npy import write_rows
-from ebagx._storage import FORMAT_VERSION, check_destination, load_model, save_model
-from ebagx._text import Corpus, read_corpus, read_line_blocks
+from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
 from ebagx.datasets import load_wordnet10
+from ebagx.io.model_folder import FORMAT_VERSION, check_destination, load_model, save_model
+from ebagx.io.npy import write_rows
+from ebagx.text import autotune
+from ebagx.text.autotune import Trial, precision_at_1
+from ebagx.text.corpus import Corpus, read_corpus, read_line_blocks
+from ebagx.text.evaluation import Evaluation
+from ebagx.text.model import Settings, TextModel, train_model
 
 _WORDNET_TRAINING_LINES = 8000
 _LINES_AT_ONCE = 10_000
@@ -56,8 +57,8 @@ def train(args: Namespace) -> None:
         best, interrupted = _autotuned(args, split, settings)
         model, outcome = best.model, "; the best model"
         seconds = time.perf_counter() - start
-        report("best", " ".join(_autotune.describe(best.settings)[:3]))
-        report("", " ".join(_autotune.describe(best.settings)[3:]))
+        report("best", " ".join(autotune.describe(best.settings)[:3]))
+        report("", " ".join(autotune.describe(best.settings)[3:]))
     else:
         report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
         verbose = sys.stderr.isatty() and find_spec("tqdm") is not None
@@ -147,11 +148,6 @@ def info(args: Namespace) -> None:
         report("", label)
 
 
-def report(heading: str, text: str) -> None:
-    """Print a line of results."""
-    print(f"{heading:<10}{text}", flush=True)
-
-
 def _check_settings(args: Namespace, settings: Settings) -> None:
     if settings.maxn and settings.minn > settings.maxn:
         raise ValueError(f"--minn {settings.minn} is above --maxn {settings.maxn}")
@@ -178,7 +174,7 @@ def _autotuned(args: Namespace, split: _Split, settings: Settings) -> tuple[Tria
         report(f"  {number}", f"{numbers} {rest}")
 
     duration, trials = args.autotune_duration, args.autotune_trials
-    return _autotune.search(split.training, validation, settings, duration, trials, show)
+    return autotune.search(split.training, validation, settings, duration, trials, show)
 
 
 def _describe_accuracy(model: TextModel, held_out: Corpus) -> str:

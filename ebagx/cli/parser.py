@@ -1,4 +1,4 @@
-"""The command line: train a text classifier, classify lines with it, test it, look at it."""
+"""The arguments of the commands: names, types, defaults, help."""
 
 import argparse
 import math
@@ -6,74 +6,27 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ebagx import __version__, _commands
-from ebagx._model import LOSSES, Settings
-from ebagx._ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
-from ebagx._storage import MAX_DIM
+from ebagx import __version__
+from ebagx.cli import commands
+from ebagx.io.model_folder import MAX_DIM
+from ebagx.text.model import LOSSES, Settings
+from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
 
-__all__ = ["main"]
-
-_SIGINT_STATUS = 130
-_SIGPIPE_STATUS = 141
 _MAX_SEED = 2**32 - 1
 _MAX_THREADS = 256
 
 
-def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments, by default those of the process.
-    prog : str, default="ebagx"
-        The command's own name.
-
-    Returns
-    -------
-    int
-        Exit status: 0, 2 for anything the user can put right, which is explained in one line
-        on standard error, 130 after Ctrl-C, 141 when the reader of the output has gone.
-
-    Examples
-    --------
-    >>> main(["predict", "no-such-model"])
-    2
-    """
-    args = _make_parser(prog).parse_args(argv)
-    try:
-        args.run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would make the interpreter complain when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _SIGPIPE_STATUS
-    except KeyboardInterrupt:
-        return _fail("interrupted", _SIGINT_STATUS)
-    except _commands.TrainingInterrupted as error:
-        return _fail(str(error), _SIGINT_STATUS)
-    except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (MemoryError, ModuleNotFoundError, ValueError) as error:
-        return _fail(str(error) or "out of memory")
-    return 0
-
-
-def _fail(message: str, status: int = 2) -> int:
-    print("ebagx:", " ".join(message.split()), file=sys.stderr)
-    return status
-
-
-def _make_parser(prog: str) -> argparse.ArgumentParser:
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """Return the parser of a command line that is called `prog`."""
     parser = argparse.ArgumentParser(
         prog=prog, description="Text classification with an embedding bag."
     )
     parser.add_argument("--version", action="version", version=f"ebagx {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    subparsers = parser.add_subparsers(required=True, metavar="command")
     for name, add_arguments, summary in (
         ("train", _add_train, "learn from labelled lines and save a model"),
         ("predict", _add_predict, "print the likeliest labels of each line"),
@@ -82,7 +35,7 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
         ("info", _add_info, "describe a saved model"),
     ):
         # An abbreviation of `-wordNgrams` would be `-w`: allow none.
-        add_arguments(commands.add_parser(name, help=summary, allow_abbrev=False))
+        add_arguments(subparsers.add_parser(name, help=summary, allow_abbrev=False))
     parser.set_defaults(command=lambda: _own_command(prog))
     return parser
 
@@ -163,7 +116,7 @@ def _add_autotune(group: argparse._ArgumentGroup) -> None:
 def _train(args: argparse.Namespace) -> None:
     args.file = args.file or args.input
     args.autotune = args.autotune or args.autotune_validation is not None
-    _commands.train(args)
+    commands.train(args)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +126,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prob", action="store_true", help="print the probability of each label")
     _add_choice(parser)
     _add_threads(parser)
-    parser.set_defaults(run=_commands.predict)
+    parser.set_defaults(run=commands.predict)
 
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
@@ -188,7 +141,7 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     )
     _add_choice(parser)
     _add_threads(parser)
-    parser.set_defaults(run=_commands.test)
+    parser.set_defaults(run=commands.test)
 
 
 def _add_vectors(parser: argparse.ArgumentParser) -> None:
@@ -197,13 +150,13 @@ def _add_vectors(parser: argparse.ArgumentParser) -> None:
     _add_lines(parser, nargs=None)
     parser.add_argument("output", type=Path, help="the .npy file; replaced if there is one")
     _add_threads(parser)
-    parser.set_defaults(run=_commands.vectors)
+    parser.set_defaults(run=commands.vectors)
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print what a saved model knows."
     _add_model(parser)
-    parser.set_defaults(run=_commands.info)
+    parser.set_defaults(run=commands.info)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import bz2
 from importlib.resources import files
 from io import BufferedReader, BytesIO
 
-from ebagx._text import LabelledTexts, parse_corpus
+from ebagx.text.corpus import LabelledTexts, parse_corpus
 
 __all__ = ["LabelledTexts", "load_langid30", "load_wordnet10"]
 

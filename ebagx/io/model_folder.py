@@ -29,11 +29,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._features import Features
-from ebagx._model import LOSSES, TextModel
-from ebagx._ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
-from ebagx._npy import little_endian_bytes, npy_header
-from ebagx._text import is_label
+from ebagx.io.npy import little_endian_bytes, npy_header
+from ebagx.text.corpus import is_label
+from ebagx.text.features import Features
+from ebagx.text.model import LOSSES, TextModel
+from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 
 MAX_DIM = 2**16
 FORMAT_VERSION = 2

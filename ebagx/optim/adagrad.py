@@ -2,8 +2,9 @@
 
 from typing import Unpack
 
-from ebagx._validate import check_at_least_0
-from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+from ebagx._core.checks import AT_LEAST_0, check_number
+from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
+from ebagx.optim.rules import RULES, Rule, StepConstants
 
 __all__ = ["Adagrad", "RowwiseAdagrad"]
 
@@ -46,6 +47,8 @@ class Adagrad(Optimizer):
     array([0.5, 1.5])
     """
 
+    name = "adagrad"
+
     def __init__(
         self,
         learning_rate: LearningRate = 0.01,
@@ -55,16 +58,16 @@ class Adagrad(Optimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.eps = check_at_least_0(eps, "eps")
-        self.initial_accumulator_value = check_at_least_0(
-            initial_accumulator_value, "initial_accumulator_value"
+        self.eps = check_number(eps, "eps", AT_LEAST_0)
+        self.initial_accumulator_value = check_number(
+            initial_accumulator_value, "initial_accumulator_value", AT_LEAST_0
         )
 
-    def _rule(self) -> str:
-        return "adagrad"
+    def _rule(self) -> Rule:
+        return RULES["adagrad"]
 
-    def _numbers(self, rate: float, decay: float) -> Numbers:
-        return Numbers(rate, decay, eps=self.eps)
+    def _constants(self, rate: float, decay: float) -> StepConstants:
+        return StepConstants(rate, decay, eps=self.eps)
 
     def _initial_value(self) -> float:
         return self.initial_accumulator_value
@@ -107,8 +110,7 @@ class RowwiseAdagrad(Adagrad):
     array([0.9, 1.7])
     """
 
-    def _rule(self) -> str:
-        return "rowwise_adagrad"
+    name = "rowwise_adagrad"
 
-    def _state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (shape[0], 1)
+    def _rule(self) -> Rule:
+        return RULES["rowwise_adagrad"]

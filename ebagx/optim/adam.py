@@ -3,8 +3,9 @@
 import math
 from typing import Unpack
 
-from ebagx._validate import check_at_least_0, check_fraction
-from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+from ebagx._core.checks import AT_LEAST_0, FRACTION, check_number
+from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
+from ebagx.optim.rules import RULES, Rule, StepConstants
 
 __all__ = ["Adam", "AdamW"]
 
@@ -47,6 +48,8 @@ class Adam(Optimizer):
     array([0.5, 1.5])
     """
 
+    name = "adam"
+
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -56,17 +59,20 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **options)
         first, second = betas
-        self.betas = check_fraction(first, "betas[0]"), check_fraction(second, "betas[1]")
-        self.eps = check_at_least_0(eps, "eps")
+        self.betas = (
+            check_number(first, "betas[0]", FRACTION),
+            check_number(second, "betas[1]", FRACTION),
+        )
+        self.eps = check_number(eps, "eps", AT_LEAST_0)
 
-    def _rule(self) -> str:
-        return "adam"
+    def _rule(self) -> Rule:
+        return RULES["adam"]
 
-    def _numbers(self, rate: float, decay: float) -> Numbers:
+    def _constants(self, rate: float, decay: float) -> StepConstants:
         first, second = self.betas
         root = math.sqrt(1 - second**self.num_steps)
         rate = rate * root / (1 - first**self.num_steps)
-        return Numbers(rate, decay, 1 - first, 1 - second, self._scaled_eps(root))
+        return StepConstants(rate, decay, 1 - first, 1 - second, self._scaled_eps(root))
 
     def _scaled_eps(self, root: float) -> float:  # noqa: ARG002
         return self.eps
@@ -107,7 +113,9 @@ class AdamW(Adam):
     array([0.4, 1.4])
     """
 
+    name = "adamw"
     _decoupled = True
+    _default_decay = 0.01
 
     def __init__(
         self,
@@ -116,7 +124,6 @@ class AdamW(Adam):
         eps: float = 1e-8,
         **options: Unpack[OptimizerOptions],
     ) -> None:
-        options.setdefault("weight_decay", 0.01)
         super().__init__(learning_rate, betas, eps, **options)
 
     def _scaled_eps(self, root: float) -> float:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx._dispatch import kernels
+from ebagx._core.levels import kernels
 
 Piece = tuple[np.ndarray, np.ndarray]
 

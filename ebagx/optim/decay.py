@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ebagx._arrays import aligned_zeros
-from ebagx._dispatch import real_dtype
+from ebagx._core.memory import aligned_zeros
+from ebagx._core.table import Table
 
 _CHUNK_BYTES = 1 << 20
 
@@ -40,14 +40,13 @@ class LazyDecay:
         self.seen[rows] = self.total
         return factors
 
-    def settle(self, table: np.ndarray) -> None:
+    def settle(self, table: Table) -> None:
         """Multiply all rows by what is outstanding. Cost: the whole table."""
         if self.seen is None:
             return
-        real = real_dtype(table.dtype)
-        step = max(_CHUNK_BYTES // max(table.shape[1] * table.itemsize, 1), 1)
-        for start in range(0, len(table), step):
-            part, seen = table[start : start + step], self.seen[start : start + step]
-            factors = np.exp(self.total - seen).astype(real)
-            part[...] = part.astype(real) * factors[:, np.newaxis]
+        step = max(_CHUNK_BYTES // max(table.dim * table.dtype.itemsize, 1), 1)
+        for start in range(0, table.num_rows, step):
+            part, seen = table.array[start : start + step], self.seen[start : start + step]
+            factors = np.exp(self.total - seen).astype(table.sum_dtype)
+            part[...] = part.astype(table.sum_dtype) * factors[:, np.newaxis]
             seen[...] = self.total

@@ -1,53 +1,46 @@
 """What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, NamedTuple, Protocol, TypedDict, Unpack
 
 import numpy as np
 
-from ebagx._arrays import aligned_zeros
-from ebagx._dispatch import cells, kernels, real_dtype
-from ebagx._mapped import check_mapped
-from ebagx._modes import RULES
-from ebagx._threads import thread_count
-from ebagx._validate import (
-    apart_from,
-    as_contiguous,
-    as_indices,
+from ebagx._core.checks import (
+    AT_LEAST_0,
+    POSITIVE,
     as_real,
-    check_at_least_0,
     check_num_threads,
     check_number,
-    check_positive,
     check_rows,
     check_size,
-    check_weight,
-    check_writeable,
-    has_rows,
-    overlaps_itself,
 )
+from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.layout import (
+    as_contiguous,
+    as_indices,
+    copy_if_overlapping,
+    overlaps_itself,
+    rows_are_contiguous,
+)
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_zeros, check_mapped
+from ebagx._core.table import Table
+from ebagx._core.threads import thread_count
 from ebagx.gradients import RowGradient
-from ebagx.optim._clipping import Clipping, Piece
-from ebagx.optim._decay import LazyDecay
+from ebagx.optim.clipping import Clipping, Piece
+from ebagx.optim.decay import LazyDecay
+from ebagx.optim.rules import Rule, StepConstants
 
 __all__ = ["Optimizer"]
 
 LearningRate = float | Callable[[int], float]
 
-# What each rule keeps for a table, with torch's names where it has them.
-_STATES: dict[str, tuple[str, ...]] = {
-    "sgd": (),
-    "momentum": ("momentum_buffer",),
-    "nesterov": ("momentum_buffer",),
-    "adagrad": ("squares",),
-    "rowwise_adagrad": ("squares",),
-    "adam": ("exp_avg", "exp_avg_sq"),
-}
-
-_NOTHING = {real: np.empty((0, 0), real) for real in (np.dtype("f4"), np.dtype("f8"))}
-_ONES = {real: np.empty(0, real) for real in _NOTHING}
+# What kernels are given for the states that a rule has not, and for scales that are all 1.
+_NO_STATE = {dtype: np.empty((0, 0), dtype) for dtype in SUM_DTYPES}
+_NO_SCALES = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -60,22 +53,13 @@ class OptimizerOptions(TypedDict, total=False):
     num_threads: int | None
 
 
-class Numbers(NamedTuple):
-    """The numbers of a step, in the order of the kernel's."""
-
-    rate: float
-    decay: float = 0.0
-    first: float = 0.0
-    second: float = 0.0
-    eps: float = 0.0
-
-
 class _Prepared(NamedTuple):
     """What does not change from step to step."""
 
-    table: np.ndarray
-    written: tuple[np.ndarray, ...]  # as the kernel takes them: the table and two arrays of state
-    rule: int
+    table: Table
+    # As the kernel takes them: the table and two arrays of state.
+    written: tuple[np.ndarray, np.ndarray, np.ndarray]
+    rule: Rule
 
 
 class Trainable(Protocol):
@@ -131,16 +115,19 @@ class Optimizer:
     bookkeeping takes 8 bytes a row, in memory that is touched with the row.
     """
 
+    name: ClassVar[str]  # by which estimators know the class
     _decoupled = False
+    _default_decay = 0.0
 
     def __init__(self, learning_rate: LearningRate, **options: Unpack[OptimizerOptions]) -> None:
         unknown = set(options) - set(OptimizerOptions.__annotations__)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}")
         if not callable(learning_rate):
-            check_at_least_0(learning_rate, "learning_rate")
+            check_number(learning_rate, "learning_rate", AT_LEAST_0)
         self.learning_rate = learning_rate
-        self.weight_decay = check_at_least_0(options.get("weight_decay", 0.0), "weight_decay")
+        decay = options.get("weight_decay", self._default_decay)
+        self.weight_decay = check_number(decay, "weight_decay", AT_LEAST_0)
         self.num_threads = check_num_threads(options.get("num_threads"))
         self.num_steps = 0
         self._clipping = Clipping(
@@ -150,6 +137,35 @@ class Optimizer:
         )
         self._decay = LazyDecay()
         self._state: dict[str, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        options = dict.fromkeys(OptimizerOptions.__annotations__)
+        options["weight_decay"] = self._default_decay
+        for parameter in inspect.signature(type(self)).parameters.values():
+            if parameter.kind != parameter.VAR_KEYWORD:
+                options[parameter.name] = parameter.default
+        names = sorted(options, key=lambda name: name != "learning_rate")  # first, and always
+        shown = [
+            f"{name}={getattr(self, name)!r}"
+            for name in names
+            if name == "learning_rate" or getattr(self, name) != options[name]
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def clip_value(self) -> float | None:
+        """The limit of the elements of a gradient; set when the optimizer is made."""
+        return self._clipping.value
+
+    @property
+    def clip_row_norm(self) -> float | None:
+        """The limit of the norms of a gradient's rows; set when the optimizer is made."""
+        return self._clipping.row_norm
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The limit of the norm of a gradient; set when the optimizer is made."""
+        return self._clipping.norm
 
     def update(self, weight: np.ndarray, gradient: RowGradient) -> None:
         """Take one step on the rows of a gradient, in place.
@@ -230,7 +246,7 @@ class Optimizer:
             "num_steps": self.num_steps,
             "decay_total": self._decay.total,
             "decay_seen": self._decay.seen,
-            **{name: self._state.get(name) for name in _STATES[self._rule()]},
+            **{name: self._state.get(name) for name in self._rule().states},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], *, copy: bool = True) -> None:
@@ -266,62 +282,70 @@ class Optimizer:
         num_steps = check_size(state_dict["num_steps"], "num_steps")
         total = check_number(state_dict["decay_total"], "decay_total")
         seen = own(state_dict["decay_seen"])
-        arrays = {name: own(state_dict[name]) for name in _STATES[self._rule()]}
+        arrays = {name: own(state_dict[name]) for name in self._rule().states}
         self.num_steps, self._decay.total, self._decay.seen = num_steps, total, seen
         self._state = {name: array for name, array in arrays.items() if array is not None}
 
-    def _rule(self) -> str:
-        """Return the name of the kernel's rule."""
+    def _rule(self) -> Rule:
+        """Return what a step does."""
         raise NotImplementedError
 
-    def _numbers(self, rate: float, decay: float) -> Numbers:
+    def _constants(self, rate: float, decay: float) -> StepConstants:
         """Return the numbers of the step `num_steps`, which counts from 1, with this L2 decay."""
         raise NotImplementedError
-
-    def _state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return shape
 
     def _initial_value(self) -> float:
         return 0.0
 
-    def _update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
-        """Take one step on rows that come in pieces, as `EmbeddingBag.backward_update` has them."""
+    def update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
+        """Take one step on rows that come in pieces, so that no gradient need be in memory.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (N, D)
+            The table, as in `update`.
+        pieces : iterable of tuple
+            ``(rows, values)``, of shapes (U,) and (U, D): rows of the table, ascending over all
+            pieces, and their gradients in the dtype that sums are kept in. They are not checked,
+            and each is used up before the next is asked for.
+        """
         self._take_step(self._prepared(self._checked_table(weight)), pieces)
 
-    def _step_of(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
-        """Return `_update_pieces` for one table, checked now: for loops of steps of microseconds.
+    def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
+        """Return `update_pieces` for one table, checked now: for loops of steps of microseconds.
 
-        Good as long as nobody loads another state or makes the table read-only.
+        Good as long as nobody loads another state or makes the table read-only. Rows need not
+        ascend.
         """
         return partial(self._take_step, self._prepared(self._checked_table(weight)))
 
-    def _prepared(self, table: np.ndarray) -> "_Prepared":
+    def _prepared(self, table: Table) -> "_Prepared":
         """Return what steps need of a checked table; its state is made if it is not there."""
         rule = self._rule()
-        for name in _STATES[rule]:
+        for name in rule.states:
             if name not in self._state:
                 self._state[name] = self._new_state(table)
-        states = [self._state[name] for name in _STATES[rule]]
-        nothing = [_NOTHING[real_dtype(table.dtype)]] * (2 - len(states))
-        return _Prepared(table, (cells(table), *states, *nothing), RULES[rule])
+        none = _NO_STATE[table.sum_dtype]
+        first, second, *_ = *(self._state[name] for name in rule.states), none, none
+        return _Prepared(table, (table.kernel_rows(), first, second), rule)
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
         if callable(rate):
             rate = rate(step)
-        return check_at_least_0(rate, "learning_rate")
+        return check_number(rate, "learning_rate", AT_LEAST_0)
 
-    def _checked_table(self, weight: np.ndarray) -> np.ndarray:
+    def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = check_weight(weight)
-        check_writeable(table, "an optimizer step")
-        if not (isinstance(weight, np.ndarray) and has_rows(table)):
+        table = Table.of(weight)
+        table.check_writeable("an optimizer step")
+        if not (isinstance(weight, np.ndarray) and table.has_contiguous_rows):
             raise ValueError(
                 "weight must be an ndarray with contiguous rows to be updated in place"
             )
-        real, shape = real_dtype(table.dtype), self._state_shape(table.shape)
+        shape = self._rule().state_shape(table.shape)
         for name, array in self._state.items():
-            _check_state(array, name, shape, real)
+            _check_state(array, name, shape, table.sum_dtype)
         if self._decay.seen is not None:
             _check_state(self._decay.seen, "decay_seen", table.shape[:1], np.dtype(np.float64))
         return table
@@ -338,31 +362,31 @@ class Optimizer:
         # Most that can fail has failed when the first is there: then nothing has been changed.
         first = list(islice(pieces, 1))
         if decay:
-            self._decay.begin_step(kept, len(table))
+            self._decay.begin_step(kept, table.num_rows)
         self.num_steps += 1
-        numbers = np.array(self._numbers(rate, 0.0 if self._decoupled else decay))
+        constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
-            kernels.step_rows(*written, scales, rows, values, numbers, rule, threads)
+            kernels.step_rows(*written, scales, rows, values, constants, rule.code, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors that rows are multiplied by before the step; empty: 1."""
         if not self.weight_decay:
-            return _ONES[dtype]
+            return _NO_SCALES[dtype]
         factors = self._decay.missed(rows)
         return (factors * kept if self._decoupled else factors).astype(dtype)
 
-    def _new_state(self, table: np.ndarray) -> np.ndarray:
+    def _new_state(self, table: Table) -> np.ndarray:
         # Zeros are not touched: the system provides their pages as rows come into use.
-        array = aligned_zeros(self._state_shape(table.shape), real_dtype(table.dtype))
+        array = aligned_zeros(self._rule().state_shape(table.shape), table.sum_dtype)
         if self._initial_value():
             array += self._initial_value()
         return array
 
 
 def _checked_limit(limit: float | None, name: str) -> float | None:
-    return None if limit is None else check_positive(limit, name)
+    return None if limit is None else check_number(limit, name, POSITIVE)
 
 
 def _check_state(
@@ -379,17 +403,18 @@ def _check_state(
 
 
 def _is_in_place(array: np.ndarray) -> bool:
-    rows = has_rows(array) if array.ndim == 2 else array.flags.c_contiguous and array.flags.aligned
-    return rows and not overlaps_itself(array)
+    if array.ndim == 2:
+        return rows_are_contiguous(array) and not overlaps_itself(array)
+    return array.flags.c_contiguous and array.flags.aligned
 
 
-def _checked_gradient(gradient: RowGradient, table: np.ndarray) -> Piece:
+def _checked_gradient(gradient: RowGradient, table: Table) -> Piece:
     """Return rows and values of a gradient that fits the table."""
     if not isinstance(gradient, RowGradient):
         raise TypeError(f"gradient must be a RowGradient, got {type(gradient).__name__}")
     if gradient.shape != table.shape:
         raise ValueError(f"gradient must have shape {table.shape}, got {gradient.shape}")
     rows, values = gradient.rows, gradient.values
-    check_rows(rows, "gradient.rows", len(table))
-    values = as_real(values, "gradient.values", real_dtype(table.dtype))
-    return as_indices(rows), apart_from(as_contiguous(values), table)
+    check_rows(rows, "gradient.rows", table.num_rows)
+    values = as_real(values, "gradient.values", table.sum_dtype)
+    return as_indices(rows), copy_if_overlapping(as_contiguous(values), table.array)

@@ -1,15 +1,37 @@
-"""Learning-rate schedules: functions that make plain callables, step -> learning rate.
-
-The callables are partials of functions of this module, so that what holds one can be pickled.
-"""
+"""Learning-rate schedules: functions that make callables, step -> learning rate."""
 
 import math
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
-from ebagx._validate import check_at_least_0, check_size
+from ebagx._core.checks import AT_LEAST_0, check_integer, check_number, shown
 
-Schedule = Callable[[int], float]
+
+class Schedule:
+    """A learning rate that depends on the number of the step, which counts from 0.
+
+    `maker` is the function of this module that made it with `arguments`, and `rate` the function of
+    this module that is called with those and the step: so a schedule can be pickled, compared and
+    shown.
+    """
+
+    def __init__(self, maker: str, rate: Callable[..., float], **arguments: Any) -> None:
+        self._maker = maker
+        self._rate = rate
+        self._arguments = arguments
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self._rate(**self._arguments, step=step)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())
+        return f"{self._maker}({arguments})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schedule) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def linear_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
@@ -36,7 +58,7 @@ def linear_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
     >>> optimizer = SGD(learning_rate=rate)
     """
     start, end, num_steps = _checked(start, end, num_steps)
-    return partial(_linear, start, end, num_steps)
+    return Schedule("linear_decay", _linear, start=start, num_steps=num_steps, end=end)
 
 
 def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
@@ -66,7 +88,7 @@ def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
     (0.5, 0.25, 0.0)
     """
     start, end, num_steps = _checked(start, end, num_steps)
-    return partial(_cosine, start, end, num_steps)
+    return Schedule("cosine_decay", _cosine, start=start, num_steps=num_steps, end=end)
 
 
 def exponential_decay(start: float, factor: float) -> Schedule:
@@ -90,10 +112,10 @@ def exponential_decay(start: float, factor: float) -> Schedule:
     >>> exponential_decay(0.5, 0.5)(3)
     0.0625
     """
-    start = check_at_least_0(start, "start")
-    if not 0 < factor <= 1:
-        raise ValueError(f"factor must be in (0, 1], got {factor}")
-    return partial(_exponential, start, factor)
+    start = check_number(start, "start", AT_LEAST_0)
+    if not 0 < check_number(factor, "factor") <= 1:
+        raise ValueError(f"factor must be in (0, 1], got {shown(factor)}")
+    return Schedule("exponential_decay", _exponential, start=start, factor=factor)
 
 
 def inverse_scaling(start: float, power: float = 0.5) -> Schedule:
@@ -117,11 +139,14 @@ def inverse_scaling(start: float, power: float = 0.5) -> Schedule:
     >>> inverse_scaling(0.5)(3)
     0.25
     """
-    start, power = check_at_least_0(start, "start"), check_at_least_0(power, "power")
-    return partial(_inverse, start, power)
+    start, power = (
+        check_number(start, "start", AT_LEAST_0),
+        check_number(power, "power", AT_LEAST_0),
+    )
+    return Schedule("inverse_scaling", _inverse, start=start, power=power)
 
 
-def warmup(schedule: float | Schedule, num_steps: int) -> Schedule:
+def warmup(schedule: float | Callable[[int], float], num_steps: int) -> Schedule:
     """Return a schedule that climbs evenly to another one's rates over its first steps.
 
     Parameters
@@ -143,10 +168,10 @@ def warmup(schedule: float | Schedule, num_steps: int) -> Schedule:
     >>> rate(0), rate(3), rate(100)
     (0.125, 0.5, 0.5)
     """
-    num_steps = _check_steps(num_steps)
+    num_steps = check_integer(num_steps, "num_steps", 1)
     if not callable(schedule):
-        schedule = check_at_least_0(schedule, "schedule")
-    return partial(_warm, schedule, num_steps)
+        schedule = check_number(schedule, "schedule", AT_LEAST_0)
+    return Schedule("warmup", _warm, schedule=schedule, num_steps=num_steps)
 
 
 def _linear(start: float, end: float, num_steps: int, step: int) -> float:
@@ -166,17 +191,11 @@ def _inverse(start: float, power: float, step: int) -> float:
     return float(start / (step + 1) ** power)
 
 
-def _warm(schedule: float | Schedule, num_steps: int, step: int) -> float:
+def _warm(schedule: float | Callable[[int], float], num_steps: int, step: int) -> float:
     rate = schedule(step) if callable(schedule) else schedule
     return rate * min((step + 1) / num_steps, 1.0)
 
 
 def _checked(start: float, end: float, num_steps: int) -> tuple[float, float, int]:
-    start, end = check_at_least_0(start, "start"), check_at_least_0(end, "end")
-    return start, end, _check_steps(num_steps)
-
-
-def _check_steps(num_steps: int) -> int:
-    if check_size(num_steps, "num_steps") < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    return num_steps
+    start, end = check_number(start, "start", AT_LEAST_0), check_number(end, "end", AT_LEAST_0)
+    return start, end, check_integer(num_steps, "num_steps", 1)

@@ -2,8 +2,9 @@
 
 from typing import Unpack
 
-from ebagx._validate import check_fraction
-from ebagx.optim._optimizer import LearningRate, Numbers, Optimizer, OptimizerOptions
+from ebagx._core.checks import FRACTION, check_number
+from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
+from ebagx.optim.rules import RULES, Rule, StepConstants
 
 __all__ = ["SGD"]
 
@@ -48,6 +49,8 @@ class SGD(Optimizer):
     array([0.5, 2. ])
     """
 
+    name = "sgd"
+
     def __init__(
         self,
         learning_rate: LearningRate = 0.01,
@@ -56,15 +59,15 @@ class SGD(Optimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.momentum = check_fraction(momentum, "momentum")
+        self.momentum = check_number(momentum, "momentum", FRACTION)
         self.nesterov = bool(nesterov)
         if nesterov and not momentum:
             raise ValueError("nesterov needs momentum, which is 0")
 
-    def _rule(self) -> str:
+    def _rule(self) -> Rule:
         if not self.momentum:
-            return "sgd"
-        return "nesterov" if self.nesterov else "momentum"
+            return RULES["sgd"]
+        return RULES["nesterov" if self.nesterov else "momentum"]
 
-    def _numbers(self, rate: float, decay: float) -> Numbers:
-        return Numbers(rate, decay, self.momentum)
+    def _constants(self, rate: float, decay: float) -> StepConstants:
+        return StepConstants(rate, decay, self.momentum)

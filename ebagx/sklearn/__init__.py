@@ -10,10 +10,10 @@ except ModuleNotFoundError as error:
         "ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'", name=error.name
     ) from error
 
-from ebagx.sklearn._classifier import EmbeddingBagClassifier
-from ebagx.sklearn._regressor import EmbeddingBagRegressor
-from ebagx.sklearn._transformer import EmbeddingBagTransformer
-from ebagx.sklearn._vectorizer import TextVectorizer
+from ebagx.sklearn.classifier import EmbeddingBagClassifier
+from ebagx.sklearn.regressor import EmbeddingBagRegressor
+from ebagx.sklearn.transformer import EmbeddingBagTransformer
+from ebagx.sklearn.vectorizer import TextVectorizer
 
 __all__ = [
     "EmbeddingBagClassifier",

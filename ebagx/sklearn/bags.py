@@ -6,11 +6,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from ebagx._bags import Bags, as_bags, check_indices
-from ebagx._sparse import sound_csr
-
-_NORM_OF_MODE = {"mean": "l1", "sqrtn": "l2", "sum": None}
-MODES = tuple(_NORM_OF_MODE)
+from ebagx._core.bags import Bags, as_bags, check_indices
+from ebagx._core.forms.sparse import sound_csr
+from ebagx._core.modes import MODES
 
 
 def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
@@ -32,11 +30,11 @@ def weighted_bags(X: Any, mode: str, num_threads: int | None) -> sparse.csr_arra
     never becomes dense, and is not changed.
     """
     X = sparse.csr_array(X)
-    table = np.broadcast_to(np.float32(0), (X.shape[1], 0))  # as_bags asks for its length
-    bags, source = as_bags(X, None, None, include_last_offset=False, weight=table)
-    check_indices(bags, source, len(table), num_threads)
+    num_rows = X.shape[1]
+    bags, source = as_bags(X, None, None, num_rows=num_rows, sums=np.dtype(np.float32))
+    check_indices(bags, source, num_rows, num_threads)
     matrix = sparse.csr_array((bags.weights, bags.indices, bags.offsets), shape=X.shape)
-    norm = _NORM_OF_MODE[mode]
+    norm = MODES[mode].norm
     return matrix if norm is None else normalize(matrix, norm=norm)
 
 

@@ -11,15 +11,22 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from ebagx._transpose import scratch_for, touched_rows
-from ebagx._validate import check_writeable
+from ebagx._core.table import Table
+from ebagx._core.transpose import scratch_for, touched_rows
 from ebagx.functional import embedding_bag
 from ebagx.optim import Optimizer
-from ebagx.sklearn._bags import as_csr, bags_of, weighted_bags
-from ebagx.sklearn._losses import Loss, target_batches
-from ebagx.sklearn._network import Floats, Layer, Network, initial_layers, initial_rows, scores_of
-from ebagx.sklearn._parameters import check_parameters, make_optimizers, set_learning_rate
-from ebagx.sklearn._training import Examples, History, Plan, train
+from ebagx.sklearn.bags import as_csr, bags_of, weighted_bags
+from ebagx.sklearn.parameters import check_parameters, make_optimizers, set_learning_rate
+from ebagx.sklearn.training.loop import Examples, History, Plan, train
+from ebagx.sklearn.training.losses import Loss, target_batches
+from ebagx.sklearn.training.network import (
+    Floats,
+    Layer,
+    Network,
+    initial_layers,
+    initial_rows,
+    scores_of,
+)
 
 Weights = npt.NDArray[np.float64] | None
 
@@ -198,7 +205,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         weights = _checked_weights(sample_weight, X)
         matrix = weighted_bags(X, self.mode, self.num_threads)
         if going_on:
-            check_writeable(self.embedding_, "training")
+            Table(self.embedding_).check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
         if weights is None:
             return Examples(matrix, targets, None)

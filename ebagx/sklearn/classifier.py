@@ -12,13 +12,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx.optim import Optimizer
-from ebagx.sklearn._bags import MODES, as_csr
-from ebagx.sklearn._base import TrainedEstimator, Weights
-from ebagx.sklearn._losses import Loss, Sigmoid, Softmax, softmax
-from ebagx.sklearn._network import Floats
-from ebagx.sklearn._training import Examples
+from ebagx.sklearn.bags import as_csr
+from ebagx.sklearn.base import TrainedEstimator, Weights
+from ebagx.sklearn.training.loop import Examples
+from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax, softmax
+from ebagx.sklearn.training.network import Floats
 
-__all__ = ["MODES", "EmbeddingBagClassifier"]
+__all__ = ["EmbeddingBagClassifier"]
 
 _INDICATOR = "multilabel-indicator"
 

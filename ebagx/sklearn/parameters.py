@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 
 from ebagx import optim
-from ebagx._validate import check_num_threads
-from ebagx.sklearn._bags import MODES
+from ebagx._core.checks import check_num_threads
+from ebagx._core.modes import WEIGHTED_MODES
 
 _OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "adagrad": optim.Adagrad,
-    "rowwise_adagrad": optim.RowwiseAdagrad,
-    "sgd": optim.SGD,
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
+    optimizer.name: optimizer
+    for optimizer in (optim.Adagrad, optim.RowwiseAdagrad, optim.SGD, optim.Adam, optim.AdamW)
 }
 _SCHEDULES = {"linear": optim.linear_decay, "cosine": optim.cosine_decay}
 
@@ -27,7 +24,7 @@ def check_parameters(estimator: Any) -> None:
         check_positive_integer(getattr(estimator, name), name)
     if estimator.hidden is not None:
         check_positive_integer(estimator.hidden, "hidden")
-    check_one_of(estimator.mode, "mode", MODES)
+    check_one_of(estimator.mode, "mode", WEIGHTED_MODES)
     for name in ("early_stopping", "warm_start", "verbose"):
         value = getattr(estimator, name)
         if not isinstance(value, (bool, np.bool_)):

@@ -8,10 +8,10 @@ from scipy import sparse
 from sklearn.base import RegressorMixin
 
 from ebagx.optim import Optimizer
-from ebagx.sklearn._base import TrainedEstimator, Weights
-from ebagx.sklearn._losses import Huber, Loss, Poisson, SquaredError
-from ebagx.sklearn._network import Floats, Layer
-from ebagx.sklearn._parameters import check_number, check_one_of
+from ebagx.sklearn.base import TrainedEstimator, Weights
+from ebagx.sklearn.parameters import check_number, check_one_of
+from ebagx.sklearn.training.losses import Huber, Loss, Poisson, SquaredError
+from ebagx.sklearn.training.network import Floats, Layer
 
 __all__ = ["EmbeddingBagRegressor"]
 

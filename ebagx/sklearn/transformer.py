@@ -11,9 +11,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ebagx._validate import as_rows, check_integer, check_mode, check_num_threads, check_weight
+from ebagx._core.checks import check_integer, check_mode, check_num_threads
+from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.table import Table
 from ebagx.functional import embedding_bag
-from ebagx.sklearn._bags import as_csr
+from ebagx.sklearn.bags import as_csr
 
 __all__ = ["EmbeddingBagTransformer"]
 
@@ -160,13 +162,13 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        table = as_rows(check_weight(self.weight))
-        if len(table) != num_rows:
+        table = Table.of(self.weight)
+        if table.num_rows != num_rows:
             raise ValueError(
                 f"weight must have a row for each of the {num_rows} features of X, "
-                f"got {len(table)} rows"
+                f"got {table.num_rows} rows"
             )
-        self.embedding_ = table
+        self.embedding_ = table.readable().array
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
@@ -215,15 +217,14 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """Say that `X` may be sparse, and that a drawn table keeps the dtype."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        drawn = self.weight is None
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if drawn else []
+        drawn = SUM_DTYPES if self.weight is None else ()
+        tags.transformer_tags.preserves_dtype = [dtype.name for dtype in drawn]
         return tags
 
     def _check_parameters(self) -> None:
         check_mode(self.mode)
         check_num_threads(self.num_threads)
-        if check_integer(self.n_components, "n_components") < 1:
-            raise ValueError(f"n_components must be at least 1, got {self.n_components}")
+        check_integer(self.n_components, "n_components", 1)
         if self.normalize not in (None, "l2"):
             raise ValueError(f"normalize must be None or 'l2', got {self.normalize!r}")
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ebagx._features import Features
-from ebagx._model import Settings, TextModel, fit_model
-from ebagx._text import Corpus
+from ebagx.text.corpus import Corpus
+from ebagx.text.features import Features
+from ebagx.text.model import Settings, TextModel, fit_model
 
 _DIMS = (16, 32, 64, 128)
 _WORD_NGRAMS = (1, 2, 3)

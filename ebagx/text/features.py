@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._ngrams import (
+from ebagx.text.ngrams import (
     Block,
     BucketTable,
     Ngrams,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._features import Features
-from ebagx._ngrams import Ngrams
 from ebagx.functional import embedding_bag
+from ebagx.text.features import Features
+from ebagx.text.ngrams import Ngrams
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ebagx._text import Corpus
     from ebagx.sklearn import EmbeddingBagClassifier
+    from ebagx.text.corpus import Corpus
 
 LOSSES = ("softmax", "ova")
 

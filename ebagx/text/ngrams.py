@@ -1,7 +1,7 @@
 """From texts to rows of features: words, runs of words, and character n-grams of words.
 
 Python's own `str` and `re` lower the case and find what is no part of a word, over blocks of
-many texts at once; ``ebagx._tokens`` does the rest.
+many texts at once; ``ebagx.text.tokens`` does the rest.
 """
 
 import re
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx import _tokens
+from ebagx.text import tokens
 
 MAX_WORD_NGRAM = 8
 MAX_CHAR_NGRAM = 32
@@ -73,7 +73,7 @@ class Block(NamedTuple):
         """List the distinct words in the order of their first occurrence."""
         size = int((self.spans_w2[:, 1] - self.spans_w2[:, 0] + 1).sum())
         lines = np.empty(size, np.uint8)
-        _tokens.copy_words(lines, self.spans_w2, self.text)
+        tokens.copy_words(lines, self.spans_w2, self.text)
         return lines.tobytes().decode().split("\n")[:-1]
 
     def counts(self) -> _Intp:
@@ -102,14 +102,14 @@ class BucketTable:
         """Give columns to the buckets that occur in `rows`."""
         bits = np.zeros((n_buckets + 31) // 32, np.uint32)
         for part in rows:
-            _tokens.mark_buckets(bits, part.features_k, part.first)
+            tokens.mark_buckets(bits, part.features_k, part.first)
         ranks = np.empty(len(bits), np.int32)
-        return cls(bits, ranks, _tokens.rank_buckets(ranks, bits))
+        return cls(bits, ranks, tokens.rank_buckets(ranks, bits))
 
     def buckets(self) -> _Int32:
         """List the numbered buckets in ascending order."""
         buckets = np.empty(self.count, np.int32)
-        _tokens.list_buckets(buckets, self.bits)
+        tokens.list_buckets(buckets, self.bits)
         return buckets
 
 
@@ -134,13 +134,13 @@ def scan(texts: Sequence[str], lowercase: bool) -> Block:
         If a text has a surrogate, which UTF-8 cannot hold.
     """
     text = _prepared(texts, lowercase)
-    n_words = _tokens.count_words(text)
+    n_words = tokens.count_words(text)
     words = np.empty(n_words, np.int32)
     offsets = np.empty(len(texts) + 1, np.intp)
     spans = np.empty((n_words, 2), np.intp)
     hashes = np.empty(n_words, np.uint32)
     slots = np.zeros(1 << (2 * n_words).bit_length(), np.int32)
-    n_distinct = _tokens.number_words(words, offsets, spans, hashes, slots, text)
+    n_distinct = tokens.number_words(words, offsets, spans, hashes, slots, text)
     return Block(text, words, offsets, spans[:n_distinct].copy(), hashes[:n_distinct].copy())
 
 
@@ -161,9 +161,9 @@ def make_rows(block: Block, columns_w: _Int32, n_words: int, ngrams: Ngrams) -> 
     offsets = entries + _offsets(n_runs)
     features = np.empty(offsets[-1], np.int32)
     ends = offsets[:-1].copy()
-    _tokens.place_words(features, ends, block.words_k, block.offsets_b, own, own_offsets)
+    tokens.place_words(features, ends, block.words_k, block.offsets_b, own, own_offsets)
     if ngrams.word_ngrams > 1:
-        _tokens.place_word_ngrams(
+        tokens.place_word_ngrams(
             features,
             ends,
             block.words_k,
@@ -182,7 +182,7 @@ def merge_rows(rows: Rows, table: BucketTable) -> sparse.csr_array:
     n_columns = first + table.count
     counts = np.empty(len(features), np.float32)
     scratch = np.zeros(n_columns, np.intp)
-    _tokens.merge_features(features, counts, offsets, scratch, table.bits, table.ranks, first)
+    tokens.merge_features(features, counts, offsets, scratch, table.bits, table.ranks, first)
     end = offsets[-1]
     shape = len(offsets) - 1, n_columns
     return sparse.csr_array((counts[:end].copy(), features[:end].copy(), offsets), shape)
@@ -217,13 +217,13 @@ def _own_features(
     counts = np.zeros(len(columns_w), np.intp)
     lengths = max(ngrams.min_chars, 1), ngrams.max_chars
     if ngrams.max_chars:
-        _tokens.count_char_ngrams(counts, block.spans_w2, block.text, *lengths)
+        tokens.count_char_ngrams(counts, block.spans_w2, block.text, *lengths)
     offsets = _offsets(counts + known)
     own = np.empty(offsets[-1], np.int32)
     own[offsets[:-1][known]] = columns_w[known]
     if ngrams.max_chars:
         starts = offsets[:-1] + known
-        _tokens.hash_char_ngrams(
+        tokens.hash_char_ngrams(
             own, starts, block.spans_w2, block.text, *lengths, first, ngrams.n_buckets
         )
     return own, offsets

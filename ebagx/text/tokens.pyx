@@ -1,6 +1,6 @@
 """Words and n-grams of prepared text: numbered, hashed, and gathered as rows of features.
 
-Prepared text is what ``ebagx.sklearn._vectorizer`` makes: UTF-8 in which each line ends with a
+Prepared text is what ``ebagx.sklearn.vectorizer`` makes: UTF-8 in which each line ends with a
 newline, single spaces or newlines stand between words, and every other byte is part of a word.
 
 A word is hashed by FNV-1a (32 bits), and so is a character n-gram of the word between ``<`` and
@@ -16,7 +16,7 @@ definition in plain Python.
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-include "arrays.pxi"
+include "common/arrays.pxi"
 
 cdef uint32_t FNV_BASIS = 2166136261u
 cdef uint32_t FNV_PRIME = 16777619u
@@ -280,4 +280,4 @@ def hash_char_ngrams(
     close_arrays(&arrays)
 
 
-include "_lines.pxi"
+include "lines.pxi"

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from cli_cases import write_examples
-from ebagx import _commands
-from ebagx._storage import load_model
-from ebagx.sklearn._network import Network
+from ebagx.cli import commands
+from ebagx.io.model_folder import load_model
+from ebagx.sklearn.training.network import Network
+from support.cli_cases import write_examples
 
 
 def test_train_without_a_file_learns_wordnet(run):
@@ -302,7 +302,7 @@ def test_bar_on_a_terminal_only(run, tmp_path, monkeypatch):
     run("train", "train.tsv")
     assert "bag/s" in terminal.getvalue()
     terminal.truncate(0)
-    monkeypatch.setattr(_commands, "find_spec", lambda _: None)
+    monkeypatch.setattr(commands, "find_spec", lambda _: None)
     run("train", "train.tsv")
     assert terminal.getvalue() == ""
 

@@ -1,7 +1,7 @@
 import importlib.metadata
 
 import ebagx
-from ebagx import _cpu, _dispatch, _threads
+from ebagx._core import cpu, levels, threads
 
 
 def test_version_is_that_of_the_installed_package():
@@ -12,9 +12,9 @@ def test_show_config(capsys):
     ebagx.show_config()
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["ebagx"] == ebagx.__version__
-    assert lines["level"].startswith(f"{_dispatch.LEVEL} (available: baseline")
-    assert (lines["OpenMP"] == "no (one thread)") is (_cpu.openmp_version() == 0)
-    assert lines["threads"] == str(_threads.default_threads())
+    assert lines["level"].startswith(f"{levels.LEVEL} (available: baseline")
+    assert (lines["OpenMP"] == "no (one thread)") is (cpu.openmp_version() == 0)
+    assert lines["threads"] == str(threads.default_threads())
 
 
 def test_public_names():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import ebagx
-from ebagx import _dense
-from errors import rejected
+from ebagx._core import dense
+from support.errors import rejected
 
 N, D = 50, 7
 
@@ -35,13 +35,13 @@ def test_gradient_after_zero_grad_has_nothing_of_the_one_before():
 def test_rows_of_an_interrupted_call_are_cleared(monkeypatch):
     rng, bag = np.random.default_rng(1), make_bag()
     step(bag, rng)
-    scatter = _dense.scatter
+    scatter = dense.scatter
 
     def interrupted(*arguments):
         scatter(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_dense, "scatter", interrupted)
+    monkeypatch.setattr(dense, "scatter", interrupted)
     bag([[1, 2]])
     with pytest.raises(KeyboardInterrupt):
         bag.backward(np.ones((1, D)))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-import errors
 from ebagx import embedding_bag
-from errors import DIM, NUM_ROWS, large_table
+from support import errors
+from support.errors import DIM, NUM_ROWS, large_table
 
 SIGNED = ["i1", "i2", "i4", "i8", ">i4"]
 FORMS = "1-D (with offsets), 2-D, a scipy.sparse matrix or a list of integer sequences"

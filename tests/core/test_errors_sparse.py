@@ -5,9 +5,9 @@ import pytest
 import scipy.sparse
 from hypothesis import given, strategies as st
 
-import errors
 from ebagx import embedding_bag
-from errors import NUM_ROWS
+from support import errors
+from support.errors import NUM_ROWS
 
 
 def good_csr(num_columns=NUM_ROWS):

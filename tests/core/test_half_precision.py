@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ebagx import EmbeddingBag, embedding_bag, embedding_bag_backward
-from kernel_cases import assert_same_bits
+from support.kernel_cases import assert_same_bits
 
 
 @pytest.fixture(params=["float16", "bfloat16"])

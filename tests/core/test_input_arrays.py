@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ebagx import EmbeddingBag, embedding_bag, embedding_bag_backward
-from kernel_cases import GUARD, TABLE_DTYPES, assert_guards, guarded
-from strategies import MODES, WEIGHTED_MODES
+from support.kernel_cases import GUARD, TABLE_DTYPES, assert_guards, guarded
+from support.strategies import MODES, WEIGHTED_MODES
 
 NUM_ROWS, DIM = 12, 20
 BAGS = [[3, 1, 1, 11], [], [0, 5, 7, 9, 9, 2], [10]]

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse
 
 from ebagx import EmbeddingBag, embedding_bag
-from kernel_cases import TABLE_DTYPES
-from strategies import MODES
+from support.kernel_cases import TABLE_DTYPES
+from support.strategies import MODES
 
 NORM_TYPES = [0, 0.5, 1, 2, 3, np.inf, -np.inf, -1]
 

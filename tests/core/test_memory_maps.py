@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from ebagx._mapped import check_mapped
+from ebagx._core.memory import check_mapped
 
 CUT = pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be cut short there")
 PAGE = mmap.ALLOCATIONGRANULARITY

@@ -1,4 +1,4 @@
-"""Long calls run in pieces: the same bits, and Ctrl-C is heard between them."""
+"""Long calls run in pieces: the same bits, and Ctrl-C takes effect between them."""
 
 import os
 import signal
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import ebagx
-from ebagx import _passes
+from ebagx._core import backward, pieces
+from ebagx._core.memory import Scratch
 
 N, D = 40, 70
 MODES = ("sum", "mean", "sqrtn", "max", "min")
@@ -46,8 +47,8 @@ def all_results(mode, num_threads):
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_pieces_do_not_change_bits(monkeypatch, mode, piece, num_threads):
     whole = all_results(mode, 1)
-    monkeypatch.setattr(_passes, "_PIECE", piece)
-    monkeypatch.setattr(_passes, "_CACHED_BYTES", 4 * piece)
+    monkeypatch.setattr(pieces, "_PIECE", piece)
+    monkeypatch.setattr(backward, "_CACHED_BYTES", 4 * piece)
     for got, expected in zip(all_results(mode, num_threads), whole, strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -55,11 +56,11 @@ def test_pieces_do_not_change_bits(monkeypatch, mode, piece, num_threads):
 @pytest.mark.parametrize("piece", [1, 500, 5_000, 20_000])
 @pytest.mark.parametrize("dim", [1, 15, 16, 70])
 def test_pieces_cover_everything_once(monkeypatch, piece, dim):
-    monkeypatch.setattr(_passes, "_PIECE", piece)
+    monkeypatch.setattr(pieces, "_PIECE", piece)
     _, offsets = make_bags(np.random.default_rng(7))
     offsets = np.append(offsets, 432)
     covered = np.zeros((len(offsets) - 1, dim), int)
-    for bags, ends, columns in _passes._pieces(offsets, dim):
+    for bags, ends, columns in pieces.pieces(offsets, dim):
         covered[bags, columns] += 1
         assert (ends.start, ends.stop) == (bags.start, bags.stop + 1)
         lookups = offsets[bags.stop] - offsets[bags.start]
@@ -71,7 +72,7 @@ def test_pieces_cover_everything_once(monkeypatch, piece, dim):
 def test_pieces_of_offsets_near_the_end_of_int32():
     last = 2**31 - 1
     offsets = np.array([0, last - 2**26, last - 2**25, last], np.int32)
-    bags = [(bags.start, bags.stop) for bags, _, columns in _passes._pieces(offsets, 8)]
+    bags = [(bags.start, bags.stop) for bags, _, columns in pieces.pieces(offsets, 8)]
     assert bags[-2:] == [(1, 2), (2, 3)]
 
 
@@ -84,11 +85,10 @@ def test_rows_too_many_for_a_key_with_the_bag_in_one_word():
 
 
 def test_scratch_memory_is_not_shared_by_nested_use():
-    bags = _passes.Scratch
-    with bags(1000) as outer:
+    with Scratch(1000) as outer:
         first = outer.empty(100, np.int64)
         first[:] = 1
-        with bags(1000) as inner:
+        with Scratch(1000) as inner:
             second = inner.empty(100, np.int64)
             second[:] = 2
             assert not np.shares_memory(first, second)

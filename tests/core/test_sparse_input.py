@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from ebagx import embedding_bag
-from ebagx._sparse import csr_parts
+from ebagx._core.forms.sparse import csr_parts
 
 SHAPE = (4, 6)
 DENSE = np.arange(24.0).reshape(SHAPE) % 5

@@ -6,29 +6,29 @@ import textwrap
 import pytest
 import threadpoolctl
 
-from ebagx import _cpu, _threads
+from ebagx._core import cpu, threads
 
 LARGE = 10**9
 
 
 @pytest.mark.parametrize("wish", [None, 2, 1000])
 def test_small_work_gets_one_thread(wish):
-    assert _threads.thread_count(wish, 2 * _threads.WORK_PER_THREAD - 1) == 1
+    assert threads.thread_count(wish, 2 * threads.WORK_PER_THREAD - 1) == 1
 
 
 def test_threads_grow_with_the_work_up_to_the_processors(monkeypatch):
-    monkeypatch.setattr(_threads, "_PROCESSORS", 8)
-    assert _threads.thread_count(1000, 3 * _threads.WORK_PER_THREAD) == 3
-    assert _threads.thread_count(1000, LARGE) == 8
-    assert _threads.thread_count(5, LARGE) == 5
+    monkeypatch.setattr(threads, "_PROCESSORS", 8)
+    assert threads.thread_count(1000, 3 * threads.WORK_PER_THREAD) == 3
+    assert threads.thread_count(1000, LARGE) == 8
+    assert threads.thread_count(5, LARGE) == 5
 
 
 def test_default_is_what_openmp_would_use():
-    if not _cpu.openmp_version():
-        assert _threads.default_threads() == 1
+    if not cpu.openmp_version():
+        assert threads.default_threads() == 1
         return
     with threadpoolctl.threadpool_limits(1):
-        assert _threads.default_threads() == 1
+        assert threads.default_threads() == 1
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def cgroups(monkeypatch, tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     own = tmp_path / "own"
     own.write_text("1:name=systemd:/elsewhere\n0::/a/b\n")
-    monkeypatch.setattr(_threads, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(_threads, "_OWN_CGROUP", own)
-    _threads._quota.cache_clear()
+    monkeypatch.setattr(threads, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(threads, "_OWN_CGROUP", own)
+    threads._quota.cache_clear()
     yield tmp_path
-    _threads._quota.cache_clear()
+    threads._quota.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def cgroups(monkeypatch, tmp_path):
 @pytest.mark.parametrize("folder", ["", "a", "a/b"])
 def test_quota_of_a_container(cgroups, content, quota, folder):
     (cgroups / folder / "cpu.max").write_text(content)
-    assert _threads._quota() == quota
+    assert threads._quota() == quota
 
 
 def test_the_smallest_of_nested_quotas_holds(cgroups):
     (cgroups / "cpu.max").write_text("800000 100000")
     (cgroups / "a/cpu.max").write_text("200000 100000")
     (cgroups / "a/b/cpu.max").write_text("max 100000")
-    assert _threads._quota() == 2
+    assert threads._quota() == 2
 
 
 def test_without_control_groups_there_is_no_quota(cgroups):
     (cgroups / "own").unlink()
-    assert _threads._quota() == 1 << 20
+    assert threads._quota() == 1 << 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -72,8 +72,8 @@ def test_forked_process_uses_one_thread_and_says_so_once():
         import os, warnings
         import numpy as np
         import ebagx
-        from ebagx import _threads
-        _threads._PROCESSORS = 2
+        from ebagx._core import threads
+        threads._PROCESSORS = 2
         table, ids = np.ones((1000, 64)), np.zeros((4000, 10), int)
         before = ebagx.embedding_bag(ids, table, num_threads=2)
         child = os.fork()

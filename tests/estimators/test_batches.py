@@ -6,8 +6,8 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
-from ebagx.sklearn import _batches
-from ebagx.sklearn._batches import batches
+from ebagx.sklearn.training import batches as batches_module
+from ebagx.sklearn.training.batches import batches
 
 
 def matrix(index_dtype=np.int32):
@@ -33,7 +33,7 @@ def dense(bags, num_columns):
 @pytest.mark.parametrize("size", [1, 4, 23, 100])
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
 def test_batches(monkeypatch, block_lookups, size, index_dtype):
-    monkeypatch.setattr(_batches, "_BLOCK_LOOKUPS", block_lookups)
+    monkeypatch.setattr(batches_module, "_BLOCK_LOOKUPS", block_lookups)
     X = matrix(index_dtype)
     order = np.random.default_rng(1).permutation(23)
     made = list(batches(X, order, size))

@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from estimators.cases import KINDS, assert_same_model, make
+from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 bad_values = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -6,7 +6,7 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
-from ebagx.sklearn._losses import (
+from ebagx.sklearn.training.losses import (
     Huber,
     Poisson,
     Sigmoid,

@@ -12,7 +12,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from ebagx.datasets import load_wordnet10
 from ebagx.sklearn import EmbeddingBagClassifier
-from estimators.cases import assert_same_model, make
+from support.estimator_cases import assert_same_model, make
 
 
 def test_learns_labels():

@@ -7,9 +7,9 @@ from scipy import sparse
 pytest.importorskip("sklearn")
 
 from ebagx.optim import SGD
-from ebagx.sklearn._batches import batches
-from ebagx.sklearn._losses import Softmax
-from ebagx.sklearn._network import Layer, Network, initial_layers, scores_of
+from ebagx.sklearn.training.batches import batches
+from ebagx.sklearn.training.losses import Softmax
+from ebagx.sklearn.training.network import Layer, Network, initial_layers, scores_of
 
 N, D, K, B = 6, 4, 3, 5
 

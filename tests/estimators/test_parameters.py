@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from ebagx.optim import SGD, linear_decay
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
-from estimators.cases import bags, make
+from support.estimator_cases import bags, make
 
 BAD = [
     ({"embedding_dim": 0}, ValueError, "^embedding_dim must be at least 1, got 0$"),
@@ -22,8 +22,8 @@ BAD = [
     ({"n_iter_no_change": np.inf}, TypeError, "^n_iter_no_change must be an integer, got inf$"),
     ({"hidden": 0}, ValueError, "^hidden must be at least 1, got 0$"),
     ({"hidden": (8, 8)}, TypeError, r"^hidden must be an integer, got \(8, 8\)$"),
-    ({"mode": "max"}, ValueError, "^mode must be one of mean, sqrtn, sum, got 'max'$"),
-    ({"mode": None}, ValueError, "^mode must be one of mean, sqrtn, sum, got None$"),
+    ({"mode": "max"}, ValueError, "^mode must be one of sum, mean, sqrtn, got 'max'$"),
+    ({"mode": None}, ValueError, "^mode must be one of sum, mean, sqrtn, got None$"),
     ({"learning_rate": 0}, ValueError, "^learning_rate must be positive and finite, got 0$"),
     ({"learning_rate": -0.5}, ValueError, "^learning_rate must be positive and .* got -0.5$"),
     ({"learning_rate": float("nan")}, ValueError, "learning_rate must be pos.* got nan$"),
@@ -41,7 +41,7 @@ BAD = [
     ({"warm_start": None}, TypeError, "^warm_start must be True or False, got None$"),
     ({"verbose": 2}, TypeError, "^verbose must be True or False, got 2$"),
     ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
-    ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer, got a float$"),
+    ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer, got 1.5$"),
     ({"optimizer": "lbfgs"}, ValueError, "^optimizer must be one of adagrad, .*, got 'lbfgs'$"),
     ({"optimizer": SGD}, ValueError, "^optimizer must be one of .* or an ebagx.optim.Optimizer"),
     ({"schedule": "step"}, ValueError, "^schedule must be None, linear, cosine or a callable, got"),

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ebagx.optim import RowwiseAdagrad
 from ebagx.sklearn import EmbeddingBagRegressor
-from estimators.rules import expected_failed_checks
+from support.estimator_rules import expected_failed_checks
 
 LOSSES = ("squared_error", "huber", "poisson")
 

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
-from ebagx.sklearn._network import Network
-from estimators.cases import KINDS, assert_same_model, make
+from ebagx.sklearn.training.network import Network
+from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -79,7 +79,7 @@ def test_partial_fit_may_meet_new_columns():
 
 @kinds
 def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
-    monkeypatch.setattr("ebagx._threads.WORK_PER_THREAD", 1)
+    monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 1)
     models = []
     for num_threads in (1, 2, 3):
         model, X, y = make(kind, hidden=4, num_threads=num_threads, early_stopping=True)

@@ -314,7 +314,7 @@ def test_random_projection_of_glosses_tells_topics_apart():
     ("parameters", "error", "message"),
     [
         ({"n_components": 0}, ValueError, "^n_components must be at least 1, got 0$"),
-        ({"n_components": 2.0}, TypeError, "^n_components must be an integer, got a float$"),
+        ({"n_components": 2.0}, TypeError, "^n_components must be an integer, got 2.0$"),
         ({"mode": "median"}, ValueError, "^mode must be one of 'sum', .*, got 'median'$"),
         ({"normalize": "l1"}, ValueError, "^normalize must be None or 'l2', got 'l1'$"),
         ({"normalize": True}, ValueError, "^normalize must be None or 'l2', got True$"),

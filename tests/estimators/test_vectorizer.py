@@ -14,10 +14,10 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ebagx import _ngrams
 from ebagx.datasets import load_langid30, load_wordnet10
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
-from ngram_definition import features_of
+from ebagx.text import ngrams
+from support.ngram_definition import features_of
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
 OPTIONS = {"word_ngrams": 3, "char_ngrams": (2, 4), "n_buckets": 1000, "min_count": 2}
@@ -74,7 +74,7 @@ def test_many_blocks_are_as_one(monkeypatch):
     vectorizer = TextVectorizer(**OPTIONS)
     expected = vectorizer.fit_transform(texts)
     words = vectorizer.vocabulary_
-    monkeypatch.setattr(_ngrams, "_BLOCK_LENGTH", 200)
+    monkeypatch.setattr(ngrams, "_BLOCK_LENGTH", 200)
     counts = vectorizer.fit_transform(texts)
     assert vectorizer.vocabulary_ == words
     for result in (counts, vectorizer.transform(texts)):

@@ -65,7 +65,7 @@ def eighths(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(-32, 33, shape) / 8
 
 
-def real_dtype(table: np.ndarray) -> np.dtype[Any]:
+def sum_dtype(table: np.ndarray) -> np.dtype[Any]:
     """Return the dtype of the table's gradient."""
     return np.dtype("f8") if table.dtype == np.dtype("f8") else np.dtype("f4")
 
@@ -217,7 +217,7 @@ def _add_backward(source: Source, call: Call) -> None:
     if call.by_freq:
         arguments["scale_grad_by_freq"] = True
     if not arguments["sparse"] and source.one_in(4):
-        out = np.full(call.table.shape, 9).astype(real_dtype(call.table))
+        out = np.full(call.table.shape, 9).astype(sum_dtype(call.table))
         arguments["out"] = lay_out(source, out, WRITEABLE)
     if call.form in SPARSE_FORMS and call.mode in POOLING and source.below(2):
         arguments["per_sample_weights_grad"] = bool(call.num_lookups)

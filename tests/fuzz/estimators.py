@@ -16,7 +16,7 @@ from fuzz import oracle
 from fuzz.calls import SPARSE_FORMS, Call, eighths
 from fuzz.source import Source
 from fuzz.spoiled_sparse import spoil_sparse
-from ngram_definition import features_of
+from support.ngram_definition import features_of
 
 # What lowers to another length, joins, separates, or needs 1 to 4 bytes.
 LETTERS = "aAbZ09_ .\n\0\u00e9\u0130\u03a3\u212a\u0301\u4e2d\u200b\uffff\U0001f600"

@@ -1,8 +1,8 @@
-"""The same cases, led by coverage of the Python layer: ``PYTHONPATH=tests python -m fuzz.guided``.
+"""The same cases, led by coverage of the Python layer: `nox -s fuzz` runs it.
 
 Needs ``pip install atheris``. Arguments are those of libFuzzer, such as ``-runs=100000``,
 ``-max_total_time=60`` and a folder that keeps what was found. A failure ends the run and leaves
-its bytes in a file ``crash-...``; ``python -m fuzz.run --case`` runs them again, in hex.
+its bytes in a file ``crash-...``; ``python -P -m fuzz.run --case`` runs them again, in hex.
 """
 
 import sys

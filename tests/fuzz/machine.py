@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import definition
 import ebagx
 from fuzz.model import OptimizerModel, renormed
-from strategies import FORMS, MODES, WEIGHTED_MODES, Call, bags_for, lookups
+from support import definition
+from support.strategies import FORMS, MODES, WEIGHTED_MODES, Call, bags_for, lookups
 
 RULES = ("SGD", "Adagrad", "RowwiseAdagrad", "Adam", "AdamW")
 DTYPES = (np.float64, np.float32)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-import definition
 import ebagx
 from fuzz import oracle, steps
-from fuzz.calls import SPARSE_FORMS, Call, Errors, real_dtype, valid_call
+from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
+from support import definition
 
 NO_SIZE = (-1, -(2**70), *NO_INTEGERS)
 TOO_LARGE = (2**40, 2**62, 2**63, 2**64, 2**70)
@@ -117,7 +117,7 @@ def _check_gradient(bag: Any, total: np.ndarray, table: np.ndarray, life: Life) 
         forms = {False: np.ndarray, True: scipy.sparse.bsr_array, "rows": ebagx.RowGradient}
         assert isinstance(bag.grad, forms[bag.sparse])
         dense = bag.grad if bag.sparse is False else bag.grad.toarray()
-        assert dense.dtype == real_dtype(table)
+        assert dense.dtype == sum_dtype(table)
         oracle.assert_close(dense, total, np.dtype("f4"))
         oracle.assert_close(bag.row_gradient().toarray(), total, np.dtype("f4"))
 

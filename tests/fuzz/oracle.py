@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-import definition
 import ebagx
-from ebagx import _threads
+from ebagx._core import threads
 from fuzz import estimators, giants, modules, steps
-from fuzz.calls import POOLING, Call, real_dtype, valid_call
+from fuzz.calls import POOLING, Call, sum_dtype, valid_call
 from fuzz.layouts import Convertible
 from fuzz.source import Source
 from fuzz.spoilers import spoil
+from support import definition
 
 # What may be raised at all; the verdict on a call is narrower.
 ERRORS = (ValueError, TypeError, IndexError, KeyError, RuntimeError, MemoryError)
@@ -44,12 +44,12 @@ def run_case(data: bytes) -> str:
 @contextlib.contextmanager
 def many_threads(source: Source) -> Iterator[None]:
     """Let small calls use several threads, too, in a quarter of the cases."""
-    usual = _threads.WORK_PER_THREAD
-    _threads.WORK_PER_THREAD = 1 if source.one_in(4) else usual
+    usual = threads.WORK_PER_THREAD
+    threads.WORK_PER_THREAD = 1 if source.one_in(4) else usual
     try:
         yield
     finally:
-        _threads.WORK_PER_THREAD = usual
+        threads.WORK_PER_THREAD = usual
 
 
 def _run_call(source: Source, spoiled: bool) -> str:
@@ -196,7 +196,7 @@ def _renormed(call: Call) -> np.ndarray:
 def check_backward(call: Call, result: Any) -> None:
     """Compare the gradients with their definition."""
     of_table, of_weights = result
-    real = real_dtype(call.table)
+    real = sum_dtype(call.table)
     expected = definition.table_gradient(call.grad, *call.meaning, by_freq=call.by_freq)
     dense = of_table if isinstance(of_table, np.ndarray) else of_table.toarray()
     assert dense.dtype == real

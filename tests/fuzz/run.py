@@ -1,4 +1,4 @@
-"""Run many cases in child processes: ``PYTHONPATH=tests python -m fuzz.run --cases 100000``.
+"""Run many cases in child processes: ``PYTHONPATH=tests python -P -m fuzz.run``.
 
 A child that dies or hangs is one more failure: which case it was stands in a shared file. Failing
 cases are made small, each attempt in a process of its own, and printed.
@@ -59,7 +59,7 @@ def run_batch(first: int, count: int, note: str) -> NoReturn:
 
 def run_one(data: bytes) -> subprocess.CompletedProcess[str]:
     """Run one case in a process of its own; a hang counts as a failure, too."""
-    command = [sys.executable, "-X", "faulthandler", "-m", "fuzz.run", "--case", data.hex()]
+    command = [sys.executable, "-P", "-X", "faulthandler", "-m", "fuzz.run", "--case", data.hex()]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_PER_CASE)
     except subprocess.TimeoutExpired:
@@ -130,7 +130,7 @@ def run_all(first: int, cases: int) -> int:
         while seed < end:
             note.write_bytes(bytes(8))
             count = min(BATCH, end - seed)
-            command = [sys.executable, "-m", "fuzz.run", "--first", str(seed)]
+            command = [sys.executable, "-P", "-m", "fuzz.run", "--first", str(seed)]
             command += ["--batch", str(count), str(note)]
             try:
                 result = subprocess.run(

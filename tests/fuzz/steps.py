@@ -9,7 +9,7 @@ import scipy.sparse
 import ebagx
 from ebagx import RowGradient
 from fuzz import oracle
-from fuzz.calls import DIMS, INTEGERS, TABLE_DTYPES, Errors, eighths, real_dtype
+from fuzz.calls import DIMS, INTEGERS, TABLE_DTYPES, Errors, eighths, sum_dtype
 from fuzz.layouts import ANY, WRITEABLE, every_other, fortran, lay_out
 from fuzz.model import OptimizerModel
 from fuzz.source import Source
@@ -78,7 +78,7 @@ def _run_steps(source: Source, spoiled: bool) -> str:
     optimizer, model = optimizer_of(source)
     values = table_of(source)
     table = lay_out(source, values, (*WRITEABLE[:3], fortran, every_other))
-    expected, real = values.astype("f8"), real_dtype(values)
+    expected, real = values.astype("f8"), sum_dtype(values)
     in_order = table.strides[1] == table.itemsize or table.shape[1] < 2 or table.size == 0
     in_place = table.flags.aligned and in_order
     for _ in range(source.between(1, 3)):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebagx import _storage
-from ebagx._storage import check_destination, load_model, save_model
-from storage_cases import (
+from ebagx.io import model_folder
+from ebagx.io.model_folder import check_destination, load_model, save_model
+from support.storage_cases import (
     FILES,
     NGRAMS,
     TEXTS,
@@ -87,7 +87,7 @@ def test_failing_save_keeps_the_old_model(saved, tmp_path, monkeypatch):
     def full_disk(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_storage.os, "fsync", full_disk)
+    monkeypatch.setattr(model_folder.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_model(make_model(seed=1), saved)
     assert contents(saved) == before
@@ -100,7 +100,7 @@ def test_failing_replacement_keeps_the_old_model(saved, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(_storage.Path, "replace", fail)
+    monkeypatch.setattr(model_folder.Path, "replace", fail)
     with pytest.raises(OSError, match="Input/output error"):
         save_model(make_model(seed=1), saved)
     assert contents(saved) == before
@@ -164,7 +164,7 @@ def test_killed_at_any_step_there_is_the_old_model_or_the_new_one(saved, tmp_pat
 
 def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
     """The files of the description that was read are gone: the new ones are read."""
-    read, calls = _storage._read_description, []
+    read, calls = model_folder._read_description, []
 
     def read_and_replace(path):
         about = read(path)
@@ -173,7 +173,7 @@ def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
             save_model(make_model(seed=1), saved)
         return about
 
-    monkeypatch.setattr(_storage, "_read_description", read_and_replace)
+    monkeypatch.setattr(model_folder, "_read_description", read_and_replace)
     np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebagx import _storage
-from ebagx._storage import load_model, save_model
-from storage_cases import (
+from ebagx.io import model_folder
+from ebagx.io.model_folder import load_model, save_model
+from support.storage_cases import (
     ARRAYS,
     FILES,
     TEXTS,
@@ -217,7 +217,7 @@ def test_wrong_array(saved, tmp_path, monkeypatch, change):
 @pytest.mark.parametrize("name", ["embedding.npy", "coef.npy", "intercept.npy"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite(saved, monkeypatch, name, value):
-    monkeypatch.setattr(_storage, "_CHECKED_AT_ONCE", 5)
+    monkeypatch.setattr(model_folder, "_CHECKED_AT_ONCE", 5)
     content = place(saved, name).read_bytes()
     replace(place(saved, name), content[:-4] + np.float32(value).tobytes())
     refuses(saved, name, "the array holds nan or infinity")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from ebagx._npy import little_endian_bytes, npy_header, write_rows
+from ebagx.io.npy import little_endian_bytes, npy_header, write_rows
 
 
 @pytest.mark.parametrize("shape", [(0,), (5,), (0, 3), (2, 3), (2**31, 2**16), (2**62, 2**16)])

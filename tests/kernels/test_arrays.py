@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-import kernel_cases as cases
+from support import kernel_cases as cases
 
 
 def arguments(**replaced):

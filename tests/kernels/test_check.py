@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 
 @cases.levels
@@ -15,7 +15,7 @@ def test_indices_valid(level, index_dtype, num_threads, place, value, valid):
     indices[place] = value
     kernel = level.indices_valid
     assert kernel(indices, 30, num_threads) is valid
-    assert _reference.indices_valid(indices, 30, num_threads) is valid
+    assert reference.indices_valid(indices, 30, num_threads) is valid
 
 
 @cases.levels
@@ -55,7 +55,7 @@ def test_offsets_valid(level, index_dtype, offsets, valid):
     offsets = np.array(offsets, index_dtype)
     kernel = level.offsets_valid
     assert kernel(offsets, 5) is valid
-    assert _reference.offsets_valid(offsets, 5) is valid
+    assert reference.offsets_valid(offsets, 5) is valid
 
 
 @cases.levels
@@ -76,7 +76,7 @@ def test_close_offsets(level, index_dtype, starts, valid):
     starts = np.array(starts, index_dtype)
     actual, expected = np.full((2, len(starts) + 3), -7, index_dtype)
     assert level.close_offsets(actual[1:-1], starts, 5) is valid
-    assert _reference.close_offsets(expected[1:-1], starts, 5) is valid
+    assert reference.close_offsets(expected[1:-1], starts, 5) is valid
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -111,7 +111,7 @@ def test_drop_padding(level, index_dtype, real, weighted, padding_row):
     expected, actual = (
         (np.empty_like(indices), np.empty_like(offsets), np.empty_like(weights)) for _ in range(2)
     )
-    _reference.drop_padding(*expected, *arguments)
+    reference.drop_padding(*expected, *arguments)
     level.drop_padding(*actual, *arguments)
     np.testing.assert_array_equal(actual[1], expected[1])
     kept = expected[1][-1]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
-from ebagx._dispatch import cells
+from ebagx._core.dtypes import kernel_view
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 NUM_ROWS = 50
 
@@ -19,7 +19,7 @@ def expected(request):
         for direction in (1, -1):
             shape = (len(offsets) - 1, dim)
             out, winners = np.empty(shape, request.param), np.empty(shape, np.int64)
-            _reference.extreme(out, winners, table, indices, offsets, direction, 1)
+            reference.extreme(out, winners, table, indices, offsets, direction, 1)
             results[dim, direction] = table, out, winners
     return request.param, indices, offsets, results
 
@@ -35,7 +35,13 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
         actual_winners = np.empty(actual.shape, index_dtype)
         kernel(
-            cells(actual), actual_winners, cells(table), indices, offsets, direction, num_threads
+            kernel_view(actual),
+            actual_winners,
+            kernel_view(table),
+            indices,
+            offsets,
+            direction,
+            num_threads,
         )
         cases.assert_same_bits(actual, out)
         cases.assert_guards(whole, actual.shape)
@@ -52,7 +58,15 @@ def test_winner_far_behind_in_a_long_bag(level, dtype, num_threads):
     table[131_071], table[196_609] = 1, 1
     out, winners = np.empty((1, 9), dtype), np.empty((1, 9), np.int64)
     kernel = level.extreme
-    kernel(cells(out), winners, cells(table), np.arange(n), np.array([0, n]), 1, num_threads)
+    kernel(
+        kernel_view(out),
+        winners,
+        kernel_view(table),
+        np.arange(n),
+        np.array([0, n]),
+        1,
+        num_threads,
+    )
     np.testing.assert_array_equal(winners, 131_071)
 
 
@@ -76,7 +90,7 @@ def test_gradient_has_same_bits_as_reference(level, index_dtype, num_threads, re
         expected = np.empty((len(rows), dim), real)
         actual = np.full_like(expected, np.nan)
         arguments = (grad, winners, rows, bags, starts, scales, num_threads)
-        _reference.extreme_gradient(expected, *arguments)
+        reference.extreme_gradient(expected, *arguments)
         level.extreme_gradient(actual, *arguments)
         cases.assert_same_bits(actual, expected)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 NUM_ROWS = 60
 
@@ -24,7 +24,7 @@ def numbered(number_rows, blocks, dtype, num_rows=NUM_ROWS):
 def test_number_rows_equals_reference(level, index_dtype, bounds):
     rng = np.random.default_rng(5)
     blocks = [(rng.integers(0, NUM_ROWS, bounds[-1]).astype(index_dtype), bounds)] * 2
-    expected = numbered(_reference.number_rows, blocks, index_dtype)
+    expected = numbered(reference.number_rows, blocks, index_dtype)
     found = numbered(level.number_rows, blocks, index_dtype)
     for array, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(array, wanted)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
-from ebagx._dispatch import cells, real_dtype
+from ebagx._core.dtypes import kernel_view, sum_dtype
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 NUM_ROWS = 50
 
@@ -12,18 +12,18 @@ NUM_ROWS = 50
 def expected(request):
     """Inputs, and the reference's results, for every width, mode and weighting of one dtype."""
     rng = np.random.default_rng(0)
-    dtype, real = request.param, real_dtype(request.param)
+    dtype, real = request.param, sum_dtype(request.param)
     indices, offsets = cases.make_bags(rng, NUM_ROWS, np.dtype(np.int64))
     weights = {False: np.empty(0, real), True: cases.make_weights(rng, len(indices), real)}
     weights[True][offsets[5] : offsets[6]] = 0
     results = {}
     for dim in cases.DIMS:
         table = cases.make_table(rng, NUM_ROWS, dim, dtype)
-        for mode in (_reference.SUM, _reference.MEAN, _reference.SQRTN):
+        for mode in (reference.SUM, reference.MEAN, reference.SQRTN):
             for weighted, w in weights.items():
                 out = np.empty((len(offsets) - 1, dim), dtype)
                 with np.errstate(invalid="ignore", over="ignore"):
-                    _reference.pool(out, table, indices, offsets, w, mode, 1)
+                    reference.pool(out, table, indices, offsets, w, mode, 1)
                 results[dim, mode, weighted] = table, out
     return dtype, indices, offsets, weights, results
 
@@ -37,8 +37,8 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
     indices, offsets = indices.astype(index_dtype), offsets.astype(index_dtype)
     for (dim, mode, weighted), (table, out) in results.items():
         whole, actual = cases.guarded((len(offsets) - 1, dim), dtype)
-        arguments = cells(table), indices, offsets, weights[weighted], mode, num_threads
-        assert kernel(cells(actual), *arguments) is True
+        arguments = kernel_view(table), indices, offsets, weights[weighted], mode, num_threads
+        assert kernel(kernel_view(actual), *arguments) is True
         cases.assert_same_bits(actual, out)
         cases.assert_guards(whole, actual.shape)
 
@@ -51,8 +51,8 @@ def test_one_giant_bag_is_shared_by_all_threads(level, num_threads, dim):
     table = rng.standard_normal((50, dim))
     indices, offsets = rng.integers(0, 50, 10_000), np.array([0, 10_000])
     expected, actual = np.empty((1, dim)), np.full((1, dim), np.nan)
-    arguments = table, indices, offsets, np.empty(0), _reference.MEAN, num_threads
-    _reference.pool(expected, *arguments)
+    arguments = table, indices, offsets, np.empty(0), reference.MEAN, num_threads
+    reference.pool(expected, *arguments)
     kernel = level.pool
     kernel(actual, *arguments)
     cases.assert_same_bits(actual, expected)
@@ -64,7 +64,7 @@ def test_rows_in_reverse_order(level):
     out = np.empty((2, 4), np.float32)
     indices, offsets = np.array([0, 4, 1]), np.array([0, 2, 3])
     kernel = level.pool
-    kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
+    kernel(out, table, indices, offsets, np.empty(0, np.float32), reference.SUM, 1)
     np.testing.assert_array_equal(out, [table[0] + table[4], table[1]])
 
 
@@ -75,12 +75,12 @@ def test_rows_in_reverse_order(level):
 @pytest.mark.parametrize(
     ("dim", "at", "weight", "mode"),
     [
-        (4, 0, None, _reference.SUM),
-        (16, 3_100, None, _reference.MEAN),  # in the giant bag, which threads share
-        (64, 6_002, 1, _reference.SQRTN),
-        (100, 6_002, 0.5, _reference.SUM),
-        (300, 2, None, _reference.SUM),
-        (64, 6_002, 0, _reference.MEAN),  # of a bag without a divisor no row is read
+        (4, 0, None, reference.SUM),
+        (16, 3_100, None, reference.MEAN),  # in the giant bag, which threads share
+        (64, 6_002, 1, reference.SQRTN),
+        (100, 6_002, 0.5, reference.SUM),
+        (300, 2, None, reference.SUM),
+        (64, 6_002, 0, reference.MEAN),  # of a bag without a divisor no row is read
     ],
 )
 def test_indices_outside_are_found(level, index_dtype, num_threads, bad, dim, at, weight, mode):
@@ -98,8 +98,8 @@ def test_indices_outside_are_found(level, index_dtype, num_threads, bad, dim, at
 def test_the_reference_finds_indices_outside():
     table, out, offsets = np.ones((5, 2)), np.empty((1, 2)), np.array([0, 2])
     for bad in (-1, 5):
-        arguments = out, table, np.array([0, bad]), offsets, np.empty(0), _reference.SUM, 1
-        assert _reference.pool(*arguments) is False
+        arguments = out, table, np.array([0, bad]), offsets, np.empty(0), reference.SUM, 1
+        assert reference.pool(*arguments) is False
 
 
 @cases.levels
@@ -108,12 +108,12 @@ def test_indices_outside_are_row_0(level):
     out = np.empty((1, 8), np.float32)
     indices, offsets = np.array([0, -(2**62), 2**62, 3]), np.array([0, 2**40])
     kernel = level.pool
-    kernel(out, table, indices, offsets, np.empty(0, np.float32), _reference.SUM, 1)
+    kernel(out, table, indices, offsets, np.empty(0, np.float32), reference.SUM, 1)
     np.testing.assert_array_equal(out, np.full((1, 8), 4.0))
 
 
 @cases.levels
-@pytest.mark.parametrize("mode", [_reference.SUM, _reference.MEAN, _reference.SQRTN])
+@pytest.mark.parametrize("mode", [reference.SUM, reference.MEAN, reference.SQRTN])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_offsets_that_changed_after_the_check_make_empty_bags(level, mode, weighted):
     """A bag that ends before it starts must not be read, least of all behind the last lookup."""

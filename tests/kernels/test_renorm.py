@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
-from ebagx._dispatch import cells
+from ebagx._core.dtypes import kernel_view
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 
 @cases.levels
@@ -19,8 +19,8 @@ def test_same_bits_as_reference(level, dtype, index_dtype, num_threads, norm_typ
         table[1], table[2, ::3], table[3, 0] = 0, np.nan, np.inf
         expected, actual = table.copy(), table.copy()
         with np.errstate(invalid="ignore"):
-            _reference.renorm(expected, rows, 1.5, norm_type, num_threads)
-        level.renorm(cells(actual), rows, 1.5, norm_type, num_threads)
+            reference.renorm(expected, rows, 1.5, norm_type, num_threads)
+        level.renorm(kernel_view(actual), rows, 1.5, norm_type, num_threads)
         cases.assert_same_bits(actual, expected)
         cases.assert_same_bits(actual[[4, 5, 6, 9]], table[[4, 5, 6, 9]])
 

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 
 @cases.levels
 @cases.index_dtypes
 @cases.threads
 @pytest.mark.parametrize("real", [np.float32, np.float64])
-@pytest.mark.parametrize("mode", [_reference.SUM, _reference.MEAN, _reference.SQRTN])
+@pytest.mark.parametrize("mode", [reference.SUM, reference.MEAN, reference.SQRTN])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scatter_has_same_bits_as_reference(level, index_dtype, num_threads, real, mode, weighted):
     rng = np.random.default_rng(11)
@@ -22,6 +22,6 @@ def test_scatter_has_same_bits_as_reference(level, index_dtype, num_threads, rea
         start = rng.standard_normal((50, dim + 2)).astype(real)
         expected, actual = start.copy(), start.copy()
         bags = (grad, indices, offsets, weights, mode, num_threads)
-        _reference.scatter(expected[:, 1:-1], *bags)
+        reference.scatter(expected[:, 1:-1], *bags)
         kernel(actual[:, 1:-1], *bags)
         cases.assert_same_bits(actual, expected)

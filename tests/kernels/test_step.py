@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
-from ebagx._dispatch import cells, real_dtype
-from ebagx._modes import RULES
+from ebagx._core.dtypes import kernel_view, sum_dtype
+from ebagx._kernels import reference
+from ebagx.optim.rules import RULES
+from support import kernel_cases as cases
 
 ROWS = (0, 3, 4, 9)
 rules = pytest.mark.parametrize("rule", RULES)
@@ -29,13 +29,13 @@ def make_state(rng, rule, dim, real):
 def run_both(level, rule, dtype, index_dtype, num_threads, dim, decay, scaled):
     """Return (table, states) after three steps by the kernel and by the reference."""
     rng = np.random.default_rng(9)
-    real = real_dtype(dtype)
+    real = sum_dtype(dtype)
     rows = np.array(ROWS, index_dtype)
     start = rng.standard_normal((10, dim + 3)).astype(dtype)
     states = make_state(rng, rule, dim, real)
     kernel = level.step_rows
     results = []
-    for run, view in ((_reference.step_rows, lambda table: table), (kernel, cells)):
+    for run, view in ((reference.step_rows, lambda table: table), (kernel, kernel_view)):
         table, own = start.copy(), [state.copy() for state in states]
         steps = np.random.default_rng(1)
         for _ in range(3):
@@ -43,7 +43,7 @@ def run_both(level, rule, dtype, index_dtype, num_threads, dim, decay, scaled):
             scales = steps.random(len(rows) if scaled else 0).astype(real)
             numbers = np.array([0.1, decay, 0.9, 0.01, 1e-8])
             cut = view(table)[:, 1 : dim + 1]
-            run(cut, *own, scales, rows, grad, numbers, RULES[rule], num_threads)
+            run(cut, *own, scales, rows, grad, numbers, RULES[rule].code, num_threads)
         results.append((table, own))
     untouched = np.setdiff1d(np.arange(10), ROWS)
     cases.assert_same_bits(results[1][0][untouched], start[untouched])
@@ -75,7 +75,7 @@ def test_infinite_row_without_decay_gives_no_nan(level, rule):
     if rule == "rowwise_adagrad":
         states[0] = np.ones((1, 1))
     numbers = np.array([0.1, 0, 0.9, 0.01, 1e-8])
-    kernel(table, *states, np.ones(0), np.array([0]), np.ones((1, 8)), numbers, RULES[rule], 1)
+    kernel(table, *states, np.ones(0), np.array([0]), np.ones((1, 8)), numbers, RULES[rule].code, 1)
     assert np.all(table == np.inf)
 
 
@@ -87,6 +87,6 @@ def test_row_squares_has_same_bits_as_reference(level, real):
     for dim in cases.DIMS:
         grad = rng.standard_normal((7, dim)).astype(real)
         expected, actual = np.empty(7), np.empty(7)
-        _reference.row_squares(expected, grad)
+        reference.row_squares(expected, grad)
         kernel(actual, grad)
         cases.assert_same_bits(actual, expected)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 RADIX = 2048
 
@@ -28,7 +28,7 @@ def test_sort_and_group(level, index_dtype, num_threads, num_rows, n):
     payload_bits = 6
     keys = sorted_keys(level, indices, offsets, num_rows, payload_bits, num_threads)
     expected_keys = np.empty_like(keys)
-    _reference.sort_lookups(
+    reference.sort_lookups(
         expected_keys, keys, keys, indices, offsets, num_rows, payload_bits, num_threads
     )
     np.testing.assert_array_equal(keys, expected_keys)
@@ -40,7 +40,7 @@ def test_sort_and_group(level, index_dtype, num_threads, num_rows, n):
     group_rows = level.group_rows
     count = group_rows(unique, starts, payloads, keys, payload_bits)
     expected_unique, expected_starts, expected_payloads = room()
-    assert count == _reference.group_rows(
+    assert count == reference.group_rows(
         expected_unique, expected_starts, expected_payloads, keys, payload_bits
     )
     np.testing.assert_array_equal(unique[:count], expected_unique[:count])
@@ -84,7 +84,7 @@ def test_offsets_that_changed_after_the_check_lose_no_lookup(level, offsets):
 @cases.index_dtypes
 @cases.threads
 @pytest.mark.parametrize("real", [np.float32, np.float64])
-@pytest.mark.parametrize("mode", [_reference.SUM, _reference.MEAN, _reference.SQRTN])
+@pytest.mark.parametrize("mode", [reference.SUM, reference.MEAN, reference.SQRTN])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_transpose_lookups(level, index_dtype, num_threads, real, mode, weighted):
     rng = np.random.default_rng(5)
@@ -98,7 +98,7 @@ def test_transpose_lookups(level, index_dtype, num_threads, real, mode, weighted
     actual = np.full(n, -9, index_dtype), np.full(scaled, np.nan, real)
     scratch = np.empty(n, index_dtype), np.empty(scaled, real)
     arguments = (*scratch, order, offsets, weights, mode, num_threads)
-    _reference.transpose_lookups(*expected, *arguments)
+    reference.transpose_lookups(*expected, *arguments)
     level.transpose_lookups(*actual, *arguments)
     np.testing.assert_array_equal(actual[0], expected[0])
     cases.assert_same_bits(actual[1], expected[1])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import kernel_cases as cases
-from ebagx import _reference
+from ebagx._kernels import reference
+from support import kernel_cases as cases
 
 
 @cases.levels
@@ -17,7 +17,7 @@ def test_dense_updates_have_same_bits_as_reference(level, index_dtype, num_threa
         start = rng.standard_normal((10, dim + 2)).astype(real)
         values = (rng.standard_normal((4, dim)).astype(real),) if name == "add_rows" else ()
         expected, actual = start.copy(), start.copy()
-        getattr(_reference, name)(expected[:, 1:-1], rows, *values, num_threads)
+        getattr(reference, name)(expected[:, 1:-1], rows, *values, num_threads)
         kernel = getattr(level, name)
         kernel(actual[:, 1:-1], rows, *values, num_threads)
         cases.assert_same_bits(actual, expected)

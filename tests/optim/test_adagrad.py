@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import optim_cases as cases
 from ebagx.optim import Adagrad, RowwiseAdagrad
+from support import optim_cases as cases
 
 
 def test_equals_pytorch_with_scattered_rows():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import optim_cases as cases
 from ebagx.optim import Adam, AdamW
+from support import optim_cases as cases
 
 BETAS = (0.8, 0.95)
 

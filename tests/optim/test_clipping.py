@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import optim_cases as cases
 from ebagx import RowGradient
 from ebagx.optim import SGD
+from support import optim_cases as cases
 
 
 def test_value_equals_pytorch():

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 
-import optim_cases as cases
 from ebagx.optim import (
     SGD,
     cosine_decay,
@@ -12,6 +11,7 @@ from ebagx.optim import (
     linear_decay,
     warmup,
 )
+from support import optim_cases as cases
 
 
 def test_linear_decay():

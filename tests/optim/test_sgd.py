@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-import optim_cases as cases
 from ebagx.optim import SGD, linear_decay
+from support import optim_cases as cases
 
 VARIANTS = [(0.0, False), (0.9, False), (0.9, True)]
 

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from ebagx import _threads, embedding_bag, embedding_bag_backward
-from kernel_cases import TABLE_DTYPES
-from strategies import MODES, WEIGHTED_MODES
+from ebagx import embedding_bag, embedding_bag_backward
+from ebagx._core import threads
+from support.kernel_cases import TABLE_DTYPES
+from support.strategies import MODES, WEIGHTED_MODES
 
 NUM_ROWS, NUM_BAGS = 200, 100
 
 
 @pytest.fixture(autouse=True)
 def small_work_is_worth_a_thread(monkeypatch):
-    monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(threads, "WORK_PER_THREAD", 1)
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,18 @@ import pytest
 from fuzz import run
 from fuzz.oracle import FuzzError, run_case
 
-ROOT = Path(run.__file__).parents[1]
+TESTS = Path(run.__file__).parents[1]
 CASES = int(os.environ.get("EBAGX_FUZZ_CASES", "1500"))
 
 
 def fuzz(*arguments):
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": str(TESTS),
         "OMP_WAIT_POLICY": "passive",
     }
     command = [sys.executable, "-m", "fuzz.run", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the driver limits memory as POSIX has it")
@@ -49,7 +49,7 @@ def test_wrong_results_are_found(monkeypatch):
 
 
 def test_missing_errors_are_found(monkeypatch):
-    monkeypatch.setattr("ebagx._validate.check_num_threads", lambda number: number)
+    monkeypatch.setattr("ebagx._core.checks.check_num_threads", lambda number: number)
     monkeypatch.setattr("ebagx.functional.check_num_threads", lambda number: None)
     failures = 0
     for seed in range(300):

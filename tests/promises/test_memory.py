@@ -13,7 +13,8 @@ import pytest
 import scipy.sparse
 
 import ebagx
-from ebagx import _arrays, optim
+from ebagx import optim
+from ebagx._core import memory
 
 B, n, N, D = 200, 20_000, 200_000, 64
 GATHERED, TABLE = n * D * 4, N * D * 4
@@ -36,13 +37,13 @@ def table():
 
 @pytest.fixture(autouse=True)
 def no_spare_scratch(monkeypatch):
-    monkeypatch.setattr(_arrays.Scratch, "_spare", [])
+    monkeypatch.setattr(memory.Scratch, "_spare", [])
 
 
 def peak(call):
     """Return the most memory that a second call takes at once, its result included."""
     call()
-    _arrays.Scratch._spare.clear()
+    memory.Scratch._spare.clear()
     tracemalloc.start()
     try:
         result = call()

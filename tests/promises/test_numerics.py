@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ebagx import embedding_bag, embedding_bag_backward
-from kernel_cases import TABLE_DTYPES
+from support.kernel_cases import TABLE_DTYPES
 
 LONG = 1_000_000
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}

@@ -15,16 +15,11 @@ import numpy as np
 import pytest
 
 import ebagx
-from ebagx import _threads, optim
+from ebagx import optim
+from ebagx._core import threads
+from support.workers import IDS, TABLE, pooled
 
-RNG = np.random.default_rng(0)
-TABLE = RNG.standard_normal((500, 64)).astype(np.float32)
-IDS = RNG.integers(0, 500, (300, 20))
 METHODS = [m for m in ("spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
-
-
-def pooled(num_threads=2):
-    return ebagx.embedding_bag(IDS, TABLE, num_threads=num_threads)
 
 
 def trained(seed):
@@ -59,7 +54,7 @@ def run(script, *, timeout=60, flags=(), signal_after=None):
 
 @pytest.fixture(autouse=True)
 def small_work_is_worth_a_thread(monkeypatch):
-    monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(threads, "WORK_PER_THREAD", 1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -78,12 +73,12 @@ def test_processes_forked_before_use_have_all_threads():
         import os
         import numpy as np
         import ebagx
-        from ebagx import _threads
-        _threads._PROCESSORS, _threads.WORK_PER_THREAD = 2, 1
+        from ebagx._core import threads
+        threads._PROCESSORS, threads.WORK_PER_THREAD = 2, 1
         child = os.fork()
         for _ in range(3):
             ebagx.embedding_bag(np.zeros((400, 10), int), np.ones((100, 64)), num_threads=2)
-        assert _threads.thread_count(2, 10) == 2
+        assert threads.thread_count(2, 10) == 2
         if child:
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             print("good")

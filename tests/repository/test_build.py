@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from repository import ROOT, load_script
+from support.repository import ROOT, load_script
 
 setuptools = pytest.importorskip("setuptools")
 build_ext = pytest.importorskip("setuptools.command.build_ext")
@@ -124,6 +124,6 @@ def test_levels_are_those_of_the_target(load, monkeypatch, platform, flags, leve
 
 def test_kernels_depend_on_each_header(load):
     (baseline, *_) = [module for module in load().extensions() if "baseline" in module.name]
-    folder = ROOT / "src/ebagx/_kernels"
-    included = {path.name for pattern in ("*.h", "*.pxi") for path in folder.glob(pattern)}
+    folder = ROOT / "ebagx/_kernels"
+    included = {path.name for pattern in ("*.h", "*.pxi") for path in folder.rglob(pattern)}
     assert {path.rpartition("/")[2] for path in baseline.depends} == included

@@ -2,11 +2,12 @@
 
 import doctest
 import re
-from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+from support.repository import ROOT
+
+DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("*.md")])
 pytestmark = pytest.mark.skipif(not PAGES, reason="tests without the documentation")
 

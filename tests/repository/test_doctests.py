@@ -16,22 +16,22 @@ MODULES = [
     if path.stem not in ("__init__", "__main__")
 ] + ["ebagx", "ebagx.datasets"]
 WITH_EXAMPLES = {
-    "ebagx._config",
+    "ebagx._core.config",
     "ebagx.datasets",
-    "ebagx.embedding_bag",
+    "ebagx.module",
     "ebagx.functional",
     "ebagx.gradients",
-    "ebagx.optim._adagrad",
-    "ebagx.optim._adam",
-    "ebagx.optim._optimizer",
-    "ebagx.optim._schedules",
-    "ebagx.optim._sgd",
-    "ebagx.sklearn._classifier",
-    "ebagx.sklearn._regressor",
-    "ebagx.sklearn._transformer",
-    "ebagx.sklearn._vectorizer",
-    "ebagx.sklearn.plot._embedding_map",
-    "ebagx.sklearn.plot._training_curve",
+    "ebagx.optim.adagrad",
+    "ebagx.optim.adam",
+    "ebagx.optim.optimizer",
+    "ebagx.optim.schedules",
+    "ebagx.optim.sgd",
+    "ebagx.sklearn.classifier",
+    "ebagx.sklearn.regressor",
+    "ebagx.sklearn.transformer",
+    "ebagx.sklearn.vectorizer",
+    "ebagx.sklearn.plot.embedding_map",
+    "ebagx.sklearn.plot.training_curve",
 }
 
 

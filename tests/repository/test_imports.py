@@ -1,7 +1,7 @@
 """Imports point one way, and ``import ebagx`` needs NumPy and SciPy only."""
 
 import ast
-import re
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,79 +12,80 @@ import ebagx
 
 PACKAGE = Path(ebagx.__file__).parent
 
-# From the bottom up: a module imports from layers below its own.
-LAYERS = (
-    {"_cpu", "_kernels", "_tokens"},
-    {"_dispatch", "_mapped", "_modes", "_threads"},
-    {
-        "_arrays",
-        "_config",
-        "_metrics",
-        "_ngrams",
-        "_npy",
-        "_reference",
-        "_text",
-        "_validate",
-    },
-    {"_features", "_sparse"},
+# From the bottom up: a module imports from ranks below its own, or from its own.
+RANKS = (
+    {"_kernels"},
+    {"_core"},
     {"gradients"},
-    {"_bags", "optim"},
-    {"_transpose"},
-    {"_passes"},
-    {"_dense"},
-    {"functional"},
-    {"embedding_bag"},
+    {"optim"},
+    {"functional", "module"},
     {"__init__"},
-    {"datasets", "sklearn"},
-    {"_model"},
-    {"_autotune", "_storage"},
-    {"_commands"},
+    {"datasets", "io", "sklearn", "text"},
     {"cli"},
     {"__main__"},
 )
-LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+RANK_OF = {name: number for number, names in enumerate(RANKS) for name in names}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 sources = pytest.mark.parametrize(
     "source", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix()
 )
 
 
-def module_of(source):
+def top_of(source):
     return source.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imported_modules(source):
-    """Yield the modules of the package that a source file imports anywhere."""
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+def dotted(source):
+    parts = source.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in ("ebagx", *parts) if part != "__init__")
+
+
+MODULES = {dotted(source) for source in SOURCES}
+
+
+def imported_modules(source, anywhere):
+    """Yield the modules of the package that a file imports: anywhere, or when it is imported."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if anywhere else statements(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{source.name}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in within]
         else:
             continue
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "ebagx":
-                module = rest.partition(".")[0]
-                yield module if module in LAYER_OF else "__init__"
+        yield from (name for name in names if name.partition(".")[0] == "ebagx")
+
+
+def statements(node):
+    """Yield the statements that run when a module is imported."""
+    for child in ast.iter_child_nodes(node):
+        is_for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not isinstance(child, (ast.FunctionDef, ast.ClassDef)) and not is_for_types:
+            yield child
+            yield from statements(child)
 
 
 @sources
 def test_imports_point_one_way(source):
-    module = module_of(source)
-    for other in set(imported_modules(source)) - {module}:
-        assert LAYER_OF[other] < LAYER_OF[module], f"{module} imports {other}"
+    rank = RANK_OF[top_of(source)]
+    for other in imported_modules(source, anywhere=True):
+        top = other.split(".")[1] if "." in other else "__init__"
+        assert RANK_OF[top] <= rank, f"{dotted(source)} imports {other}"
 
 
-def test_every_layer_is_in_use():
-    assert {module_of(source) for source in SOURCES} | {"_cpu", "_tokens"} == set(LAYER_OF)
+def test_no_imports_go_in_a_circle():
+    """In one rank, too."""
+    graph = {
+        dotted(source): set(imported_modules(source, anywhere=False)) - {dotted(source)}
+        for source in SOURCES
+    }
+    graphlib.TopologicalSorter(graph).prepare()
 
 
-@sources
-def test_only_dispatch_asks_for_a_dtype(source):
-    asks = re.findall(r"""dtype == (?:np\.|['"]).*""", source.read_text("utf-8"))
-    assert not asks or source.name == "_dispatch.py"
+def test_every_rank_is_in_use():
+    assert {top_of(source) for source in SOURCES} == set(RANK_OF)
 
 
 def test_import_adds_the_core_only():
@@ -98,7 +99,20 @@ def test_import_adds_the_core_only():
     others = {name.partition(".")[0] for name in added} - {"ebagx"} - sys.stdlib_module_names
     assert {name for name in others if not name.startswith("_cython_")} == set()
     own = {name.split(".")[1] for name in added if name.startswith("ebagx.")}
-    highest = LAYER_OF["__init__"]
-    above = {name for name, layer in LAYER_OF.items() if layer > highest}
-    assert own & (above | {"_features", "_metrics", "_ngrams", "_npy", "_text", "_tokens"}) == set()
-    assert "ebagx.embedding_bag" in added
+    assert {name for name in own if RANK_OF[name] > RANK_OF["__init__"]} == set()
+    assert "ebagx.module" in added
+
+
+def test_the_source_says_that_it_is_not_built(tmp_path):
+    """Where it hides the installed package: in a clone, for instance."""
+    package = tmp_path / "ebagx"
+    package.mkdir()
+    for name in ("__init__.py", "_core/__init__.py"):
+        path = package / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text((PACKAGE / name).read_text("utf-8"), "utf-8")
+    command = [sys.executable, "-c", "import sys; sys.path.insert(0, '.'); import ebagx"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"ImportError: ebagx is not built in {package}" in done.stderr
+    assert "During handling" not in done.stderr

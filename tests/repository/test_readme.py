@@ -1,9 +1,10 @@
 import doctest
-from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
+from support.repository import ROOT
+
+README = ROOT / "README.md"
 
 
 def test_examples():

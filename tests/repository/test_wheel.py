@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from repository import load_script
+from support.repository import load_script
 
 tool = load_script("tools/check_wheel.py")
 
@@ -14,7 +14,7 @@ METADATA = "\n".join(
     f"Requires-Dist: {name}" for name in ("numpy>=1.26", "scipy>=1.11", "tqdm; extra == 'cli'")
 )
 KERNELS = ("_kernels/_baseline", "_kernels/_avx2", "_kernels/_avx512")
-MODULES = ("_cpu", "_tokens", *KERNELS)
+MODULES = ("_core/cpu", "text/tokens", *KERNELS)
 MODULE = "machine code\0libc.so.6\0"
 FILES = {
     "ebagx/py.typed": "",
@@ -42,8 +42,8 @@ def test_a_good_wheel(tmp_path):
     [
         ("ebagx/_kernels/_avx2.abi3.so", None, "compiled modules are"),
         ("ebagx/_more.abi3.so", MODULE, "compiled modules are"),
-        ("ebagx/_cpu.abi3.so", "machine code", "ebagx/_cpu.abi3.so names no C library"),
-        ("ebagx/_tokens.pyi", None, "no type stubs of ['_tokens']"),
+        ("ebagx/_core/cpu.abi3.so", "machine code", "ebagx/_core/cpu.abi3.so names no C library"),
+        ("ebagx/text/tokens.pyi", None, "no type stubs of ['tokens']"),
         ("ebagx/py.typed", None, "py.typed is missing"),
         ("ebagx/_kernels/pool.pxi", "", "ebagx/_kernels/pool.pxi is a source"),
         ("ebagx-1.0.dist-info/METADATA", METADATA + "\nRequires-Dist: torch", "requirements are"),

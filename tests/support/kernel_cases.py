@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ebagx import _dispatch
+from ebagx._core.dtypes import sum_dtype
+from ebagx._core.levels import available_levels, load_level
 
-LEVELS = {name: _dispatch.load_level(name) for name in _dispatch.available_levels()}
+LEVELS = {name: load_level(name) for name in available_levels()}
 TABLE_DTYPES = [np.dtype(name) for name in ("float32", "float64", "float16")]
 try:
     import ml_dtypes
@@ -42,7 +43,7 @@ def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:
     """Equal bit for bit, signed zeros included; any NaN equals any other."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
-    real = _dispatch.real_dtype(expected.dtype)
+    real = sum_dtype(expected.dtype)
     nan = np.isnan(expected.astype(real))
     np.testing.assert_array_equal(np.isnan(actual.astype(real)), nan)
     zero = np.zeros((), expected.dtype)

@@ -1,4 +1,4 @@
-"""What the features of a text are, in plain Python: the definition `ebagx._ngrams` must equal."""
+"""The features of a text in plain Python: the definition that `ebagx.text.ngrams` must equal."""
 
 import re
 from collections import Counter

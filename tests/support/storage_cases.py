@@ -6,9 +6,9 @@ import os
 
 import numpy as np
 
-from ebagx._features import Features
-from ebagx._model import TextModel
-from ebagx._ngrams import Ngrams
+from ebagx.text.features import Features
+from ebagx.text.model import TextModel
+from ebagx.text.ngrams import Ngrams
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 NGRAMS = Ngrams(2, 2, 3, 1000)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 from hypothesis import strategies as st
 
-from kernel_cases import TABLE_DTYPES
+from support.kernel_cases import TABLE_DTYPES
 
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 WEIGHTED_MODES = ("sum", "mean", "sqrtn")

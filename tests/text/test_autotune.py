@@ -4,10 +4,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx import _autotune
-from ebagx._autotune import describe, precision_at_1, search
-from ebagx._model import Settings
-from ebagx._text import Corpus
+from ebagx.text import autotune
+from ebagx.text.autotune import describe, precision_at_1, search
+from ebagx.text.corpus import Corpus
+from ebagx.text.model import Settings
 
 WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread"}
 LINES = [
@@ -63,9 +63,9 @@ def test_first_trial_is_made_whatever_the_time():
 def test_epochs_are_cut_to_the_time_left(monkeypatch):
     """A clock that goes a second a look: an epoch of the first trial took half a second."""
     clock = iter(range(10**6))
-    monkeypatch.setattr(_autotune.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(autotune.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(
-        _autotune, "_candidates", lambda start: iter([start, start._replace(epochs=50)])
+        autotune, "_candidates", lambda start: iter([start, start._replace(epochs=50)])
     )
     _, seen = run(seconds=15, start=START._replace(epochs=2))
     epochs = [trial.settings.epochs for _, trial, _ in seen]
@@ -75,13 +75,13 @@ def test_epochs_are_cut_to_the_time_left(monkeypatch):
 
 def test_no_trial_without_time_for_an_epoch(monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr(_autotune.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(autotune.time, "monotonic", lambda: next(clock))
     _, seen = run(seconds=7)
     assert len(seen) == 1
 
 
 def test_interrupted_search_keeps_the_best(monkeypatch):
-    train, calls = _autotune.fit_model, []
+    train, calls = autotune.fit_model, []
 
     def interrupt(*args):
         calls.append(args)
@@ -89,7 +89,7 @@ def test_interrupted_search_keeps_the_best(monkeypatch):
             raise KeyboardInterrupt
         return train(*args)
 
-    monkeypatch.setattr(_autotune, "fit_model", interrupt)
+    monkeypatch.setattr(autotune, "fit_model", interrupt)
     best, seen = run(will_be_interrupted=True)
     assert len(seen) == 2
     assert best.model in [trial.model for _, trial, _ in seen]
@@ -99,7 +99,7 @@ def test_interrupted_search_keeps_the_best(monkeypatch):
 
 
 def test_diverging_trials_are_passed_over(monkeypatch):
-    train, calls = _autotune.fit_model, []
+    train, calls = autotune.fit_model, []
 
     def diverge(*args):
         calls.append(args)
@@ -107,7 +107,7 @@ def test_diverging_trials_are_passed_over(monkeypatch):
             raise ValueError("the loss diverged")
         return train(*args)
 
-    monkeypatch.setattr(_autotune, "fit_model", diverge)
+    monkeypatch.setattr(autotune, "fit_model", diverge)
     assert [number for number, *_ in run(trials=3)[1]] == [1, 3]
     calls[:] = [None]
     with pytest.raises(ValueError, match="the loss diverged"):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ebagx._text import Corpus, is_label, read_corpus, read_line_blocks
+from ebagx.text.corpus import Corpus, is_label, read_corpus, read_line_blocks
 
 
 @pytest.fixture

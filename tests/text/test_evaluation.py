@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from ebagx._metrics import Evaluation, confusion_text, draw_confusion, label_table, shorten
+from ebagx.cli.report import confusion_text, draw_confusion, label_table, shorten
+from ebagx.text.evaluation import Evaluation
 
 
 def evaluate(*lines):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ebagx._features import Features
-from ebagx._ngrams import Ngrams
+from ebagx.text.features import Features
+from ebagx.text.ngrams import Ngrams
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
 NGRAMS = Ngrams(3, 2, 4, 1000)

@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx._features import Features
-from ebagx._model import Settings, TextModel, train_model
-from ebagx._ngrams import Ngrams
-from ebagx._text import Corpus
+from ebagx.text.corpus import Corpus
+from ebagx.text.features import Features
+from ebagx.text.model import Settings, TextModel, train_model
+from ebagx.text.ngrams import Ngrams
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]

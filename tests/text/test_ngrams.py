@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from ebagx import _ngrams
-from ebagx._ngrams import BucketTable, Ngrams, make_rows, merge_rows, scan, split_into_blocks
-from ngram_definition import features_of, fnv1a
+from ebagx.text import ngrams
+from ebagx.text.ngrams import BucketTable, Ngrams, make_rows, merge_rows, scan, split_into_blocks
+from support.ngram_definition import features_of, fnv1a
 
 # Letters that change their length or number when lowered, marks, digits of other scripts,
 # separators of all kinds, what needs 1 to 4 bytes.
@@ -104,7 +104,7 @@ def test_surrogates(texts, problem):
     ],
 )
 def test_blocks(lengths, expected, monkeypatch):
-    monkeypatch.setattr(_ngrams, "_BLOCK_LENGTH", 9)
+    monkeypatch.setattr(ngrams, "_BLOCK_LENGTH", 9)
     lines = ["x" * length for length in lengths]
     blocks = list(split_into_blocks(lines))
     assert [len(block) for block in blocks] == expected
@@ -129,7 +129,7 @@ def test_bucket_table():
     for n_buckets in (1, 31, 32, 33, 1000):
         chosen = np.flatnonzero(rng.random(n_buckets) < 0.5).astype(np.int32)
         shuffled = rng.permutation(np.concatenate([chosen, chosen])).astype(np.int32)
-        rows = _ngrams.Rows(shuffled, np.array([0, len(shuffled)], np.intp), 0)
+        rows = ngrams.Rows(shuffled, np.array([0, len(shuffled)], np.intp), 0)
         table = BucketTable.of(n_buckets, [rows])
         assert table.buckets().tolist() == chosen.tolist()
         matrix = merge_rows(rows, table)

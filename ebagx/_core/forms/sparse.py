@@ -10,14 +10,42 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ebagx._mapped import check_mapped
-from ebagx._validate import as_integer_array, as_real, check_integers, sequence_lengths
+from ebagx._core.checks import as_integer_array, as_real, check_integers, sequence_lengths
+from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.forms.source import Source, must_be_none, valid_offsets
+from ebagx._core.memory import check_mapped
 
-# What SciPy converts as it is.
 _FLOAT64 = np.dtype(np.float64)
-_NATIVE = (np.dtype(np.float32), _FLOAT64)
 
 CsrParts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def is_sparse(input: Any) -> bool:
+    """Return whether an input is a SciPy matrix or array."""
+    return not isinstance(input, np.ndarray) and scipy.sparse.issparse(input)
+
+
+def from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int) -> Source:
+    """Take apart a scipy.sparse matrix: row = bag, column = index, value = weight."""
+    must_be_none(offsets, "offsets", "sparse input, whose rows are the bags")
+    must_be_none(per_sample_weights, "per_sample_weights", "sparse input, whose values they are")
+    if input.ndim != 2 or input.shape[1] != num_rows:
+        raise ValueError(
+            f"sparse input must have shape (num_bags, {num_rows}) for {num_rows} embeddings, "
+            f"got {input.shape}"
+        )
+    indptr, indices, values = csr_parts(input, "input")
+    check_integers(indptr, "input.indptr")
+    check_integers(indices, "input.indices")
+    if len(indptr) != input.shape[0] + 1:
+        raise ValueError(
+            f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
+            f"got {len(indptr)}"
+        )
+    # SciPy allows spare room behind the last entry.
+    stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
+    ends = valid_offsets(indptr, "input.indptr", stored, True)
+    return Source("input.indices", indices[:stored], ends, values[:stored], "input.data")
 
 
 def csr_parts(matrix: Any, name: str) -> CsrParts:
@@ -63,7 +91,7 @@ def _one_axis(values: Any, name: str) -> np.ndarray:
 
 def _as_native(array: np.ndarray, name: str) -> np.ndarray:
     """Return values in a dtype that SciPy converts."""
-    return as_real(array, name, array.dtype if array.dtype in _NATIVE else _FLOAT64)
+    return as_real(array, name, array.dtype if array.dtype in SUM_DTYPES else _FLOAT64)
 
 
 def _from_compressed(matrix: Any, name: str) -> CsrParts:

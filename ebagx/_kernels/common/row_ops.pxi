@@ -3,7 +3,7 @@
 # Callers pass `width` as a literal; inlining makes it the constant trip count that lets the C
 # compiler keep an accumulator block in vector registers.
 
-cdef extern from "portable.h" nogil:
+cdef extern from "common/portable.h" nogil:
     void prefetch "EBAGX_PREFETCH"(size_t address)  # need not be that of an object
     bint unlikely "EBAGX_UNLIKELY"(bint condition)
     enum:
@@ -12,7 +12,7 @@ cdef extern from "portable.h" nogil:
         MAX_BLOCK "EBAGX_MAX_BLOCK"  # columns in the widest accumulator block
         VECTOR_BYTES "EBAGX_VECTOR_BYTES"
 
-cdef extern from "row_ops.h" nogil:
+cdef extern from "common/row_ops.h" nogil:
     uint16_t cell_f16 "ebagx_cell_f16"(float value)
     int16_t cell_bf16 "ebagx_cell_bf16"(float value)
     void widen_f16 "ebagx_widen_f16"(float*, const uint16_t*, int)

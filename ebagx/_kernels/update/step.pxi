@@ -1,6 +1,6 @@
 # Steps of optimizers: only the rows of the gradient, and their state, are read or written.
 
-cdef extern from "step_ops.h" nogil:
+cdef extern from "update/step_ops.h" nogil:
     void scale_f32 "ebagx_scale_f32"(float*, float, int)
     void scale_f64 "ebagx_scale_f64"(double*, double, int)
     void decayed_f32 "ebagx_decayed_f32"(float*, const float*, const float*, float, int)
@@ -20,7 +20,7 @@ cdef extern from "step_ops.h" nogil:
         double*, double*, double*, const double*, double, double, double, double, int
     )
 
-# The rules, as ebagx._modes numbers them.
+# The rules, as ebagx._core.modes numbers them.
 cdef enum:
     SGD = 0
     MOMENTUM = 1

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "portable.h"
+#include "../common/portable.h"
 
 /* scale:    row *= scale
    decayed:  out = grad + decay * row

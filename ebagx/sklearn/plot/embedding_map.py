@@ -8,8 +8,8 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length, resample
 
-from ebagx._validate import check_integer
-from ebagx.sklearn.plot._axes import axes_or_new, last_step
+from ebagx._core.checks import check_integer
+from ebagx.sklearn.plot.axes import axes_or_new, last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -249,9 +249,7 @@ def _shuffled_part(
     check_consistent_length(X, y)
     size = X.shape[0] if hasattr(X, "shape") else len(X)
     if subsample is not None:
-        if check_integer(subsample, "subsample") < 2:
-            raise ValueError(f"subsample must be at least 2, got {subsample}")
-        size = min(size, subsample)
+        size = min(size, check_integer(subsample, "subsample", 2))
     arrays = [X] if y is None else [X, y]
     part = resample(*arrays, replace=False, n_samples=size, random_state=random_state)
     return (part, None) if y is None else tuple(part)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from ebagx.sklearn.plot._axes import axes_or_new, last_step
+from ebagx.sklearn.plot.axes import axes_or_new, last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

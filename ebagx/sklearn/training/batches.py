@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._arrays import aligned_zeros
-from ebagx._bags import Bags
-from ebagx._dispatch import kernels
-from ebagx.sklearn._bags import bags_of
+from ebagx._core.bags import Bags
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_zeros
+from ebagx.sklearn.bags import bags_of
 
 # Batches are gathered and numbered many at a time: calls cost as much as a small batch's work.
 # What a block has of these lookups still fits a second-level cache.

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
-from ebagx.sklearn._batches import batches
-from ebagx.sklearn._losses import Loss, target_batches
-from ebagx.sklearn._network import Floats, Network
+from ebagx.sklearn.training.batches import batches
+from ebagx.sklearn.training.losses import Loss, target_batches
+from ebagx.sklearn.training.network import Floats, Network
 
 
 class Examples(NamedTuple):

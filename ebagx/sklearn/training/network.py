@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._arrays import aligned_empty, aligned_zeros
-from ebagx._passes import pool, scatter
+from ebagx._core.backward import scatter
+from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._core.modes import SUM
+from ebagx._core.passes import pool
+from ebagx._core.table import Table
 from ebagx.optim import Optimizer
-from ebagx.sklearn._batches import Batch
+from ebagx.sklearn.training.batches import Batch
 
 Floats = npt.NDArray[np.float32]
 
@@ -115,6 +118,7 @@ class Network:
         num_threads: int | None,
     ) -> None:
         self.table = table
+        self._rows_of_table = Table(table)
         self.num_threads = num_threads
         self._optimizers = optimizers
         self._used = _all_or_some(used, len(table))
@@ -122,7 +126,7 @@ class Network:
         self._layers = [np.column_stack(layer) for layer in layers]
         self._rows = [np.arange(len(layer)) for layer in self._layers]
         weights = [table, *self._layers]
-        self._steps = [o._step_of(w) for o, w in zip(optimizers, weights, strict=True)]
+        self._steps = [o.prepared_step(w) for o, w in zip(optimizers, weights, strict=True)]
         self._buffer: Floats = np.empty((0, 0), np.float32)
         self._inputs = [np.ones((batch_size, layer.shape[1]), np.float32) for layer in self._layers]
 
@@ -135,7 +139,7 @@ class Network:
         """Return the scores (K, B) of a batch, and keep what `backward` needs."""
         num_bags = batch.num_bags
         values = self._inputs[0][:num_bags]
-        pool(values[:, :-1], self.table, batch.bags, "sum", self.num_threads)
+        pool(values[:, :-1], self._rows_of_table, batch.bags, SUM, self.num_threads)
         for layer, inputs in zip(self._layers[:-1], self._inputs[1:], strict=True):
             output = np.dot(values, layer.T)
             values = inputs[:num_bags]
@@ -156,7 +160,7 @@ class Network:
         if len(batch.rows):
             gradient = self._gradient(len(batch.rows))
             # One thread: the gradient stays in one processor's cache.
-            scatter(gradient, below, batch.numbers, "sum", num_threads=1)
+            scatter(gradient, below, batch.numbers, SUM, num_threads=1)
             self._steps[0](((batch.rows, gradient),))
 
     def _gradient(self, num_rows: int) -> Floats:

@@ -2,8 +2,8 @@
 from libc.math cimport INFINITY, fabs, pow
 from libc.string cimport memset
 
-include "scatter.pxi"
-include "weights.pxi"
-include "renorm.pxi"
-include "update.pxi"
-include "step.pxi"
+include "backward/scatter.pxi"
+include "backward/weights.pxi"
+include "update/renorm.pxi"
+include "update/update.pxi"
+include "update/step.pxi"

@@ -1,0 +1,150 @@
+"""The backward pass on checked bags: the gradients of the touched rows and of the weights.
+
+The gradient of a table takes one of three ways, which give the same bits:
+
+* `row_gradient`: the bags are transposed, and the gradient of each touched row is the sum that the
+  forward pass's own kernel takes over the rows of `grad_output` that reached it;
+* `gradient_pieces`: the same a piece at a time, for an optimizer that uses each up at once;
+* `scatter`: lookup by lookup into a dense array, which needs no sort (`can_scatter`).
+
+A training loop takes the third way with rows numbered by the kernel ``number_rows``.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ebagx._core.bags import Bags, without_padding
+from ebagx._core.levels import kernels
+from ebagx._core.memory import Scratch, aligned_empty
+from ebagx._core.modes import SUM, Mode
+from ebagx._core.passes import forward, pool
+from ebagx._core.pieces import COLUMNS, bag_ranges, is_one_piece, pieces
+from ebagx._core.table import Table
+from ebagx._core.threads import thread_count
+from ebagx._core.transpose import scratch_for, transposed
+
+# A gradient that is used up at once need not leave the cache; smaller pieces cost more in calls.
+_CACHED_BYTES = 1 << 20
+
+
+class Backward(NamedTuple):
+    """What the gradients of a forward pass are made of."""
+
+    grad: np.ndarray  # (B, D), of the pooled bags
+    bags: Bags
+    table: Table
+    winners: np.ndarray | None  # of the forward pass; None: computed again in the modes max and min
+    mode: Mode
+    padding_idx: int | None
+    by_freq: bool
+    num_threads: int | None
+
+    def without_padding(self) -> "Backward":
+        """Return the same without the lookups of the padding row, but with the winners."""
+        bags, winners = without_padding(self.bags, self.padding_idx), self.winners
+        if self.mode.is_extreme and winners is None:
+            _, winners = forward(bags, self.table, self.mode, None, self.num_threads)
+        return self._replace(bags=bags, winners=winners, padding_idx=None)
+
+
+def row_gradient(backward: Backward) -> tuple[np.ndarray, np.ndarray]:
+    """Return the touched rows (U,) and their gradients (U, D)."""
+    kept = backward.without_padding()
+    with scratch_for(kept.bags) as scratch:
+        rows, lookups = _transposed(kept, scratch)
+        values = aligned_empty((len(rows), kept.grad.shape[1]), kept.grad.dtype)
+        _pool_gradient(values, rows, lookups, kept.grad, kept.num_threads, kept.winners)
+    return rows, values
+
+
+def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the gradient of the touched rows in pieces: rows, and values valid until the next.
+
+    A piece stays in the cache: for a gradient that is used once, this is faster than to write all
+    of it to memory and to read it again.
+    """
+    kept = backward.without_padding()
+    grad, num_threads = kept.grad, kept.num_threads
+    with scratch_for(kept.bags) as scratch:
+        rows, (indices, offsets, weights) = _transposed(kept, scratch)
+        dim = grad.shape[1]
+        threads = thread_count(num_threads, len(indices) * dim)
+        step = max(threads * _CACHED_BYTES // max(dim * grad.itemsize, 1), 1)
+        buffer = aligned_empty((min(step, len(rows)), dim), grad.dtype)
+        for start in range(0, len(rows), step):
+            piece = rows[start : start + step]
+            values = buffer[: len(piece)]
+            part = Bags(indices, offsets[start : start + step + 1], weights)
+            _pool_gradient(values, piece, part, grad, num_threads, kept.winners)
+            yield piece, values
+
+
+def can_scatter(backward: Backward) -> bool:
+    """Return whether a lookup's share of the gradient is known without the other lookups."""
+    return not (backward.mode.is_extreme or backward.by_freq)
+
+
+def scatter(
+    total: np.ndarray, grad: np.ndarray, bags: Bags, mode: Mode, num_threads: int | None
+) -> None:
+    """Add the gradient of each bag, scaled, to the rows of its lookups.
+
+    The offsets may be a part of longer ones, which start anywhere.
+    """
+    indices, offsets, weights = bags
+    dim = grad.shape[1]
+    work = int(offsets[-1] - offsets[0]) * dim
+    # Threads share the columns, a cache line at least.
+    threads = min(thread_count(num_threads, work), max(dim // COLUMNS, 1))
+    if is_one_piece(work):  # without the cost of slices
+        kernels.scatter(total, grad, indices, offsets, weights, mode.divisor, threads)
+        return
+    for b, ends, d in pieces(offsets, dim):
+        part = total[:, d], grad[b, d], indices, offsets[ends], weights
+        kernels.scatter(*part, mode.divisor, threads)
+
+
+def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
+    return transposed(
+        kept.bags, kept.table.num_rows, kept.mode, kept.by_freq, scratch, kept.num_threads
+    )
+
+
+def _pool_gradient(
+    values: np.ndarray,
+    rows: np.ndarray,
+    lookups: Bags,
+    grad: np.ndarray,
+    num_threads: int | None,
+    winners: np.ndarray | None,
+) -> None:
+    """Write the gradients of touched rows: `grad` (B, D) pooled over the transposed bags."""
+    if winners is None:
+        pool(values, Table(grad, "grad_output"), lookups, SUM, num_threads)
+        return
+    indices, offsets, weights = lookups
+    dim = grad.shape[1]
+    threads = thread_count(num_threads, int(offsets[-1] - offsets[0]) * dim)
+    for u, ends, d in pieces(offsets, dim) if dim else ():
+        part = values[u, d], grad[:, d], winners[:, d], rows[u], indices, offsets[ends], weights
+        kernels.extreme_gradient(*part, threads)
+
+
+def weights_gradient(backward: Backward) -> np.ndarray:
+    """Return the gradient of the per-sample weights, in the order of the lookups; 0 at padding."""
+    grad, bags, table, _, mode, padding_idx, _, num_threads = backward
+    kept = without_padding(bags, padding_idx)
+    gradient = np.empty_like(kept.weights)
+    threads = thread_count(num_threads, len(kept.indices) * table.dim)
+    readable = table.readable()
+    for start, stop in bag_ranges(kept.offsets, table.dim):
+        ends = kept.offsets[start : stop + 1]
+        part = gradient, grad[start:stop], kept.indices, ends, kept.weights
+        readable.differentiate_weights(*part, mode.divisor, threads)
+    if padding_idx is None:
+        return gradient
+    spread = np.zeros_like(bags.weights)
+    spread[bags.indices != padding_idx] = gradient
+    return spread

@@ -1,0 +1,73 @@
+"""The dtypes of tables and of indices: one row for each, which everything else reads."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class CellType(NamedTuple):
+    """A dtype that the cells of a table may have.
+
+    `code` is the number by which the compiled kernels know it (``common/arrays.pxi``).
+    """
+
+    name: str
+    code: int
+    sum_dtype: np.dtype[Any]  # in which sums over rows are kept, and gradients returned
+    view_dtype: np.dtype[Any] | None  # as which kernels take the bits; None: as it is
+
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+
+CELL_TYPES = (
+    CellType("float16", 2, _FLOAT32, np.dtype(np.uint16)),
+    CellType("bfloat16", 3, _FLOAT32, np.dtype(np.int16)),  # of the package ml_dtypes
+    CellType("float32", 0, _FLOAT32, None),
+    CellType("float64", 1, _FLOAT64, None),
+)
+# The dtypes that kernels take indices in, and the codes by which they know them.
+INDEX_TYPES = {np.dtype(np.int32): 4, np.dtype(np.int64): 5}
+
+SUM_DTYPES = tuple(dict.fromkeys(cell.sum_dtype for cell in CELL_TYPES))
+
+_BY_NAME = {cell.name: cell for cell in CELL_TYPES}
+# NumPy's own dtypes hash fast; bfloat16 is found by its name.
+_BY_DTYPE: dict[np.dtype[Any], CellType] = {
+    np.dtype(cell.name): cell for cell in CELL_TYPES if hasattr(np, cell.name)
+}
+
+
+def cell_type(dtype: np.dtype[Any]) -> CellType | None:
+    """Return the row of a dtype, or None if tables may not have it."""
+    found = _BY_DTYPE.get(dtype)
+    if found is None and dtype.isnative:
+        found = _BY_NAME.get(dtype.name)
+    return found
+
+
+def is_table_dtype(dtype: np.dtype[Any]) -> bool:
+    """Return whether tables may have this dtype, in native byte order."""
+    return cell_type(dtype) is not None
+
+
+def is_index_dtype(dtype: np.dtype[Any]) -> bool:
+    """Return whether kernels take indices of this dtype as they are."""
+    return dtype in INDEX_TYPES
+
+
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which sums over a table of a supported dtype are kept."""
+    cell = cell_type(dtype)
+    assert cell is not None
+    return cell.sum_dtype
+
+
+def kernel_view(array: np.ndarray) -> np.ndarray:
+    """Return an array of cells as kernels take it: 16-bit floats as their bits."""
+    if array.itemsize > 2:
+        return array
+    cell = cell_type(array.dtype)
+    assert cell is not None
+    assert cell.view_dtype is not None
+    return array.view(cell.view_dtype)

@@ -1,0 +1,30 @@
+"""Every accepted input, taken apart: one file and one predicate a form.
+
+========  ==============================================================================
+lists     a list or tuple of integer sequences, one a bag (`is_ragged`)
+sparse    a SciPy matrix: row = bag, column = index, value = weight (`is_sparse`)
+arrays    anything else, which NumPy makes an array of
+source    what a form becomes: `Source`, and the checks that forms share
+========  ==============================================================================
+
+A form checks all but whether indices are inside the table. To add one: write its file, and ask its
+predicate in `take_apart`, before the forms that would take it for theirs.
+"""
+
+from typing import Any
+
+from ebagx._core.forms.arrays import from_array
+from ebagx._core.forms.lists import from_lists, is_ragged
+from ebagx._core.forms.source import Source
+from ebagx._core.forms.sparse import from_sparse, is_sparse
+
+
+def take_apart(
+    input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool, num_rows: int
+) -> Source:
+    """Return an input over a table of `num_rows` rows as its indices, offsets and weights."""
+    if isinstance(input, (list, tuple)) and is_ragged(input, offsets):
+        return from_lists(input, offsets, per_sample_weights)
+    if is_sparse(input):
+        return from_sparse(input, offsets, per_sample_weights, num_rows)
+    return from_array(input, offsets, per_sample_weights, include_last_offset)

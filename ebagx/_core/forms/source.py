@@ -1,0 +1,54 @@
+"""What every form of input is taken apart to, and the checks that forms share."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ebagx._core.checks import as_integer_array, raise_bad_offsets
+from ebagx._core.layout import as_indices
+from ebagx._core.levels import kernels
+
+INT32_MAX = 2**31 - 1
+
+
+class Source(NamedTuple):
+    """An input taken apart, its indices still in the caller's shape and dtype."""
+
+    name: str  # what an error message calls the indices
+    indices: np.ndarray
+    offsets: np.ndarray  # B + 1, from 0 to n without decreasing
+    weights: np.ndarray | None
+    weights_name: str = "per_sample_weights"
+    is_list: bool = False  # the indices were flattened from a list of bags
+
+
+def must_be_none(value: Any, name: str, why: str) -> None:
+    """Raise ValueError unless an argument that this form of input replaces is None."""
+    if value is not None:
+        raise ValueError(f"{name} must be None for {why}")
+
+
+def checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) -> np.ndarray:
+    """Return offsets as B + 1 ends that run from 0 to n without decreasing."""
+    if offsets is None:
+        raise ValueError("offsets must be given for 1-D input")
+    array = as_integer_array(offsets, "offsets")
+    if array.ndim != 1:
+        raise ValueError(f"offsets must be 1-D, got {array.ndim}-D")
+    return valid_offsets(array, "offsets", num_lookups, include_last_offset)
+
+
+def valid_offsets(
+    offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
+) -> np.ndarray:
+    """Return integer offsets as `checked_offsets` does, or raise ValueError."""
+    ends = as_indices(offsets)
+    if include_last_offset:
+        valid = len(ends) > 0 and kernels.offsets_valid(ends, num_lookups)
+    else:
+        starts = ends if num_lookups <= INT32_MAX else ends.astype(np.int64, copy=False)
+        ends = np.empty(len(starts) + 1, starts.dtype)
+        valid = kernels.close_offsets(ends, starts, num_lookups)
+    if not valid:
+        raise_bad_offsets(offsets, name, num_lookups, include_last_offset)
+    return ends

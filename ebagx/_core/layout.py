@@ -1,0 +1,48 @@
+"""How arrays lie in memory: contiguous rows, overlaps, and copies where a kernel needs one."""
+
+import numpy as np
+
+from ebagx._core.dtypes import is_index_dtype
+
+
+def rows_are_contiguous(array: np.ndarray) -> bool:
+    """Return whether each row of a 2-D array is contiguous and aligned; rows may be strided."""
+    in_order = array.strides[1] == array.itemsize or array.shape[1] < 2 or array.size == 0
+    return in_order and array.flags.aligned
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Return whether elements of an array may share memory, as stride tricks make them."""
+    if array.flags.c_contiguous or array.size == 0:
+        return False
+    end = array.itemsize
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, size in sorted((abs(stride), size) for stride, size in axes if size > 1):
+        if stride < end:
+            return True
+        end += stride * (size - 1)
+    return False
+
+
+def with_contiguous_rows(array: np.ndarray) -> np.ndarray:
+    """Return a 2-D array with contiguous rows: itself, or a copy."""
+    return array if rows_are_contiguous(array) else np.array(array, order="C")
+
+
+def copy_if_overlapping(array: np.ndarray, written: np.ndarray | None) -> np.ndarray:
+    """Return an array that is read while another is written: itself, or a copy."""
+    if written is None or not np.may_share_memory(array, written):
+        return array
+    return array.copy()
+
+
+def as_contiguous(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous and aligned array: itself, or a copy."""
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
+
+
+def as_indices(array: np.ndarray) -> np.ndarray:
+    """Return integers as contiguous int32 or int64, without a copy if they are."""
+    if not is_index_dtype(array.dtype):
+        array = array.astype(np.int64)  # uint64 beyond it turns negative: still out of range
+    return as_contiguous(array)

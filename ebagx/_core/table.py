@@ -1,0 +1,169 @@
+"""Tables of embeddings: the only thing that knows how the rows of one lie in memory."""
+
+from typing import Any, Self
+
+import numpy as np
+
+from ebagx._core.checks import check_table_dtype
+from ebagx._core.dtypes import kernel_view, sum_dtype
+from ebagx._core.layout import overlaps_itself, rows_are_contiguous, with_contiguous_rows
+from ebagx._core.levels import kernels
+from ebagx._core.memory import check_mapped
+
+_ALL_COLUMNS = slice(None)
+
+
+class Table:
+    """An embedding table as the passes, the optimizers and the module see it.
+
+    A table is made once from what a caller gives, checked by `of`, and shares its memory. All that
+    depends on how rows are stored is here: passes give the kernels' other arguments to the methods
+    of a table, which add the rows. A table whose rows are stored in another way (as codes with a
+    scale, or in several blocks) is a class with the same attributes and methods, and needs no other
+    change.
+
+    Parameters
+    ----------
+    array : ndarray of shape (N, D)
+        The rows, of a dtype that `dtypes.cell_type` knows. Not checked: see `of`.
+    name : str
+        What error messages call it.
+
+    Attributes
+    ----------
+    num_rows, dim : int
+        N and D.
+    shape : tuple of int
+        (N, D).
+    dtype : dtype
+        Of the rows, and of what is pooled from them.
+    sum_dtype : dtype
+        In which sums over rows are kept, and gradients are returned.
+    """
+
+    __slots__ = ("_view", "array", "dim", "dtype", "name", "num_rows", "shape", "sum_dtype")
+
+    def __init__(self, array: np.ndarray, name: str = "weight") -> None:
+        self.array = array
+        self.name = name
+        self.dtype: np.dtype[Any] = array.dtype
+        self.sum_dtype = sum_dtype(array.dtype)
+        self.shape: tuple[int, int] = array.shape
+        self.num_rows, self.dim = array.shape
+        # Other layouts are copied when they are read, as they may have changed since.
+        self._view = kernel_view(array) if rows_are_contiguous(array) else None
+
+    @classmethod
+    def of(cls, weight: Any, name: str = "weight") -> Self:
+        """Return the table in an array, list or memory map, without a copy if it is an array.
+
+        Raises
+        ------
+        TypeError
+            If tables may not have its dtype.
+        ValueError
+            If it is not 2-D, or in a memory map of a file that was cut short.
+        """
+        array = weight if type(weight) is np.ndarray else np.asarray(weight)
+        check_table_dtype(array.dtype, name)
+        if array.ndim != 2:
+            raise ValueError(
+                f"{name} must be 2-D (num_embeddings, embedding_dim), got {array.ndim}-D"
+            )
+        check_mapped(array, name)
+        return cls(array, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The kernels' view of a copy must share memory with the copy.
+        return type(self), (self.array, self.name)
+
+    def __repr__(self) -> str:
+        return f"Table({self.num_rows} rows, embedding_dim={self.dim}, dtype={self.dtype})"
+
+    @property
+    def has_contiguous_rows(self) -> bool:
+        """Whether kernels read the rows, and write to them, where they are."""
+        return self._view is not None
+
+    def check_mapped(self) -> None:
+        """Raise ValueError if the table is in a memory map of a file that was cut short."""
+        check_mapped(self.array, self.name)
+
+    def check_writeable(self, why: str) -> None:
+        """Raise ValueError if the table cannot be changed in place."""
+        if not self.array.flags.writeable:
+            raise ValueError(f"{self.name} is read-only, but {why} changes it in place")
+        if overlaps_itself(self.array):
+            raise ValueError(f"elements of {self.name} share memory, but {why} changes it in place")
+        self.check_mapped()
+
+    def kernel_rows(self) -> np.ndarray:
+        """Return the rows as kernels take them: the table's own memory, or a copy of it."""
+        if self._view is not None:
+            return self._view
+        return kernel_view(with_contiguous_rows(self.array))
+
+    def readable(self) -> "Table":
+        """Return a table of the same rows that is read in place: itself, or a copy."""
+        if self._view is not None:
+            return self
+        return Table(with_contiguous_rows(self.array), self.name)
+
+    # What passes do with the rows. Arguments are those of the kernels of the same names, but for
+    # the table; `columns` are those that are read, which must be as many as the output has.
+
+    def pool(
+        self,
+        out: np.ndarray,
+        indices: np.ndarray,
+        offsets: np.ndarray,
+        weights: np.ndarray,
+        divisor: int,
+        num_threads: int,
+        columns: slice = _ALL_COLUMNS,
+    ) -> bool:
+        """Write the weighted sum of each bag's rows; return whether all indices were valid."""
+        rows = self.kernel_rows()
+        if columns is not _ALL_COLUMNS:
+            rows = rows[:, columns]
+        return kernels.pool(out, rows, indices, offsets, weights, divisor, num_threads)
+
+    def take_extremes(
+        self,
+        out: np.ndarray,
+        winners: np.ndarray,
+        indices: np.ndarray,
+        offsets: np.ndarray,
+        direction: int,
+        num_threads: int,
+        columns: slice = _ALL_COLUMNS,
+    ) -> None:
+        """Write the extreme of each column of each bag's rows, and which row it is from."""
+        rows = self.kernel_rows()[:, columns]
+        kernels.extreme(out, winners, rows, indices, offsets, direction, num_threads)
+
+    def differentiate_weights(
+        self,
+        out: np.ndarray,
+        grad: np.ndarray,
+        indices: np.ndarray,
+        offsets: np.ndarray,
+        weights: np.ndarray,
+        divisor: int,
+        num_threads: int,
+    ) -> None:
+        """Write the gradient of each lookup's weight."""
+        rows = self.kernel_rows()
+        kernels.weights_gradient(out, grad, rows, indices, offsets, weights, divisor, num_threads)
+
+    def renorm(
+        self, touched: np.ndarray, max_norm: float, norm_type: float, num_threads: int
+    ) -> None:
+        """Scale down, in place, those of the touched rows whose norm is over `max_norm`."""
+        if self._view is not None:
+            kernels.renorm(self._view, touched, max_norm, norm_type, num_threads)
+            return
+        copied = with_contiguous_rows(self.array[touched])
+        every = np.arange(len(touched), dtype=touched.dtype)
+        kernels.renorm(kernel_view(copied), every, max_norm, norm_type, num_threads)
+        self.array[touched] = copied

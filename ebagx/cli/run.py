@@ -1,0 +1,56 @@
+"""Run one command, and say in one line what the user can put right."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ebagx.cli.commands import TrainingInterrupted
+from ebagx.cli.parser import make_parser
+
+_SIGINT_STATUS = 130
+_SIGPIPE_STATUS = 141
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, by default those of the process.
+    prog : str, default="ebagx"
+        The command's own name.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for anything the user can put right, which is explained in one line
+        on standard error, 130 after Ctrl-C, 141 when the reader of the output has gone.
+
+    Examples
+    --------
+    >>> main(["predict", "no-such-model"])
+    2
+    """
+    args = make_parser(prog).parse_args(argv)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would make the interpreter complain when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE_STATUS
+    except KeyboardInterrupt:
+        return _fail("interrupted", _SIGINT_STATUS)
+    except TrainingInterrupted as error:
+        return _fail(str(error), _SIGINT_STATUS)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, ModuleNotFoundError, ValueError) as error:
+        return _fail(str(error) or "out of memory")
+    return 0
+
+
+def _fail(message: str, status: int = 2) -> int:
+    print("ebagx:", " ".join(message.split()), file=sys.stderr)
+    return status

@@ -1,0 +1,13 @@
+"""Functions that worker processes run: those started by spawn import this module by its name."""
+
+import numpy as np
+
+import ebagx
+
+RNG = np.random.default_rng(0)
+TABLE = RNG.standard_normal((500, 64)).astype(np.float32)
+IDS = RNG.integers(0, 500, (300, 20))
+
+
+def pooled(num_threads=2):
+    return ebagx.embedding_bag(IDS, TABLE, num_threads=num_threads)
