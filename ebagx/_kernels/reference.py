@@ -88,6 +88,12 @@ def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) ->
     return real.type(math.sqrt(total) if mode == SQRTN else total)
 
 
+def _add_in_order(rows_kd: np.ndarray) -> np.ndarray:
+    """Add rows to zeros, one after the other: what `np.sum` does not promise."""
+    zeros = np.zeros_like(rows_kd, shape=(1, rows_kd.shape[1]))
+    return np.cumsum(np.concatenate([zeros, rows_kd]), axis=0, dtype=rows_kd.dtype)[-1]
+
+
 @_quietly
 def pool(
     out_bd: np.ndarray,
@@ -107,10 +113,10 @@ def pool(
     outside = (indices_k < 0) | (indices_k >= len(table_rd))
     indices_k = np.where(outside, 0, indices_k)
     for b, (start, end) in enumerate(pairwise(offsets_b)):
-        sum_d = np.zeros(table_rd.shape[1], real)
-        for k in range(start, end):
-            row = table_rd[indices_k[k]].astype(real)
-            sum_d += weights_k[k] * row if len(weights_k) else row
+        rows_kd = table_rd[indices_k[start:end]].astype(real)
+        if len(weights_k):
+            rows_kd *= weights_k[start:end, np.newaxis]
+        sum_d = _add_in_order(rows_kd)
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
         out_bd[b] = sum_d / divisor if divisor != 0 else 0
     return not outside.any()
@@ -151,15 +157,15 @@ def extreme_gradient(
     num_threads: int,
 ) -> None:
     """Give each bag's gradient, column by column, to the row that won it."""
-    out_ud[:] = 0
     for u, row in enumerate(rows_u):
-        for k in range(row_offsets_u[u], row_offsets_u[u + 1]):
-            bag = bags_k[k]
-            if k > row_offsets_u[u] and bag == bags_k[k - 1]:
-                continue  # a row that a bag holds twice still wins it once
-            won = winners_bd[bag] == row
-            scale = scales_k[k] if len(scales_k) else out_ud.dtype.type(1)
-            out_ud[u, won] += scale * grad_bd[bag, won]
+        ks = np.arange(row_offsets_u[u], row_offsets_u[u + 1])
+        # A row that a bag holds twice still wins it once.
+        ks = ks[np.diff(bags_k[ks], prepend=-1) != 0]
+        scaled_kd = grad_bd[bags_k[ks]]
+        if len(scales_k):
+            scaled_kd = scaled_kd * scales_k[ks, np.newaxis]
+        won_kd = winners_bd[bags_k[ks]] == row
+        out_ud[u] = _add_in_order(np.where(won_kd, scaled_kd, grad_bd.dtype.type(0)))
 
 
 def sort_lookups(
@@ -257,9 +263,10 @@ def scatter(
     real = table_rd.dtype
     for b, (start, end) in enumerate(pairwise(offsets_b)):
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
-        for k in range(start, end):
-            weight = weights_k[k] if len(weights_k) else real.type(1)
-            table_rd[indices_k[k]] += (weight / divisor if divisor != 0 else 0) * grad_bd[b]
+        weights = weights_k[start:end] if len(weights_k) else np.ones(end - start, real)
+        scales = weights / divisor if divisor != 0 else np.zeros_like(weights)
+        # Lookup by lookup, where a row occurs more than once.
+        np.add.at(table_rd, indices_k[start:end], scales[:, np.newaxis] * grad_bd[b])
 
 
 def _add_lanes(terms: np.ndarray) -> Any:
