@@ -1,6 +1,6 @@
 """The functional form: normalise, validate, run."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -24,6 +24,66 @@ from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
 __all__ = ["embedding_bag", "embedding_bag_backward"]
+
+
+@overload
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = ...,
+    max_norm: float | None = ...,
+    norm_type: float = ...,
+    scale_grad_by_freq: bool = ...,
+    mode: str = ...,
+    sparse: bool | str = ...,
+    per_sample_weights: Any = ...,
+    include_last_offset: bool = ...,
+    padding_idx: int | None = ...,
+    *,
+    return_indices: Literal[False] = ...,
+    out: np.ndarray | None = ...,
+    num_threads: int | None = ...,
+) -> np.ndarray: ...
+
+
+@overload
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = ...,
+    max_norm: float | None = ...,
+    norm_type: float = ...,
+    scale_grad_by_freq: bool = ...,
+    mode: str = ...,
+    sparse: bool | str = ...,
+    per_sample_weights: Any = ...,
+    include_last_offset: bool = ...,
+    padding_idx: int | None = ...,
+    *,
+    return_indices: Literal[True],
+    out: np.ndarray | None = ...,
+    num_threads: int | None = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@overload
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = ...,
+    max_norm: float | None = ...,
+    norm_type: float = ...,
+    scale_grad_by_freq: bool = ...,
+    mode: str = ...,
+    sparse: bool | str = ...,
+    per_sample_weights: Any = ...,
+    include_last_offset: bool = ...,
+    padding_idx: int | None = ...,
+    *,
+    return_indices: bool,
+    out: np.ndarray | None = ...,
+    num_threads: int | None = ...,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]: ...
 
 
 def embedding_bag(

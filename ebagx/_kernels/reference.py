@@ -91,7 +91,9 @@ def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) ->
 def _add_in_order(rows_kd: np.ndarray) -> np.ndarray:
     """Add rows to zeros, one after the other: what `np.sum` does not promise."""
     zeros = np.zeros_like(rows_kd, shape=(1, rows_kd.shape[1]))
-    return np.cumsum(np.concatenate([zeros, rows_kd]), axis=0, dtype=rows_kd.dtype)[-1]
+    terms_kd = np.concatenate([zeros, rows_kd])
+    total_d: np.ndarray = np.cumsum(terms_kd, axis=0, dtype=rows_kd.dtype)[-1]
+    return total_d
 
 
 @_quietly
