@@ -1,6 +1,6 @@
 """ebagx: EmbeddingBag for NumPy, SciPy and scikit-learn.
 
-Where things are, from the outside in; a module imports from those below it:
+The packages, from the outside in; each imports only from those below it:
 
 =====================  =========================================================
 cli, __main__          the command line: ``ebagx train | predict | test ...``
@@ -9,7 +9,7 @@ sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
 optim                  optimizers that touch only the rows used
 gradients              `RowGradient`: the touched rows of a table and their values
-_core                  what turns arguments into kernel calls: `Bags` and `Table`
+_core                  arguments become kernel calls: checks, `Bags`, `Table`, passes
 _kernels               the compiled kernels, and their twin in NumPy
 =====================  =========================================================
 """

@@ -1,4 +1,4 @@
-"""The functional form: normalise, validate, run."""
+"""Pool bags and compute gradients in functions: check the arguments, run, return."""
 
 from typing import Any, Literal, overload
 
@@ -124,15 +124,15 @@ def embedding_bag(
     weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
         The embedding table. Rows may be strided; other layouts are copied in each call.
     offsets : array_like of int of shape (B,), optional
-        Where each bag starts in 1-D `input`; the last bag ends at n.
+        Start of each bag in 1-D `input`; the last bag ends at n.
     max_norm : float, optional
-        Looked-up rows whose norm is greater are scaled down to it first, in place in `weight`.
+        Rows in `input` whose norm is greater are first scaled down to it, in place in `weight`.
     norm_type : float, default=2.0
         The p of the norm for `max_norm`; 0 counts non-zeros, inf is the largest value.
     scale_grad_by_freq, sparse : bool, default=False
-        Without effect here: they matter in `embedding_bag_backward`.
+        Without effect here, as in PyTorch; see `embedding_bag_backward`.
     mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
-        How a bag is pooled.
+        The formula that pools a bag; see Notes.
     per_sample_weights : array_like of float, of the shape of `input`, optional
         A weight for each lookup, in the modes sum, mean and sqrtn.
     include_last_offset : bool, default=False
@@ -140,19 +140,21 @@ def embedding_bag(
     padding_idx : int, optional
         Lookups of this row are skipped, also in the divisor. Negative counts from the end.
     return_indices : bool, default=False
-        In the modes max and min, also return which table row won.
+        Also return `max_indices`, in the modes max and min.
     out : ndarray of shape (B, D), optional
-        Where to write the result; of the dtype of `weight`.
+        Array for the result, of the dtype of `weight`.
     num_threads : int, optional
-        Threads to use at most. By default what OpenMP would use (``OMP_NUM_THREADS``), within
-        the CPU quota of the container. The result has the same bits for every number.
+        Largest number of threads. By default the number that OpenMP would use
+        (``OMP_NUM_THREADS``), within the CPU quota of the container. The result has the same bits
+        for every number.
 
     Returns
     -------
     pooled : ndarray of shape (B, D)
         In the dtype of `weight`. An empty bag gives zeros.
     max_indices : ndarray of shape (B, D)
-        Only with ``return_indices=True``: the table row that won each column, -1 in an empty bag.
+        Only with ``return_indices=True``: the table row from which each number of `pooled` is
+        taken, -1 in an empty bag.
 
     Raises
     ------
@@ -177,8 +179,8 @@ def embedding_bag(
     ======== ================= ===================================
 
     float16 and bfloat16 tables are added up in float32 and rounded once. In max and min the
-    first of equal values wins and NaN propagates. Cost: n·D additions and one read of each
-    looked-up row; memory B·D beside the result's bookkeeping.
+    first of equal values is taken and NaN propagates. Cost: n·D additions and one read of each
+    row per lookup; memory: the result, B·D, and `max_indices`.
 
     Examples
     --------
@@ -234,9 +236,9 @@ def pooled_bags(
     out: np.ndarray | None,
     num_threads: int | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Check indices and `out`, then go forward; return the pooled bags and the rows that won."""
-    # To look at the indices first takes a tenth of the time of small rows in the cache. Nothing is
-    # lost if the pass itself finds a bad one, unless it writes to what is the caller's.
+    """Check indices and `out`, then pool; return pooled bags and, in max and min, their rows."""
+    # A check of the indices takes a tenth of the time of pooling small rows in the cache. The pass
+    # itself can make it where it changes no array of the caller.
     in_pass = out is None and max_norm is None and not mode.is_extreme and 0 not in table.shape
     if not in_pass:
         check_indices(bags, source, table.num_rows, num_threads)
@@ -280,21 +282,20 @@ def embedding_bag_backward(
         The form of the table's gradient: a dense array; a ``scipy.sparse.bsr_array`` of (1, D)
         blocks; or a `RowGradient`, the touched rows and their values.
     max_indices : array_like of int of shape (B, D), optional
-        What `embedding_bag` returned with ``return_indices=True`` in the modes max and min. It is
-        computed again if it is not given.
+        The `max_indices` of `embedding_bag`, in the modes max and min. By default they are computed
+        again.
     per_sample_weights_grad : bool, optional
-        Whether to compute the gradient of the weights. By default, if `per_sample_weights` is
-        given. For sparse input it is the gradient of the stored values, in CSR order.
-
+        Compute the gradient of the weights. By default, if `per_sample_weights` is given. For
+        sparse input it is the gradient of the stored values, in CSR order.
     out : ndarray of shape (N, D), optional
-        Where to write a dense gradient (``sparse=False``), of its dtype.
+        Array for a dense gradient (``sparse=False``), of its dtype.
 
     Returns
     -------
     EmbeddingBagGradients
         Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
         for float16 and bfloat16 tables. `per_sample_weights` has the shape of that argument, is
-        flat for lists and sparse matrices, and None if it was not wanted.
+        flat for lists and sparse matrices, and None if it was not computed.
 
     Raises
     ------
@@ -305,9 +306,9 @@ def embedding_bag_backward(
     -----
     A row's gradient is Σ s_i g_b(i) over its occurrences, in order of occurrence, with
     s_i = w_i / divisor / count, where the divisor is that of the mode and count is 1, or the
-    row's number of occurrences with `scale_grad_by_freq`. In the modes max and min each column
-    of a bag gives its gradient to the row that won it. Padding gets none, and gradients of empty
-    bags are not read. The result has the same bits for every number of threads.
+    row's number of occurrences with `scale_grad_by_freq`. In the modes max and min the gradient of
+    each number goes to the row from which that number is taken. The padding row gets none, and
+    gradients of empty bags are not read. The result has the same bits for every number of threads.
 
     Cost: a sort of the n lookups and n·D additions. Nothing of size N·D is allocated unless
     the gradient is dense.

@@ -1,4 +1,4 @@
-"""Row-sparse gradients: the rows that a batch touched, and their values."""
+"""`RowGradient` is a gradient as touched rows and their values."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class RowGradient:
     ValueError, IndexError
         If shapes do not fit, or rows do not ascend or are outside the table.
     TypeError
-        If rows are not integers or values not real numbers.
+        If rows are not integers, or values are not real numbers.
 
     Examples
     --------
@@ -87,8 +87,7 @@ class RowGradient:
     def tobsr(self) -> scipy.sparse.bsr_array:
         """Return the gradient as a block matrix: one (1, D) block per touched row.
 
-        The matrix is canonical. Its `indptr` has N + 1 entries: the one cost that grows with the
-        table.
+        The matrix is canonical. Only its `indptr`, of N + 1 entries, grows with the table.
         """
         num_rows, dim = self.shape
         if dim == 0:
@@ -115,10 +114,10 @@ class RowGradient:
     def added_to(
         self, total: "scipy.sparse.bsr_array | RowGradient | None", sparse: bool | str
     ) -> "scipy.sparse.bsr_array | RowGradient":
-        """Return its sum with an earlier one in the form of `sparse`."""
+        """Return the sum with an earlier gradient, in the form that `sparse` names."""
         if total is None:
             return self.to_form(sparse)
-        # Not SciPy's sum, which drops rows that cancel.
+        # SciPy's own sum drops rows that become zero.
         return (as_row_gradient(total) + self).to_form(sparse)
 
     def to_form(self, sparse: bool | str) -> "scipy.sparse.bsr_array | RowGradient":
@@ -127,7 +126,7 @@ class RowGradient:
 
 
 def _rows_of_blocks(grad: Any) -> RowGradient | None:
-    """Return the rows of what `RowGradient.tobsr` made, without a copy; None for other matrices."""
+    """Return a matrix of `RowGradient.tobsr` by its rows, not copied; None for other matrices."""
     num_rows, dim = grad.shape
     data, counts = np.asarray(grad.data), np.diff(np.asarray(grad.indptr))
     rows = np.flatnonzero(counts)
@@ -146,7 +145,7 @@ def _rows_of_sparse(grad: Any) -> RowGradient:
     check_integers(indptr, "grad.indptr")
     check_integers(columns, "grad.indices")
     check_real(data, "grad.data")
-    # SciPy's own check of a matrix in which nothing has to be converted.
+    # SciPy checks the structure; nothing has to be converted before.
     matrix = scipy.sparse.csr_array((data, columns, indptr), shape=grad.shape)
     matrix.check_format(full_check=True)
     coo = matrix.tocoo()
@@ -157,7 +156,7 @@ def _rows_of_sparse(grad: Any) -> RowGradient:
 
 
 def as_row_gradient(grad: Any) -> RowGradient:
-    """Return a gradient of any form by its rows, in a dense one those that are not all zeros."""
+    """Return a gradient of any form as a RowGradient; rows of zeros of a dense one are left out."""
     if isinstance(grad, RowGradient):
         return grad
     if scipy.sparse.issparse(grad):
@@ -171,14 +170,14 @@ def as_row_gradient(grad: Any) -> RowGradient:
 
 
 class EmbeddingBagGradients(NamedTuple):
-    """What `embedding_bag_backward` returns.
+    """Result of `embedding_bag_backward`.
 
     Attributes
     ----------
     weight : ndarray, bsr_array or RowGradient of shape (N, D)
         Gradient of the table.
     per_sample_weights : ndarray or None
-        Gradient of the per-sample weights, where there were any.
+        Gradient of the per-sample weights; None if it was not computed.
     """
 
     weight: np.ndarray | scipy.sparse.bsr_array | RowGradient

@@ -1,4 +1,4 @@
-"""The module form, with the state and habits of ``torch.nn.EmbeddingBag``."""
+"""`EmbeddingBag` holds a table and its gradients, as ``torch.nn.EmbeddingBag`` does."""
 
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ __all__ = ["EmbeddingBag"]
 
 
 class _Saved(NamedTuple):
-    """What a forward call keeps for backward."""
+    """The state of a forward call that backward needs."""
 
     bags: Bags
     table: Table
@@ -52,13 +52,13 @@ class EmbeddingBag:
     embedding_dim : int
         Length D of a row.
     max_norm : float, optional
-        Looked-up rows whose norm is greater are scaled down to it, in place, in each call.
+        Rows in the input whose norm is greater are scaled down to it, in place, in each call.
     norm_type : float, default=2.0
         The p of the norm for `max_norm`.
     scale_grad_by_freq : bool, default=False
         Divide the gradient of each row by the number of its occurrences in the input.
     mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
-        How a bag is pooled; see `embedding_bag`.
+        The formula that pools a bag; see `embedding_bag`.
     sparse : {False, True, "rows"}, default=False
         The form of `grad`: a dense array, a ``scipy.sparse.bsr_array``, or a `RowGradient`.
     _weight : ndarray of shape (N, D), optional
@@ -73,7 +73,7 @@ class EmbeddingBag:
     rng : int, Generator or other seed of ``numpy.random.default_rng``, optional
         Source of the initial table.
     num_threads : int, optional
-        Threads that a call uses at most; see `embedding_bag`.
+        Largest number of threads of a call; see `embedding_bag`.
 
     Attributes
     ----------
@@ -84,10 +84,10 @@ class EmbeddingBag:
     per_sample_weights_grad : ndarray or None
         Sum of the gradients of the per-sample weights since `zero_grad`.
     training : bool
-        Whether calls keep what `backward` needs. In eval mode, or with a frozen table, one object
-        may be called from many threads at once.
+        True if calls keep what `backward` needs. In eval mode, or with a frozen table, one object
+        may be called from several threads at the same time.
     frozen : bool
-        Whether the table takes no gradient.
+        True if the table takes no gradient.
 
     See Also
     --------
@@ -219,17 +219,17 @@ class EmbeddingBag:
 
     @property
     def grad(self) -> Any:
-        """Sum of the table's gradients since `zero_grad`, None if there were none.
+        """The sum of the table's gradients since `zero_grad`; None if there were none.
 
-        May be assigned, also as in ``bag.grad += decay * bag.weight``. The memory of a dense one is
-        used again, and `zero_grad` clears the rows that bags have touched: do not write to other
-        rows through an index (``bag.grad[5] = 1``).
+        It may be assigned, also as in ``bag.grad += decay * bag.weight``. The memory of a dense one
+        is used again, and `zero_grad` clears only the rows that bags have touched: do not write to
+        other rows by index (``bag.grad[5] = 1``).
         """
         return self._grad
 
     @grad.setter
     def grad(self, grad: Any) -> None:
-        # Also `bag.grad += ...`: rows may be set that _dense would not clear.
+        # `bag.grad += ...` too may set rows that _dense would not clear.
         self._dense = None
         self._grad = grad
 
@@ -323,11 +323,11 @@ class EmbeddingBag:
         self._forget_forward(of_weights)
 
     def backward_update(self, grad_output: Any, optimizer: Optimizer) -> None:
-        """Go backward and let an optimizer update the table at once, without making `grad`.
+        """Go backward and let an optimizer update the table, without making `grad`.
 
-        The same bits as ``backward`` on a module without gradients, followed by
-        ``optimizer.update(bag.weight, bag.grad)``, but the gradient never leaves the cache: half
-        the time, and no memory for it. Gradients of per-sample weights are added as in `backward`;
+        The result has the bits of ``backward`` on a module without gradients, followed by
+        ``optimizer.update(bag.weight, bag.grad)``, in half the time: the gradient stays in the
+        cache and takes no memory. Gradients of per-sample weights are added as in `backward`;
         `grad` stays as it is.
 
         Parameters
@@ -360,13 +360,13 @@ class EmbeddingBag:
         self._forget_forward(of_weights)
 
     def row_gradient(self) -> RowGradient:
-        """Return `grad` as optimizers take it, whatever its form.
+        """Return `grad`, in any form, as the `RowGradient` that optimizers take.
 
         Returns
         -------
         RowGradient
-            Of the rows that bags have touched or, if a dense `grad` was assigned, of those that
-            are not all zeros.
+            Gradient of the rows that bags have touched or, if a dense `grad` was assigned, of those
+            that are not all zeros.
 
         Raises
         ------
@@ -380,7 +380,7 @@ class EmbeddingBag:
         return as_row_gradient(self._grad)
 
     def _checked_mode(self) -> Mode:
-        """Return the mode, if the attributes, which may be assigned, may be what they are."""
+        """Check the attributes, which may be assigned, and return the mode."""
         check_sparse(self.sparse)
         check_max_norm(self.max_norm, self.norm_type)
         check_num_threads(self.num_threads)
@@ -388,7 +388,7 @@ class EmbeddingBag:
         return check_mode(self.mode)
 
     def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
-        """Return what the table's gradient is made of, and that of the per-sample weights."""
+        """Return the inputs of the table's gradient, and the gradient of the weights."""
         if self.frozen:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
@@ -411,14 +411,14 @@ class EmbeddingBag:
         return backward, weights_gradient(backward).reshape(weights_shape)
 
     def _forget_forward(self, of_weights: np.ndarray | None) -> None:
-        """End a backward pass: add the gradient of the per-sample weights, drop what was kept."""
+        """End a backward pass: add the gradient of the weights, drop the saved state."""
         if of_weights is not None:
             previous = self.per_sample_weights_grad
             self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
         self._saved = None
 
     def _add_gradient(self, backward: Backward) -> None:
-        """Add a gradient of the table to `grad`, in the form of `sparse`."""
+        """Add a gradient of the table to `grad`, in the form that `sparse` names."""
         if self.sparse:
             gradient = RowGradient(*row_gradient(backward), backward.table.shape)
             self._grad = gradient.added_to(self._grad, self.sparse)
@@ -442,9 +442,9 @@ class EmbeddingBag:
             )
 
     def zero_grad(self) -> None:
-        """Forget the gradients.
+        """Drop the gradients.
 
-        The memory of a dense `grad` is used for the next one: copy what must last.
+        The next dense `grad` uses the same memory: copy a gradient that you need later.
         """
         if self._dense is not None:
             self._dense.clear(self.num_threads)
@@ -463,7 +463,7 @@ class EmbeddingBag:
         return self.train(False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what only the next call needs: a copy is not about to go backward."""
+        """Leave out the state of the last call: a copy needs its own call before `backward`."""
         return {**self.__dict__, "_saved": None, "_dense": None}
 
     def state_dict(self) -> dict[str, np.ndarray]:

@@ -1,13 +1,14 @@
-"""The backward pass on checked bags: the gradients of the touched rows and of the weights.
+"""Compute the gradients of the touched rows and of the weights, from checked bags.
 
-The gradient of a table takes one of three ways, which give the same bits:
+The gradient of a table is computed on one of three routes, which give the same bits:
 
-* `row_gradient`: the bags are transposed, and the gradient of each touched row is the sum that the
-  forward pass's own kernel takes over the rows of `grad_output` that reached it;
-* `gradient_pieces`: the same a piece at a time, for an optimizer that uses each up at once;
-* `scatter`: lookup by lookup into a dense array, which needs no sort (`can_scatter`).
+* `row_gradient` transposes the bags: the gradient of a touched row is the weighted sum of the rows
+  of `grad_output` whose bags hold it, and the forward kernel ``pool`` takes this sum;
+* `gradient_pieces` yields the same in pieces, for an optimizer that uses each piece once;
+* `scatter` adds lookup by lookup to a dense array, without a sort (`can_scatter`).
 
-A training loop takes the third way with rows numbered by the kernel ``number_rows``.
+The estimators' training loop takes the third route into an array of the touched rows alone, which
+the kernel ``number_rows`` numbers.
 """
 
 from collections.abc import Iterator
@@ -25,24 +26,24 @@ from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx._core.transpose import scratch_for, transposed
 
-# A gradient that is used up at once need not leave the cache; smaller pieces cost more in calls.
+# Pieces of this size stay in the cache of a core; smaller ones cost more in calls.
 _CACHED_BYTES = 1 << 20
 
 
 class Backward(NamedTuple):
-    """What the gradients of a forward pass are made of."""
+    """The inputs of the gradients of one forward pass."""
 
-    grad: np.ndarray  # (B, D), of the pooled bags
+    grad: np.ndarray  # (B, D), with respect to the pooled bags
     bags: Bags
     table: Table
-    winners: np.ndarray | None  # of the forward pass; None: computed again in the modes max and min
+    winners: np.ndarray | None  # (B, D); None in max and min: computed again
     mode: Mode
     padding_idx: int | None
     by_freq: bool
     num_threads: int | None
 
     def without_padding(self) -> "Backward":
-        """Return the same without the lookups of the padding row, but with the winners."""
+        """Return the same without the lookups of the padding row, and with `winners`."""
         bags, winners = without_padding(self.bags, self.padding_idx), self.winners
         if self.mode.is_extreme and winners is None:
             _, winners = forward(bags, self.table, self.mode, None, self.num_threads)
@@ -62,8 +63,8 @@ def row_gradient(backward: Backward) -> tuple[np.ndarray, np.ndarray]:
 def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the gradient of the touched rows in pieces: rows, and values valid until the next.
 
-    A piece stays in the cache: for a gradient that is used once, this is faster than to write all
-    of it to memory and to read it again.
+    A piece stays in the cache: for a gradient that is used once, this is faster than writing all
+    of it to memory and reading it back.
     """
     kept = backward.without_padding()
     grad, num_threads = kept.grad, kept.num_threads
@@ -82,7 +83,7 @@ def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray
 
 
 def can_scatter(backward: Backward) -> bool:
-    """Return whether a lookup's share of the gradient is known without the other lookups."""
+    """Return whether a lookup's part of the gradient does not depend on other lookups."""
     return not (backward.mode.is_extreme or backward.by_freq)
 
 
@@ -91,14 +92,14 @@ def scatter(
 ) -> None:
     """Add the gradient of each bag, scaled, to the rows of its lookups.
 
-    The offsets may be a part of longer ones, which start anywhere.
+    The offsets may be a slice of longer ones, and so need not start at 0.
     """
     indices, offsets, weights = bags
     dim = grad.shape[1]
     work = int(offsets[-1] - offsets[0]) * dim
-    # Threads share the columns, a cache line at least.
+    # Each thread takes some columns, at least a cache line of them.
     threads = min(thread_count(num_threads, work), max(dim // COLUMNS, 1))
-    if is_one_piece(work):  # without the cost of slices
+    if is_one_piece(work):  # slices would cost more than the work
         kernels.scatter(total, grad, indices, offsets, weights, mode.divisor, threads)
         return
     for b, ends, d in pieces(offsets, dim):

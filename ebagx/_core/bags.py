@@ -1,4 +1,4 @@
-"""The one internal form of bags, and how every accepted input becomes it."""
+"""`Bags` is the one internal form of bags; `as_bags` makes it from every accepted input."""
 
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,7 +20,7 @@ class Bags(NamedTuple):
     """Bags in CSR form: bag b holds the lookups ``offsets[b]`` to ``offsets[b + 1]``.
 
     `indices` (n,) and `offsets` (B + 1,) are contiguous, both int32 or both int64. `weights` is
-    (n,) in the dtype that sums are kept in, or empty when every weight is 1.
+    (n,) in the dtype of the sums, or empty if every weight is 1.
     """
 
     indices: np.ndarray
@@ -29,7 +29,7 @@ class Bags(NamedTuple):
 
     @property
     def num_bags(self) -> int:
-        """Number of bags B."""
+        """The number of bags B."""
         return len(self.offsets) - 1
 
 
@@ -42,7 +42,7 @@ def as_bags(
     num_rows: int,
     sums: np.dtype[Any],
 ) -> tuple[Bags, Source]:
-    """Return any accepted input as bags over a table, and what it was made of.
+    """Return any accepted input as bags over a table, and its `Source`, for error messages.
 
     Parameters
     ----------
@@ -51,11 +51,12 @@ def as_bags(
     num_rows : int
         Number of rows N of the table.
     sums : dtype
-        In which its sums are kept, and so the weights.
+        The dtype of sums over its rows, and so of the weights.
 
     Notes
     -----
-    All has been checked but the indices: `check_indices` or a pass over the table must do it.
+    Everything is checked except that indices are inside the table: `check_indices` or a pass over
+    the table must check that.
     """
     source = take_apart(input, offsets, per_sample_weights, include_last_offset, num_rows)
     return _normalised(source, sums), source
@@ -70,7 +71,7 @@ def bags_for_mode(
     num_rows: int,
     sums: np.dtype[Any],
 ) -> tuple[Bags, Source]:
-    """Return what `as_bags` does, without weights in the modes that know none."""
+    """Return what `as_bags` does, without weights in the modes max and min."""
     if mode.is_extreme and per_sample_weights is not None:
         raise ValueError(f"per_sample_weights must be None in mode {mode.name!r}")
     bags, source = as_bags(

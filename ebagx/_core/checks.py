@@ -1,6 +1,6 @@
-"""Every check of a caller's arguments and every error message.
+"""Check the arguments of callers; all error messages of the core are here.
 
-What passes here is trusted by the kernels; nothing has been changed when a check raises.
+Kernels rely on these checks. When a check raises, nothing has been changed.
 """
 
 import math
@@ -20,7 +20,7 @@ from ebagx._core.modes import MODES, Mode
 
 
 class Range(NamedTuple):
-    """The numbers that an argument may be: from `low` on, or above it, and below `high`."""
+    """The values that a number may have: above `low`, or equal to it, and below `high`."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ PART = Range(0, 1, False, "between 0 and 1")
 
 
 def shown(value: Any) -> str:
-    """Return what an error message says of a wrong value: its repr, cut where it is long."""
+    """Return a wrong value for an error message: its repr, shortened if long."""
     return reprlib.repr(value)
 
 
@@ -59,7 +59,7 @@ def check_sparse(sparse: bool | str) -> None:
 
 
 def check_integer(value: Any, name: str, low: int | None = None, high: int | None = None) -> int:
-    """Return an integer (bool is none), from `low` to `high` if they are given, as an int."""
+    """Return an integer from `low` to `high` as an int; a bool is a TypeError."""
     number: int = value if type(value) is int else _as_int(value, name)
     if low is not None and number < low:
         raise ValueError(f"{name} must be at least {low}, got {number}")
@@ -78,7 +78,7 @@ def _as_int(value: Any, name: str) -> int:
 
 
 def check_number(value: Any, name: str, within: Range = FINITE) -> float:
-    """Return a real number (bool is none) in a range as a float."""
+    """Return a real number in a range as a float; a bool is a TypeError."""
     number: float = value if type(value) is float else _as_float(value, name)
     if not within.holds(number):
         raise ValueError(f"{name} must be {within.description}, got {value}")
@@ -128,7 +128,7 @@ def check_max_norm(max_norm: Any, norm_type: Any) -> None:
 
 
 def check_table_dtype(dtype: np.dtype[Any], name: str) -> None:
-    """Raise TypeError unless tables may have this dtype."""
+    """Raise TypeError unless a table can have this dtype."""
     if not is_table_dtype(dtype):
         *names, last = (cell.name for cell in CELL_TYPES)
         raise TypeError(
@@ -140,7 +140,7 @@ def check_table_dtype(dtype: np.dtype[Any], name: str) -> None:
 def check_grad_output(
     grad_output: Any, shape: tuple[int, int], sum_dtype: np.dtype[Any]
 ) -> np.ndarray:
-    """Return grad_output (B, D) in the dtype that sums are kept in, rows contiguous."""
+    """Return grad_output (B, D) in the dtype of sums, with contiguous rows."""
     grad = np.asarray(grad_output)
     if grad.shape != shape:
         raise ValueError(f"grad_output must have shape {shape}, got {grad.shape}")
@@ -163,7 +163,7 @@ def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
 def check_out(
     out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any], read: Iterable[np.ndarray]
 ) -> None:
-    """Raise unless the result can be written to `out`, apart from everything that is read."""
+    """Raise unless `out` can take the result, and shares no memory with arrays that are read."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
@@ -184,7 +184,7 @@ def check_max_indices(
 ) -> np.ndarray:
     """Return `max_indices` as a contiguous (B, D) array of the bags' index dtype.
 
-    They may be -1, for empty bags.
+    An entry of an empty bag may be -1.
     """
     winners = np.asarray(max_indices)
     check_integers(winners, "max_indices")
@@ -197,7 +197,7 @@ def check_max_indices(
 
 
 def check_integers(array: np.ndarray, name: str) -> None:
-    """Raise TypeError unless the array holds integers (bool is none)."""
+    """Raise TypeError unless the array holds integers; bool does not count."""
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     check_mapped(array, name)
@@ -265,7 +265,7 @@ def _raise_out_of_range(
 def raise_bad_offsets(
     offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
 ) -> NoReturn:
-    """Raise ValueError for the first thing that is wrong with the offsets."""
+    """Raise ValueError for the first error in the offsets."""
     if len(offsets) == 0 and include_last_offset:
         raise ValueError(f"{name} must not be empty with include_last_offset=True")
     if len(offsets) == 0:

@@ -1,4 +1,4 @@
-"""Version, and what this build and machine offer."""
+"""Show the version, the levels and the threads of this build on this machine."""
 
 import platform
 import sys
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def show_config() -> None:
-    """Print version, instruction-set level, OpenMP and threads: what a bug report needs.
+    """Print version, instruction-set level, OpenMP and threads, as a bug report needs them.
 
     Examples
     --------

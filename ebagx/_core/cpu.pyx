@@ -1,7 +1,7 @@
-"""What this machine offers: instruction-set levels by CPUID, OpenMP's threads, addresses.
+"""Read instruction-set levels from CPUID, OpenMP's threads, and addresses.
 
-Built with baseline flags only: a module built for AVX2 has AVX2 instructions in its own
-start-up code, so the question must be answered before one is imported.
+This module is built with baseline flags only. A module built for AVX2 has AVX2 instructions in its
+own start-up code, so the level must be known before such a module is imported.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -60,17 +60,17 @@ cdef extern from * nogil:
 
 
 def has_avx2() -> bool:
-    """Whether processor and operating system run the avx2 level (AVX2, FMA, F16C)."""
+    """Return whether processor and operating system run the avx2 level (AVX2, FMA, F16C)."""
     return ebagx_has(EBAGX_AVX2, EBAGX_YMM)
 
 
 def has_avx512() -> bool:
-    """Whether they run the avx512 level (AVX-512 F, DQ, BW and VL, and all of avx2)."""
+    """Return whether they run the avx512 level (AVX-512 F, DQ, BW and VL, and all of avx2)."""
     return ebagx_has(EBAGX_AVX2 | EBAGX_AVX512, EBAGX_ZMM)
 
 
 def openmp_version() -> int:
-    """Return the date of the OpenMP specification built against as yyyymm, 0 without OpenMP."""
+    """Return the date, yyyymm, of the OpenMP specification of the compiler; 0 without OpenMP."""
     return EBAGX_OPENMP
 
 
@@ -82,7 +82,7 @@ def max_threads() -> int:
 def misalignment(memory, Py_ssize_t alignment, /) -> int:
     """Return how many bytes past a multiple of `alignment` a contiguous array starts.
 
-    NumPy's ``array.ctypes.data`` takes 5 microseconds in the middle of other work, this a tenth.
+    NumPy's ``array.ctypes.data`` takes 5 microseconds between other work, this a tenth of that.
     """
     cdef Py_buffer view
     PyObject_GetBuffer(memory, &view, PyBUF_SIMPLE)

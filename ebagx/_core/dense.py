@@ -1,4 +1,4 @@
-"""Dense gradients: the one thing here that has the size of the table."""
+"""`DenseGradient` sums gradients in an array of the size of the table."""
 
 from typing import Any, Self
 
@@ -12,19 +12,19 @@ from ebagx._core.threads import thread_count
 
 
 class DenseGradient:
-    """A table-sized sum of gradients that knows which rows it has touched.
+    """A table-sized sum of gradients, with a list of the rows that it has touched.
 
-    A fresh one costs page faults rather than arithmetic, for a million rows 20 times the gradient
-    itself. `clear` therefore zeroes the touched rows alone, and the memory is used again.
+    Fresh memory costs page faults: for a million rows, 20 times the time of the gradient itself.
+    `clear` therefore zeroes only the touched rows, and the memory is used again.
 
     Parameters
     ----------
     shape : tuple of int
         Shape (N, D) of the table.
     dtype : dtype
-        Of the gradient.
+        Dtype of the gradient.
     out : ndarray of shape (N, D), optional
-        Memory to use, whatever it holds.
+        Memory to use; its content is overwritten.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class DenseGradient:
         """Add the gradient of a forward pass; return self."""
         if can_scatter(backward) and rows_are_contiguous(self.total):
             kept = backward.without_padding()
-            # A copy: the caller may use the array of indices again. And noted before: Ctrl-C may
-            # end the call when some rows have been written.
+            # The indices are copied, as the caller may change them, and noted before the rows are
+            # written, as Ctrl-C may end the call after some of them.
             self._touched.append(kept.bags.indices.copy())
             scatter(self.total, kept.grad, kept.bags, kept.mode, kept.num_threads)
             return self
@@ -61,7 +61,7 @@ class DenseGradient:
         return rows, self.total[rows]
 
     def clear(self, num_threads: int | None) -> None:
-        """Zero the rows that were touched. Cost: theirs, whatever the table's size."""
+        """Zero the rows that were touched. The cost does not depend on the table's size."""
         for rows in self._touched:
             threads = thread_count(num_threads, len(rows) * self.total.shape[1])
             kernels.clear_rows(self.total, rows, threads)

@@ -1,4 +1,4 @@
-"""The dtypes of tables and of indices: one row for each, which everything else reads."""
+"""The dtypes of tables and of indices have one row each here, which all other code reads."""
 
 from typing import Any, NamedTuple
 
@@ -8,13 +8,13 @@ import numpy as np
 class CellType(NamedTuple):
     """A dtype that the cells of a table may have.
 
-    `code` is the number by which the compiled kernels know it (``common/arrays.pxi``).
+    `code` is its number in the compiled kernels (``common/arrays.pxi``).
     """
 
     name: str
     code: int
-    sum_dtype: np.dtype[Any]  # in which sums over rows are kept, and gradients returned
-    view_dtype: np.dtype[Any] | None  # as which kernels take the bits; None: as it is
+    sum_dtype: np.dtype[Any]  # dtype of sums over rows, and of gradients
+    view_dtype: np.dtype[Any] | None  # dtype in which kernels take the bits; None: the same
 
 
 _FLOAT32 = np.dtype(np.float32)
@@ -22,11 +22,11 @@ _FLOAT64 = np.dtype(np.float64)
 
 CELL_TYPES = (
     CellType("float16", 2, _FLOAT32, np.dtype(np.uint16)),
-    CellType("bfloat16", 3, _FLOAT32, np.dtype(np.int16)),  # of the package ml_dtypes
+    CellType("bfloat16", 3, _FLOAT32, np.dtype(np.int16)),  # from the package ml_dtypes
     CellType("float32", 0, _FLOAT32, None),
     CellType("float64", 1, _FLOAT64, None),
 )
-# The dtypes that kernels take indices in, and the codes by which they know them.
+# Kernels take indices in these dtypes, and have these numbers for them.
 INDEX_TYPES = {np.dtype(np.int32): 4, np.dtype(np.int64): 5}
 
 SUM_DTYPES = tuple(dict.fromkeys(cell.sum_dtype for cell in CELL_TYPES))
@@ -57,14 +57,14 @@ def is_index_dtype(dtype: np.dtype[Any]) -> bool:
 
 
 def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which sums over a table of a supported dtype are kept."""
+    """Return the dtype of sums over the rows of a table of a supported dtype."""
     cell = cell_type(dtype)
     assert cell is not None
     return cell.sum_dtype
 
 
 def kernel_view(array: np.ndarray) -> np.ndarray:
-    """Return an array of cells as kernels take it: 16-bit floats as their bits."""
+    """Return an array of table cells as kernels take it: 16-bit floats as integers."""
     if array.itemsize > 2:
         return array
     cell = cell_type(array.dtype)

@@ -1,4 +1,4 @@
-"""How arrays lie in memory: contiguous rows, overlaps, and copies where a kernel needs one."""
+"""Check the memory layout of arrays, and copy an array whose layout kernels cannot take."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def rows_are_contiguous(array: np.ndarray) -> bool:
 
 
 def overlaps_itself(array: np.ndarray) -> bool:
-    """Return whether elements of an array may share memory, as stride tricks make them."""
+    """Return whether elements of an array may share memory, as after `as_strided`."""
     if array.flags.c_contiguous or array.size == 0:
         return False
     end = array.itemsize
@@ -25,24 +25,24 @@ def overlaps_itself(array: np.ndarray) -> bool:
 
 
 def with_contiguous_rows(array: np.ndarray) -> np.ndarray:
-    """Return a 2-D array with contiguous rows: itself, or a copy."""
+    """Return a 2-D array, or a copy of it if its rows are not contiguous."""
     return array if rows_are_contiguous(array) else np.array(array, order="C")
 
 
 def copy_if_overlapping(array: np.ndarray, written: np.ndarray | None) -> np.ndarray:
-    """Return an array that is read while another is written: itself, or a copy."""
+    """Return an array, or a copy of it if it may share memory with `written`."""
     if written is None or not np.may_share_memory(array, written):
         return array
     return array.copy()
 
 
 def as_contiguous(array: np.ndarray) -> np.ndarray:
-    """Return a contiguous and aligned array: itself, or a copy."""
+    """Return an array, or a copy of it if it is not contiguous and aligned."""
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
 
 
 def as_indices(array: np.ndarray) -> np.ndarray:
-    """Return integers as contiguous int32 or int64, without a copy if they are."""
+    """Return integers as contiguous int32 or int64; such arrays are not copied."""
     if not is_index_dtype(array.dtype):
-        array = array.astype(np.int64)  # uint64 beyond it turns negative: still out of range
+        array = array.astype(np.int64)  # large uint64 become negative, and stay out of range
     return as_contiguous(array)

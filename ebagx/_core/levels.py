@@ -1,7 +1,7 @@
-"""The kernels in use: those of one instruction-set level, or the NumPy twin of all of them.
+"""Load the kernels of one instruction-set level, or their twins in NumPy.
 
-The level is chosen once, at import: the fastest one that was built and that the processor runs,
-or the one that the environment variable ``EBAGX_LEVEL`` names.
+The level is chosen once, at import: the fastest that was built and that the processor runs, or the
+one that the environment variable ``EBAGX_LEVEL`` names.
 """
 
 import importlib
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from ebagx._core import cpu
 
-# From slowest to fastest; a level is used where its module was built and the processor runs it.
+# The levels, from slowest to fastest, and whether this processor runs them.
 _SUPPORTED: dict[str, Callable[[], bool]] = {
     "baseline": lambda: True,
     "avx2": cpu.has_avx2,
     "avx512": cpu.has_avx512,
 }
 
-# The twin of the kernels in NumPy: slow, and never chosen unless it is asked for.
+# The level of the twins in NumPy is slow, and used only if EBAGX_LEVEL names it.
 REFERENCE = "reference"
 
 KERNEL_NAMES = (
@@ -67,7 +67,7 @@ def _chosen_level() -> str:
 
 
 def load_level(name: str) -> SimpleNamespace:
-    """Return the kernels of one level, which need not have all, and else those of the next below.
+    """Return the kernels of one level; those that it lacks come from the next level below.
 
     A level that was built and fails to load is an error.
     """
@@ -87,7 +87,7 @@ def load_level(name: str) -> SimpleNamespace:
 
 LEVEL = _chosen_level()
 if TYPE_CHECKING:
-    # Every level has these functions: the stub is the type of all of them.
+    # Every level has the same functions, so that one stub types them all.
     from ebagx._kernels import _baseline
 
     kernels = _baseline

@@ -1,4 +1,4 @@
-"""Memory: arrays whose rows start on cache lines, scratch that calls reuse, maps of files."""
+"""Allocate aligned arrays and reusable scratch memory, and check memory maps."""
 
 import math
 import mmap
@@ -12,14 +12,14 @@ import numpy as np
 from ebagx._core import cpu
 
 _CACHE_LINE = 64
-_SMALL = 1 << 14  # bytes below which alignment is not worth its microsecond
+_SMALL = 1 << 14  # bytes; aligning smaller arrays costs more time, a microsecond, than it saves
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return an uninitialised array that starts on a cache line.
 
-    NumPy's large arrays start 16 bytes past one, so that every row straddles one line more. The
-    memory is NumPy's all the same: it asks the system for huge pages.
+    NumPy's large arrays start 16 bytes after one, so that every row touches one line more. The
+    memory still comes from NumPy, which requests huge pages from the system.
     """
     return _aligned(np.empty, shape, dtype)
 
@@ -43,12 +43,12 @@ def _aligned(
 
 
 class Scratch:
-    """Memory for the length of a ``with`` block, cut into arrays that must not outlive it.
+    """Memory for one ``with`` block, cut into arrays that must not be used after it.
 
-    Fresh memory costs a page fault per 4 KB: for a batch of 30,000 lookups three times as much as
+    Fresh memory costs a page fault per 4 KB: for a batch of 30,000 lookups, three times the time of
     sorting them. So buffers are kept for the next call, at most `_SPARE_BUFFERS` of them, and none
-    over `_SPARE_BYTES`. Calls from several threads, or from a signal handler in the middle of
-    another, never share one: a buffer in use is not in the list.
+    over `_SPARE_BYTES`. Calls from several threads, or from a signal handler during another call,
+    never share a buffer: one in use is not in the list.
     """
 
     _SPARE_BUFFERS = 2
@@ -89,14 +89,14 @@ class Scratch:
 
 
 def check_mapped(array: np.ndarray, name: str) -> None:
-    """Raise ValueError if an array is in a memory map whose file was cut short since.
+    """Raise ValueError if an array is in a memory map whose file has become shorter.
 
-    To read what is no longer there ends the process with a bus error. Nothing helps against a file
-    that is cut during the call.
+    Reading after the end of the file ends the process with a bus error. A file that is cut during
+    the call cannot be detected.
     """
     base: Any = array.base
     if base is None or (type(base) is np.ndarray and base.base is None):
-        return  # the usual array, or view of one: in a tenth of a microsecond
+        return  # an ordinary array or a view of one, found in 0.1 microseconds
     start = _start(array)
     while base is not None and not isinstance(base, mmap.mmap):
         start = _start(base) or start
@@ -106,7 +106,7 @@ def check_mapped(array: np.ndarray, name: str) -> None:
 
 
 def _start(array: Any) -> int:
-    """Return where in its file the map of an array starts; 0 if that is not known."""
+    """Return the offset in its file at which the map of an array starts; 0 if unknown."""
     offset = (array.offset or 0) if isinstance(array, np.memmap) else 0
     return offset - offset % mmap.ALLOCATIONGRANULARITY
 

@@ -1,4 +1,4 @@
-"""The pooling modes: one row for each, which everything else reads."""
+"""The pooling modes have one row each here, which all other code reads."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 class Mode(NamedTuple):
     """A way to pool the rows of a bag.
 
-    Either the weighted sum is divided by the divisor that kernels know by the number `divisor`
-    (``forward/pool.pxi``), and `direction` is 0; or the extreme of each column is taken, the
-    largest for the direction 1, the smallest for -1. `norm` is what scikit-learn calls the divisor,
-    by which training scales bags.
+    With `direction` 0, the weighted sum is divided by the divisor that has the number `divisor` in
+    the kernels (``forward/pool.pxi``). Otherwise the mode takes the extreme of each column, the
+    largest for `direction` 1, the smallest for -1. `norm` is scikit-learn's name of the divisor,
+    with which training scales bags.
     """
 
     name: str
@@ -19,7 +19,7 @@ class Mode(NamedTuple):
 
     @property
     def is_extreme(self) -> bool:
-        """Whether the mode takes extremes, and so knows no weights."""
+        """Return whether the mode takes extremes, and so has no weights."""
         return self.direction != 0
 
 
@@ -34,5 +34,5 @@ MODES = {
     )
 }
 SUM = MODES["sum"]
-# Those that estimators train with: weighted sums.
+# Estimators train in these modes, which are weighted sums.
 WEIGHTED_MODES = tuple(name for name, mode in MODES.items() if not mode.is_extreme)

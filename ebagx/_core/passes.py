@@ -1,4 +1,4 @@
-"""The forward pass on checked bags: allocate, choose the kernel, run it in pieces."""
+"""Run the forward pass on checked bags: allocate, choose the kernel, call it in pieces."""
 
 import numpy as np
 
@@ -22,10 +22,10 @@ def forward(
     num_threads: int | None,
     source: Source | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the pooled bags (B, D) and, in the modes max and min, the rows that won them.
+    """Return the pooled bags (B, D) and, in max and min, the row (B, D) of each result.
 
-    Without `source`, which names an index outside the table, indices must have been checked; also
-    in the modes max and min, and for tables without entries.
+    Indices must have been checked in the modes max and min, for tables without entries, and
+    without `source`, by which an IndexError names the index.
     """
     shape = (bags.num_bags, table.dim)
     if out is None or not rows_are_contiguous(out):
@@ -45,17 +45,17 @@ def forward(
 
 
 def pool(out: np.ndarray, table: Table, bags: Bags, mode: Mode, num_threads: int | None) -> bool:
-    """Write the pooled bags (B, D), to an array with contiguous rows.
+    """Write the pooled bags (B, D) to an array with contiguous rows.
 
-    Return whether every index was in the table, if that has entries. The offsets may be a part of
-    longer ones, which start anywhere.
+    Return whether every index was in the table, if the table has entries. The offsets may be a
+    slice of longer ones, and so need not start at 0.
     """
     indices, offsets, weights = bags
     dim, divisor = table.dim, mode.divisor
     work = int(offsets[-1] - offsets[0]) * dim
     threads = thread_count(num_threads, work)
     written = kernel_view(out)
-    if is_one_piece(work):  # without the cost of slices
+    if is_one_piece(work):  # slices would cost more than the work
         return table.pool(written, indices, offsets, weights, divisor, threads)
     valid, table = True, table.readable()
     for b, ends, d in pieces(offsets, dim):
@@ -72,7 +72,7 @@ def _take_extremes(
     mode: Mode,
     num_threads: int | None,
 ) -> None:
-    """Write the largest or smallest numbers of each bag (B, D) and the rows they are from."""
+    """Write the largest or smallest number of each column (B, D), and its row (B, D)."""
     indices, offsets, _ = bags
     dim, direction = table.dim, mode.direction
     threads = thread_count(num_threads, len(indices) * dim)
@@ -85,7 +85,7 @@ def _take_extremes(
 def renorm(
     bags: Bags, table: Table, max_norm: float, norm_type: float, num_threads: int | None
 ) -> None:
-    """Scale down, in place, the looked-up rows whose norm is over `max_norm`."""
+    """Scale down, in place, the rows in `bags` whose norm is over `max_norm`."""
     with scratch_for(bags) as scratch:
         rows = touched_rows(bags, table.num_rows, scratch, num_threads)
     threads = thread_count(num_threads, len(rows) * table.dim)

@@ -1,4 +1,4 @@
-"""Tables of embeddings: the only thing that knows how the rows of one lie in memory."""
+"""`Table` is the only code that depends on the layout of a table's rows in memory."""
 
 from typing import Any, Self
 
@@ -14,20 +14,19 @@ _ALL_COLUMNS = slice(None)
 
 
 class Table:
-    """An embedding table as the passes, the optimizers and the module see it.
+    """An embedding table for the passes, the optimizers and the module.
 
-    A table is made once from what a caller gives, checked by `of`, and shares its memory. All that
-    depends on how rows are stored is here: passes give the kernels' other arguments to the methods
-    of a table, which add the rows. A table whose rows are stored in another way (as codes with a
-    scale, or in several blocks) is a class with the same attributes and methods, and needs no other
-    change.
+    `of` checks the caller's argument and makes a table that shares its memory. Only this class
+    depends on how rows are stored: passes give the other arguments of a kernel to a method of the
+    table, which adds the rows. Rows stored in another way (as codes with a scale, or in several
+    blocks) need a class with the same attributes and methods, and no other change.
 
     Parameters
     ----------
     array : ndarray of shape (N, D)
-        The rows, of a dtype that `dtypes.cell_type` knows. Not checked: see `of`.
+        The rows, of a dtype for which `dtypes.cell_type` has a row. Not checked: see `of`.
     name : str
-        What error messages call it.
+        Its name in error messages.
 
     Attributes
     ----------
@@ -36,9 +35,9 @@ class Table:
     shape : tuple of int
         (N, D).
     dtype : dtype
-        Of the rows, and of what is pooled from them.
+        Dtype of the rows, and of pooled bags.
     sum_dtype : dtype
-        In which sums over rows are kept, and gradients are returned.
+        Dtype of sums over rows, and of gradients.
     """
 
     __slots__ = ("_view", "array", "dim", "dtype", "name", "num_rows", "shape", "sum_dtype")
@@ -50,7 +49,7 @@ class Table:
         self.sum_dtype = sum_dtype(array.dtype)
         self.shape: tuple[int, int] = array.shape
         self.num_rows, self.dim = array.shape
-        # Other layouts are copied when they are read, as they may have changed since.
+        # Other layouts are copied in each call, as the caller may change them in between.
         self._view = kernel_view(array) if rows_are_contiguous(array) else None
 
     @classmethod
@@ -60,9 +59,9 @@ class Table:
         Raises
         ------
         TypeError
-            If tables may not have its dtype.
+            If a table cannot have its dtype.
         ValueError
-            If it is not 2-D, or in a memory map of a file that was cut short.
+            If it is not 2-D, or in a memory map whose file has become shorter.
         """
         array = weight if type(weight) is np.ndarray else np.asarray(weight)
         check_table_dtype(array.dtype, name)
@@ -82,11 +81,11 @@ class Table:
 
     @property
     def has_contiguous_rows(self) -> bool:
-        """Whether kernels read the rows, and write to them, where they are."""
+        """Return whether kernels read and write the rows in place."""
         return self._view is not None
 
     def check_mapped(self) -> None:
-        """Raise ValueError if the table is in a memory map of a file that was cut short."""
+        """Raise ValueError if the table is in a memory map whose file has become shorter."""
         check_mapped(self.array, self.name)
 
     def check_writeable(self, why: str) -> None:
@@ -98,19 +97,19 @@ class Table:
         self.check_mapped()
 
     def kernel_rows(self) -> np.ndarray:
-        """Return the rows as kernels take them: the table's own memory, or a copy of it."""
+        """Return the rows as kernels take them: the table's memory if it has such a layout."""
         if self._view is not None:
             return self._view
         return kernel_view(with_contiguous_rows(self.array))
 
     def readable(self) -> "Table":
-        """Return a table of the same rows that is read in place: itself, or a copy."""
+        """Return the table, or a copy of it if kernels cannot read its rows in place."""
         if self._view is not None:
             return self
         return Table(with_contiguous_rows(self.array), self.name)
 
-    # What passes do with the rows. Arguments are those of the kernels of the same names, but for
-    # the table; `columns` are those that are read, which must be as many as the output has.
+    # The methods below call the kernel of the same task, with its arguments apart from the rows.
+    # Only `columns` of the rows are read, as many as the output has.
 
     def pool(
         self,
@@ -138,7 +137,7 @@ class Table:
         num_threads: int,
         columns: slice = _ALL_COLUMNS,
     ) -> None:
-        """Write the extreme of each column of each bag's rows, and which row it is from."""
+        """Write the extreme of each column of each bag's rows, and its row."""
         rows = self.kernel_rows()[:, columns]
         kernels.extreme(out, winners, rows, indices, offsets, direction, num_threads)
 
@@ -159,7 +158,7 @@ class Table:
     def renorm(
         self, touched: np.ndarray, max_norm: float, norm_type: float, num_threads: int
     ) -> None:
-        """Scale down, in place, those of the touched rows whose norm is over `max_norm`."""
+        """Scale down, in place, the touched rows whose norm is over `max_norm`."""
         if self._view is not None:
             kernels.renorm(self._view, touched, max_norm, norm_type, num_threads)
             return

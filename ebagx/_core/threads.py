@@ -1,4 +1,4 @@
-"""How many threads a call uses: the caller's wish, OpenMP's, the container's quota, the work."""
+"""Choose the number of threads of a call by argument, OpenMP, CPU quota and work."""
 
 import os
 import warnings
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ebagx._core import cpu
 
-# Element additions that are worth a thread. The break-even is near 20,000 while OpenMP's threads
-# are awake and alone; where they sleep or share the cores, training with batches under 100,000
-# was up to 5 times slower on two threads than on one.
+# A thread gets at least so many element additions. It pays from 20,000 on if OpenMP's threads
+# are spinning on idle cores; where they sleep or share the cores, training with batches under
+# 100,000 was up to 5 times slower on two threads than on one.
 WORK_PER_THREAD = 100_000
 
-_PROCESSORS = os.cpu_count() or 1  # kept: to ask takes 10 microseconds, a file is read
+_PROCESSORS = os.cpu_count() or 1  # read once: the call reads a file, in 10 microseconds
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
@@ -28,15 +28,15 @@ def _note_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A second OpenMP region in a child deadlocks in libgomp: its threads exist in the parent only.
+    # An OpenMP region in the child would wait for threads that only the parent has (libgomp).
     os.register_at_fork(after_in_child=_note_fork)
 
 
 @cache
 def _quota() -> int:
-    """CPUs that the container may use, which OpenMP does not see; a large number without limit.
+    """Return the CPUs that the container may use, which OpenMP ignores; large without a limit.
 
-    The limits of the process's own control group and of those around it all hold.
+    The smallest limit holds, of the process's control group and of those around it.
     """
     groups = [_CGROUPS / path for path in _own_cgroup()]
     return min((_limit(group) for group in groups), default=_UNLIMITED)
@@ -74,7 +74,7 @@ def thread_count(num_threads: int | None, work: int) -> int:
     if work < 2 * WORK_PER_THREAD:
         return 1
     threads = default_threads() if num_threads is None else num_threads
-    # More threads than processors bring nothing, and libgomp ends the process when it gets no more.
+    # More threads than processors gain nothing, and libgomp ends the process if one cannot start.
     threads = min(threads, work // WORK_PER_THREAD, _PROCESSORS)
     if not cpu.openmp_version():
         return 1

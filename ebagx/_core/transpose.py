@@ -1,4 +1,4 @@
-"""Transposition: from the lookups of each bag to the lookups of each touched row."""
+"""Transpose bags: from the lookups of each bag to the lookups of each touched row."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from ebagx._core.memory import Scratch
 from ebagx._core.modes import Mode
 from ebagx._core.threads import thread_count
 
-# Of the sort: bits of a key, counters per thread (2 ** RADIX_BITS of the kernel), element
-# additions that a lookup costs as much as, and scratch memory.
+# The sort has keys of 64 bits and, per thread, 2 ** RADIX_BITS counters (``transpose.pxi``). A
+# lookup takes the time of 32 element additions.
 _KEY_BITS = 64
 _RADIX = 2048
 _SORT_WORK = 32
@@ -18,7 +18,7 @@ _COUNTER_BYTES = 1 << 20
 
 
 def scratch_for(bags: Bags) -> Scratch:
-    """Return memory enough to transpose the bags."""
+    """Return the scratch memory for transposing the bags."""
     return Scratch(_SORT_BYTES_PER_LOOKUP * len(bags.indices) + _COUNTER_BYTES)
 
 
@@ -29,9 +29,9 @@ def _sorted_lookups(
     scratch: Scratch,
     num_threads: int | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the touched rows (U,), where their lookups start (U + 1,), and those lookups' bags.
+    """Return the touched rows (U,), the starts of their lookups (U + 1,), and those lookups' bags.
 
-    Only the rows are a new array, the others are cut from `scratch`.
+    Only the rows are a new array; the others are cut from `scratch`.
     """
     n, dtype = len(indices), indices.dtype
     payload_bits = max(len(offsets) - 2, 0).bit_length()
@@ -61,15 +61,15 @@ def touched_rows(
 def transposed(
     bags: Bags, num_rows: int, mode: Mode, by_freq: bool, scratch: Scratch, num_threads: int | None
 ) -> tuple[np.ndarray, Bags]:
-    """Return the touched rows and, as bags over the bags, who looked them up at which scale.
+    """Return the touched rows (U,) and, as `Bags`, the bags that hold each row, with scales.
 
-    The scale of a lookup is weight / divisor / count, as its gradient needs it. Cost: a sort of
-    the n lookups; nothing has the size of the table. The bags are cut from `scratch`.
+    The scale of a lookup is weight / divisor / count, the factor of its gradient. Cost: a sort of
+    the n lookups; nothing has the size of the table. The arrays are cut from `scratch`.
     """
     n, real = len(bags.indices), bags.weights.dtype
     divisor = mode.divisor
     if len(bags.weights) or divisor:
-        # Sorted by their own numbers: the scales have to be fetched too.
+        # The payload is the lookup's number, by which its scale is fetched too.
         numbers = np.arange(n + 1, dtype=bags.indices.dtype)
         rows, starts, order = _sorted_lookups(bags.indices, numbers, num_rows, scratch, num_threads)
         bag_numbers, scales = scratch.empty(n, order.dtype), scratch.empty(n, real)

@@ -1,7 +1,7 @@
-"""The command line: train a text classifier, classify lines with it, test it, look at it.
+"""The command line trains a text classifier, classifies lines with it, and tests it.
 
 ========  =====================================================================
-run       `main`: run one command, turn errors into one line and a status
+run       `main`: run one command, report errors in one line and a status
 parser    the arguments of the commands
 commands  what each command does
 report    how results are printed and drawn

@@ -1,4 +1,4 @@
-"""What the commands do. scikit-learn is imported by `train` only."""
+"""Run the commands. Only `train` imports scikit-learn."""
 
 import random
 import shlex
@@ -33,7 +33,7 @@ class TrainingInterrupted(Exception):  # noqa: N818
 
 
 class _Split(NamedTuple):
-    """What is learned from and what is held out."""
+    """The texts to learn from, and those that are held out."""
 
     source: str
     training: Corpus
@@ -46,7 +46,7 @@ def train(args: Namespace) -> None:
     settings = Settings(*(getattr(args, name) for name in Settings._fields))
     _check_settings(args, settings)
     check_destination(args.model)
-    settings.make_classifier()  # says at once if scikit-learn is missing, and imports it untimed
+    settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
     split = _split_wordnet() if args.file is None else _split_file(args)
     report("reading", split.source)
     n_labels = len(split.training.distinct_labels())
@@ -129,7 +129,7 @@ def vectors(args: Namespace) -> None:
 
 
 def info(args: Namespace) -> None:
-    """Print what a model knows."""
+    """Print the features, the size and the labels of a model."""
     model = load_model(args.model)
     ngrams, n_words = model.features.ngrams, len(model.features.columns)
     n_rows, dim = model.embedding.shape
@@ -213,7 +213,7 @@ def _split_file(args: Namespace) -> _Split:
 def _hold_out(data: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
     """Split at random, taking the same fraction of each label, rounded down, out of training.
 
-    Of several labels of a line, the first counts.
+    The first label of a line decides.
     """
     lines_of_label = defaultdict(list)
     for i, (label, *_) in enumerate(data.labels):

@@ -1,4 +1,4 @@
-"""The arguments of the commands: names, types, defaults, help."""
+"""Define the arguments of the commands: names, types, defaults, help."""
 
 import argparse
 import math
@@ -34,7 +34,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         ("vectors", _add_vectors, "write the embedding of each line to a .npy file"),
         ("info", _add_info, "describe a saved model"),
     ):
-        # An abbreviation of `-wordNgrams` would be `-w`: allow none.
+        # `-w` would be an abbreviation of `-wordNgrams`, so that none are allowed.
         add_arguments(subparsers.add_parser(name, help=summary, allow_abbrev=False))
     parser.set_defaults(command=lambda: _own_command(prog))
     return parser
@@ -42,9 +42,9 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Learn to tell the labels of lines of text, print the accuracy on lines held out, and "
+        "Learn the labels of lines of text, print the accuracy on lines held out, and "
         "save the model. Without a file, learn the topics of the WordNet definitions that come "
-        "with ebagx. Options have fastText's spelling, too."
+        "with ebagx. Options may also be spelt as in fastText."
     )
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group()
@@ -61,7 +61,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("ebagx-model"),
         metavar="DIR",
-        help="where to save the model; a model already there is replaced (default: %(default)s)",
+        help="folder for the model; a model in it is replaced (default: %(default)s)",
     )
     add(
         "--held-out",
@@ -120,7 +120,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print the likeliest labels of each line, as the lines come in."
+    parser.description = "Print the likeliest labels of each line as soon as it is read."
     _add_model(parser)
     _add_lines(parser)
     parser.add_argument("--prob", action="store_true", help="print the probability of each label")
@@ -148,13 +148,13 @@ def _add_vectors(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write the mean embedding of each line as a row of float32."
     _add_model(parser)
     _add_lines(parser, nargs=None)
-    parser.add_argument("output", type=Path, help="the .npy file; replaced if there is one")
+    parser.add_argument("output", type=Path, help="the .npy file; an existing one is replaced")
     _add_threads(parser)
     parser.set_defaults(run=commands.vectors)
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print what a saved model knows."
+    parser.description = "Print the features, the size and the labels of a saved model."
     _add_model(parser)
     parser.set_defaults(run=commands.info)
 
@@ -231,16 +231,16 @@ _TRAINING_NUMBERS = (
     ("--lr", "-lr", _positive, "learning rate"),
     ("--batch-size", None, _integer(1), "lines per step"),
     ("--word-ngrams", "-wordNgrams", _integer(1, MAX_WORD_NGRAM), "longest n-gram of words"),
-    ("--min-count", "-minCount", _integer(1), "how often a word must occur to be used alone"),
+    ("--min-count", "-minCount", _integer(1), "a word with fewer occurrences is not used alone"),
     ("--minn", "-minn", _integer(0, MAX_CHAR_NGRAM), "shortest n-gram of characters"),
     ("--maxn", "-maxn", _integer(0, MAX_CHAR_NGRAM), "longest n-gram of characters; 0: none"),
-    ("--buckets", "-bucket", _integer(1, MAX_BUCKETS), "n-grams are hashed to so many"),
-    ("--seed", "-seed", _integer(0, _MAX_SEED), "seed of all that is random"),
+    ("--buckets", "-bucket", _integer(1, MAX_BUCKETS), "number of buckets for hashed n-grams"),
+    ("--seed", "-seed", _integer(0, _MAX_SEED), "seed of all random numbers"),
 )
 
 
 def _own_command(prog: str) -> str:
-    """Return what to type to run this program again, virtual environment or not."""
+    """Return the command that runs this program again, with its virtual environment."""
     if prog.endswith("-m ebagx"):
         return f"{_as_typed(sys.executable)} -m ebagx"
     return _as_typed(sys.argv[0])

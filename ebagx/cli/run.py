@@ -1,4 +1,4 @@
-"""Run one command, and say in one line what the user can put right."""
+"""Run one command, and report in one line an error that the user can correct."""
 
 import os
 import sys
@@ -19,13 +19,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     argv : sequence of str, optional
         Arguments, by default those of the process.
     prog : str, default="ebagx"
-        The command's own name.
+        Name of the command.
 
     Returns
     -------
     int
-        Exit status: 0, 2 for anything the user can put right, which is explained in one line
-        on standard error, 130 after Ctrl-C, 141 when the reader of the output has gone.
+        Exit status: 0; 2 for an error that the user can correct, with one line on standard error;
+        130 after Ctrl-C; 141 if the reader of the output has closed it.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered would make the interpreter complain when it exits.
+        # The interpreter flushes its buffer at exit, and would report an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _SIGPIPE_STATUS
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
-"""File formats: one a file, and nothing in a file is trusted.
+"""Read and write file formats; all that is read from a file is checked.
 
 ============  ================================================================
 model_folder  text classifiers as a folder of text, JSON and ``.npy`` files
-npy           ``.npy`` files: their header, and rows written as they come
+npy           ``.npy`` files: their header, and a writer of rows
 ============  ================================================================
 """
 

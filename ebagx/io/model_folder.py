@@ -1,16 +1,16 @@
-"""Models on disk: a directory of text and ``.npy`` files that can hold no code.
+"""Save and load models as a directory of text and ``.npy`` files, which can hold no code.
 
 ``model.json`` describes the model, names the folder beside it that has the other files, and has
-size and SHA-256 of each: ``words.txt`` has the words of the first rows, a line each;
+size and SHA-256 of each: ``words.txt`` has the words of the first rows, one a line;
 ``buckets.npy`` the n-gram buckets of the other rows; ``embedding.npy`` all rows; ``coef.npy`` and
-``intercept.npy`` the linear layer. A model is replaced by a new folder, and then by a new
-``model.json`` in one step of the file system: whoever is killed, or loads meanwhile, leaves or
-finds the old model or the new one.
+``intercept.npy`` the linear layer. A save writes a new folder and then replaces ``model.json`` in
+one step of the file system: a process that is killed leaves the old model or the new one, and a
+process that loads meanwhile gets one of them.
 
-Nothing in a file is trusted. Names of files are fixed, that of the folder is hexadecimal. Sizes
-and shapes follow from a few checked integers, and must be those of the file; the header of an array
-is not parsed, but must be, byte for byte, the one that is written here. So nothing is allocated
-because a file asks for it.
+All that is read is checked. Names of files are fixed; the name of the folder is hexadecimal. Sizes
+and shapes follow from a few checked integers, and must be those of the file. The header of an array
+is not parsed: it must be, byte for byte, the one that is written here. So a file cannot cause a
+large allocation.
 """
 
 import hashlib
@@ -44,16 +44,16 @@ _WORDS = "words.txt"
 _FILES = (_WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
 _SCRATCH = ".new-"
 _FOLDER = re.compile(r"data-[0-9a-f]{16}", re.ASCII)
-# Of this version and of version 1, which had all files side by side.
+# The names of this version, and of version 1, which had all files in one folder.
 _OWN_NAME = re.compile(rf"{_FOLDER.pattern}|model\.json|vocabulary\.json|\w+\.npy|{_SCRATCH}\w+")
 _MAX_ROWS = 2**31 - 1
 _CHECKED_AT_ONCE = 1 << 20
 
 
 def check_destination(directory: Path) -> None:
-    """Raise unless `save_model` may write `directory`: ask before a long training.
+    """Raise unless `save_model` may write `directory`; call it before a long training.
 
-    Only what looks like a model is ever replaced, so that a slip of the pen deletes nothing.
+    Only a folder that looks like a model is replaced, so that a wrong path deletes nothing.
     """
     if Path.cwd().is_relative_to(directory.resolve()):
         raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
@@ -71,12 +71,12 @@ def check_destination(directory: Path) -> None:
 
 
 def save_model(model: TextModel, directory: Path) -> None:
-    """Write `model` as `directory`; a model already there is replaced by the complete new one.
+    """Write `model` as `directory`; a complete new model replaces one that is there.
 
     Notes
     -----
-    All files are on the disk before `model.json` is replaced, which is the moment of change. What
-    an earlier save has left behind when it was killed goes with the old model.
+    All files are on the disk before `model.json` is replaced. Then the files of the old model are
+    deleted, and those that an earlier, killed save has left.
     """
     check_destination(directory)
     created = not directory.exists()
@@ -102,7 +102,7 @@ def save_model(model: TextModel, directory: Path) -> None:
 
 
 def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
-    """Read a model; the embedding table is mapped, not copied, but checked.
+    """Read and check a model; the embedding table is mapped, not copied.
 
     Raises
     ------
@@ -114,8 +114,8 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
 
     Notes
     -----
-    Reads each file once, for its checksum. A table that is changed afterwards by writing into its
-    file, which nothing here does, gives wrong results, and one cut short a ValueError.
+    Each file is read once, for its checksum. If other code later writes into the file of the
+    table, results are wrong; if the file becomes shorter, calls raise ValueError.
     """
     if not (directory / _DESCRIPTION).is_file():
         raise ValueError(f"{directory} is not a model directory: it has no {_DESCRIPTION}")
@@ -124,7 +124,7 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
         try:
             return _load(directory, about, num_threads)
         except FileNotFoundError:
-            # Replaced by a new model meanwhile? Then that is the one.
+            # A save may have replaced the model meanwhile; then the new one is loaded.
             newer = _read_description(directory / _DESCRIPTION)
             if newer.folder == about.folder:
                 raise
@@ -176,7 +176,7 @@ class _CheckedFile(NamedTuple):
 
     @classmethod
     def of(cls, path: Path, record: _FileRecord) -> "_CheckedFile":
-        """Map a file, which must be a regular one as it was recorded."""
+        """Map a regular file of the recorded size and checksum."""
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError(f"{path}: this is not a regular file")
         with path.open("rb") as file:
@@ -187,7 +187,7 @@ class _CheckedFile(NamedTuple):
                 )
             if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
                 raise ValueError(f"{path}: damaged: the checksum is not the one in {_DESCRIPTION}")
-            # Of the same file, whatever the path leads to by now. There are no empty maps.
+            # The open file is mapped, as its path may name another by now. Maps cannot be empty.
             content = np.memmap(file, np.uint8, "r") if size else np.empty(0, np.uint8)
         return cls(path, np.asarray(content))
 
@@ -222,7 +222,7 @@ class _CheckedFile(NamedTuple):
 
 
 def _write_data(model: TextModel, folder: Path) -> dict[str, dict[str, int | str]]:
-    """Write all but the description; return size and checksum of each file."""
+    """Write all files except the description; return size and checksum of each."""
     features = model.features
     words = "".join(f"{word}\n" for word in features.columns).encode()
     arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
@@ -249,7 +249,7 @@ def _to_json(model: TextModel, folder: str, records: dict[str, dict[str, int | s
 
 
 def _synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Flush the names in a folder to the disk."""
     if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -260,7 +260,7 @@ def _synchronise(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Delete a file or folder, as far as possible: on Windows not while somebody reads it."""
+    """Delete a file or folder if possible; on Windows an open file cannot be deleted."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return

@@ -1,4 +1,4 @@
-"""``.npy`` files: their header, and rows written as they come."""
+"""Write ``.npy`` files: their header, and rows one block after another."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ _ALIGNMENT = 64
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """Return what a file of version 1.0 starts with, for little-endian data in C order.
+    """Return the header of a file of version 1.0, for little-endian data in C order.
 
     It has 128 bytes for every shape of one or two dimensions.
     """
@@ -31,7 +31,7 @@ def little_endian_bytes(array: npt.NDArray[Any]) -> memoryview:
 
 
 class RowWriter:
-    """Appends rows of float32; how many there are is known in the end only."""
+    """Appends rows of float32, and writes their number when it is closed."""
 
     def __init__(self, file: BinaryIO, dim: int) -> None:
         self.count = 0
@@ -55,12 +55,12 @@ class RowWriter:
 
 @contextmanager
 def write_rows(path: Path, dim: int) -> Iterator[RowWriter]:
-    """Give a writer for a ``.npy`` file, which appears when all is written, or not at all.
+    """Yield a writer of a ``.npy`` file, which appears only when it is complete.
 
     Raises
     ------
     ValueError
-        At once, if there can be no such file.
+        Before anything is written, if the file cannot be made.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a directory")

@@ -1,4 +1,4 @@
-"""Adagrad, with an accumulator for each number of the table or for each row."""
+"""Adagrad has an accumulator for each number of the table, or for each row."""
 
 from typing import Unpack
 
@@ -10,7 +10,7 @@ __all__ = ["Adagrad", "RowwiseAdagrad"]
 
 
 class Adagrad(Optimizer):
-    r"""Adagrad: steps that shrink with the gradients that a number of the table has seen.
+    r"""Adagrad: each number of the table has its own step size, which falls with its gradients.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Adagrad(Optimizer):
     eps : float, default=1e-10
         Added to the root of the summed squares, at least 0.
     initial_accumulator_value : float, default=0.0
-        Where the sums of squares start, at least 0.
+        Initial value of the sums of squares, at least 0.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
         Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
 
@@ -30,7 +30,7 @@ class Adagrad(Optimizer):
         G += g²;  row -= learning_rate · g / (√G + eps)
 
     as ``torch.optim.Adagrad``. The sums take the memory of the table (float32 for float16 and
-    bfloat16 tables), as far as rows have been touched.
+    bfloat16 tables), but only for rows that have been touched.
 
     References
     ----------
@@ -74,7 +74,7 @@ class Adagrad(Optimizer):
 
 
 class RowwiseAdagrad(Adagrad):
-    r"""Adagrad with one accumulator a row: the state is 1/D of the table's size.
+    r"""Adagrad with one accumulator for each row: the state is 1/D of the table's size.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class RowwiseAdagrad(Adagrad):
     eps : float, default=1e-10
         Added to the root of the accumulator, at least 0.
     initial_accumulator_value : float, default=0.0
-        Where the accumulators start, at least 0.
+        Initial value of the accumulators, at least 0.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
         Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
 

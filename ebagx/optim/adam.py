@@ -1,4 +1,4 @@
-"""Adam and AdamW, with moments that move only where gradients are."""
+"""Adam and AdamW change only the moments of the touched rows."""
 
 import math
 from typing import Unpack
@@ -31,8 +31,8 @@ class Adam(Optimizer):
         m += (1 - β₁)(g - m);  v += (1 - β₂)(g² - v)
         row -= learning_rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + eps)
 
-    The means m and v of rows that a batch did not touch stay as they are. Each takes the memory
-    of the table (float32 for float16 and bfloat16 tables), as far as rows have been touched.
+    The means m and v of rows that a batch did not touch do not change. Each takes the memory of
+    the table (float32 for float16 and bfloat16 tables), but only for rows that have been touched.
 
     References
     ----------
@@ -96,7 +96,7 @@ class AdamW(Adam):
 
     Notes
     -----
-    As `Adam`, but for the decay [1]_, and with PyTorch's place for eps in its dense Adam:
+    As `Adam`, except for the decay [1]_ and for eps, which has its place in PyTorch's dense Adam:
     ``m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + eps)``.
 
     References

@@ -1,4 +1,4 @@
-"""Clipping of gradients: by value, by the norm of a row, by the norm of all."""
+"""Clip gradients by value, by the norm of each row, and by the norm of all."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _EPS = 1e-6
 
 
 class Clipping(NamedTuple):
-    """The limits of a gradient; None is no limit."""
+    """The limits of a gradient; None means no limit."""
 
     value: float | None
     row_norm: float | None
@@ -24,7 +24,7 @@ class Clipping(NamedTuple):
     def clipped(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
         """Return the pieces of a gradient (rows, values) within the limits.
 
-        Values are not changed in place. For `norm` all pieces have to be there at once.
+        Values are not changed in place. `norm` needs all pieces in memory.
         """
         if self.value is None and self.row_norm is None and self.norm is None:
             return pieces
@@ -43,9 +43,9 @@ class Clipping(NamedTuple):
 
 
 def _within_norm(pieces: Iterable[Piece], norm: float) -> list[Piece]:
-    # A piece's values are good until the next one.
+    # The values of a piece are valid until the next piece.
     kept = [(rows, values.copy()) for rows, values in pieces]
-    # Added up as one array: not a bit depends on the pieces.
+    # The squares are added up as one array, so that no bit depends on the pieces.
     squares = [row_squares(values) for _, values in kept]
     total = math.sqrt(np.concatenate(squares).sum()) if squares else 0.0
     factor = norm / (total + _EPS)
@@ -58,6 +58,5 @@ def _within_norm(pieces: Iterable[Piece], norm: float) -> list[Piece]:
 def row_squares(values: np.ndarray) -> np.ndarray:
     """Return the sum of squares of each row (U,), in float64."""
     squares = np.zeros(len(values))
-    # The kernel has no index type; any will do.
     kernels.row_squares(squares, values)
     return squares

@@ -1,4 +1,4 @@
-"""Weight decay that reaches a row when it is next touched."""
+"""`LazyDecay` applies weight decay to a row when it is next touched."""
 
 import math
 
@@ -11,11 +11,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 class LazyDecay:
-    """What each row has missed of the decay of all steps so far.
+    """The weight decay of all steps so far that each row still lacks.
 
-    A step of learning rate r multiplies every row by 1 - r · decay. That of an untouched row can
-    wait: `total` is the sum of the logarithms of those factors, and `seen` holds for each row the
-    total that it has had, so the outstanding factor is exp(total - seen[row]).
+    A step of learning rate r multiplies every row by 1 - r · decay; for an untouched row this can
+    be done later. `total` is the sum of the logarithms of those factors, and `seen` has for each
+    row the total that it has had, so that it still lacks the factor exp(total - seen[row]).
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class LazyDecay:
         self.total += math.log(factor)
 
     def missed(self, rows: np.ndarray) -> np.ndarray:
-        """Return the factors (U,) that rows have missed before the current step.
+        """Return the factors (U,) of the steps that rows missed before the current one.
 
-        From now on they count as up to date, that step included.
+        After that, the rows count as up to date, the current step included.
         """
         assert self.seen is not None
         factors: np.ndarray = np.exp(self._before - self.seen[rows])
@@ -41,7 +41,7 @@ class LazyDecay:
         return factors
 
     def settle(self, table: Table) -> None:
-        """Multiply all rows by what is outstanding. Cost: the whole table."""
+        """Multiply all rows by the factors that they lack. Cost: the whole table."""
         if self.seen is None:
             return
         step = max(_CHUNK_BYTES // max(table.dim * table.dtype.itemsize, 1), 1)

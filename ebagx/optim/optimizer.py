@@ -1,4 +1,4 @@
-"""What all optimizers share: checks, schedule, clipping, decay, state, and the step itself."""
+"""`Optimizer` has all that optimizers share: checks, schedule, clipping, decay, state, step."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ __all__ = ["Optimizer"]
 
 LearningRate = float | Callable[[int], float]
 
-# What kernels are given for the states that a rule has not, and for scales that are all 1.
+# Kernels get these for states that a rule does not have, and for scales that are all 1.
 _NO_STATE = {dtype: np.empty((0, 0), dtype) for dtype in SUM_DTYPES}
 _NO_SCALES = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
 
@@ -54,16 +54,16 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class _Prepared(NamedTuple):
-    """What does not change from step to step."""
+    """The part of a step that does not change from step to step."""
 
     table: Table
-    # As the kernel takes them: the table and two arrays of state.
+    # The kernel takes the table and two arrays of state.
     written: tuple[np.ndarray, np.ndarray, np.ndarray]
     rule: Rule
 
 
 class Trainable(Protocol):
-    """What `Optimizer.step` takes: an `EmbeddingBag`."""
+    """The interface that `Optimizer.step` needs: that of an `EmbeddingBag`."""
 
     @property
     def weight(self) -> np.ndarray:
@@ -74,29 +74,28 @@ class Trainable(Protocol):
 
 
 class Optimizer:
-    r"""Base of the optimizers, each of which serves one embedding table.
+    r"""Base class of the optimizers. One object updates one embedding table.
 
-    A step reads and writes the rows of the gradient and their state, nothing else: its cost does
-    not depend on the size of the table, which may be a memory map larger than memory. The result
+    A step reads and writes only the rows of the gradient and their state: its cost does not depend
+    on the size of the table, which may be a memory map larger than memory. The result
     has the same bits for every number of threads.
 
     Parameters
     ----------
     learning_rate : float or callable
         Step size, at least 0, or a schedule: a function from the number of a step, which counts
-        from 0, to its rate. May be assigned between steps.
+        from 0, to its rate. It may be assigned between steps.
     weight_decay : float, default=0.0
-        Strength λ of the pull towards 0, at least 0; `learning_rate` · λ must stay under 1.
+        Factor λ of the decay towards 0, at least 0; `learning_rate` · λ must be less than 1.
     clip_value : float, optional
         Elements of the gradient are limited to [-clip_value, clip_value].
     clip_row_norm : float, optional
         Rows g of the gradient are multiplied by min(1, clip_row_norm / (‖g‖ + 1e-6)).
     clip_norm : float, optional
-        Then the whole gradient g is, with its norm, by min(1, clip_norm / (‖g‖ + 1e-6)), as in
-        ``torch.nn.utils.clip_grad_norm_``. `EmbeddingBag.backward_update` has to store the
-        gradient for it.
+        Then the whole gradient g is multiplied by min(1, clip_norm / (‖g‖ + 1e-6)), as in
+        ``torch.nn.utils.clip_grad_norm_``. `EmbeddingBag.backward_update` then stores the gradient.
     num_threads : int, optional
-        Threads to use at most.
+        Largest number of threads.
 
     Attributes
     ----------
@@ -105,17 +104,16 @@ class Optimizer:
 
     Notes
     -----
-    *Weight decay* of rows that are not touched waits until they are. A row that is touched again
-    after missing k steps of learning rates r₁ ... rₖ is first multiplied by
-    (1 - r₁λ) ··· (1 - rₖλ), which is what plain gradient descent would have done to it; then it
-    takes its own step with the gradient g + λ · row (L2; `AdamW`: the row is multiplied by
-    1 - rλ). For `SGD` without momentum and for `AdamW` that is all that a dense optimizer does to
-    rows without gradient (apart from the glide of old moments). A lookup in between sees the row
-    undecayed; `catch_up` brings all rows to date, before the table is saved or compared. The
-    bookkeeping takes 8 bytes a row, in memory that is touched with the row.
+    *Weight decay* is applied to a row when it is next touched. A row that missed k steps of
+    learning rates r₁ ... rₖ is first multiplied by (1 - r₁λ) ··· (1 - rₖλ), as plain gradient
+    descent would have done; then it takes its own step with the gradient g + λ · row (L2; `AdamW`:
+    the row is multiplied by 1 - rλ). For `SGD` without momentum and for `AdamW` a dense optimizer
+    does the same to rows without gradient (apart from the steps of old moments). A lookup in
+    between reads the row without this decay; call `catch_up`, which decays all rows, before the
+    table is saved or compared. This takes 8 bytes for each row that has been touched.
     """
 
-    name: ClassVar[str]  # by which estimators know the class
+    name: ClassVar[str]  # in the argument `optimizer` of estimators
     _decoupled = False
     _default_decay = 0.0
 
@@ -188,15 +186,15 @@ class Optimizer:
         self._take_step(self._prepared(table), pieces)
 
     def step(self, bag: Trainable) -> None:
-        """Take one step with the gradient of an `EmbeddingBag`, in whatever form it is.
+        """Take one step with the gradient of an `EmbeddingBag`, in any form.
 
-        `bag.grad` stays: call `bag.zero_grad` before the next backward pass. In a dense gradient
+        `bag.grad` is kept: call `bag.zero_grad` before the next backward pass. In a dense gradient
         that was assigned, rows of zeros count as not touched.
 
         Parameters
         ----------
         bag : EmbeddingBag
-            Its `weight` is updated; always the same one.
+            Its `weight` is updated. Each call must have the same one.
 
         Raises
         ------
@@ -221,7 +219,7 @@ class Optimizer:
         self.update(bag.weight, bag.row_gradient())
 
     def catch_up(self, weight: np.ndarray) -> None:
-        """Give all rows the weight decay that they have missed. Cost: the whole table.
+        """Apply the weight decay that rows have missed. Cost: the whole table.
 
         Parameters
         ----------
@@ -232,7 +230,7 @@ class Optimizer:
         self._decay.settle(table)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the next steps depend on, arrays not copied.
+        """Return the state of the optimizer; arrays are not copied.
 
         Returns
         -------
@@ -257,8 +255,8 @@ class Optimizer:
         state_dict : dict
             As `state_dict` returns it.
         copy : bool, default=True
-            Copy the arrays. Without, they are used in place, such as memory maps of a table that
-            is larger than memory (new ones hold zeros); they must be writeable.
+            Copy the arrays. With False, they are used in place and must be writeable: memory maps
+            for a table that is larger than memory, say (new ones hold zeros).
 
         Raises
         ------
@@ -287,7 +285,7 @@ class Optimizer:
         self._state = {name: array for name, array in arrays.items() if array is not None}
 
     def _rule(self) -> Rule:
-        """Return what a step does."""
+        """Return the rule of a step."""
         raise NotImplementedError
 
     def _constants(self, rate: float, decay: float) -> StepConstants:
@@ -298,7 +296,7 @@ class Optimizer:
         return 0.0
 
     def update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
-        """Take one step on rows that come in pieces, so that no gradient need be in memory.
+        """Take one step with a gradient in pieces, which need not fit in memory together.
 
         Parameters
         ----------
@@ -306,21 +304,21 @@ class Optimizer:
             The table, as in `update`.
         pieces : iterable of tuple
             ``(rows, values)``, of shapes (U,) and (U, D): rows of the table, ascending over all
-            pieces, and their gradients in the dtype that sums are kept in. They are not checked,
-            and each is used up before the next is asked for.
+            pieces, and their gradients in the dtype of sums. They are not checked, and each is
+            used before the next one is requested.
         """
         self._take_step(self._prepared(self._checked_table(weight)), pieces)
 
     def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
-        """Return `update_pieces` for one table, checked now: for loops of steps of microseconds.
+        """Return `update_pieces` for one table, checked now, for loops of steps of microseconds.
 
-        Good as long as nobody loads another state or makes the table read-only. Rows need not
-        ascend.
+        The function is valid until another state is loaded or the table becomes read-only. Rows
+        need not ascend.
         """
         return partial(self._take_step, self._prepared(self._checked_table(weight)))
 
     def _prepared(self, table: Table) -> "_Prepared":
-        """Return what steps need of a checked table; its state is made if it is not there."""
+        """Return the constant part of steps on a checked table; make missing state."""
         rule = self._rule()
         for name in rule.states:
             if name not in self._state:
@@ -359,7 +357,7 @@ class Optimizer:
                 f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
             )
         pieces = iter(self._clipping.clipped(pieces))
-        # Most that can fail has failed when the first is there: then nothing has been changed.
+        # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))
         if decay:
             self._decay.begin_step(kept, table.num_rows)
@@ -371,14 +369,14 @@ class Optimizer:
             kernels.step_rows(*written, scales, rows, values, constants, rule.code, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
-        """Return the factors that rows are multiplied by before the step; empty: 1."""
+        """Return the factors of rows before the step; empty if all are 1."""
         if not self.weight_decay:
             return _NO_SCALES[dtype]
         factors = self._decay.missed(rows)
         return (factors * kept if self._decoupled else factors).astype(dtype)
 
     def _new_state(self, table: Table) -> np.ndarray:
-        # Zeros are not touched: the system provides their pages as rows come into use.
+        # Zeros are not written: the system provides pages when rows are first touched.
         array = aligned_zeros(self._rule().state_shape(table.shape), table.sum_dtype)
         if self._initial_value():
             array += self._initial_value()

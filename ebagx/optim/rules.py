@@ -1,14 +1,14 @@
-"""The rules of optimizers: one row for each, which everything else reads."""
+"""The rules of optimizers have one row each here, which all other code reads."""
 
 from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """What a step does to a row.
+    """A rule by which a step changes a row.
 
-    `code` is the number by which kernels know the rule (``update/step.pxi``); `states` are what it
-    keeps for a table, with PyTorch's names where it has them; `per_row` says whether a state has
-    one number for each row instead of one for each number of the table.
+    `code` is its number in the kernels (``update/step.pxi``). `states` are the names of the arrays
+    that it keeps for a table, PyTorch's where it has them. With `per_row`, a state has one number
+    for each row instead of one for each number of the table.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions that make callables, step -> learning rate."""
+"""Make learning-rate schedules: callables from the number of a step to its rate."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,8 @@ from ebagx._core.checks import AT_LEAST_0, check_integer, check_number, shown
 class Schedule:
     """A learning rate that depends on the number of the step, which counts from 0.
 
-    `maker` is the function of this module that made it with `arguments`, and `rate` the function of
-    this module that is called with those and the step: so a schedule can be pickled, compared and
-    shown.
+    The function `maker` of this module made it with `arguments`; the function `rate` of this module
+    takes those and the step. So a schedule can be pickled, compared and shown.
     """
 
     def __init__(self, maker: str, rate: Callable[..., float], **arguments: Any) -> None:
@@ -35,7 +34,7 @@ class Schedule:
 
 
 def linear_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
-    """Return a schedule that falls evenly from one rate to another, and stays there.
+    """Return a schedule that falls linearly from one rate to another, and stays there.
 
     Parameters
     ----------
@@ -147,14 +146,14 @@ def inverse_scaling(start: float, power: float = 0.5) -> Schedule:
 
 
 def warmup(schedule: float | Callable[[int], float], num_steps: int) -> Schedule:
-    """Return a schedule that climbs evenly to another one's rates over its first steps.
+    """Return a schedule that rises linearly to the rates of another in its first steps.
 
     Parameters
     ----------
     schedule : float or callable
-        What to climb to; it counts its own steps from 0 all the same.
+        The rates after the first steps; it also counts steps from 0.
     num_steps : int
-        Steps with less than the full rate, plus one: step s has (s + 1) / `num_steps` of it.
+        Number N of these steps, at least 1: step s < N has (s + 1) / N of the rate.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""`SGD` is stochastic gradient descent, with or without momentum."""
 
 from typing import Unpack
 
@@ -10,16 +10,16 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    r"""Stochastic gradient descent, with momentum if wanted.
+    r"""Stochastic gradient descent, with or without momentum.
 
     Parameters
     ----------
     learning_rate : float or callable, default=0.01
         Step size, at least 0, or a schedule; see `Optimizer`.
     momentum : float, default=0.0
-        What a step keeps of the velocity of a row's last step, in [0, 1).
+        Part of the velocity of a row's last step that a step keeps, in [0, 1).
     nesterov : bool, default=False
-        Look ahead along the velocity; needs `momentum`.
+        Use Nesterov's formula; needs `momentum`.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
         Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
 
@@ -30,9 +30,9 @@ class SGD(Optimizer):
         v = momentum · v + g;  row -= learning_rate · v
 
     and with `nesterov` ``row -= learning_rate · (g + momentum · v)`` [1]_, as ``torch.optim.SGD``
-    without dampening. Rows that a batch did not touch keep their velocity and stand still, while
-    in PyTorch they glide on, for sparse gradients too. Without momentum there is no state, and
-    weight decay gives what a dense step on all rows would.
+    without dampening. Rows that a batch did not touch keep their velocity and do not change, while
+    PyTorch moves them on, for sparse gradients too. Without momentum there is no state, and the
+    result of weight decay is that of dense steps on all rows.
 
     References
     ----------

@@ -1,11 +1,11 @@
-"""Texts: from files and strings to features, models and figures.
+"""Texts become features, models and figures.
 
 ==========  ===================================================================
 corpus      labelled texts and lines from files
 tokens      words and n-grams of prepared text (compiled)
-ngrams      texts to rows of features, block by block
-features    the features that have a column: learned, then counted
-model       text classifiers, and how they are trained
+ngrams      rows of features from blocks of texts
+features    the features that have a column, and their counts
+model       text classifiers and their training
 autotune    a search for good options
 evaluation  precision, recall, F1 and confusions
 ==========  ===================================================================

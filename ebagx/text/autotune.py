@@ -1,4 +1,4 @@
-"""Random search for the settings that predict validation lines best."""
+"""Search at random for the settings that predict validation lines best."""
 
 import math
 import random
@@ -18,7 +18,7 @@ _EPOCHS = (3, 50)
 
 
 class Trial(NamedTuple):
-    """Settings, the model they gave, and how it did."""
+    """Settings, the model trained with them, and its score."""
 
     settings: Settings
     model: TextModel
@@ -42,19 +42,20 @@ def search(
     Parameters
     ----------
     training, validation : Corpus
-        What to learn from, and what to measure on.
+        The texts to learn from, and those to measure the score on.
     start : Settings
-        The first trial. Its seed gives the others, which keep what is not searched for.
+        The settings of the first trial. Its seed gives the others, in which only the searched
+        settings differ.
     seconds : float
         No trial begins later. A trial that would end later gets fewer epochs.
     max_trials : int, optional
-        Stop after so many.
+        Largest number of trials.
     report : callable
-        Is told of each trial: its number, the trial, whether it is the best so far.
+        Called after each trial, with its number, the trial and True if it is the best so far.
 
     Notes
     -----
-    Which trials there are depends on `start` alone, how many on the time. Learning rates are drawn
+    The trials depend only on `start`, their number on the time. Learning rates are drawn
     log-uniformly from a tenth to ten times that of `start`, epochs from 3 to 50; the length of
     embeddings, word n-grams and character n-grams from short lists. The score is the fraction of
     the validation lines whose likeliest label is one of theirs. Ctrl-C ends the search.
@@ -94,9 +95,9 @@ def precision_at_1(model: TextModel, corpus: Corpus) -> float:
 def _try(
     training: Corpus, validation: Corpus, settings: Settings, deadline: float, cost: float
 ) -> tuple[Trial | None, float]:
-    """Make one trial, `cost` being the seconds per work of the slowest so far, or 0.
+    """Make one trial; `cost` is the seconds per unit of work of the slowest so far, or 0.
 
-    Return the trial, or None where there is no time for an epoch, and the new cost.
+    Return the trial, or None if there is no time for an epoch, and the new cost.
     """
     start = time.monotonic()
     features, counts = Features.learn(training.texts, settings.ngrams, settings.min_count)
@@ -140,7 +141,7 @@ def _rounded(value: float) -> float:
 
 
 def describe(settings: Settings) -> Sequence[str]:
-    """Return the options that give the settings that are searched for."""
+    """Return the options of the command line for the settings that are searched."""
     return [
         f"--lr {settings.lr:g}",
         f"--epochs {settings.epochs}",

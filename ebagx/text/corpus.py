@@ -1,4 +1,4 @@
-"""From files to labelled texts and lines; what can be wrong with the files."""
+"""Read labelled texts and lines from files, and report errors in the files."""
 
 import gzip
 import re
@@ -38,13 +38,12 @@ def read_corpus(path: Path) -> Corpus:
     Parameters
     ----------
     path : Path
-        A UTF-8 file, possibly compressed with gzip. Its first line decides the format. Only
-        fastText's has several labels in a line, all in front of the text.
+        A UTF-8 file, possibly compressed with gzip. Its first line decides the format. Only in
+        fastText's format may a line have several labels, all before the text.
 
     Returns
     -------
     Corpus
-    --------
         In the file's order; blank lines are left out.
 
     Raises
@@ -81,7 +80,7 @@ def parse_corpus(stream: BufferedReader, name: str) -> Corpus:
 def read_line_blocks(stream: BufferedReader, name: str) -> Iterator[list[str]]:
     """Yield the lines of a UTF-8 stream, plain or gzip, in lists.
 
-    A list holds what has arrived: at once the lines typed into a pipe, many from a file.
+    A list has the lines that have arrived: single lines from a terminal, many from a file.
     """
     number = 1
     for lines in _split_blocks(stream, name):
@@ -90,7 +89,7 @@ def read_line_blocks(stream: BufferedReader, name: str) -> Iterator[list[str]]:
 
 
 def is_label(text: object) -> bool:
-    """Tell whether `text` can be printed as a label on a line of its own."""
+    """Return whether `text` can be printed as a label on a line of its own."""
     return isinstance(text, str) and bool(text) and text == text.strip() and min(text) >= " "
 
 

@@ -1,4 +1,4 @@
-"""How good predicted labels are: precision, recall and F1, and which labels are confused."""
+"""Compute precision, recall and F1 of predicted labels, and count confusions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class LabelFigures(NamedTuple):
-    """Precision, recall and F1 of one label, and in how many lines it stands."""
+    """Precision, recall and F1 of one label, and its number of lines."""
 
     precision: float
     recall: float
@@ -15,10 +15,10 @@ class LabelFigures(NamedTuple):
 
 
 class Evaluation:
-    """Counts of true and predicted labels; `add` lines, then ask.
+    """Counts of true and predicted labels, to which `add` adds lines.
 
     A line has one or more true labels and a list of predicted ones, best first. Labels that the
-    model does not know count as missed.
+    model does not have count as missed.
     """
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class Evaluation:
 
     @property
     def precision(self) -> float:
-        """Fraction of the predicted labels that are true."""
+        """The fraction of the predicted labels that are true."""
         return ratio(self._hits.total(), self._predicted.total())
 
     @property
     def recall(self) -> float:
-        """Fraction of the true labels that are predicted."""
+        """The fraction of the true labels that are predicted."""
         return ratio(self._hits.total(), self._true.total())
 
     def labels(self) -> list[str]:
@@ -55,12 +55,12 @@ class Evaluation:
         return sorted(self._true | self._predicted)
 
     def figures(self, label: str) -> LabelFigures:
-        """Return the figures of one label; what is divided by zero is 0."""
+        """Return the figures of one label; a fraction x / 0 is 0."""
         hits, predicted, true = self._hits[label], self._predicted[label], self._true[label]
         f1 = ratio(2 * hits, predicted + true)
         return LabelFigures(ratio(hits, predicted), ratio(hits, true), f1, true)
 
 
 def ratio(part: float, whole: float) -> float:
-    """Return a fraction, 0 of nothing."""
+    """Return part / whole, and 0 for whole = 0."""
     return part / whole if whole else 0.0

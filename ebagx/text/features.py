@@ -1,4 +1,4 @@
-"""The features of texts that have a column: learned from texts, then counted in others."""
+"""`Features` learns from texts which features have a column, and counts them in others."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ _Int32 = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Features:
-    """Words, which have the first columns, and n-grams hashed into buckets, which have the others.
+    """The columns of features: first those of words, then those of buckets of hashed n-grams.
 
     Parameters
     ----------
     ngrams : Ngrams
-        What is a feature.
+        The n-grams that are features.
     columns : dict of str to int
         Column of each word.
     table : BucketTable
-        Which buckets have a column.
+        The buckets that have a column.
     lowercase : bool
-        Whether texts are converted first.
+        Convert texts to lower case first.
     """
 
     ngrams: Ngrams
@@ -49,7 +49,7 @@ class Features:
     def learn(
         cls, texts: Sequence[str], ngrams: Ngrams, min_count: int = 1, lowercase: bool = True
     ) -> tuple[Self, sparse.csr_array]:
-        """Give columns to the n-grams of texts and to the words that occur `min_count` times.
+        """Give columns to the words that occur `min_count` times, and to the n-grams of texts.
 
         Return the features and their counts in `texts`.
 
@@ -76,7 +76,7 @@ class Features:
 
     @classmethod
     def restore(cls, ngrams: Ngrams, words: Sequence[str], buckets: _Int32) -> Self:
-        """Return features learned earlier, lower-cased.
+        """Return the features of a saved model, which are of lower case.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""From texts to rows of features: words, runs of words, and character n-grams of words.
+"""Make rows of features from texts: words, runs of words, and character n-grams of words.
 
-Python's own `str` and `re` lower the case and find what is no part of a word, over blocks of
-many texts at once; ``ebagx.text.tokens`` does the rest.
+Python's `str` and `re` convert to lower case and find the characters between words, in blocks of
+many texts; ``ebagx.text.tokens`` does the rest.
 """
 
 import re
@@ -27,7 +27,7 @@ _Uint32 = npt.NDArray[np.uint32]
 
 
 def _byte_table(lowercase: bool) -> bytes:
-    """Map the ASCII characters that no word has to a space, but for the newline."""
+    """Return a table that maps ASCII characters between words, except the newline, to a space."""
     table = bytearray(range(256))
     for byte in range(128):
         char = chr(byte)
@@ -39,14 +39,15 @@ def _byte_table(lowercase: bool) -> bytes:
 
 
 _BYTE_TABLES = {lowercase: _byte_table(lowercase) for lowercase in (False, True)}
-# The others. Surrogates stay, for the encoder to refuse them.
+# The other characters between words. Surrogates are left for the encoder, which raises.
 _SEPARATORS = re.compile(r"[^\w\x00-\x7f\ud800-\udfff]+")
 
 
 class Ngrams(NamedTuple):
-    """Which n-grams are features: up to `word_ngrams` words, `min_chars` to `max_chars` letters.
+    """The n-grams that are features: of up to `word_ngrams` words, and of some characters.
 
-    Single words are not hashed into the buckets; they are features by their column.
+    Character n-grams have `min_chars` to `max_chars` characters. Single words are not hashed into
+    the buckets; they have columns of their own.
     """
 
     word_ngrams: int
@@ -56,12 +57,12 @@ class Ngrams(NamedTuple):
 
     @property
     def buckets_in_use(self) -> int:
-        """The number of buckets, 0 where nothing is hashed."""
+        """The number of buckets, 0 if no n-grams are hashed."""
         return self.n_buckets if self.word_ngrams > 1 or self.max_chars else 0
 
 
 class Block(NamedTuple):
-    """Some texts cut into words: tokens k of lines b, which are words w among the distinct ones."""
+    """Some texts cut into tokens k of lines b; each token is one of the distinct words w."""
 
     text: bytes
     words_k: _Int32
@@ -82,7 +83,7 @@ class Block(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Features of each line: columns of words, then `first` + bucket."""
+    """The features of each line: columns of words, then `first` + bucket."""
 
     features_k: _Int32
     offsets_b: _Intp
@@ -91,7 +92,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class BucketTable:
-    """The buckets that have a column, and the column: a bit each, and the set bits before it."""
+    """The buckets with a column: one bit for each bucket, and the number of bits set before it."""
 
     bits: _Uint32
     ranks: _Int32
@@ -131,7 +132,7 @@ def scan(texts: Sequence[str], lowercase: bool) -> Block:
     Raises
     ------
     ValueError
-        If a text has a surrogate, which UTF-8 cannot hold.
+        If a text has a surrogate, which UTF-8 cannot encode.
     """
     text = _prepared(texts, lowercase)
     n_words = tokens.count_words(text)
@@ -145,7 +146,7 @@ def scan(texts: Sequence[str], lowercase: bool) -> Block:
 
 
 def make_rows(block: Block, columns_w: _Int32, n_words: int, ngrams: Ngrams) -> Rows:
-    """List the features of each line; words whose column is -1 have none of their own."""
+    """Return the features of each line; words with column -1 have no feature of their own."""
     first = n_words
     if len(columns_w) and not -1 <= columns_w.min() <= columns_w.max() < n_words:
         raise ValueError(f"the columns of words must be from 0 to {n_words - 1}")
@@ -177,7 +178,7 @@ def make_rows(block: Block, columns_w: _Int32, n_words: int, ngrams: Ngrams) -> 
 
 
 def merge_rows(rows: Rows, table: BucketTable) -> sparse.csr_array:
-    """Count the features of each line that have a column; `rows` is used up."""
+    """Count the features of each line that have a column; overwrites `rows`."""
     features, offsets, first = rows
     n_columns = first + table.count
     counts = np.empty(len(features), np.float32)
@@ -212,7 +213,7 @@ def _describe_surrogate(texts: Sequence[str]) -> str:
 def _own_features(
     block: Block, columns_w: _Int32, first: int, ngrams: Ngrams
 ) -> tuple[_Int32, _Intp]:
-    """List the features of each distinct word: its column, if any, and its character n-grams."""
+    """Return the features of each distinct word: its column, if any, and its character n-grams."""
     known = columns_w >= 0
     counts = np.zeros(len(columns_w), np.intp)
     lengths = max(ngrams.min_chars, 1), ngrams.max_chars

@@ -1,14 +1,14 @@
-"""Every accepted input, taken apart: one file and one predicate a form.
+"""Split every accepted input into indices, offsets and weights: one file for each form.
 
 ========  ==============================================================================
-lists     a list or tuple of integer sequences, one a bag (`is_ragged`)
+lists     a list or tuple of integer sequences, one for each bag (`is_ragged`)
 sparse    a SciPy matrix: row = bag, column = index, value = weight (`is_sparse`)
-arrays    anything else, which NumPy makes an array of
-source    what a form becomes: `Source`, and the checks that forms share
+arrays    anything else that ``numpy.asarray`` takes
+source    `Source`, the result of each form, and the checks that forms share
 ========  ==============================================================================
 
-A form checks all but whether indices are inside the table. To add one: write its file, and ask its
-predicate in `take_apart`, before the forms that would take it for theirs.
+A form checks everything except that indices are inside the table. To add one, write its file, and
+call its predicate in `take_apart` before those of other forms that would also accept the input.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Arrays as input: 1-D indices with offsets, or 2-D indices whose rows are the bags."""
+"""Take arrays as input: 1-D indices with offsets, or 2-D indices whose rows are the bags."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ebagx._core.forms.source import Source, checked_offsets, must_be_none
 def from_array(
     input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool
 ) -> Source:
-    """Take apart what NumPy makes an array of."""
+    """Return the `Source` of anything that ``numpy.asarray`` takes."""
     indices = as_integer_array(input, "input")
     weights = None
     if per_sample_weights is not None:

@@ -1,4 +1,4 @@
-"""Lists of integer sequences as input: one sequence for each bag."""
+"""Take lists of integer sequences as input: one sequence for each bag."""
 
 from itertools import chain
 from typing import Any
@@ -21,7 +21,7 @@ def is_ragged(input: Any, offsets: Any) -> bool:
 
 
 def from_lists(input: Any, offsets: Any, per_sample_weights: Any) -> Source:
-    """Take apart a list of integer sequences."""
+    """Return the `Source` of a list of integer sequences."""
     must_be_none(offsets, "offsets", "a list of sequences, which are the bags")
     lengths = sequence_lengths(input, "input")
     ends = np.zeros(len(lengths) + 1, np.int64)

@@ -1,4 +1,4 @@
-"""What every form of input is taken apart to, and the checks that forms share."""
+"""`Source` is the result of every form of input; the checks here are those that forms share."""
 
 from typing import Any, NamedTuple
 
@@ -12,11 +12,11 @@ INT32_MAX = 2**31 - 1
 
 
 class Source(NamedTuple):
-    """An input taken apart, its indices still in the caller's shape and dtype."""
+    """Indices, offsets and weights of an input; indices keep the caller's shape and dtype."""
 
-    name: str  # what an error message calls the indices
+    name: str  # of the indices, in error messages
     indices: np.ndarray
-    offsets: np.ndarray  # B + 1, from 0 to n without decreasing
+    offsets: np.ndarray  # (B + 1,), from 0 to n without decreasing
     weights: np.ndarray | None
     weights_name: str = "per_sample_weights"
     is_list: bool = False  # the indices were flattened from a list of bags
@@ -29,7 +29,7 @@ def must_be_none(value: Any, name: str, why: str) -> None:
 
 
 def checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) -> np.ndarray:
-    """Return offsets as B + 1 ends that run from 0 to n without decreasing."""
+    """Return offsets as an array (B + 1,) that runs from 0 to n without decreasing."""
     if offsets is None:
         raise ValueError("offsets must be given for 1-D input")
     array = as_integer_array(offsets, "offsets")

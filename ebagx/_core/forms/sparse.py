@@ -1,7 +1,7 @@
-"""SciPy matrices taken apart as CSR, without trust in their structure.
+"""Read SciPy matrices as CSR, and check their structure first.
 
-A matrix that was made or changed by hand may be inconsistent. SciPy converts it without a look,
-and may then read and write outside its arrays: so nothing is handed to it that was not checked.
+A matrix that was made or changed by hand may be inconsistent. SciPy converts it without a check
+and may then read and write outside its arrays: so everything is checked before SciPy gets it.
 """
 
 from itertools import chain
@@ -26,7 +26,7 @@ def is_sparse(input: Any) -> bool:
 
 
 def from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int) -> Source:
-    """Take apart a scipy.sparse matrix: row = bag, column = index, value = weight."""
+    """Return the `Source` of a SciPy matrix: row = bag, column = index, value = weight."""
     must_be_none(offsets, "offsets", "sparse input, whose rows are the bags")
     must_be_none(per_sample_weights, "per_sample_weights", "sparse input, whose values they are")
     if input.ndim != 2 or input.shape[1] != num_rows:
@@ -42,7 +42,7 @@ def from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int
             f"input.indptr must have {input.shape[0] + 1} entries for {input.shape[0]} rows, "
             f"got {len(indptr)}"
         )
-    # SciPy allows spare room behind the last entry.
+    # SciPy allows unused space after the last entry.
     stored = min(len(indices), len(values), max(int(indptr[-1]), 0))
     ends = valid_offsets(indptr, "input.indptr", stored, True)
     return Source("input.indices", indices[:stored], ends, values[:stored], "input.data")
@@ -51,7 +51,7 @@ def from_sparse(input: Any, offsets: Any, per_sample_weights: Any, num_rows: int
 def csr_parts(matrix: Any, name: str) -> CsrParts:
     """Return indptr, indices and data of a matrix of any format as CSR, duplicates kept.
 
-    CSR itself is only taken apart: whoever uses the parts has to check them.
+    Of CSR itself only the dimensions are checked: the caller must check the rest.
     """
     if matrix.format == "csr":
         parts = (("indptr", matrix.indptr), ("indices", matrix.indices), ("data", matrix.data))
@@ -65,10 +65,9 @@ def csr_parts(matrix: Any, name: str) -> CsrParts:
 
 
 def sound_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
-    """Return a matrix of any format as CSR that others may be given, its arrays not copied.
+    """Return a matrix of any format as consistent CSR; the arrays of CSR are not copied.
 
-    With a `dtype` for the data, nobody has to convert them: SciPy adds up duplicates for that, in
-    the caller's arrays.
+    `dtype` converts the data here. SciPy would first add up duplicates, in the caller's arrays.
     """
     indptr, indices, data = csr_parts(matrix, name)
     if matrix.format == "csr":
@@ -90,12 +89,12 @@ def _one_axis(values: Any, name: str) -> np.ndarray:
 
 
 def _as_native(array: np.ndarray, name: str) -> np.ndarray:
-    """Return values in a dtype that SciPy converts."""
+    """Return values in a dtype that SciPy can convert."""
     return as_real(array, name, array.dtype if array.dtype in SUM_DTYPES else _FLOAT64)
 
 
 def _from_compressed(matrix: Any, name: str) -> CsrParts:
-    """Convert CSC or BSR, built anew from arrays that fit."""
+    """Convert CSC or BSR by way of a new matrix of checked arrays."""
     data = _as_native(np.asarray(matrix.data), f"{name}.data")
     blocked = matrix.format == "bsr"
     block: tuple[int, ...] = data.shape[1:] if blocked else (1, 1)
@@ -117,7 +116,7 @@ def _from_compressed(matrix: Any, name: str) -> CsrParts:
 def _check_structure(
     indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, shape: tuple[int, ...], name: str
 ) -> int:
-    """Raise ValueError unless compressed rows fit each other; return how many entries they have."""
+    """Raise ValueError unless CSR arrays are consistent; return the number of entries."""
     major, minor = shape
     if len(indptr) != major + 1 or indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(f"{name}.indptr must have {major + 1} entries, from 0 without decreasing")
@@ -140,7 +139,7 @@ def _from_lists_of_lists(matrix: Any, name: str) -> CsrParts:
 
 
 def _from_coordinates(matrix: Any, name: str) -> CsrParts:
-    """Convert the other formats by way of COO, rows in order."""
+    """Convert the other formats by way of COO, sorted by row."""
     if matrix.format == "dok":
         keys = as_integer_array(list(matrix.keys()), f"the keys of {name}").reshape(-1, 2)
         row, column, data = keys[:, 0], keys[:, 1], np.asarray(list(matrix.values()))
