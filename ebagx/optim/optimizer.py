@@ -137,16 +137,14 @@ class Optimizer:
         self._state: dict[str, np.ndarray] = {}
 
     def __repr__(self) -> str:
-        options = dict.fromkeys(OptimizerOptions.__annotations__)
-        options["weight_decay"] = self._default_decay
-        for parameter in inspect.signature(type(self)).parameters.values():
-            if parameter.kind != parameter.VAR_KEYWORD:
-                options[parameter.name] = parameter.default
-        names = sorted(options, key=lambda name: name != "learning_rate")  # first, and always
+        parameters = inspect.signature(type(self)).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.kind != p.VAR_KEYWORD}
+        defaults |= dict.fromkeys(OptimizerOptions.__annotations__)
+        defaults["weight_decay"] = self._default_decay
         shown = [
             f"{name}={getattr(self, name)!r}"
-            for name in names
-            if name == "learning_rate" or getattr(self, name) != options[name]
+            for name, default in defaults.items()
+            if name == "learning_rate" or getattr(self, name) != default
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
