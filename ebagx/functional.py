@@ -19,7 +19,7 @@ from ebagx._core.checks import (
 )
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
-from ebagx._core.modes import Mode
+from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES, Mode
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
@@ -200,7 +200,8 @@ def embedding_bag(
     table = Table.of(weight)
     padding_idx = check_padding_idx(padding_idx, table.num_rows)
     if return_indices and not how.is_extreme:
-        raise ValueError(f"return_indices needs mode 'max' or 'min', got {mode!r}")
+        names = " or ".join(map(repr, EXTREME_MODES))
+        raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
     bags, source = bags_for_mode(
         input,
         offsets,
@@ -354,7 +355,8 @@ def embedding_bag_backward(
     if per_sample_weights_grad is None:
         per_sample_weights_grad = per_sample_weights is not None
     elif per_sample_weights_grad and (how.is_extreme or len(bags.weights) != len(bags.indices)):
-        raise ValueError("per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn")
+        names = ", ".join(map(repr, WEIGHTED_MODES))
+        raise ValueError(f"per_sample_weights_grad=True needs weights and a mode of {names}")
     if out is not None:
         if sparse:
             raise ValueError(f"out must be None for sparse={sparse!r}, it takes a dense gradient")

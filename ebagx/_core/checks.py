@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.dtypes import CELL_TYPES, is_table_dtype
+from ebagx._core.dtypes import CELL_TYPES, CellType, cell_type
 from ebagx._core.layout import as_contiguous, overlaps_itself, with_contiguous_rows
 from ebagx._core.memory import check_mapped
 from ebagx._core.modes import MODES, Mode
@@ -127,14 +127,16 @@ def check_max_norm(max_norm: Any, norm_type: Any) -> None:
         raise ValueError(f"norm_type must be a number, got {norm_type}")
 
 
-def check_table_dtype(dtype: np.dtype[Any], name: str) -> None:
-    """Raise TypeError unless a table can have this dtype."""
-    if not is_table_dtype(dtype):
+def check_table_dtype(dtype: np.dtype[Any], name: str) -> CellType:
+    """Return the row of a dtype, or raise TypeError if a table cannot have it."""
+    cell = cell_type(dtype)
+    if cell is None:
         *names, last = (cell.name for cell in CELL_TYPES)
         raise TypeError(
             f"{name} must be {', '.join(names)} or {last} in native byte order, "
             f"got {dtype.str if dtype.kind in 'fc' else dtype}"
         )
+    return cell
 
 
 def check_grad_output(
@@ -149,7 +151,7 @@ def check_grad_output(
 
 def check_real(array: np.ndarray, name: str) -> None:
     """Raise TypeError unless the array holds real numbers."""
-    if array.dtype.kind not in "biuf" and not is_table_dtype(array.dtype):
+    if array.dtype.kind not in "biuf" and cell_type(array.dtype) is None:
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
     check_mapped(array, name)
 

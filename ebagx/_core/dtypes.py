@@ -16,6 +16,10 @@ class CellType(NamedTuple):
     sum_dtype: np.dtype[Any]  # dtype of sums over rows, and of gradients
     view_dtype: np.dtype[Any] | None  # dtype in which kernels take the bits; None: the same
 
+    def kernel_view(self, array: np.ndarray) -> np.ndarray:
+        """Return an array of such cells as kernels take it: 16-bit floats as integers."""
+        return array if self.view_dtype is None else array.view(self.view_dtype)
+
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
@@ -46,11 +50,6 @@ def cell_type(dtype: np.dtype[Any]) -> CellType | None:
     return found
 
 
-def is_table_dtype(dtype: np.dtype[Any]) -> bool:
-    """Return whether tables may have this dtype, in native byte order."""
-    return cell_type(dtype) is not None
-
-
 def is_index_dtype(dtype: np.dtype[Any]) -> bool:
     """Return whether kernels take indices of this dtype as they are."""
     return dtype in INDEX_TYPES
@@ -65,9 +64,6 @@ def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def kernel_view(array: np.ndarray) -> np.ndarray:
     """Return an array of table cells as kernels take it: 16-bit floats as integers."""
-    if array.itemsize > 2:
-        return array
     cell = cell_type(array.dtype)
     assert cell is not None
-    assert cell.view_dtype is not None
-    return array.view(cell.view_dtype)
+    return cell.kernel_view(array)

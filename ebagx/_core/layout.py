@@ -7,8 +7,11 @@ from ebagx._core.dtypes import is_index_dtype
 
 def rows_are_contiguous(array: np.ndarray) -> bool:
     """Return whether each row of a 2-D array is contiguous and aligned; rows may be strided."""
+    flags = array.flags
+    if flags.c_contiguous:
+        return flags.aligned
     in_order = array.strides[1] == array.itemsize or array.shape[1] < 2 or array.size == 0
-    return in_order and array.flags.aligned
+    return in_order and flags.aligned
 
 
 def overlaps_itself(array: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from ebagx._core.checks import check_table_dtype
-from ebagx._core.dtypes import kernel_view, sum_dtype
+from ebagx._core.dtypes import kernel_view
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous, with_contiguous_rows
 from ebagx._core.levels import kernels
 from ebagx._core.memory import check_mapped
@@ -24,7 +24,7 @@ class Table:
     Parameters
     ----------
     array : ndarray of shape (N, D)
-        The rows, of a dtype for which `dtypes.cell_type` has a row. Not checked: see `of`.
+        The rows. Whether a file behind them has become shorter is not checked: see `of`.
     name : str
         Its name in error messages.
 
@@ -43,14 +43,20 @@ class Table:
     __slots__ = ("_view", "array", "dim", "dtype", "name", "num_rows", "shape", "sum_dtype")
 
     def __init__(self, array: np.ndarray, name: str = "weight") -> None:
+        dtype, shape = array.dtype, array.shape
+        cell = check_table_dtype(dtype, name)
+        if len(shape) != 2:
+            raise ValueError(
+                f"{name} must be 2-D (num_embeddings, embedding_dim), got {len(shape)}-D"
+            )
         self.array = array
         self.name = name
-        self.dtype: np.dtype[Any] = array.dtype
-        self.sum_dtype = sum_dtype(array.dtype)
-        self.shape: tuple[int, int] = array.shape
-        self.num_rows, self.dim = array.shape
+        self.dtype: np.dtype[Any] = dtype
+        self.sum_dtype = cell.sum_dtype
+        self.shape: tuple[int, int] = shape
+        self.num_rows, self.dim = shape
         # Other layouts are copied in each call, as the caller may change them in between.
-        self._view = kernel_view(array) if rows_are_contiguous(array) else None
+        self._view = cell.kernel_view(array) if rows_are_contiguous(array) else None
 
     @classmethod
     def of(cls, weight: Any, name: str = "weight") -> Self:
@@ -63,14 +69,9 @@ class Table:
         ValueError
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
-        array = weight if type(weight) is np.ndarray else np.asarray(weight)
-        check_table_dtype(array.dtype, name)
-        if array.ndim != 2:
-            raise ValueError(
-                f"{name} must be 2-D (num_embeddings, embedding_dim), got {array.ndim}-D"
-            )
-        check_mapped(array, name)
-        return cls(array, name)
+        table = cls(weight if type(weight) is np.ndarray else np.asarray(weight), name)
+        table.check_mapped()
+        return table
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The kernels' view of a copy must share memory with the copy.

@@ -346,6 +346,8 @@ def renorm(
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
     table_rd = _as_floats(table_rd)
     real = _sum_dtype(table_rd)
+    if table_rd.size == 0:
+        return
     for row in rows_u:
         norm = _norm(table_rd[row], norm_type)
         if norm > max_norm:

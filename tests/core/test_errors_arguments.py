@@ -312,7 +312,8 @@ class TestBackwardArguments:
 
     @pytest.mark.parametrize(("bags", "mode"), [(BAGS, "sum"), (BAGS, "max"), ([[], []], "max")])
     def test_weights_gradient_without_weights(self, bags, mode):
-        message = "per_sample_weights_grad=True needs weights and mode sum, mean or sqrtn"
+        modes = "'sum', 'mean', 'sqrtn'"
+        message = f"per_sample_weights_grad=True needs weights and a mode of {modes}"
         with rejected(ValueError, message):
             embedding_bag_backward(
                 GRAD, bags, large_table(), mode=mode, per_sample_weights_grad=True

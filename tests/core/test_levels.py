@@ -67,4 +67,4 @@ def test_a_built_level_that_does_not_load_is_an_error(monkeypatch):
     [("f2", True), ("f4", True), ("f8", True), (">f4", False), ("i4", False), ("c8", False)],
 )
 def test_table_dtypes(name, supported):
-    assert dtypes.is_table_dtype(np.dtype(name)) is supported
+    assert (dtypes.cell_type(np.dtype(name)) is not None) is supported

@@ -13,6 +13,8 @@ call its predicate in `take_apart` before those of other forms that would also a
 
 from typing import Any
 
+import numpy as np
+
 from ebagx._core.forms.arrays import from_array
 from ebagx._core.forms.lists import from_lists, is_ragged
 from ebagx._core.forms.source import Source
@@ -23,6 +25,8 @@ def take_apart(
     input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool, num_rows: int
 ) -> Source:
     """Return an input over a table of `num_rows` rows as its indices, offsets and weights."""
+    if type(input) is np.ndarray:  # the usual input, found first
+        return from_array(input, offsets, per_sample_weights, include_last_offset)
     if isinstance(input, (list, tuple)) and is_ragged(input, offsets):
         return from_lists(input, offsets, per_sample_weights)
     if is_sparse(input):
