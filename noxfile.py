@@ -257,9 +257,9 @@ def under_memcheck(session: nox.Session) -> None:
     log = Path(session.create_tmp(), "memcheck.txt")
     memcheck = ["valgrind", "-q", "--leak-check=no", f"--log-file={log}"]
     # By folder, not by marker: pytest would import all files to find what is marked.
-    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests/kernels", "-k", MEMCHECKED]
+    pytest = ["python", "-P", "-m", "pytest", "-p", "no:cacheprovider", "tests/kernels"]
     env = {"PYTHONMALLOC": "malloc", "OMP_WAIT_POLICY": "passive"}
-    session.run(*memcheck, *pytest, env=env, external=True)
+    session.run(*memcheck, *pytest, "-k", MEMCHECKED, env=env, external=True)
     # CPython and NumPy have reports of their own.
     if "ebagx" in log.read_text():
         session.error(log.read_text())
