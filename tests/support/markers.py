@@ -19,6 +19,7 @@ MARKED = {
     ),
     "races": ("kernels/*", "promises/test_determinism.py"),
     "endure": ("io/test_model_folder.py", "promises/test_memory.py", "promises/test_processes.py"),
+    "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory.py"),
     "torch": ("promises/test_torch_*.py",),
 }
 ADDRESS = re.compile(r"\bat 0x|0x[0-9a-f]{6,}")
