@@ -55,8 +55,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(default=False)
 def packaging(session: nox.Session) -> None:
     """Check the metadata, the matrix of wheels, the workflows and the files of the sdist."""
-    session.install("validate-pyproject[all]", "zizmor", "check-sdist", "check-jsonschema>=0.33")
-    session.install("sp-repo-review[cli]>=2026.8", *group("wheels"))
+    session.install(*group("packaging"))
     session.run("validate-pyproject", "pyproject.toml")
     session.run("repo-review", ".")
     check_matrix(session)
@@ -113,19 +112,13 @@ def empty_folder(folder: Path) -> Path:
     return folder
 
 
-# What a wheel may lack: kernels, data, commands.
-WHEEL_TESTS = [
-    "tests/kernels", "tests/test_functional.py", "tests/test_datasets.py", "tests/cli",
-]  # fmt: skip
-
-
 @nox.session(default=False, python=["3.11", "3.13"], requires=["wheel"])
 def wheel_tests(session: nox.Session) -> None:
     """Install the repaired wheel in a clean environment and test it, away from the sources."""
     (wheel,) = (WHEELS / "repaired").glob("*.whl")
     session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
     with session.chdir(copy_tests(Path(session.create_tmp()))):
-        session.run("pytest", *WHEEL_TESTS)
+        session.run("pytest", "-m", "wheel")
 
 
 @nox.session(default=False)
@@ -142,7 +135,6 @@ CROSS = {
     "EBAGX_OPENMP": "require",
 }
 AARCH64_WHEELS = ["manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28", "linux"]
-AARCH64_TESTS = ["tests/kernels", "tests/test_functional.py", "tests/text/test_ngrams.py"]
 
 
 @nox.session(default=False)
@@ -166,10 +158,9 @@ def aarch64(session: nox.Session) -> None:
         "PYTHONPATH": str(site),
         "OMP_WAIT_POLICY": "passive",
     }
+    selected = session.posargs or ["-m", "emulated"]
     with session.chdir(copy_tests(folder / "elsewhere")):
-        session.run(
-            *emulated, "-m", "pytest", *(session.posargs or AARCH64_TESTS), env=env, external=True
-        )
+        session.run(*emulated, "-m", "pytest", *selected, env=env, external=True)
 
 
 def build_requirements() -> list[str]:
@@ -211,7 +202,7 @@ def serial(session: nox.Session) -> None:
     """Test the kernels built without OpenMP, with assertions, and for undefined behaviour."""
     build = {"EBAGX_OPENMP": "off", "EBAGX_DEBUG": "1", "EBAGX_SANITIZE": "undefined"}
     session.install(".[test]", env=build)
-    session.run("pytest", "tests/kernels", "tests/text/test_ngrams.py", *session.posargs)
+    session.run("pytest", "-m", "serial", *session.posargs)
 
 
 FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}
@@ -231,14 +222,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "tests/promises/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
 
 
-# What is worth its time under a tool that makes it 5 to 50 times slower.
-SANITIZED = [
-    "tests/kernels", "tests/core", "tests/optim", "tests/test_functional.py",
-    "tests/test_functional_backward.py", "tests/test_module.py", "tests/test_gradients.py",
-    "tests/promises/test_determinism.py", "tests/promises/test_state_machine.py",
-    "tests/text/test_ngrams.py",
-]  # fmt: skip
-
+# Some of the kernels' tests: valgrind makes them 50 times slower.
 MEMCHECKED = "(2-int32 or changed or beyond) and not renorm"
 
 
@@ -261,7 +245,7 @@ def under_asan(session: nox.Session) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "PYTHONMALLOC": "malloc",
     }
-    session.run("pytest", *SANITIZED, env=env)
+    session.run("pytest", "-m", "sanitize", env=env)
     for level in ("", "baseline"):  # "" is the best that the processor has
         level_env = {**env, "EBAGX_LEVEL": level}
         session.run("python", "-P", "-m", "fuzz.run", "--cases", "20000", env=level_env)
@@ -272,9 +256,10 @@ def under_memcheck(session: nox.Session) -> None:
     session.install(".[test]")
     log = Path(session.create_tmp(), "memcheck.txt")
     memcheck = ["valgrind", "-q", "--leak-check=no", f"--log-file={log}"]
-    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests/kernels", "-k", MEMCHECKED]
+    # By folder, not by marker: pytest would import all files to find what is marked.
+    pytest = ["python", "-P", "-m", "pytest", "-p", "no:cacheprovider", "tests/kernels"]
     env = {"PYTHONMALLOC": "malloc", "OMP_WAIT_POLICY": "passive"}
-    session.run(*memcheck, *pytest, env=env, external=True)
+    session.run(*memcheck, *pytest, "-k", MEMCHECKED, env=env, external=True)
     # CPython and NumPy have reports of their own.
     if "ebagx" in log.read_text():
         session.error(log.read_text())
@@ -297,21 +282,13 @@ def under_tsan(session: nox.Session) -> None:
         "OMP_TOOL_LIBRARIES": str(archer),  # tells TSan of OpenMP's barriers
         "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:halt_on_error=1",
     }
-    session.run(
-        "pytest", "tests/kernels", "tests/promises/test_determinism.py", "-k", "not 1-", env=env
-    )
+    session.run("pytest", "-m", "races", "-k", "not 1-", env=env)
 
 
 def library_of(compiler: str, name: str) -> str:
     """Return the path of a compiler's run-time library."""
     command = [compiler, f"-print-file-name={name}"]
     return subprocess.check_output(command, text=True).strip()
-
-
-ENDURING = [
-    "tests/promises/test_memory.py", "tests/promises/test_processes.py",
-    "tests/io/test_model_folder.py",
-]  # fmt: skip
 
 
 @nox.session(default=False)
@@ -321,7 +298,7 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "tests/promises/test_leaks.py", env={"EBAGX_LEAK_CALLS": "1000000"})
     session.run("pytest", "tests/promises/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
-        session.run("pytest", *ENDURING)
+        session.run("pytest", "-m", "endure")
 
 
 if __name__ == "__main__":

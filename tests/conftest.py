@@ -10,6 +10,7 @@ from hypothesis import settings
 from ebagx.cli import main
 from ebagx.io.model_folder import save_model
 from support.cli_cases import write_examples
+from support.markers import add_markers, check_ids
 from support.storage_cases import make_model
 
 os.environ["MPLBACKEND"] = "agg"  # plots open no window
@@ -18,6 +19,12 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 settings.register_profile("ebagx", deadline=None, derandomize=True, database=None)
 settings.load_profile("ebagx")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_collection_modifyitems(items):
+    add_markers(items)
+    check_ids(item.nodeid for item in items)
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def test_known_answers_with_weights(mode, expected):
     np.testing.assert_allclose(pooled, [expected], rtol=1e-15, atol=1e-15)
 
 
+@pytest.mark.slow
 @settings(max_examples=800)
 @given(strategies.calls())
 def test_equals_its_definition(call):

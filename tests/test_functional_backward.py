@@ -50,6 +50,7 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(strategies.calls(), st.booleans())
 def test_table_gradient_equals_its_definition(call, by_freq):
@@ -59,6 +60,7 @@ def test_table_gradient_equals_its_definition(call, by_freq):
     assert_close(actual, definition.table_gradient(grad, *call.meaning, by_freq))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(strategies.calls(modes=WEIGHTED_MODES), st.booleans())
 def test_weights_gradient_equals_its_definition(call, by_freq):
@@ -78,6 +80,7 @@ def test_weights_gradient_equals_its_definition(call, by_freq):
     assert_close(actual.reshape(-1), expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(strategies.calls(), st.booleans())
 def test_every_form_of_gradient_is_the_same(call, by_freq):

@@ -1,4 +1,4 @@
-"""Check what a wheel holds, and that building it again gives the same bytes.
+"""Check what wheels hold, print what takes their bytes, and compare a wheel with a second build.
 
     python -m build && python tools/check_wheel.py dist/*.whl --same-as again/*.whl
 
@@ -12,6 +12,7 @@ import re
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -102,6 +103,33 @@ def is_binary(name: str) -> bool:
     return PurePosixPath(name).suffix in BINARIES or ".so." in name
 
 
+def part_of(name: str) -> str:
+    """Return which part of a wheel a file belongs to, as the table of sizes names it."""
+    path = PurePosixPath(name)
+    module = path.name.partition(".")[0]
+    if is_binary(name):
+        if "omp" in module:
+            return "OpenMP library"
+        if path.parent.name == "_kernels":
+            return f"kernels {module.removeprefix('_')}"
+        return {"tokens": "tokenizer"}.get(module, "other binaries")
+    if ".dist-info/" in name:
+        return "metadata"
+    if path.suffix in (".py", ".pyi") or path.name == "py.typed":
+        return "Python and stubs"
+    return "data sets" if name.startswith("ebagx/datasets/") else "other files"
+
+
+def size_table(path: Path) -> list[str]:
+    """Return one line for each part of a wheel with its compressed bytes, the largest first."""
+    with zipfile.ZipFile(path) as wheel:
+        parts: Counter[str] = Counter()
+        for file in wheel.infolist():
+            parts[part_of(file.filename)] += file.compress_size
+    parts["zip's own"] = path.stat().st_size - parts.total()
+    return [f"  {part:<20}{size:>10,}" for part, size in parts.most_common()]
+
+
 def differences(one: Path, other: Path) -> Iterator[str]:
     """Yield a line unless two wheels are the same byte for byte."""
     if one.read_bytes() == other.read_bytes():
@@ -114,19 +142,26 @@ def differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check and print; return 0 if all is well, else 1."""
+    """Check and print; return 0 if all is well, 1 if not, 2 for arguments that do not fit."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("wheel", type=Path)
-    parser.add_argument("--same-as", type=Path, help="a second build of the wheel")
+    parser.add_argument("wheels", type=Path, nargs="+")
+    parser.add_argument("--same-as", type=Path, help="a second build of the wheel, if it is one")
     options = parser.parse_args(arguments)
+    if options.same_as and len(options.wheels) > 1:
+        parser.error("--same-as is for one wheel")
+    return max(report(wheel, options.same_as) for wheel in options.wheels)
+
+
+def report(wheel: Path, again: Path | None) -> int:
+    """Check one wheel and print; return 0 if all is well, else 1."""
     pyproject = Path(__file__).parents[1] / "pyproject.toml"
-    failures = list(check_wheel(options.wheel, pyproject.read_text("utf-8")))
-    if options.same_as:
-        failures += differences(options.wheel, options.same_as)
+    failures = list(check_wheel(wheel, pyproject.read_text("utf-8")))
+    if again:
+        failures += differences(wheel, again)
+    print(f"{wheel.name}: {wheel.stat().st_size:,} bytes, at most {LIMIT:,} are allowed")
+    print(*size_table(wheel), sep="\n", flush=True)
     for failure in failures:
-        print(f"{options.wheel.name}: {failure}", file=sys.stderr)
-    if not failures:
-        print(f"{options.wheel.name}: {options.wheel.stat().st_size:,} bytes, as it should be")
+        print(f"{wheel.name}: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -2,7 +2,8 @@
 # Unpack Debian's Python for AArch64 in a folder, for qemu-user: nothing of this system changes.
 # Usage: install_aarch64_python.sh FOLDER
 set -euo pipefail
-mkdir -p "$1" && cd "$1"
+mkdir -p "$1"
+cd "$1"
 mkdir -p lists/partial packages/partial root
 : >status  # as if no package were installed
 options=(

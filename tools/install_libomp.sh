@@ -16,7 +16,8 @@ x86_64)  # the newest build whose SHA-256 a public lock file names
     exit 1
     ;;
 esac
-mkdir -p "$1" && cd "$1"
+mkdir -p "$1"
+cd "$1"
 curl -fsSL --retry 3 -o llvm-openmp.conda "https://conda.anaconda.org/conda-forge/$package"
 echo "$sha256  llvm-openmp.conda" | shasum -a 256 -c -
 unzip -oq llvm-openmp.conda

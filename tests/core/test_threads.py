@@ -4,7 +4,6 @@ import sys
 import textwrap
 
 import pytest
-import threadpoolctl
 
 from ebagx._core import cpu, threads
 
@@ -24,6 +23,7 @@ def test_threads_grow_with_the_work_up_to_the_processors(monkeypatch):
 
 
 def test_default_is_what_openmp_would_use():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
     if not cpu.openmp_version():
         assert threads.default_threads() == 1
         return

@@ -300,6 +300,7 @@ def test_set_output(counts, table):
     )
 
 
+@pytest.mark.slow
 def test_random_projection_of_glosses_tells_topics_apart():
     texts, labels = load_wordnet10()
     model = make_pipeline(

@@ -143,6 +143,7 @@ def save_in_a_child(model, directory, calls_left):
     return status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_killed_at_any_step_there_is_the_old_model_or_the_new_one(saved, tmp_path):

@@ -5,11 +5,13 @@ from ebagx.optim import Adagrad, RowwiseAdagrad
 from support import optim_cases as cases
 
 
+@pytest.mark.torch
 def test_equals_pytorch_with_scattered_rows():
     expected = cases.run_torch(lambda optim, p: optim.Adagrad(p, lr=0.1))
     np.testing.assert_allclose(cases.run(Adagrad(0.1)), expected, rtol=1e-12)
 
 
+@pytest.mark.torch
 def test_equals_pytorch_with_weight_decay_on_all_rows():
     optimizer = Adagrad(0.1, weight_decay=0.3, initial_accumulator_value=0.2)
     expected = cases.run_torch(

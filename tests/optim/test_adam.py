@@ -7,6 +7,7 @@ from support import optim_cases as cases
 BETAS = (0.8, 0.95)
 
 
+@pytest.mark.torch
 def test_equals_pytorch_s_sparse_adam():
     expected = cases.run_torch(
         lambda optim, p: optim.SparseAdam(p, lr=0.1, betas=BETAS, eps=1e-3), sparse=True
@@ -14,6 +15,7 @@ def test_equals_pytorch_s_sparse_adam():
     np.testing.assert_allclose(cases.run(Adam(0.1, BETAS, 1e-3)), expected, rtol=1e-11)
 
 
+@pytest.mark.torch
 def test_decay_equals_pytorch_s_adam_with_all_rows():
     # Its eps stands in another place.
     expected = cases.run_torch(
@@ -24,6 +26,7 @@ def test_decay_equals_pytorch_s_adam_with_all_rows():
     np.testing.assert_allclose(table, expected, rtol=1e-10)
 
 
+@pytest.mark.torch
 def test_adamw_equals_pytorch_with_all_rows():
     expected = cases.run_torch(
         lambda optim, p: optim.AdamW(p, lr=0.1, betas=BETAS, eps=1e-3, weight_decay=0.3),
@@ -33,6 +36,7 @@ def test_adamw_equals_pytorch_with_all_rows():
     np.testing.assert_allclose(table, expected, rtol=1e-10)
 
 
+@pytest.mark.torch
 def test_adamw_decays_rows_that_nothing_touched():
     rows = np.array([1, 4])
     optimizer = AdamW(0.1, weight_decay=0.3)

@@ -6,6 +6,7 @@ from ebagx.optim import SGD
 from support import optim_cases as cases
 
 
+@pytest.mark.torch
 def test_value_equals_pytorch():
     expected = cases.run_torch(
         lambda optim, p: optim.SGD(p, lr=0.1), clip=lambda utils, p: utils.clip_grad_value_(p, 0.5)
@@ -13,6 +14,7 @@ def test_value_equals_pytorch():
     np.testing.assert_allclose(cases.run(SGD(0.1, clip_value=0.5)), expected, rtol=1e-12)
 
 
+@pytest.mark.torch
 def test_norm_equals_pytorch():
     expected = cases.run_torch(
         lambda optim, p: optim.SGD(p, lr=0.1), clip=lambda utils, p: utils.clip_grad_norm_(p, 1.5)

@@ -165,6 +165,7 @@ def trained(how, make, mode, dtype, num_threads, sparse="rows"):
     return bag.weight
 
 
+@pytest.mark.slow
 @cases.makers
 @pytest.mark.parametrize("mode", ["mean", "max"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

@@ -7,11 +7,13 @@ from support import optim_cases as cases
 VARIANTS = [(0.0, False), (0.9, False), (0.9, True)]
 
 
+@pytest.mark.torch
 def test_equals_pytorch_with_scattered_rows():
     expected = cases.run_torch(lambda optim, p: optim.SGD(p, lr=0.1))
     np.testing.assert_allclose(cases.run(SGD(0.1)), expected, rtol=1e-12)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("momentum", "nesterov"), VARIANTS)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_equals_pytorch_with_all_rows(momentum, nesterov, weight_decay):
@@ -25,6 +27,7 @@ def test_equals_pytorch_with_all_rows(momentum, nesterov, weight_decay):
     np.testing.assert_allclose(table, expected, rtol=1e-11)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("rate", [lambda _: 0.1, linear_decay(0.2, 40, 0.01)])
 def test_lazy_weight_decay_ends_where_pytorch_s_dense_one_does(rate):
     optimizer = SGD(rate, weight_decay=0.3)

@@ -3,13 +3,14 @@
 import copy
 import pickle
 
-import joblib
 import numpy as np
 import pytest
 import scipy.sparse
 
 import ebagx
 from ebagx import datasets, optim
+
+joblib = pytest.importorskip("joblib")
 
 GRADIENT = ebagx.RowGradient([1, 2], np.array([[1.0, -2.0], [3.0, 0.5]]), (5, 2))
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of äpfel"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("sklearn")
+
 from fuzz import run
 from fuzz.oracle import FuzzError, run_case
 

@@ -10,7 +10,6 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pytest
 
@@ -88,12 +87,14 @@ def test_processes_forked_before_use_have_all_threads():
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_joblib(backend):
+    joblib = pytest.importorskip("joblib")
     expected = pooled()
     calls = (joblib.delayed(pooled)(num_threads) for num_threads in (1, 2, None, 2))
     for result in joblib.Parallel(2, backend=backend)(calls):
         np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.dask
 def test_dask_threads():
     dask = pytest.importorskip("dask")
     expected = pooled()

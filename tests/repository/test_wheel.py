@@ -1,5 +1,6 @@
 """What tools/check_wheel.py finds in a wheel."""
 
+import re
 import zipfile
 
 import pytest
@@ -77,6 +78,48 @@ def test_size(tmp_path):
     wheel = make_wheel(tmp_path, FILES)
     (found,) = tool.check_wheel(wheel, PYPROJECT, limit=1_000)
     assert found == f"{wheel.stat().st_size:,} bytes, at most 1,000 are allowed"
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("ebagx/_kernels/_avx2.abi3.so", "kernels avx2"),
+        ("ebagx/_kernels/_baseline.cp314t-win_amd64.pyd", "kernels baseline"),
+        ("ebagx/text/tokens.abi3.so", "tokenizer"),
+        ("ebagx/_core/cpu.abi3.so", "other binaries"),
+        ("ebagx.libs/libgomp-a34b3233.so.1.0.0", "OpenMP library"),
+        ("ebagx/.dylibs/libomp.dylib", "OpenMP library"),
+        ("ebagx.libs/vcomp140-1234.dll", "OpenMP library"),
+        ("ebagx/datasets/wordnet10.tsv.bz2", "data sets"),
+        ("ebagx/datasets/__init__.py", "Python and stubs"),
+        ("ebagx/py.typed", "Python and stubs"),
+        ("ebagx-1.0.dist-info/licenses/ebagx/datasets/licenses/x.txt", "metadata"),
+        ("ebagx/notes.txt", "other files"),
+    ],
+)
+def test_parts(name, part):
+    assert tool.part_of(name) == part
+
+
+def test_the_table_adds_up(tmp_path):
+    wheel = make_wheel(tmp_path, FILES)
+    sizes = dict(
+        re.fullmatch(r"  (.+?) +([\d,]+)", line).groups() for line in tool.size_table(wheel)
+    )
+    assert sizes["kernels avx2"] == str(len(MODULE))
+    assert sum(int(size.replace(",", "")) for size in sizes.values()) == wheel.stat().st_size
+
+
+def test_the_worst_wheel_decides(tmp_path, capsys):
+    for folder in ("good", "bad"):
+        (tmp_path / folder).mkdir()
+    good = make_wheel(tmp_path / "good", FILES)
+    bad = make_wheel(tmp_path / "bad", {**FILES, "ebagx/py.typed": None})
+    assert tool.main([str(good)]) == 0
+    assert tool.main([str(bad), str(good)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("kernels avx2") == 3
+    assert printed.err == f"{NAME}: py.typed is missing\n"
 
 
 def test_a_build_with_rust():

@@ -39,6 +39,7 @@ def count_features(lines, word_ngrams, chars, n_buckets, lowercase=True):
     ], matrix.nnz
 
 
+@pytest.mark.slow
 @given(st.lists(texts, max_size=5), settings_of_ngrams, st.booleans())
 @example(["\u0130\u03a3 \u03a3\n\u03a3", "", "a\nb"], (2, (1, 3), 7), True)
 @example(["<a>"], (1, (1, 5), 2**20), True)
@@ -73,6 +74,7 @@ def test_words_without_a_column_keep_their_ngrams():
     assert len(rows.features_k) == 3
 
 
+@pytest.mark.slow
 def test_a_long_word_and_a_long_line():
     word = "\u00e9" * 300_000
     counted, nnz = count_features([f"{word} " + "x y " * 300_000], 2, (4, 4), 2**20)

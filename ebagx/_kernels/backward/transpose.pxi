@@ -114,7 +114,7 @@ cdef void sort_by_digit(
 cdef void sort_all(
     const Arrays* arrays, index_t index, Py_ssize_t num_rows, int payload_bits, int units
 ) noexcept nogil:
-    # The last of the passes, which go to and fro, ends in the keys.
+    # The last of the passes, which alternate between two buffers, ends in the keys.
     cdef uint64_t* to = <uint64_t*>arrays.rows[0].data
     cdef uint64_t* keys = <uint64_t*>arrays.rows[1].data
     cdef int64_t* counts = <int64_t*>arrays.rows[2].data

@@ -65,8 +65,8 @@ cdef inline Py_ssize_t share_of(Py_ssize_t row, Py_ssize_t units) noexcept nogil
 cdef void clear_rows_unit(
     const Arrays* arrays, index_t index, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # Each thread looks at all rows and clears its own: one that is there many times would go to and
-    # fro between threads, and two of them take twice as long as one.
+    # Each thread reads all rows and clears its own: a row that is listed many times would move
+    # between the caches of the threads, and two of them take twice as long as one.
     cdef Rows table = arrays.rows[0]
     cdef const index_t* rows_k = <const index_t*>arrays.rows[1].data
     cdef Py_ssize_t k
