@@ -1,5 +1,15 @@
-# What moves integers, or single numbers: wider vectors gain nothing.
+# The kernels that move integers or single numbers: wider vectors gain nothing.
 include "forward/padding.pxi"
 include "backward/transpose.pxi"
 include "backward/number.pxi"
 include "backward/extreme_gradient.pxi"
+
+ctypedef fused baseline_dtype_call_t:
+    DropPaddingCall
+    TransposeCall
+    ExtremeGradientCall
+
+ctypedef fused baseline_index_call_t:
+    SortCall
+    GroupCall
+    NumberCall

@@ -1,4 +1,4 @@
-# What computes with rows in training: with forward.pxi, all that the level avx2 has.
+# The kernels of training that compute with rows: with the forward pass, all that avx2 has.
 from libc.math cimport INFINITY, fabs, pow
 from libc.string cimport memset
 
@@ -7,3 +7,14 @@ include "backward/weights.pxi"
 include "update/renorm.pxi"
 include "update/update.pxi"
 include "update/step.pxi"
+
+ctypedef fused training_dtype_call_t:
+    ScatterCall
+    WeightsGradientCall
+    RenormCall
+    AddRowsCall
+    StepCall
+    RowSquaresCall
+
+ctypedef fused training_index_call_t:
+    ClearRowsCall

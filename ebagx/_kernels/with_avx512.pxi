@@ -1,4 +1,4 @@
-# What a forward pass runs: all that the level avx512 has.
+# The forward pass: all that the level avx512 has.
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
@@ -9,3 +9,16 @@ include "common/work.pxi"
 include "forward/check.pxi"
 include "forward/pool.pxi"
 include "forward/extreme.pxi"
+
+ctypedef fused forward_dtype_call_t:
+    PoolCall
+    ExtremeCall
+
+ctypedef fused forward_index_call_t:
+    IndicesValidCall
+    OffsetsValidCall
+    CloseOffsetsCall
+
+ctypedef fused bag_call_t:
+    PoolCall
+    ExtremeCall

@@ -1,6 +1,8 @@
-# Features of lines: those of their words, runs of words, and columns in place of buckets.
+# Features of lines: functions here append the features of words and of runs of words, and number
+# the columns of features.
 #
-# A bit for each bucket says whether it has a column: its number among the set ones, after words.
+# A bit for each bucket says whether it has a column. Words have the first columns; the columns of
+# buckets follow in the order of their set bits.
 
 cdef uint64_t RUN_FACTOR = 116049371u
 
@@ -21,6 +23,15 @@ cdef void append_words(
         ends_b[b] = end
 
 
+cdef struct PlaceArrays:
+    Rows features
+    Rows ends
+    Rows words
+    Rows offsets
+    Rows own         # the features of each word
+    Rows own_offsets
+
+
 def place_words(
     features_k,       # OUT int32
     ends_b,           # INOUT intp: where each line's next feature goes
@@ -31,23 +42,24 @@ def place_words(
     /,
 ) -> None:
     """Append to each line the features of each of its words. Cost: a copy of those."""
+    cdef PlaceArrays given
     cdef Arrays arrays
     open_arrays(
-        &arrays, (features_k, ends_b, words_k, offsets_b, own_k, own_offsets_w),
+        &arrays, <Rows*>&given, (features_k, ends_b, words_k, offsets_b, own_k, own_offsets_w),
         b"l1w n1w l1 n1 l1 n1",
     )
     with nogil:
         append_words(
-            <int32_t*>arrays.rows[0].data, <Py_ssize_t*>arrays.rows[1].data, arrays.rows[1].count,
-            <int32_t*>arrays.rows[2].data, <Py_ssize_t*>arrays.rows[3].data,
-            <int32_t*>arrays.rows[4].data, <Py_ssize_t*>arrays.rows[5].data,
+            <int32_t*>given.features.data, <Py_ssize_t*>given.ends.data, given.ends.count,
+            <int32_t*>given.words.data, <Py_ssize_t*>given.offsets.data,
+            <int32_t*>given.own.data, <Py_ssize_t*>given.own_offsets.data,
         )
     close_arrays(&arrays)
 
 
 cdef void append_word_ngrams(
     int32_t* features_k, Py_ssize_t* ends_b, Py_ssize_t n_lines, const int32_t* words_k,
-    const Py_ssize_t* offsets_b, const uint32_t* hashes_w, const Hashed* into,
+    const Py_ssize_t* offsets_b, const uint32_t* hashes_w, const Hashing* hashing,
 ) noexcept nogil:
     cdef Py_ssize_t b, k, j, end
     cdef uint64_t hash
@@ -55,11 +67,19 @@ cdef void append_word_ngrams(
         end = ends_b[b]
         for k in range(offsets_b[b], offsets_b[b + 1]):
             hash = hashes_w[words_k[k]]
-            for j in range(k + 1, min(k + into.max_length, offsets_b[b + 1])):
+            for j in range(k + 1, min(k + hashing.max_length, offsets_b[b + 1])):
                 hash = hash * RUN_FACTOR + hashes_w[words_k[j]]
-                features_k[end] = into.first + <int32_t>(hash % into.n_buckets)
+                features_k[end] = hashing.first + <int32_t>(hash % hashing.n_buckets)
                 end += 1
         ends_b[b] = end
+
+
+cdef struct PlaceRunArrays:
+    Rows features
+    Rows ends
+    Rows words
+    Rows offsets
+    Rows hashes
 
 
 def place_word_ngrams(
@@ -74,14 +94,18 @@ def place_word_ngrams(
     /,
 ) -> None:
     """Append to each line its runs of 2 to `max_length` words. Cost: a division per run."""
+    cdef PlaceRunArrays given
     cdef Arrays arrays
-    cdef Hashed into = Hashed(2, max_length, first, n_buckets)
-    open_arrays(&arrays, (features_k, ends_b, words_k, offsets_b, hashes_w), b"l1w n1w l1 n1 L1")
+    cdef Hashing hashing = Hashing(2, max_length, first, n_buckets)
+    open_arrays(
+        &arrays, <Rows*>&given, (features_k, ends_b, words_k, offsets_b, hashes_w),
+        b"l1w n1w l1 n1 L1",
+    )
     with nogil:
         append_word_ngrams(
-            <int32_t*>arrays.rows[0].data, <Py_ssize_t*>arrays.rows[1].data, arrays.rows[1].count,
-            <int32_t*>arrays.rows[2].data, <Py_ssize_t*>arrays.rows[3].data,
-            <uint32_t*>arrays.rows[4].data, &into,
+            <int32_t*>given.features.data, <Py_ssize_t*>given.ends.data, given.ends.count,
+            <int32_t*>given.words.data, <Py_ssize_t*>given.offsets.data,
+            <uint32_t*>given.hashes.data, &hashing,
         )
     close_arrays(&arrays)
 
@@ -92,6 +116,11 @@ cdef inline int count_bits(uint32_t bits) noexcept nogil:
     return <int>((((bits + (bits >> 4)) & 0x0F0F0F0Fu) * 0x01010101u) >> 24)
 
 
+cdef struct MarkArrays:
+    Rows bits
+    Rows features
+
+
 def mark_buckets(
     bits,             # INOUT uint32: a bit for each bucket
     features_k,       # int32
@@ -99,38 +128,50 @@ def mark_buckets(
     /,
 ) -> None:
     """Set the bits of the buckets among some features."""
+    cdef MarkArrays given
     cdef Arrays arrays
     cdef Py_ssize_t k
     cdef int32_t bucket
-    open_arrays(&arrays, (bits, features_k), b"L1w l1")
-    cdef uint32_t* words = <uint32_t*>arrays.rows[0].data
-    cdef const int32_t* features = <int32_t*>arrays.rows[1].data
+    open_arrays(&arrays, <Rows*>&given, (bits, features_k), b"L1w l1")
+    cdef uint32_t* words = <uint32_t*>given.bits.data
+    cdef const int32_t* features = <int32_t*>given.features.data
     with nogil:
-        for k in range(arrays.rows[1].count):
+        for k in range(given.features.count):
             bucket = features[k] - first
             if bucket >= 0:
                 words[bucket >> 5] |= <uint32_t>1 << (bucket & 31)
     close_arrays(&arrays)
 
 
+cdef struct RankArrays:
+    Rows ranks
+    Rows bits
+
+
 def rank_buckets(
-    ranks,            # OUT int32: set bits before each word of 32
+    ranks,            # OUT int32: the number of set bits before each word of 32
     bits,             # uint32
     /,
 ) -> int:
     """Count the set bits up to each position, so that a bucket's rank is a look-up; return all."""
+    cdef RankArrays given
     cdef Arrays arrays
     cdef Py_ssize_t i
     cdef int32_t count = 0
-    open_arrays(&arrays, (ranks, bits), b"l1w L1")
-    cdef int32_t* before = <int32_t*>arrays.rows[0].data
-    cdef const uint32_t* words = <uint32_t*>arrays.rows[1].data
+    open_arrays(&arrays, <Rows*>&given, (ranks, bits), b"l1w L1")
+    cdef int32_t* before = <int32_t*>given.ranks.data
+    cdef const uint32_t* words = <uint32_t*>given.bits.data
     with nogil:
-        for i in range(arrays.rows[1].count):
+        for i in range(given.bits.count):
             before[i] = count
             count += count_bits(words[i])
     close_arrays(&arrays)
     return count
+
+
+cdef struct ListArrays:
+    Rows buckets
+    Rows bits
 
 
 def list_buckets(
@@ -139,14 +180,15 @@ def list_buckets(
     /,
 ) -> None:
     """List the set bits in ascending order."""
+    cdef ListArrays given
     cdef Arrays arrays
     cdef Py_ssize_t i
     cdef uint32_t rest
-    open_arrays(&arrays, (buckets_c, bits), b"l1w L1")
-    cdef int32_t* bucket = <int32_t*>arrays.rows[0].data
-    cdef const uint32_t* words = <uint32_t*>arrays.rows[1].data
+    open_arrays(&arrays, <Rows*>&given, (buckets_c, bits), b"l1w L1")
+    cdef int32_t* bucket = <int32_t*>given.buckets.data
+    cdef const uint32_t* words = <uint32_t*>given.bits.data
     with nogil:
-        for i in range(arrays.rows[1].count):
+        for i in range(given.bits.count):
             rest = words[i]
             while rest:
                 bucket[0] = <int32_t>(32 * i + count_bits((rest & (0u - rest)) - 1))
@@ -155,7 +197,8 @@ def list_buckets(
     close_arrays(&arrays)
 
 
-cdef struct Columns:  # of words, which are below first, then of buckets
+# The columns of features: a word, below `first`, has its own number, a bucket its rank after those.
+cdef struct Columns:
     int32_t first
     const uint32_t* bits
     const int32_t* ranks
@@ -197,6 +240,15 @@ cdef void merge_lines(
         offsets_b[b + 1] = end
 
 
+cdef struct MergeArrays:
+    Rows features
+    Rows counts
+    Rows offsets
+    Rows last
+    Rows bits
+    Rows ranks
+
+
 def merge_features(
     features_k,       # INOUT int32: becomes columns
     counts_k,         # OUT float32
@@ -211,18 +263,20 @@ def merge_features(
 
     Buckets without a set bit are left out. `last_c` has where a column was last written, plus 1.
     """
+    cdef MergeArrays given
     cdef Arrays arrays
     cdef Columns columns
     open_arrays(
-        &arrays, (features_k, counts_k, offsets_b, last_c, bits, ranks), b"l1w f1w n1w n1w L1 l1"
+        &arrays, <Rows*>&given, (features_k, counts_k, offsets_b, last_c, bits, ranks),
+        b"l1w f1w n1w n1w L1 l1",
     )
     columns.first = first
-    columns.bits = <uint32_t*>arrays.rows[4].data
-    columns.ranks = <int32_t*>arrays.rows[5].data
+    columns.bits = <uint32_t*>given.bits.data
+    columns.ranks = <int32_t*>given.ranks.data
     with nogil:
         merge_lines(
-            <int32_t*>arrays.rows[0].data, <float*>arrays.rows[1].data,
-            <Py_ssize_t*>arrays.rows[2].data, arrays.rows[2].count - 1,
-            <Py_ssize_t*>arrays.rows[3].data, &columns,
+            <int32_t*>given.features.data, <float*>given.counts.data,
+            <Py_ssize_t*>given.offsets.data, given.offsets.count - 1,
+            <Py_ssize_t*>given.last.data, &columns,
         )
     close_arrays(&arrays)

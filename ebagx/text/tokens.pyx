@@ -1,16 +1,16 @@
 """Words and n-grams of prepared text: numbered, hashed, and gathered as rows of features.
 
-Prepared text is what ``ebagx.sklearn.vectorizer`` makes: UTF-8 in which each line ends with a
-newline, single spaces or newlines stand between words, and every other byte is part of a word.
+Text is prepared by ``ebagx.sklearn.vectorizer``: it is UTF-8, each line ends with a newline, single
+spaces or newlines stand between words, and every other byte is part of a word.
 
 A word is hashed by FNV-1a (32 bits), and so is a character n-gram of the word between ``<`` and
 ``>``. A run of words has the hash ``hash(first); hash = hash * 116049371 + hash(next)`` modulo
 2**64, as in fastText. Hashes modulo the number of buckets are the same on every platform.
 
-Features are numbered: words with a column by that column, below `first`; then the buckets. Axis
-letters at the end of array names: b line, k token or feature, w distinct word, c column. Nothing
-here allocates or checks, but for the dtypes of arrays. ``tests/ngram_definition.py`` has the
-definition in plain Python.
+Features are numbered: a word that has a column by that column, which is below `first`, a bucket by
+`first` plus its number. Axis letters at the end of array names: b line, k token or feature, w
+distinct word, c column. Nothing here allocates, and nothing but the dtypes of arrays is checked.
+``tests/support/ngram_definition.py`` has the definition in plain Python.
 """
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
@@ -22,12 +22,14 @@ cdef uint32_t FNV_BASIS = 2166136261u
 cdef uint32_t FNV_PRIME = 16777619u
 
 
-cdef struct Span:  # a row of spans_w2: where a word starts and ends in the text
+# A row of spans_w2: the bytes [start, end) of the text are a word.
+cdef struct Span:
     Py_ssize_t start
     Py_ssize_t end
 
 
-cdef struct Words:  # the distinct ones and, in a table with open addressing, their numbers plus 1
+# The distinct words, and a table with open addressing of their numbers plus 1.
+cdef struct Words:
     const unsigned char* text
     Rows spans_w2
     uint32_t* hashes_w
@@ -36,7 +38,8 @@ cdef struct Words:  # the distinct ones and, in a table with open addressing, th
     int32_t count
 
 
-cdef struct Hashed:  # which n-grams are hashed, and into what
+# The lengths of n-grams that are hashed, and the buckets that they are hashed hashing.
+cdef struct Hashing:
     Py_ssize_t min_length
     Py_ssize_t max_length
     int32_t first
@@ -61,13 +64,14 @@ cdef inline bint starts_char(unsigned char byte) noexcept nogil:
 
 def count_words(text, /) -> int:
     """Return the number of words, each as often as it occurs, of a text of uint8."""
+    cdef Rows chars
     cdef Arrays arrays
     cdef Py_ssize_t i, count = 0
     cdef bint before = True, now
-    open_arrays(&arrays, (text,), b"B1")
-    cdef const unsigned char* bytes = <unsigned char*>arrays.rows[0].data
+    open_arrays(&arrays, &chars, (text,), b"B1")
+    cdef const unsigned char* bytes = <unsigned char*>chars.data
     with nogil:
-        for i in range(arrays.rows[0].count):
+        for i in range(chars.count):
             now = is_separator(bytes[i])
             count += before > now  # as numbers: a branch would often be mispredicted
             before = now
@@ -124,6 +128,15 @@ cdef void number_tokens(
         token += 1
 
 
+cdef struct NumberArrays:
+    Rows words
+    Rows offsets
+    Rows spans
+    Rows hashes
+    Rows slots
+    Rows text
+
+
 def number_words(
     words_k,          # OUT int32: number of each token's word
     offsets_b,        # OUT intp: tokens before each line, and all
@@ -137,23 +150,31 @@ def number_words(
 
     Cost: a pass over `text` and a look-up per token in an open-addressing table.
     """
+    cdef NumberArrays given
     cdef Arrays arrays
     cdef Words words
     open_arrays(
-        &arrays, (words_k, offsets_b, spans_w2, hashes_w, slots, text), b"l1w n1w n2w L1w l1w B1"
+        &arrays, <Rows*>&given, (words_k, offsets_b, spans_w2, hashes_w, slots, text),
+        b"l1w n1w n2w L1w l1w B1",
     )
-    cdef int32_t* numbers = <int32_t*>arrays.rows[0].data
-    cdef Py_ssize_t* offsets = <Py_ssize_t*>arrays.rows[1].data
-    words.spans_w2 = arrays.rows[2]
-    words.hashes_w = <uint32_t*>arrays.rows[3].data
-    words.slots = <int32_t*>arrays.rows[4].data
-    words.mask = arrays.rows[4].count - 1
-    words.text = <unsigned char*>arrays.rows[5].data
+    words.spans_w2 = given.spans
+    words.hashes_w = <uint32_t*>given.hashes.data
+    words.slots = <int32_t*>given.slots.data
+    words.mask = given.slots.count - 1
+    words.text = <unsigned char*>given.text.data
     words.count = 0
     with nogil:
-        number_tokens(numbers, offsets, &words, arrays.rows[5].count)
+        number_tokens(
+            <int32_t*>given.words.data, <Py_ssize_t*>given.offsets.data, &words, given.text.count
+        )
     close_arrays(&arrays)
     return words.count
+
+
+cdef struct CopyArrays:
+    Rows out
+    Rows spans
+    Rows text
 
 
 def copy_words(
@@ -163,16 +184,17 @@ def copy_words(
     /,
 ) -> None:
     """Write the distinct words one after the other, each followed by a newline."""
+    cdef CopyArrays given
     cdef Arrays arrays
     cdef Py_ssize_t w, length
     cdef const Span* span
-    open_arrays(&arrays, (out, spans_w2, text), b"B1w n2 B1")
-    cdef char* end = arrays.rows[0].data
+    open_arrays(&arrays, <Rows*>&given, (out, spans_w2, text), b"B1w n2 B1")
+    cdef char* end = given.out.data
     with nogil:
-        for w in range(arrays.rows[1].count):
-            span = span_of(&arrays.rows[1], w)
+        for w in range(given.spans.count):
+            span = span_of(&given.spans, w)
             length = span.end - span.start
-            memcpy(end, arrays.rows[2].data + span.start, <size_t>length)
+            memcpy(end, given.text.data + span.start, <size_t>length)
             end[length] = b"\n"
             end += length + 1
     close_arrays(&arrays)
@@ -193,6 +215,12 @@ cdef Py_ssize_t count_ngrams(
     return count - 2 if min_length == 1 else count
 
 
+cdef struct CountArrays:
+    Rows counts
+    Rows spans
+    Rows text
+
+
 def count_char_ngrams(
     counts_w,         # OUT intp
     spans_w2,         # intp
@@ -202,28 +230,29 @@ def count_char_ngrams(
     /,
 ) -> None:
     """Count the n-grams that `hash_char_ngrams` finds in each word."""
+    cdef CountArrays given
     cdef Arrays arrays
     cdef Py_ssize_t w
     cdef const Span* span
-    open_arrays(&arrays, (counts_w, spans_w2, text), b"n1w n2 B1")
-    cdef Py_ssize_t* counts = <Py_ssize_t*>arrays.rows[0].data
-    cdef const unsigned char* bytes = <unsigned char*>arrays.rows[2].data
+    open_arrays(&arrays, <Rows*>&given, (counts_w, spans_w2, text), b"n1w n2 B1")
+    cdef Py_ssize_t* counts = <Py_ssize_t*>given.counts.data
+    cdef const unsigned char* bytes = <unsigned char*>given.text.data
     with nogil:
-        for w in range(arrays.rows[0].count):
-            span = span_of(&arrays.rows[1], w)
+        for w in range(given.counts.count):
+            span = span_of(&given.spans, w)
             counts[w] = count_ngrams(bytes + span.start, bytes + span.end, min_length, max_length)
     close_arrays(&arrays)
 
 
 cdef int32_t* hash_ngrams_from(
     int32_t* out, const unsigned char* char, const unsigned char* end, bint opened,
-    const Hashed* into,
+    const Hashing* hashing,
 ) noexcept nogil:
     """Append the n-grams that start at `char` or, where `opened`, at the ``<`` before it."""
     cdef uint32_t hash = add_byte(FNV_BASIS, b"<") if opened else FNV_BASIS
     cdef Py_ssize_t length = opened
     cdef bint closed = False
-    while length < into.max_length and not closed:
+    while length < hashing.max_length and not closed:
         if char == end:
             hash = add_byte(hash, b">")
             closed = True
@@ -234,25 +263,32 @@ cdef int32_t* hash_ngrams_from(
                 hash = add_byte(hash, char[0])
                 char += 1
         length += 1
-        if length >= into.min_length:
-            out[0] = into.first + <int32_t>(hash % into.n_buckets)
+        if length >= hashing.min_length:
+            out[0] = hashing.first + <int32_t>(hash % hashing.n_buckets)
             out += 1
     return out
 
 
 cdef void hash_ngrams(
-    int32_t* out, const unsigned char* char, const unsigned char* end, const Hashed* into
+    int32_t* out, const unsigned char* char, const unsigned char* end, const Hashing* hashing
 ) noexcept nogil:
-    out = hash_ngrams_from(out, char, end, True, into)
+    out = hash_ngrams_from(out, char, end, True, hashing)
     while char < end:
         if starts_char(char[0]):
-            out = hash_ngrams_from(out, char, end, False, into)
+            out = hash_ngrams_from(out, char, end, False, hashing)
         char += 1
+
+
+cdef struct HashArrays:
+    Rows features
+    Rows starts
+    Rows spans
+    Rows text
 
 
 def hash_char_ngrams(
     features_k,       # OUT int32
-    starts_w,         # intp: where to write those of each word
+    starts_w,         # intp: the first feature of each word
     spans_w2,         # intp
     text,             # uint8
     Py_ssize_t min_length,
@@ -265,18 +301,21 @@ def hash_char_ngrams(
 
     Cost: `max_length` steps per character of a distinct word.
     """
+    cdef HashArrays given
     cdef Arrays arrays
-    cdef Hashed into = Hashed(min_length, max_length, first, n_buckets)
+    cdef Hashing hashing = Hashing(min_length, max_length, first, n_buckets)
     cdef Py_ssize_t w
     cdef const Span* span
-    open_arrays(&arrays, (features_k, starts_w, spans_w2, text), b"l1w n1 n2 B1")
-    cdef int32_t* features = <int32_t*>arrays.rows[0].data
-    cdef const Py_ssize_t* starts = <Py_ssize_t*>arrays.rows[1].data
-    cdef const unsigned char* bytes = <unsigned char*>arrays.rows[3].data
+    open_arrays(
+        &arrays, <Rows*>&given, (features_k, starts_w, spans_w2, text), b"l1w n1 n2 B1"
+    )
+    cdef int32_t* features = <int32_t*>given.features.data
+    cdef const Py_ssize_t* starts = <Py_ssize_t*>given.starts.data
+    cdef const unsigned char* bytes = <unsigned char*>given.text.data
     with nogil:
-        for w in range(arrays.rows[1].count if features != NULL else 0):
-            span = span_of(&arrays.rows[2], w)
-            hash_ngrams(features + starts[w], bytes + span.start, bytes + span.end, &into)
+        for w in range(given.spans.count if features != NULL else 0):
+            span = span_of(&given.spans, w)
+            hash_ngrams(features + starts[w], bytes + span.start, bytes + span.end, &hashing)
     close_arrays(&arrays)
 
 

@@ -1,4 +1,18 @@
-# The gradient of max and min: each column of a bag's goes to the row that won it.
+# Gradient of maximum and minimum: each column of a bag's gradient goes to the winning row.
+#
+#     d_table[r, d] = sum_b scale[k] * d_out[b, d]      over the bags b with winners[b, d] = r
+#
+# extreme.pxi has the forward pass, transpose.pxi the bags of each row.
+
+cdef struct ExtremeGradientCall:
+    Rows out
+    Rows grad
+    Rows winners
+    Rows rows
+    Rows bags
+    Rows row_offsets
+    Rows scales
+
 
 cdef void extreme_gradient_row(
     real_t* out_d, const Rows* grad, const Rows* winners, index_t row, const index_t* bags_k,
@@ -21,53 +35,33 @@ cdef void extreme_gradient_row(
             out_d[d] += scale * grad_d[d] if winner_d[d] == row else <real_t>0
 
 
-cdef void extreme_gradient_unit(
-    const Arrays* arrays, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
+cdef Py_ssize_t extreme_gradient_unit(
+    const ExtremeGradientCall* call, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef const Rows* out = &arrays.rows[0]
-    cdef const index_t* rows_u = <const index_t*>arrays.rows[3].data
-    cdef const index_t* bags_k = <const index_t*>arrays.rows[4].data
-    cdef const index_t* row_offsets_u = <const index_t*>arrays.rows[5].data
-    cdef const real_t* scales_k = <const real_t*>arrays.rows[6].data
-    cdef Py_ssize_t first = unit_start(row_offsets_u, out.count, unit, units)
-    cdef Py_ssize_t u, stop = unit_start(row_offsets_u, out.count, unit + 1, units)
+    cdef const index_t* rows_u = <const index_t*>call.rows.data
+    cdef const index_t* bags_k = <const index_t*>call.bags.data
+    cdef const index_t* row_offsets_u = <const index_t*>call.row_offsets.data
+    cdef const real_t* scales_k = <const real_t*>call.scales.data
+    cdef Py_ssize_t first = unit_start(row_offsets_u, call.out.count, unit, units)
+    cdef Py_ssize_t u, stop = unit_start(row_offsets_u, call.out.count, unit + 1, units)
     cdef Lookups bag
     for u in range(first, stop):
-        bag = lookups_of_bag(row_offsets_u, u, arrays.rows[4].count)
+        bag = lookups_of_bag(row_offsets_u, u, call.bags.count)
         extreme_gradient_row(
-            <real_t*>row_address(out[0], u), &arrays.rows[1], &arrays.rows[2], rows_u[u], bags_k,
+            <real_t*>row_address(call.out, u), &call.grad, &call.winners, rows_u[u], bags_k,
             scales_k, &bag,
         )
-
-
-cdef void extreme_gradient_rows(
-    const Arrays* arrays, index_t index, real_t real, int num_threads
-) noexcept nogil:
-    cdef Py_ssize_t unit, units = unit_count(arrays.rows[0].count, num_threads)
-    if units == 1:
-        extreme_gradient_unit(arrays, index, real, 0, 1)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        extreme_gradient_unit(arrays, index, real, unit, units)
-
-
-cdef void extreme_gradient_reals(
-    const Arrays* arrays, index_t index, int num_threads
-) noexcept nogil:
-    if arrays.real == FLOAT:
-        extreme_gradient_rows(arrays, index, <float>0, num_threads)
-    else:
-        extreme_gradient_rows(arrays, index, <double>0, num_threads)
+    return 0
 
 
 def extreme_gradient(
-    out_ud,            # OUT
-    grad_bd,
-    winners_bd,
-    rows_u,
-    bags_k,            # transposed: the bags of each touched row
-    row_offsets_u,
-    scales_k,          # empty: every scale is 1
+    out_ud,            # OUT (U, D)
+    grad_bd,           # (B, D)
+    winners_bd,        # (B, D)
+    rows_u,            # (U,)
+    bags_k,            # (n,), transposed: the bags of each touched row
+    row_offsets_u,     # (U + 1,)
+    scales_k,          # (n,), or empty: every scale is 1
     int num_threads,
     /,
 ):
@@ -75,16 +69,14 @@ def extreme_gradient(
 
     Cost: reads the gradient and the winners of each (row, bag) pair once.
     """
+    cdef ExtremeGradientCall call
     cdef Arrays arrays
     open_arrays(
-        &arrays, (out_ud, grad_bd, winners_bd, rows_u, bags_k, row_offsets_u, scales_k),
+        &arrays, <Rows*>&call,
+        (out_ud, grad_bd, winners_bd, rows_u, bags_k, row_offsets_u, scales_k),
         b"r2w r2 i2 i1 i1 i1 r1",
     )
     with nogil:
-        if arrays.rows[0].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            extreme_gradient_reals(&arrays, <int32_t>0, num_threads)
-        else:
-            extreme_gradient_reals(&arrays, <int64_t>0, num_threads)
+        if call.out.data != NULL:
+            share_units(&call, &arrays, unit_count(call.out.count, num_threads), num_threads)
     close_arrays(&arrays)

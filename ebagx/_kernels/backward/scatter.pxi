@@ -1,14 +1,27 @@
-# Scattering: the gradient of a dense table, straight into it.
+# Scattering: the kernel adds the gradient of pooling straight to the rows of a dense table.
+#
+#     table[i[k]] += w[k] / q[b] * d_out[b]      for each lookup k of each bag b
+#
+# pool.pxi has the forward pass and the divisors q.
 #
 # Threads share the columns: each adds all lookups, in order, to its columns of their rows. So there
-# is nothing to sort, and no bit depends on the number of threads. What comes out has the bits of
+# is nothing to sort, and no bit depends on the number of threads. The result has the bits of
 # pooling over the transposed bags when the rows start as zeros.
+
+cdef struct ScatterCall:
+    Rows table
+    Rows grad
+    Rows indices
+    Rows offsets
+    Rows weights
+    int mode
+
 
 cdef inline void scatter_bag(
     Rows table, const real_t* grad_d, const index_t* indices_k, const real_t* weights_k,
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Columns [first, last) of one bag.
+    # Adds columns [first, last) of one bag's gradient.
     cdef Py_ssize_t k, column
     cdef real_t* row
     cdef real_t scale, divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
@@ -33,54 +46,34 @@ cdef inline void scatter_bag(
             column += width
 
 
-cdef void scatter_columns(
-    const Arrays* arrays, index_t index, real_t real, int mode, Py_ssize_t first, Py_ssize_t last
+cdef Py_ssize_t scatter_unit(
+    const ScatterCall* call, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef const index_t* indices_k = <const index_t*>arrays.rows[2].data
-    cdef const index_t* offsets_b = <const index_t*>arrays.rows[3].data
-    cdef const real_t* weights_k = <const real_t*>arrays.rows[4].data
-    cdef Rows table = arrays.rows[0], grad = arrays.rows[1]
-    cdef Py_ssize_t b
+    # A unit is a range of columns.
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef const real_t* weights_k = <const real_t*>call.weights.data
+    cdef Py_ssize_t first = column_start(call.table.dim, unit, units)
+    cdef Py_ssize_t b, last = column_start(call.table.dim, unit + 1, units)
+    cdef Rows table = call.table, grad = call.grad
     cdef Lookups bag
     if first == last:
-        return
-    for b in range(arrays.rows[3].count - 1):
-        bag = lookups_of_bag(offsets_b, b, arrays.rows[2].count)
+        return 0
+    for b in range(call.offsets.count - 1):
+        bag = lookups_of_bag(offsets_b, b, call.indices.count)
         scatter_bag(
-            table, <const real_t*>row_address(grad, b), indices_k, weights_k, &bag, mode, first,
-            last,
+            table, <const real_t*>row_address(grad, b), indices_k, weights_k, &bag, call.mode,
+            first, last,
         )
-
-
-cdef void scatter_bags(
-    const Arrays* arrays, index_t index, real_t real, int mode, int num_threads
-) noexcept nogil:
-    cdef Py_ssize_t part, dim = arrays.rows[0].dim
-    if num_threads == 1:
-        scatter_columns(arrays, index, real, mode, 0, dim)
-        return
-    for part in prange(num_threads, schedule="static", num_threads=num_threads):
-        scatter_columns(
-            arrays, index, real, mode, column_start(dim, part, num_threads),
-            column_start(dim, part + 1, num_threads),
-        )
-
-
-cdef void scatter_reals(
-    const Arrays* arrays, index_t index, int mode, int num_threads
-) noexcept nogil:
-    if arrays.real == FLOAT:
-        scatter_bags(arrays, index, <float>0, mode, num_threads)
-    else:
-        scatter_bags(arrays, index, <double>0, mode, num_threads)
+    return 0
 
 
 def scatter(
-    table_rd,      # INOUT
-    grad_bd,
-    indices_k,
-    offsets_b,
-    weights_k,     # empty: every weight is 1
+    table_rd,          # INOUT (N, D)
+    grad_bd,           # (B, D)
+    indices_k,         # (n,)
+    offsets_b,         # (B + 1,)
+    weights_k,         # (n,), or empty: every weight is 1
     int mode,
     int num_threads,
     /,
@@ -89,13 +82,14 @@ def scatter(
 
     Cost: one read and write of the row of each lookup.
     """
+    cdef ScatterCall call
     cdef Arrays arrays
-    open_arrays(&arrays, (table_rd, grad_bd, indices_k, offsets_b, weights_k), b"r2w r2 i1 i1 r1")
+    open_arrays(
+        &arrays, <Rows*>&call, (table_rd, grad_bd, indices_k, offsets_b, weights_k),
+        b"r2w r2 i1 i1 r1",
+    )
+    call.mode = mode
     with nogil:
-        if arrays.rows[0].data == NULL or arrays.rows[2].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            scatter_reals(&arrays, <int32_t>0, mode, num_threads)
-        else:
-            scatter_reals(&arrays, <int64_t>0, mode, num_threads)
+        if call.table.data != NULL and call.indices.data != NULL:
+            share_units(&call, &arrays, num_threads, num_threads)
     close_arrays(&arrays)

@@ -1,7 +1,7 @@
-# How NumPy's arrays come to compiled code: as addresses, by the buffer protocol.
+# Arrays of a call: NumPy passes them as addresses, by the buffer protocol.
 #
-# Cython's typed views would do it too, with a copy of each function for each combination of dtypes
-# that Python can call: half of a module was that.
+# Cython's typed views would do the same, with a copy of each function for each combination of
+# dtypes that Python can call: these copies were half of a module.
 from cpython.buffer cimport (
     Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -9,7 +9,7 @@ from cpython.buffer cimport (
 cdef enum:
     MAX_ARRAYS = 7  # that one call takes
 
-# Dtypes. The first four are those of tables' cells, the first two those of sums.
+# Dtypes. The first four are those of a table's cells, the first two those of sums.
 cdef enum:
     FLOAT = 0
     DOUBLE = 1
@@ -22,32 +22,33 @@ cdef enum:
     UINT64 = 8
 
 
-# The rows of a table, which may lie further apart than they are long, or backwards; or the entries
-# of a 1-D array, side by side.
+# One array: the rows of a table, which may lie further apart than they are long, or backwards; or
+# the entries of a 1-D array, side by side.
 cdef struct Rows:
-    char* data            # NULL if there are none
+    char* data            # NULL if the array is empty
     Py_ssize_t row_bytes
     Py_ssize_t count
     Py_ssize_t dim        # columns
 
 
+# The dtypes of a call's arrays, and the buffers that must be given back. The arrays themselves are
+# fields of the call's own struct.
 cdef struct Arrays:
-    Rows[MAX_ARRAYS] rows
-    int cell              # the dtype of those that the layout calls c
-    int real              # r
-    int index             # i
+    int cell              # the dtype of the arrays that the layout calls c, or -1
+    int real              # of those it calls r
+    int index             # of those it calls i
     int count
     Py_buffer[MAX_ARRAYS] views
 
 
 cdef inline char native_order() noexcept:
-    # What stands before the type of little-endian, or big-endian, numbers.
+    # Returns the letter that stands for this machine's byte order before a type.
     cdef unsigned short one = 1
     return b"<" if (<char*>&one)[0] else b">"
 
 
 cdef int type_of(const Py_buffer* view) noexcept:
-    # -1 if kernels know no such dtype.
+    # Returns -1 if kernels know no such dtype.
     cdef const char* format = view.format
     cdef char code
     if format[0] == b"=" or format[0] == native_order():
@@ -71,14 +72,14 @@ cdef int type_of(const Py_buffer* view) noexcept:
 
 
 cdef bint agrees(int* known, int type, int first, int last) noexcept:
-    # Whether a dtype is one of some, and that of the arrays before.
+    # Returns whether a dtype lies in a range and is that of the arrays before it.
     if known[0] < 0:
         known[0] = type
     return first <= type <= last and type == known[0]
 
 
 cdef bint suits(Arrays* arrays, int letter, int type) noexcept:
-    # Whether an array of this dtype may stand where the layout has this letter.
+    # Returns whether an array of this dtype may stand where the layout has this letter.
     if letter == b"c":
         return agrees(&arrays.cell, type, FLOAT, BFLOAT)
     if letter == b"r":
@@ -98,7 +99,7 @@ cdef bint suits(Arrays* arrays, int letter, int type) noexcept:
 
 
 cdef bint has_layout(const Py_buffer* view, int ndim) noexcept:
-    # Whether each row of an array, or all of a 1-D one, is contiguous.
+    # Returns whether each row of an array, or a 1-D array as a whole, is contiguous.
     cdef Py_ssize_t length = view.shape[ndim - 1] if view.ndim == ndim else -1
     return length >= 0 and (view.strides[ndim - 1] == view.itemsize or length < 2 or view.len == 0)
 
@@ -119,13 +120,13 @@ cdef void close_arrays(Arrays* arrays) noexcept:
 
 
 cdef int open_array(
-    Arrays* arrays, object array, int letter, int ndim, bint written
+    Arrays* arrays, Rows* rows, object array, int letter, int ndim, bint written
 ) except -1:
     cdef Py_buffer* view = &arrays.views[arrays.count]
     PyObject_GetBuffer(
         array, view, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if written else 0)
     )
-    arrays.rows[arrays.count] = rows_of(view)
+    rows[arrays.count] = rows_of(view)
     arrays.count += 1
     if not has_layout(view, ndim):
         raise ValueError(f"array {arrays.count} must be {ndim}-D with contiguous rows")
@@ -134,8 +135,11 @@ cdef int open_array(
     return 0
 
 
-cdef int open_arrays(Arrays* arrays, tuple given, const char* layout) except -1:
-    """Take the arrays of a call; `close_arrays` must follow, unless this raises.
+cdef int open_arrays(Arrays* arrays, Rows* rows, tuple given, const char* layout) except -1:
+    """Open the arrays of a call; `close_arrays` must follow, unless this raises.
+
+    `rows` is the address of the call's struct: its first fields are of type Rows, one for each of
+    the arrays given and in their order.
 
     The layout has for each array a letter for its dtype, the number of its dimensions, "w" if it is
     written to, and a space. c stands for the dtype of cells, r for that of sums and i for that of
@@ -150,7 +154,7 @@ cdef int open_arrays(Arrays* arrays, tuple given, const char* layout) except -1:
             letter, ndim = layout[0], layout[1] - c"0"
             written = layout[2] == b"w"
             layout += 4 if written else 3
-            open_array(arrays, array, letter, ndim, written)
+            open_array(arrays, rows, array, letter, ndim, written)
         if min(arrays.cell, arrays.real) >= 0:
             if (arrays.cell == DOUBLE) != (arrays.real == DOUBLE):
                 raise TypeError("sums must be float64 just where cells are")

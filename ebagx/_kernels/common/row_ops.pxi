@@ -57,7 +57,7 @@ cdef enum:
     CACHE_LINE = 64
 
 
-cdef inline size_t number_of_address(Rows rows, Py_ssize_t row) noexcept nogil:
+cdef inline size_t address_as_number(Rows rows, Py_ssize_t row) noexcept nogil:
     # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
     # around, a pointer may not even be computed.
     return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
@@ -68,7 +68,7 @@ cdef inline char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
     # thread changes the indices after they were checked. One unsigned comparison finds negative
     # ones too. From a number, as prefetches have it: else two more additions put together what both
     # share.
-    return <char*>number_of_address(rows, row if <size_t>row < <size_t>rows.count else 0)
+    return <char*>address_as_number(rows, row if <size_t>row < <size_t>rows.count else 0)
 
 
 cdef inline const real_t* widened(
@@ -133,7 +133,7 @@ cdef inline void prefetch_lines(size_t start, int count) noexcept nogil:
 
 
 cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept nogil:
-    prefetch_lines(number_of_address(block, row), count)
+    prefetch_lines(address_as_number(block, row), count)
 
 
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:

@@ -1,14 +1,41 @@
-# How bags are shared out among threads: by lookups, not by count.
+# Units of work: bags are shared out among threads by lookups, not by count.
 #
 # The bags are cut into units of about equal cost (their lookups, plus one per bag). A giant bag,
-# larger than a thread's whole share, is left out of its unit and cut by column blocks instead:
-# whoever computes a column adds its lookups in bag order, so no bit depends on the cut.
-#
-# One unit is run by a plain call: even a team of one thread costs OpenMP a microsecond.
+# larger than a thread's whole share, is left out of its unit and cut by columns instead: one thread
+# adds all lookups of a column, in bag order, so no bit depends on the cut.
 
 cdef enum:
     UNITS_PER_THREAD = 4  # threads finish together, and each unit costs half a microsecond
     AHEAD = 16            # lookups between a prefetch and its use: 2x on DRAM-bound data
+    LEAST_GIANT = 4096    # lookups below which a cut by columns costs more than it gains
+
+# A unit of bags returns these, combined by |.
+cdef enum:
+    FOUND_OUTSIDE = 1  # an index is outside the table
+    FOUND_GIANT = 2    # a giant bag was left out
+
+
+# An array of indices or offsets of either width, for code that is not compiled for both.
+cdef struct Indices:
+    char* data
+    bint is_long  # int64, else int32
+
+
+cdef inline Py_ssize_t index_at(Indices indices, Py_ssize_t k) noexcept nogil:
+    if indices.is_long:
+        return <Py_ssize_t>(<const int64_t*>indices.data)[k]
+    return (<const int32_t*>indices.data)[k]
+
+
+cdef inline void set_index(Indices indices, Py_ssize_t k, Py_ssize_t row) noexcept nogil:
+    if indices.is_long:
+        (<int64_t*>indices.data)[k] = row
+    else:
+        (<int32_t*>indices.data)[k] = <int32_t>row
+
+
+cdef inline Indices indices_from(const index_t* indices_k) noexcept nogil:
+    return Indices(<char*>indices_k, sizeof(index_t) == sizeof(int64_t))
 
 
 cdef inline Py_ssize_t clamped(Py_ssize_t value, Py_ssize_t limit) noexcept nogil:
@@ -24,8 +51,8 @@ cdef inline Py_ssize_t unit_count(Py_ssize_t num_bags, int num_threads) noexcept
 cdef inline Py_ssize_t unit_start(
     const index_t* offsets_b, Py_ssize_t num_bags, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # The first bag b with offsets[b] + b >= unit / units of the total cost. The offsets may be a
-    # part of longer ones, which start anywhere.
+    # Returns the first bag b with offsets[b] + b >= unit / units of the total cost. The offsets may
+    # be a part of longer ones, which start anywhere.
     cdef double base = <double>offsets_b[0]
     cdef double goal = base + (<double>offsets_b[num_bags] - base + num_bags) * unit / units
     cdef Py_ssize_t low = 0, high = num_bags, middle
@@ -43,18 +70,8 @@ cdef inline Py_ssize_t unit_start(
 cdef inline Py_ssize_t even_start(
     Py_ssize_t count, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # Where a unit starts of things that cost the same.
+    # Returns where a unit starts among `count` things that cost the same.
     return count // units * unit + min(unit, count % units)
-
-
-cdef inline Py_ssize_t giant_size(
-    const index_t* offsets_b, Py_ssize_t num_bags, int num_threads
-) noexcept nogil:
-    # Bags with more lookups than this are giants; below 4096 lookups a split costs more.
-    cdef Py_ssize_t num_lookups = offsets_b[num_bags] - offsets_b[0]
-    if num_threads <= 1:
-        return num_lookups
-    return max(num_lookups // num_threads, 4096)
 
 
 cdef inline Py_ssize_t column_start(
@@ -64,8 +81,36 @@ cdef inline Py_ssize_t column_start(
     return dim if part == parts else dim * part // parts // 16 * 16
 
 
-# The lookups [start, end) of one bag, and the last lookup of all, where looking ahead ends. Passed
-# by address: a copy would be read in wider words than it was just written in, for 30 cycles.
+# The cut of a call's bags.
+cdef struct Cut:
+    Py_ssize_t most   # lookups of a bag that is no giant
+    Py_ssize_t giant  # the giant bag whose columns are shared out, or -1 while bags are
+
+
+# The bags and columns of one unit.
+cdef struct Part:
+    Py_ssize_t first_bag
+    Py_ssize_t stop_bag
+    Py_ssize_t first_column
+    Py_ssize_t stop_column
+
+
+cdef inline Part part_of(
+    const index_t* offsets_b, const Rows* out, Cut cut, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    if cut.giant >= 0:
+        return Part(
+            cut.giant, cut.giant + 1, column_start(out.dim, unit, units),
+            column_start(out.dim, unit + 1, units),
+        )
+    return Part(
+        unit_start(offsets_b, out.count, unit, units),
+        unit_start(offsets_b, out.count, unit + 1, units), 0, out.dim,
+    )
+
+
+# The lookups [start, end) of one bag, and the last lookup of all, where looking ahead ends. It is
+# passed by address: a copy would be read in wider words than it was just written in, for 30 cycles.
 cdef struct Lookups:
     Py_ssize_t start
     Py_ssize_t end
@@ -76,7 +121,7 @@ cdef inline Lookups lookups_of_bag(
     const index_t* offsets_b, Py_ssize_t b, Py_ssize_t n
 ) noexcept nogil:
     cdef Lookups bag
-    # Empty rather than backwards, if another thread has changed the offsets.
+    # A bag is empty rather than backwards if another thread has changed the offsets.
     bag.start = clamped(offsets_b[b], n)
     bag.end = max(bag.start, clamped(offsets_b[b + 1], n))
     bag.last = n - 1

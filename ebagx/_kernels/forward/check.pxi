@@ -1,14 +1,33 @@
-# Whether bags may be handed to the other kernels.
+# Validation: one look at indices and offsets decides whether bags may go to the other kernels.
 
-cdef int any_outside(
-    const index_t* indices_k, Py_ssize_t n, index_t last_row, Py_ssize_t unit, Py_ssize_t units
-) noexcept nogil:
-    # No early exit, and no comparison: vectors of integers have few. Both row and last_row - row
-    # have a sign bit of 0 just if 0 <= row <= last_row.
+cdef struct IndicesValidCall:
+    Rows indices
+    Py_ssize_t num_rows
+
+
+cdef struct OffsetsValidCall:
+    Rows offsets
+    Py_ssize_t num_lookups
+
+
+cdef struct CloseOffsetsCall:
+    Rows ends
+    Rows starts
+    Py_ssize_t num_lookups
+
+
+cdef bint any_outside(const index_t* indices_k, Py_ssize_t n, Py_ssize_t num_rows) noexcept nogil:
+    # There is no early exit, and no comparison: vectors of integers have few. Both row and
+    # last_row - row have a sign bit of 0 just if 0 <= row <= last_row.
     cdef Py_ssize_t k
     cdef uint32_t bits32 = 0
     cdef uint64_t bits64 = 0
-    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
+    cdef index_t last_row
+    if index_t is int32_t:
+        last_row = <index_t>min(num_rows - 1, <Py_ssize_t>0x7FFFFFFF)
+    else:
+        last_row = num_rows - 1
+    for k in range(n):
         if index_t is int32_t:
             bits32 |= <uint32_t>indices_k[k] | (<uint32_t>last_row - <uint32_t>indices_k[k])
         else:
@@ -16,21 +35,13 @@ cdef int any_outside(
     return bits32 >> 31 != 0 or bits64 >> 63 != 0
 
 
-cdef bint all_inside(
-    const index_t* indices_k, Py_ssize_t n, Py_ssize_t num_rows, int num_threads
+cdef Py_ssize_t indices_valid_unit(
+    const IndicesValidCall* call, index_t index, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Py_ssize_t unit
-    cdef index_t last_row
-    cdef int outside = 0
-    if index_t is int32_t:
-        last_row = <index_t>min(num_rows - 1, <Py_ssize_t>0x7FFFFFFF)
-    else:
-        last_row = num_rows - 1
-    if num_threads == 1:
-        return not any_outside(indices_k, n, last_row, 0, 1)
-    for unit in prange(num_threads, schedule="static", num_threads=num_threads):
-        outside |= any_outside(indices_k, n, last_row, unit, num_threads)
-    return not outside
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef Py_ssize_t start = even_start(call.indices.count, unit, units)
+    cdef Py_ssize_t stop = even_start(call.indices.count, unit + 1, units)
+    return FOUND_OUTSIDE if any_outside(indices_k + start, stop - start, call.num_rows) else 0
 
 
 def indices_valid(
@@ -40,22 +51,21 @@ def indices_valid(
     /,
 ):
     """Return whether every index is in [0, num_rows). Cost: one read of the indices."""
+    cdef IndicesValidCall call
     cdef Arrays arrays
-    cdef Rows* indices = &arrays.rows[0]
-    cdef bint valid
-    open_arrays(&arrays, (indices_k,), b"i1")
+    cdef Py_ssize_t found
+    open_arrays(&arrays, <Rows*>&call, (indices_k,), b"i1")
+    call.num_rows = num_rows
     with nogil:
-        if arrays.index == INT32:
-            valid = all_inside(<int32_t*>indices.data, indices.count, num_rows, num_threads)
-        else:
-            valid = all_inside(<int64_t*>indices.data, indices.count, num_rows, num_threads)
+        found = share_units(&call, &arrays, num_threads, num_threads)
     close_arrays(&arrays)
-    return valid
+    return not found
 
 
 cdef bint ascend(
     const index_t* offsets_b, Py_ssize_t num_bags, Py_ssize_t num_lookups
 ) noexcept nogil:
+    # Returns whether offsets run from 0 to num_lookups without decreasing.
     cdef Py_ssize_t b
     cdef bint decreasing = False
     for b in range(num_bags):
@@ -63,55 +73,51 @@ cdef bint ascend(
     return not decreasing and offsets_b[0] == 0 and offsets_b[num_bags] == num_lookups
 
 
+cdef Py_ssize_t offsets_valid_unit(const OffsetsValidCall* call, index_t index) noexcept nogil:
+    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    return ascend(offsets_b, call.offsets.count - 1, call.num_lookups)
+
+
 def offsets_valid(
-    offsets_b,
+    offsets_b,         # (B + 1,)
     Py_ssize_t num_lookups,
     /,
 ):
     """Return whether offsets run from 0 to num_lookups without decreasing."""
+    cdef OffsetsValidCall call
     cdef Arrays arrays
-    cdef Rows* offsets = &arrays.rows[0]
     cdef bint valid
-    open_arrays(&arrays, (offsets_b,), b"i1")
+    open_arrays(&arrays, <Rows*>&call, (offsets_b,), b"i1")
+    call.num_lookups = num_lookups
     with nogil:
-        if arrays.index == INT32:
-            valid = ascend(<int32_t*>offsets.data, offsets.count - 1, num_lookups)
-        else:
-            valid = ascend(<int64_t*>offsets.data, offsets.count - 1, num_lookups)
+        valid = run_unit(&call, &arrays, 0, 1)
     close_arrays(&arrays)
     return valid
 
 
-cdef bint close_and_check(
-    index_t* ends_b, const index_t* starts_b, Py_ssize_t num_bags, Py_ssize_t num_lookups
-) noexcept nogil:
-    cdef Py_ssize_t b
+cdef Py_ssize_t close_offsets_unit(const CloseOffsetsCall* call, index_t index) noexcept nogil:
+    cdef index_t* ends_b = <index_t*>call.ends.data
+    cdef const index_t* starts_b = <const index_t*>call.starts.data
+    cdef Py_ssize_t b, num_bags = call.starts.count
     for b in range(num_bags):
         ends_b[b] = starts_b[b]
-    ends_b[num_bags] = <index_t>num_lookups
-    return ascend(ends_b, num_bags, num_lookups)
+    ends_b[num_bags] = <index_t>call.num_lookups
+    return ascend(ends_b, num_bags, call.num_lookups)
 
 
 def close_offsets(
-    ends_b,        # OUT, (B + 1,)
-    starts_b,      # (B,)
+    ends_b,            # OUT (B + 1,)
+    starts_b,          # (B,)
     Py_ssize_t num_lookups,
     /,
 ):
     """Write the starts of bags and where the last one ends; return as `offsets_valid` does."""
+    cdef CloseOffsetsCall call
     cdef Arrays arrays
-    cdef Rows* ends = &arrays.rows[0]
-    cdef Rows* starts = &arrays.rows[1]
     cdef bint valid
-    open_arrays(&arrays, (ends_b, starts_b), b"i1w i1")
+    open_arrays(&arrays, <Rows*>&call, (ends_b, starts_b), b"i1w i1")
+    call.num_lookups = num_lookups
     with nogil:
-        if arrays.index == INT32:
-            valid = close_and_check(
-                <int32_t*>ends.data, <int32_t*>starts.data, starts.count, num_lookups
-            )
-        else:
-            valid = close_and_check(
-                <int64_t*>ends.data, <int64_t*>starts.data, starts.count, num_lookups
-            )
+        valid = run_unit(&call, &arrays, 0, 1)
     close_arrays(&arrays)
     return valid

@@ -1,38 +1,32 @@
-# Elementwise maximum or minimum of each bag, with the table row that won.
+# Maximum and minimum: the kernel takes, in each column of a bag, the extreme of its rows.
+#
+#     forward    out[b, d] = max_k table[i[k], d], and winners[b, d] = the row i[k] it is from
+#     gradient   d_table[r, d] = sum_b d_out[b, d]      over the bags b with winners[b, d] = r
+#
+# extreme_gradient.pxi has the gradient. Minimum is the maximum of -table.
+#
+# Indices are not compiled for each width (`Indices`), since these functions are large: that takes a
+# twentieth longer, and makes each level a seventh smaller.
 
 cdef enum:
     SEGMENT = 65536  # lookups scanned with positions counted from 0: exact even in float
 
 
-# Indices of either width: what is as large as these functions is not compiled for each. It takes a
-# twentieth longer, and makes each level a seventh smaller.
-cdef struct Indices:
-    char* data
-    bint is_long  # int64, else int32
-
-
-cdef inline Py_ssize_t index_at(Indices indices, Py_ssize_t k) noexcept nogil:
-    if indices.is_long:
-        return <Py_ssize_t>(<const int64_t*>indices.data)[k]
-    return (<const int32_t*>indices.data)[k]
-
-
-cdef inline void set_index(Indices indices, Py_ssize_t k, Py_ssize_t row) noexcept nogil:
-    if indices.is_long:
-        (<int64_t*>indices.data)[k] = row
-    else:
-        (<int32_t*>indices.data)[k] = <int32_t>row
-
-
-cdef inline Indices indices_from(const index_t* indices_k) noexcept nogil:
-    return Indices(<char*>indices_k, sizeof(index_t) == sizeof(int64_t))
+cdef struct ExtremeCall:
+    Rows out
+    Rows winners
+    Rows table
+    Rows indices
+    Rows offsets
+    int direction  # 1 for max, -1 for min
+    Cut cut
 
 
 cdef void take_first_nan(
     cell_t* out_d, Indices winners_d, Rows table, Indices indices_k, const Lookups* bag,
     Py_ssize_t column, real_t like,
 ) noexcept nogil:
-    # NaN wins over everything: found once per bag and column, if there is one.
+    # NaN wins over everything. The first one is looked up once per bag and column that has any.
     cdef Py_ssize_t k
     cdef real_t value
     for k in range(bag.start, bag.end):
@@ -130,7 +124,7 @@ cdef inline void extreme_narrow(
     cell_t* out_d, Indices winners_d, const Rows* table, Indices indices_k,
     const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Under 8 columns.
+    # Takes fewer than 8 columns.
     cdef Py_ssize_t column = first
     cdef int width
     while column < last:
@@ -149,7 +143,7 @@ cdef void extreme_bag(
     cell_t* out_d, Indices winners_d, const Rows* table, Indices indices_k,
     const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Columns [first, last) of one bag. A literal direction would save max a multiplication, 3 % of
+    # Takes columns [first, last) of one bag. A literal direction would save max a multiplication, 3 % of
     # its time, but double the code.
     cdef Py_ssize_t column
     cdef real_t zero = 0
@@ -164,81 +158,34 @@ cdef void extreme_bag(
 
 
 cdef Py_ssize_t extreme_unit(
-    const Rows* out, const Rows* winners, const Rows* table, const index_t* indices_k, Py_ssize_t n,
-    const index_t* offsets_b, real_t direction, Py_ssize_t giant, Py_ssize_t unit,
-    Py_ssize_t units, cell_t like,
+    const ExtremeCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
+    Py_ssize_t units,
 ) noexcept nogil:
-    # Returns how many giant bags it left for extreme_bags to cut by columns. `like` only names the
-    # type of cells.
-    cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
-    cdef Py_ssize_t b, stop = unit_start(offsets_b, out.count, unit + 1, units), giants = 0
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Py_ssize_t b, found = 0
+    cdef Part part = part_of(offsets_b, &call.out, call.cut, unit, units)
     cdef Lookups bag
-    for b in range(first, stop):
-        bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > giant:
-            giants += 1
+    for b in range(part.first_bag, part.stop_bag):
+        bag = lookups_of_bag(offsets_b, b, call.indices.count)
+        if bag.end - bag.start > call.cut.most and call.cut.giant < 0:
+            found |= FOUND_GIANT
         else:
             extreme_bag(
-                <cell_t*>row_address(out[0], b), indices_from(<index_t*>row_address(winners[0], b)),
-                table, indices_from(indices_k), &bag, direction, 0, out.dim,
+                <cell_t*>row_address(call.out, b),
+                indices_from(<index_t*>row_address(call.winners, b)), &call.table,
+                indices_from(indices_k), &bag, <real_t>call.direction, part.first_column,
+                part.stop_column,
             )
-    return giants
-
-
-cdef void extreme_bags(
-    const Arrays* arrays, index_t index, cell_t cell, real_t direction, int num_threads
-) noexcept nogil:
-    cdef const Rows* out = &arrays.rows[0]
-    cdef const Rows* winners = &arrays.rows[1]
-    cdef const Rows* table = &arrays.rows[2]
-    cdef const index_t* indices_k = <const index_t*>arrays.rows[3].data
-    cdef const index_t* offsets_b = <const index_t*>arrays.rows[4].data
-    cdef Py_ssize_t n = arrays.rows[3].count
-    cdef Py_ssize_t units = unit_count(out.count, num_threads)
-    cdef Py_ssize_t giant = giant_size(offsets_b, out.count, num_threads)
-    cdef Py_ssize_t b, unit, part, giants = 0
-    cdef Lookups bag
-    if num_threads == 1:
-        extreme_unit(out, winners, table, indices_k, n, offsets_b, direction, giant, 0, 1, cell)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        giants += extreme_unit(
-            out, winners, table, indices_k, n, offsets_b, direction, giant, unit, units, cell
-        )
-    if giants == 0:
-        return
-    for b in range(out.count):
-        bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > giant:
-            for part in prange(num_threads, schedule="static", num_threads=num_threads):
-                extreme_bag(
-                    <cell_t*>row_address(out[0], b),
-                    indices_from(<index_t*>row_address(winners[0], b)), table,
-                    indices_from(indices_k), &bag, direction,
-                    column_start(out.dim, part, num_threads),
-                    column_start(out.dim, part + 1, num_threads),
-                )
-
-
-cdef void extreme_cells(
-    const Arrays* arrays, index_t index, int direction, int num_threads
-) noexcept nogil:
-    if arrays.cell == FLOAT:
-        extreme_bags(arrays, index, <float>0, <float>direction, num_threads)
-    elif arrays.cell == DOUBLE:
-        extreme_bags(arrays, index, <double>0, <double>direction, num_threads)
-    elif arrays.cell == HALF:
-        extreme_bags(arrays, index, <uint16_t>0, <float>direction, num_threads)
-    else:
-        extreme_bags(arrays, index, <int16_t>0, <float>direction, num_threads)
+    return found
 
 
 def extreme(
-    out_bd,        # OUT
-    winners_bd,    # OUT
-    table_rd,
-    indices_k,
-    offsets_b,
+    out_bd,            # OUT (B, D)
+    winners_bd,        # OUT (B, D)
+    table_rd,          # (N, D)
+    indices_k,         # (n,)
+    offsets_b,         # (B + 1,)
     int direction,     # 1 for max, -1 for min
     int num_threads,
     /,
@@ -248,15 +195,14 @@ def extreme(
     Ties go to the first lookup, NaN to the first NaN; an empty bag gives 0 and winner -1.
     Cost: one read of each looked-up row.
     """
+    cdef ExtremeCall call
     cdef Arrays arrays
     open_arrays(
-        &arrays, (out_bd, winners_bd, table_rd, indices_k, offsets_b), b"c2w i2w c2 i1 i1"
+        &arrays, <Rows*>&call, (out_bd, winners_bd, table_rd, indices_k, offsets_b),
+        b"c2w i2w c2 i1 i1",
     )
+    call.direction = direction
     with nogil:
-        if arrays.rows[0].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            extreme_cells(&arrays, <int32_t>0, direction, num_threads)
-        else:
-            extreme_cells(&arrays, <int64_t>0, direction, num_threads)
+        if call.out.data != NULL:
+            share_bags(&call, &arrays, num_threads)
     close_arrays(&arrays)

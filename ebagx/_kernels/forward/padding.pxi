@@ -1,4 +1,4 @@
-# Removal of the lookups of one row.
+# Padding: the lookups of one row are removed before the other kernels see them.
 
 ctypedef fused item_t:
     int32_t
@@ -7,11 +7,22 @@ ctypedef fused item_t:
     double
 
 
-cdef inline Py_ssize_t keep(
+cdef struct DropPaddingCall:
+    Rows kept_indices
+    Rows kept_offsets
+    Rows kept_weights
+    Rows indices
+    Rows offsets
+    Rows weights
+    Py_ssize_t padding_row
+
+
+cdef inline Py_ssize_t copy_kept(
     item_t* kept_k, const item_t* items_k, const index_t* indices_k, Py_ssize_t start,
     Py_ssize_t end, index_t padding_row,
 ) noexcept nogil:
-    # Returns how many. Always stored, then kept or overwritten: no branch to mispredict.
+    # Returns how many items stay. Each one is stored, then kept or overwritten: there is no branch
+    # to mispredict.
     cdef Py_ssize_t k, kept = 0
     for k in range(start, end):
         kept_k[kept] = items_k[k]
@@ -19,53 +30,48 @@ cdef inline Py_ssize_t keep(
     return kept
 
 
-cdef void drop_lookups(
-    const Arrays* arrays, index_t padding_row, real_t real
+cdef Py_ssize_t drop_padding_unit(
+    const DropPaddingCall* call, index_t index, real_t real
 ) noexcept nogil:
-    cdef index_t* kept_indices_k = <index_t*>arrays.rows[0].data
-    cdef index_t* kept_offsets_b = <index_t*>arrays.rows[1].data
-    cdef real_t* kept_weights_k = <real_t*>arrays.rows[2].data
-    cdef const index_t* indices_k = <const index_t*>arrays.rows[3].data
-    cdef const index_t* offsets_b = <const index_t*>arrays.rows[4].data
-    cdef const real_t* weights_k = <const real_t*>arrays.rows[5].data
-    cdef Py_ssize_t b, start = 0, end, kept = 0, n = arrays.rows[3].count
+    cdef index_t* kept_indices_k = <index_t*>call.kept_indices.data
+    cdef index_t* kept_offsets_b = <index_t*>call.kept_offsets.data
+    cdef real_t* kept_weights_k = <real_t*>call.kept_weights.data
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef const real_t* weights_k = <const real_t*>call.weights.data
+    cdef index_t padding_row = <index_t>call.padding_row
+    cdef Py_ssize_t b, start = 0, end, kept = 0, n = call.indices.count
     kept_offsets_b[0] = 0
-    for b in range(arrays.rows[4].count - 1):
-        # Each lookup is met once, whatever another thread makes of the offsets.
+    for b in range(call.offsets.count - 1):
+        # Each lookup is copied at most once, even if another thread changes the offsets.
         end = max(clamped(offsets_b[b + 1], n), start)
         if weights_k != NULL:
-            keep(&kept_weights_k[kept], weights_k, indices_k, start, end, padding_row)
-        kept += keep(&kept_indices_k[kept], indices_k, indices_k, start, end, padding_row)
+            copy_kept(&kept_weights_k[kept], weights_k, indices_k, start, end, padding_row)
+        kept += copy_kept(&kept_indices_k[kept], indices_k, indices_k, start, end, padding_row)
         kept_offsets_b[b + 1] = <index_t>kept
         start = end
-
-
-cdef void drop_lookups_reals(const Arrays* arrays, index_t padding_row) noexcept nogil:
-    if arrays.real == FLOAT:
-        drop_lookups(arrays, padding_row, <float>0)
-    else:
-        drop_lookups(arrays, padding_row, <double>0)
+    return 0
 
 
 def drop_padding(
-    kept_indices_k,    # OUT, first offsets[-1] entries
-    kept_offsets_b,    # OUT
-    kept_weights_k,    # OUT, may be empty as weights_k
-    indices_k,
-    offsets_b,
-    weights_k,
+    kept_indices_k,    # OUT (n,), of which the first kept_offsets[B] entries count
+    kept_offsets_b,    # OUT (B + 1,)
+    kept_weights_k,    # OUT (n,), or empty as weights_k
+    indices_k,         # (n,)
+    offsets_b,         # (B + 1,)
+    weights_k,         # (n,), or empty: every weight is 1
     Py_ssize_t padding_row,
     /,
 ):
     """Copy the bags without the lookups of padding_row."""
+    cdef DropPaddingCall call
     cdef Arrays arrays
     open_arrays(
-        &arrays, (kept_indices_k, kept_offsets_b, kept_weights_k, indices_k, offsets_b, weights_k),
+        &arrays, <Rows*>&call,
+        (kept_indices_k, kept_offsets_b, kept_weights_k, indices_k, offsets_b, weights_k),
         b"i1w i1w r1w i1 i1 r1",
     )
+    call.padding_row = padding_row
     with nogil:
-        if arrays.index == INT32:
-            drop_lookups_reals(&arrays, <int32_t>padding_row)
-        else:
-            drop_lookups_reals(&arrays, <int64_t>padding_row)
+        run_unit(&call, &arrays, 0, 1)
     close_arrays(&arrays)

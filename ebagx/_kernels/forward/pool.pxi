@@ -1,7 +1,12 @@
-# Pooling: the weighted sum of the table rows of each bag, divided as the mode says.
+# Pooling: the kernel adds the weighted table rows of each bag and divides as the mode says.
 #
-# This is forward (table rows per bag) and backward (gradient rows per table row: the same kernel
-# on transposed bags).
+#     forward    out[b] = sum_k w[k] * table[i[k]] / q[b]      over the lookups k of bag b
+#     divisor    q[b] = 1 for sum, sum_k w[k] for mean, sqrt(sum_k w[k]^2) for sqrtn
+#     gradient   d_table[r] = sum_k w[k] / q[b(k)] * d_out[b(k)]      over the lookups k of row r
+#
+# The gradient is pooling, too: gradient rows in place of table rows, and the lookups of each row,
+# which transpose.pxi finds, in place of those of each bag. scatter.pxi adds it to a dense table;
+# weights.pxi has the gradient of w.
 
 cdef enum:
     SUM = 0
@@ -9,10 +14,20 @@ cdef enum:
     SQRTN = 2
 
 
+cdef struct PoolCall:
+    Rows out
+    Rows table
+    Rows indices
+    Rows offsets
+    Rows weights
+    int mode
+    Cut cut
+
+
 cdef inline real_t divisor_of_bag(
     const real_t* weights_k, const Lookups* bag, int mode, real_t like
 ) noexcept nogil:
-    # Added in float64, rounded once. `like` only names the type.
+    # Weights are added in float64, and their sum is rounded once. `like` only names the type.
     cdef double total = 0
     cdef Py_ssize_t k
     if mode == SUM:
@@ -49,7 +64,7 @@ cdef inline bint add_lookup(
     Py_ssize_t k, Py_ssize_t last, int width, Py_ssize_t tail, int tail_width, cell_t like,
 ) noexcept nogil:
     # Returns whether the index is outside the table: then row 0 stands for it.
-    cdef size_t ahead = number_of_address(block, indices_k[min(k + AHEAD, last)])
+    cdef size_t ahead = address_as_number(block, indices_k[min(k + AHEAD, last)])
     cdef Py_ssize_t row = indices_k[k]
     cdef const cell_t* cells
     cdef bint outside = False
@@ -57,7 +72,7 @@ cdef inline bint add_lookup(
     prefetch_lines(ahead + <size_t>tail * sizeof(cell_t), tail_width * <int>sizeof(cell_t))
     if unlikely(<size_t>row >= <size_t>block.count):
         row, outside = 0, True
-    cells = <const cell_t*>number_of_address(block, row)
+    cells = <const cell_t*>address_as_number(block, row)
     if weights_k == NULL:
         add_block(sum_d, cells, width)
         add_block(tail_d, &cells[tail], tail_width)
@@ -72,8 +87,8 @@ cdef inline bint pool_blocks(
     const Lookups* bag, real_t divisor, Py_ssize_t column, int width, Py_ssize_t tail,
     int tail_width,
 ) noexcept nogil:
-    # Of a bag that is not empty, `width` columns from `column` on, and `tail_width` that start
-    # `tail` columns after that. Returns whether an index is outside the table. The compiler keeps
+    # Pools `width` columns from `column` on, and `tail_width` columns that start `tail` after that,
+    # of a bag that is not empty. Returns whether an index is outside the table. The compiler keeps
     # sums in registers from the first lookup to the output if nothing but one loop is between,
     # which runs at least once; so the look-ahead is clamped in it.
     cdef real_t[MAX_BLOCK] sum_d
@@ -121,7 +136,7 @@ cdef inline bint pool_columns(
     cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
     const Lookups* bag, real_t divisor, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # One block after the other, each in a walk over the bag.
+    # Pools one block after the other, each in a walk over the bag.
     cdef Py_ssize_t column = first
     cdef bint outside = False
     cdef int width, widest = BLOCK_BYTES // <int>sizeof(real_t)  # constant: else no block is made
@@ -154,7 +169,7 @@ cdef bint pool_bag(
     cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Columns [first, last) of one bag. Returns whether an index is outside the table.
+    # Pools columns [first, last) of one bag. Returns whether an index is outside the table.
     cdef Py_ssize_t column, tail, span = last - first
     cdef int widest = BLOCK_BYTES // <int>sizeof(real_t)
     cdef real_t zero = 0
@@ -164,8 +179,8 @@ cdef bint pool_bag(
             store(&out_d[column], &zero, 1)
         if bag.start >= bag.end:
             return False
-        return not all_inside(&indices_k[bag.start], bag.end - bag.start, table.count, 1)
-    # Two blocks that overlap, in one walk.
+        return any_outside(&indices_k[bag.start], bag.end - bag.start, table.count)
+    # Two blocks overlap, and one walk fills both.
     if widest >= 64 and 64 < span <= 112:
         tail = span - 48
         return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, first, 64, tail, 48)
@@ -175,95 +190,37 @@ cdef bint pool_bag(
     return pool_columns(out_d, table, indices_k, weights_k, bag, divisor, first, last)
 
 
-# What was met on the way through some bags: those that are left to be cut by columns, and whether
-# an index is outside the table.
-cdef struct Met:
-    Py_ssize_t giants
-    bint outside
-
-
-cdef Met pool_unit(
-    const Rows* out, const Rows* table, const index_t* indices_k, Py_ssize_t n,
-    const index_t* offsets_b, const real_t* weights_k, int mode, Py_ssize_t giant, Py_ssize_t unit,
-    Py_ssize_t units, cell_t like,
+cdef Py_ssize_t pool_unit(
+    const PoolCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # `like` only names the type of cells.
-    cdef Py_ssize_t first = unit_start(offsets_b, out.count, unit, units)
-    cdef Py_ssize_t b, k, stop = unit_start(offsets_b, out.count, unit + 1, units)
-    cdef Met met = Met(0, False)
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef const real_t* weights_k = <const real_t*>call.weights.data
+    cdef Py_ssize_t b, k, n = call.indices.count, found = 0
+    cdef Part part = part_of(offsets_b, &call.out, call.cut, unit, units)
     cdef Lookups bag
-    if first < stop:  # what no lookup of these is ahead of
-        bag = lookups_of_bag(offsets_b, first, n)
+    if part.first_bag < part.stop_bag:  # no lookup is ahead of the first ones
+        bag = lookups_of_bag(offsets_b, part.first_bag, n)
         for k in range(bag.start, min(bag.start + AHEAD, n)):
-            prefetch_row(table[0], indices_k[k], out.dim * <Py_ssize_t>sizeof(cell_t))
-    for b in range(first, stop):
+            prefetch_row(call.table, indices_k[k], call.out.dim * <Py_ssize_t>sizeof(cell_t))
+    for b in range(part.first_bag, part.stop_bag):
         bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > giant:
-            met.giants += 1
-        else:
-            met.outside |= pool_bag(
-                <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode, 0, out.dim
-            )
-    return met
-
-
-cdef bint pool_bags(
-    const Arrays* arrays, index_t index, cell_t cell, real_t real, int mode, int num_threads
-) noexcept nogil:
-    # Returns whether an index is outside the table.
-    cdef const Rows* out = &arrays.rows[0]
-    cdef const Rows* table = &arrays.rows[1]
-    cdef const index_t* indices_k = <const index_t*>arrays.rows[2].data
-    cdef const index_t* offsets_b = <const index_t*>arrays.rows[3].data
-    cdef const real_t* weights_k = <const real_t*>arrays.rows[4].data
-    cdef Py_ssize_t n = arrays.rows[2].count
-    cdef Py_ssize_t units = unit_count(out.count, num_threads)
-    cdef Py_ssize_t giant = giant_size(offsets_b, out.count, num_threads)
-    cdef Py_ssize_t b, unit, part, giants = 0
-    cdef int outside = 0
-    cdef Met met
-    cdef Lookups bag
-    if num_threads == 1:
-        met = pool_unit(out, table, indices_k, n, offsets_b, weights_k, mode, giant, 0, 1, cell)
-        return met.outside
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        met = pool_unit(
-            out, table, indices_k, n, offsets_b, weights_k, mode, giant, unit, units, cell
-        )
-        giants += met.giants
-        outside |= met.outside
-    if giants == 0:
-        return outside
-    for b in range(out.count):
-        bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > giant:
-            for part in prange(num_threads, schedule="static", num_threads=num_threads):
-                outside |= pool_bag(
-                    <cell_t*>row_address(out[0], b), table, indices_k, weights_k, &bag, mode,
-                    column_start(out.dim, part, num_threads),
-                    column_start(out.dim, part + 1, num_threads),
-                )
-    return outside
-
-
-cdef bint pool_cells(
-    const Arrays* arrays, index_t index, int mode, int num_threads
-) noexcept nogil:
-    if arrays.cell == FLOAT:
-        return pool_bags(arrays, index, <float>0, <float>0, mode, num_threads)
-    if arrays.cell == DOUBLE:
-        return pool_bags(arrays, index, <double>0, <double>0, mode, num_threads)
-    if arrays.cell == HALF:
-        return pool_bags(arrays, index, <uint16_t>0, <float>0, mode, num_threads)
-    return pool_bags(arrays, index, <int16_t>0, <float>0, mode, num_threads)
+        if bag.end - bag.start > call.cut.most and call.cut.giant < 0:
+            found |= FOUND_GIANT
+        elif pool_bag(
+            <cell_t*>row_address(call.out, b), &call.table, indices_k, weights_k, &bag, call.mode,
+            part.first_column, part.stop_column,
+        ):
+            found |= FOUND_OUTSIDE
+    return found
 
 
 def pool(
-    out_bd,        # OUT
-    table_rd,
-    indices_k,
-    offsets_b,
-    weights_k,     # empty: every weight is 1
+    out_bd,            # OUT (B, D)
+    table_rd,          # (N, D)
+    indices_k,         # (n,)
+    offsets_b,         # (B + 1,)
+    weights_k,         # (n,), or empty: every weight is 1
     int mode,
     int num_threads,
     /,
@@ -274,17 +231,16 @@ def pool(
     rows takes empty bags alone. If `out_bd` has no entries, no index is looked at. Cost: one read
     of each looked-up row. Each column is added in bag order by one thread.
     """
+    cdef PoolCall call
     cdef Arrays arrays
-    cdef bint outside = False
+    cdef Py_ssize_t found = 0
     open_arrays(
-        &arrays, (out_bd, table_rd, indices_k, offsets_b, weights_k), b"c2w c2 i1 i1 r1"
+        &arrays, <Rows*>&call, (out_bd, table_rd, indices_k, offsets_b, weights_k),
+        b"c2w c2 i1 i1 r1",
     )
+    call.mode = mode
     with nogil:
-        if arrays.rows[0].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            outside = pool_cells(&arrays, <int32_t>0, mode, num_threads)
-        else:
-            outside = pool_cells(&arrays, <int64_t>0, mode, num_threads)
+        if call.out.data != NULL:
+            found = share_bags(&call, &arrays, num_threads)
     close_arrays(&arrays)
-    return not outside
+    return not found & FOUND_OUTSIDE

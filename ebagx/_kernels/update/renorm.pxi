@@ -1,6 +1,17 @@
-# max_norm: rows whose norm is too large are scaled down in place.
+# max_norm: the kernel scales rows down, in place, whose norm is too large.
+#
+#     row *= max_norm / (norm + 1e-7)      where norm = (sum_d |row[d]|^p)^(1/p) > max_norm
+#
+# It runs before the forward pass and has no gradient, as in PyTorch.
 
-cdef inline double term(double size, double norm_type) noexcept nogil:
+cdef struct RenormCall:
+    Rows table
+    Rows rows
+    double max_norm
+    double norm_type
+
+
+cdef inline double power(double size, double norm_type) noexcept nogil:
     if norm_type == 1:
         return size
     if norm_type == 0:
@@ -14,7 +25,7 @@ cdef inline void add_terms(
     cdef int d
     if norm_type != 2:
         for d in range(width):
-            lanes[d] += term(fabs(row_d[d]), norm_type)
+            lanes[d] += power(fabs(row_d[d]), norm_type)
     elif real_t is float:
         add_squares_f32(lanes, row_d, width)
     else:
@@ -47,7 +58,7 @@ cdef inline double norm_of_row(
 cdef double extreme_of_row(
     const cell_t* row, Py_ssize_t dim, double norm_type, real_t like
 ) noexcept nogil:
-    # The largest (norm_type inf) or smallest (-inf) absolute value; NaN stays.
+    # Returns the largest (norm_type inf) or smallest (-inf) absolute value; NaN stays.
     cdef double size, best = 0
     cdef Py_ssize_t d
     for d in range(dim):
@@ -88,59 +99,35 @@ cdef inline void scale_row(cell_t* row, Py_ssize_t dim, real_t factor) noexcept 
         column += width
 
 
-cdef void renorm_unit(
-    const Arrays* arrays, index_t index, cell_t cell, real_t real, double max_norm,
-    double norm_type, Py_ssize_t unit, Py_ssize_t units,
+cdef Py_ssize_t renorm_unit(
+    const RenormCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
+    Py_ssize_t units,
 ) noexcept nogil:
-    cdef const Rows* table = &arrays.rows[0]
-    cdef const index_t* rows_u = <const index_t*>arrays.rows[1].data
-    cdef Py_ssize_t u, count = arrays.rows[1].count
+    cdef Rows table = call.table
+    cdef const index_t* rows_u = <const index_t*>call.rows.data
+    cdef Py_ssize_t u, count = call.rows.count
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
-        prefetch_row(table[0], rows_u[min(u + AHEAD // 2, count - 1)], table.dim * sizeof(cell_t))
-        renorm_row(<cell_t*>row_address(table[0], rows_u[u]), table.dim, max_norm, norm_type, real)
-
-
-cdef void renorm_rows(
-    const Arrays* arrays, index_t index, cell_t cell, real_t real, double max_norm,
-    double norm_type, int num_threads,
-) noexcept nogil:
-    cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
-    if units == 1:
-        renorm_unit(arrays, index, cell, real, max_norm, norm_type, 0, 1)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        renorm_unit(arrays, index, cell, real, max_norm, norm_type, unit, units)
-
-
-cdef void renorm_cells(
-    const Arrays* arrays, index_t index, double max_norm, double norm_type, int num_threads
-) noexcept nogil:
-    if arrays.cell == FLOAT:
-        renorm_rows(arrays, index, <float>0, <float>0, max_norm, norm_type, num_threads)
-    elif arrays.cell == DOUBLE:
-        renorm_rows(arrays, index, <double>0, <double>0, max_norm, norm_type, num_threads)
-    elif arrays.cell == HALF:
-        renorm_rows(arrays, index, <uint16_t>0, <float>0, max_norm, norm_type, num_threads)
-    else:
-        renorm_rows(arrays, index, <int16_t>0, <float>0, max_norm, norm_type, num_threads)
+        prefetch_row(table, rows_u[min(u + AHEAD // 2, count - 1)], table.dim * sizeof(cell_t))
+        renorm_row(
+            <cell_t*>row_address(table, rows_u[u]), table.dim, call.max_norm, call.norm_type, real
+        )
+    return 0
 
 
 def renorm(
-    table_rd,      # INOUT
-    rows_u,        # unique
+    table_rd,          # INOUT (N, D)
+    rows_u,            # (U,), unique
     double max_norm,
     double norm_type,
     int num_threads,
     /,
 ):
     """Scale rows with a norm over max_norm by max_norm / (norm + 1e-7), norm in float64."""
+    cdef RenormCall call
     cdef Arrays arrays
-    open_arrays(&arrays, (table_rd, rows_u), b"c2w i1")
+    open_arrays(&arrays, <Rows*>&call, (table_rd, rows_u), b"c2w i1")
+    call.max_norm, call.norm_type = max_norm, norm_type
     with nogil:
-        if arrays.rows[0].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            renorm_cells(&arrays, <int32_t>0, max_norm, norm_type, num_threads)
-        else:
-            renorm_cells(&arrays, <int64_t>0, max_norm, norm_type, num_threads)
+        if call.table.data != NULL:
+            share_units(&call, &arrays, unit_count(call.rows.count, num_threads), num_threads)
     close_arrays(&arrays)

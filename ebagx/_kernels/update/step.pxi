@@ -1,4 +1,13 @@
-# Steps of optimizers: only the rows of the gradient, and their state, are read or written.
+# Steps of optimizers: the kernel reads and writes the rows of the gradient, and their state, alone.
+#
+# With g = grad + decay * row, where row has been scaled:
+#
+#     sgd                row -= rate * g
+#     momentum           v = first * v + g, row -= rate * v
+#     nesterov           v = first * v + g, row -= rate * (g + first * v)
+#     adagrad            s += g^2, row -= rate * g / (sqrt(s) + eps)
+#     rowwise adagrad    s += mean(g^2), one number a row, row -= rate / (sqrt(s) + eps) * g
+#     adam               m += first * (g - m), s += second * (g^2 - s), row -= rate * m / (sqrt(s) + eps)
 
 cdef extern from "update/step_ops.h" nogil:
     void scale_f32 "ebagx_scale_f32"(float*, float, int)
@@ -20,7 +29,7 @@ cdef extern from "update/step_ops.h" nogil:
         double*, double*, double*, const double*, double, double, double, double, int
     )
 
-# The rules, as ebagx._core.modes numbers them.
+# The rules, as ebagx.optim.rules numbers them.
 cdef enum:
     SGD = 0
     MOMENTUM = 1
@@ -39,10 +48,26 @@ cdef struct Step:
     double eps
 
 
+cdef struct StepCall:
+    Rows table
+    Rows first
+    Rows second
+    Rows scales
+    Rows rows
+    Rows grad
+    Rows numbers
+    Step step
+
+
+cdef struct RowSquaresCall:
+    Rows out
+    Rows grad
+
+
 cdef inline const real_t* decayed(
     real_t* out_d, const real_t* grad_d, const real_t* value_d, double decay, int width
 ) noexcept nogil:
-    # Without decay the gradient itself: 0 * inf would be NaN.
+    # Without decay this is the gradient itself: 0 * inf would be NaN.
     if decay == 0:
         return grad_d
     if real_t is float:
@@ -85,7 +110,8 @@ cdef inline void step_block(
 cdef double sum_of_squares(
     const cell_t* row, const real_t* grad_d, double decay, Py_ssize_t dim
 ) noexcept nogil:
-    # Of the gradient, decay included; column d goes to partial sum d % LANES, in float64.
+    # Adds the squares of the gradient, decay included, in float64: column d goes to partial sum
+    # d % LANES.
     cdef double[LANES] lanes
     cdef real_t[LANES] value_d
     cdef real_t[LANES] decayed_d
@@ -115,7 +141,7 @@ cdef inline void scale_block(real_t* value_d, real_t scale, int width) noexcept 
 
 
 cdef inline real_t* state_at(real_t* state_d, Py_ssize_t column) noexcept nogil:
-    # Rules without this state have NULL.
+    # Returns NULL for the rules that have no such state.
     return state_d if state_d == NULL else state_d + column
 
 
@@ -147,7 +173,7 @@ cdef void step_rowwise(
     cell_t* row, real_t* square, const real_t* grad_d, real_t scale, const Step* step,
     Py_ssize_t dim,
 ) noexcept nogil:
-    # One accumulator a row: scaled first, since the decayed gradient is that of the scaled row.
+    # A row has one accumulator. The row is scaled first, since decay adds the scaled row.
     cdef Step own = step[0]
     if scale != 1:
         scale_row(row, dim, scale)
@@ -156,15 +182,14 @@ cdef void step_rowwise(
     step_row(row, <real_t*>NULL, <real_t*>NULL, grad_d, <real_t>1, &own, dim)
 
 
-cdef void step_unit(
-    const Arrays* arrays, index_t index, cell_t cell, real_t real, const Step* step,
-    Py_ssize_t unit, Py_ssize_t units,
+cdef Py_ssize_t step_unit(
+    const StepCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Rows table = arrays.rows[0], first = arrays.rows[1], second = arrays.rows[2]
-    cdef const real_t* scales_u = <const real_t*>arrays.rows[3].data
-    cdef const index_t* rows_u = <const index_t*>arrays.rows[4].data
-    cdef Rows grad = arrays.rows[5]
-    cdef Py_ssize_t u, ahead, row, count = arrays.rows[4].count, dim = grad.dim
+    cdef Rows table = call.table, first = call.first, second = call.second, grad = call.grad
+    cdef const real_t* scales_u = <const real_t*>call.scales.data
+    cdef const index_t* rows_u = <const index_t*>call.rows.data
+    cdef const Step* step = &call.step
+    cdef Py_ssize_t u, ahead, row, count = call.rows.count, dim = grad.dim
     cdef real_t scale = 1
     cdef cell_t* values
     cdef real_t* firsts
@@ -188,6 +213,7 @@ cdef void step_unit(
             step_rowwise(values, firsts, grad_d, scale, step, dim)
         else:
             step_row(values, firsts, seconds, grad_d, scale, step, dim)
+    return 0
 
 
 cdef inline Step step_of(int rule, const double* numbers) noexcept nogil:
@@ -201,37 +227,14 @@ cdef inline Step step_of(int rule, const double* numbers) noexcept nogil:
     return step
 
 
-cdef void step_all_rows(
-    const Arrays* arrays, index_t index, cell_t cell, real_t real, int rule, int num_threads
-) noexcept nogil:
-    cdef Py_ssize_t unit, units = unit_count(arrays.rows[4].count, num_threads)
-    cdef Step step = step_of(rule, <const double*>arrays.rows[6].data)
-    if units == 1:
-        step_unit(arrays, index, cell, real, &step, 0, 1)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        step_unit(arrays, index, cell, real, &step, unit, units)
-
-
-cdef void step_cells(const Arrays* arrays, index_t index, int rule, int num_threads) noexcept nogil:
-    if arrays.cell == FLOAT:
-        step_all_rows(arrays, index, <float>0, <float>0, rule, num_threads)
-    elif arrays.cell == DOUBLE:
-        step_all_rows(arrays, index, <double>0, <double>0, rule, num_threads)
-    elif arrays.cell == HALF:
-        step_all_rows(arrays, index, <uint16_t>0, <float>0, rule, num_threads)
-    else:
-        step_all_rows(arrays, index, <int16_t>0, <float>0, rule, num_threads)
-
-
 def step_rows(
-    table_rd,      # INOUT
-    first_rd,      # INOUT, of the rule: velocity, sums of squares or means
-    second_rd,     # INOUT, of Adam: means of squares
-    scales_u,      # of the rows before the step; empty: 1
-    rows_u,        # unique
-    grad_ud,
-    numbers,       # float64, as Step has them
+    table_rd,          # INOUT (N, D)
+    first_rd,          # INOUT (N, D) or (N, 1): velocity, sums of squares or means of the rule
+    second_rd,         # INOUT (N, D), of Adam: means of squares
+    scales_u,          # (U,), of the rows before the step; empty: 1
+    rows_u,            # (U,), unique
+    grad_ud,           # (U, D)
+    numbers,           # (5,), float64, as Step has them
     int rule,
     int num_threads,
     /,
@@ -240,42 +243,40 @@ def step_rows(
 
     Cost: one read and write of each touched row and of its state.
     """
+    cdef StepCall call
     cdef Arrays arrays
     open_arrays(
-        &arrays, (table_rd, first_rd, second_rd, scales_u, rows_u, grad_ud, numbers),
+        &arrays, <Rows*>&call,
+        (table_rd, first_rd, second_rd, scales_u, rows_u, grad_ud, numbers),
         b"c2w r2w r2w r1 i1 r2 d1",
     )
     with nogil:
-        if arrays.rows[5].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            step_cells(&arrays, <int32_t>0, rule, num_threads)
-        else:
-            step_cells(&arrays, <int64_t>0, rule, num_threads)
+        if call.grad.data != NULL:
+            call.step = step_of(rule, <const double*>call.numbers.data)
+            share_units(&call, &arrays, unit_count(call.rows.count, num_threads), num_threads)
     close_arrays(&arrays)
 
 
-cdef void square_rows(double* out_u, Rows grad, real_t real) noexcept nogil:
+cdef Py_ssize_t row_squares_unit(const RowSquaresCall* call, real_t real) noexcept nogil:
+    cdef double* out_u = <double*>call.out.data
     cdef const real_t* grad_d
     cdef Py_ssize_t u
-    for u in range(grad.count):
-        grad_d = <const real_t*>row_address(grad, u)
-        out_u[u] = sum_of_squares(grad_d, grad_d, 0, grad.dim)
+    for u in range(call.grad.count):
+        grad_d = <const real_t*>row_address(call.grad, u)
+        out_u[u] = sum_of_squares(grad_d, grad_d, 0, call.grad.dim)
+    return 0
 
 
 def row_squares(
-    out_u,         # OUT, float64
-    grad_ud,
+    out_u,             # OUT (U,), float64
+    grad_ud,           # (U, D)
     /,
 ):
     """Write the sum of squares of each row, in float64."""
+    cdef RowSquaresCall call
     cdef Arrays arrays
-    open_arrays(&arrays, (out_u, grad_ud), b"d1w r2")
+    open_arrays(&arrays, <Rows*>&call, (out_u, grad_ud), b"d1w r2")
     with nogil:
-        if arrays.rows[1].data == NULL:
-            pass
-        elif arrays.real == FLOAT:
-            square_rows(<double*>arrays.rows[0].data, arrays.rows[1], <float>0)
-        else:
-            square_rows(<double*>arrays.rows[0].data, arrays.rows[1], <double>0)
+        if call.grad.data != NULL:
+            run_unit(&call, &arrays, 0, 1)
     close_arrays(&arrays)

@@ -1,11 +1,17 @@
-# Updates of the rows of dense gradients: only those rows are read or written.
+# Updates of dense gradients: the kernels read or write nothing but the rows they are given.
 
-cdef void add_rows_unit(
-    const Arrays* arrays, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
+cdef struct AddRowsCall:
+    Rows table
+    Rows rows
+    Rows values
+
+
+cdef Py_ssize_t add_rows_unit(
+    const AddRowsCall* call, index_t index, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Rows table = arrays.rows[0], values = arrays.rows[2]
-    cdef const index_t* rows_u = <const index_t*>arrays.rows[1].data
-    cdef Py_ssize_t u, column, count = arrays.rows[1].count, dim = values.dim
+    cdef Rows table = call.table, values = call.values
+    cdef const index_t* rows_u = <const index_t*>call.rows.data
+    cdef Py_ssize_t u, column, count = call.rows.count, dim = values.dim
     cdef real_t* row
     cdef const real_t* value_d
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
@@ -16,91 +22,64 @@ cdef void add_rows_unit(
         while column < dim:
             add_block(&row[column], &value_d[column], <int>min(dim - column, MAX_BLOCK))
             column += MAX_BLOCK
-
-
-cdef void add_rows_all(
-    const Arrays* arrays, index_t index, real_t real, int num_threads
-) noexcept nogil:
-    cdef Py_ssize_t unit, units = unit_count(arrays.rows[1].count, num_threads)
-    if units == 1:
-        add_rows_unit(arrays, index, real, 0, 1)
-        return
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        add_rows_unit(arrays, index, real, unit, units)
-
-
-cdef void add_rows_reals(const Arrays* arrays, index_t index, int num_threads) noexcept nogil:
-    if arrays.real == FLOAT:
-        add_rows_all(arrays, index, <float>0, num_threads)
-    else:
-        add_rows_all(arrays, index, <double>0, num_threads)
+    return 0
 
 
 def add_rows(
-    table_rd,      # INOUT
-    rows_u,        # unique
-    values_ud,
+    table_rd,          # INOUT (N, D)
+    rows_u,            # (U,), unique
+    values_ud,         # (U, D)
     int num_threads,
     /,
 ):
     """Add values to rows. Cost: one read and write of each of these rows."""
+    cdef AddRowsCall call
     cdef Arrays arrays
-    open_arrays(&arrays, (table_rd, rows_u, values_ud), b"r2w i1 r2")
+    open_arrays(&arrays, <Rows*>&call, (table_rd, rows_u, values_ud), b"r2w i1 r2")
     with nogil:
-        if arrays.rows[2].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            add_rows_reals(&arrays, <int32_t>0, num_threads)
-        else:
-            add_rows_reals(&arrays, <int64_t>0, num_threads)
+        if call.values.data != NULL:
+            share_units(&call, &arrays, unit_count(call.rows.count, num_threads), num_threads)
     close_arrays(&arrays)
 
 
-cdef inline Py_ssize_t share_of(Py_ssize_t row, Py_ssize_t units) noexcept nogil:
-    # Which unit a row belongs to: a hash, scaled, as a division takes ten times as long.
+cdef struct ClearRowsCall:
+    Rows table
+    Rows rows
+    size_t length  # of a row, in bytes
+
+
+cdef inline Py_ssize_t unit_of_row(Py_ssize_t row, Py_ssize_t units) noexcept nogil:
+    # The unit is a scaled hash of the row, as a division takes ten times as long.
     cdef uint32_t hash = <uint32_t>row * <uint32_t>0x9E3779B1
     return <Py_ssize_t>((<uint64_t>hash * <uint64_t>units) >> 32)
 
 
-cdef void clear_rows_unit(
-    const Arrays* arrays, index_t index, Py_ssize_t unit, Py_ssize_t units
+cdef Py_ssize_t clear_rows_unit(
+    const ClearRowsCall* call, index_t index, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    # Each thread reads all rows and clears its own: a row that is listed many times would move
-    # between the caches of the threads, and two of them take twice as long as one.
-    cdef Rows table = arrays.rows[0]
-    cdef const index_t* rows_k = <const index_t*>arrays.rows[1].data
+    # Each unit looks at all rows and clears its own. Cut by position, a row that is given many
+    # times would move between the caches of two threads, which take twice as long as one.
+    cdef Rows table = call.table
+    cdef const index_t* rows_k = <const index_t*>call.rows.data
     cdef Py_ssize_t k
-    cdef size_t length = <size_t>table.dim * (4 if arrays.real == FLOAT else 8)
-    for k in range(arrays.rows[1].count):
-        if share_of(rows_k[k], units) == unit:
-            memset(row_address(table, rows_k[k]), 0, length)
-
-
-cdef void clear_all_rows(
-    const Arrays* arrays, index_t index, int num_threads
-) noexcept nogil:
-    cdef Py_ssize_t unit
-    if num_threads == 1:
-        clear_rows_unit(arrays, index, 0, 1)
-        return
-    for unit in prange(num_threads, schedule="static", num_threads=num_threads):
-        clear_rows_unit(arrays, index, unit, num_threads)
+    for k in range(call.rows.count):
+        if unit_of_row(rows_k[k], units) == unit:
+            memset(row_address(table, rows_k[k]), 0, call.length)
+    return 0
 
 
 def clear_rows(
-    table_rd,      # INOUT
-    rows_k,        # may be there more than once
+    table_rd,          # INOUT (N, D)
+    rows_k,            # (n,), may hold a row more than once
     int num_threads,
     /,
 ):
     """Set rows to zero. Cost: one write of each of these rows."""
+    cdef ClearRowsCall call
     cdef Arrays arrays
-    open_arrays(&arrays, (table_rd, rows_k), b"r2w i1")
+    open_arrays(&arrays, <Rows*>&call, (table_rd, rows_k), b"r2w i1")
+    call.length = <size_t>call.table.dim * (4 if arrays.real == FLOAT else 8)
     with nogil:
-        if arrays.rows[0].data == NULL or arrays.rows[1].data == NULL:
-            pass
-        elif arrays.index == INT32:
-            clear_all_rows(&arrays, <int32_t>0, num_threads)
-        else:
-            clear_all_rows(&arrays, <int64_t>0, num_threads)
+        if call.table.data != NULL and call.rows.data != NULL:
+            share_units(&call, &arrays, num_threads, num_threads)
     close_arrays(&arrays)

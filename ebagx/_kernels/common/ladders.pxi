@@ -1,0 +1,144 @@
+# Ladders: the way from a call to the code for its dtypes, and from a call to its units on threads.
+#
+# A call is a struct: its arrays by name, in the order of the arguments, then its numbers. The type
+# of the struct says which kernel runs. A kernel supplies the work on one unit of a call, compiled
+# for each dtype; the values 0 that it is called with only name types:
+#
+#     Py_ssize_t name_unit(const NameCall* call, index, cell, real, unit, units)
+#
+# It returns flags, which the units of a call combine by |; a call that has one unit may return any
+# number. A level lists the calls that it has in `dtype_call_t` and `index_call_t`; Cython drops the
+# branches of all others.
+
+# Every call, whether this level has it or not.
+cdef struct IndicesValidCall
+cdef struct OffsetsValidCall
+cdef struct CloseOffsetsCall
+cdef struct DropPaddingCall
+cdef struct PoolCall
+cdef struct ExtremeCall
+cdef struct ExtremeGradientCall
+cdef struct WeightsGradientCall
+cdef struct ScatterCall
+cdef struct SortCall
+cdef struct GroupCall
+cdef struct TransposeCall
+cdef struct NumberCall
+cdef struct RenormCall
+cdef struct AddRowsCall
+cdef struct ClearRowsCall
+cdef struct StepCall
+cdef struct RowSquaresCall
+
+ctypedef fused call_t:
+    dtype_call_t
+    index_call_t
+
+
+cdef inline Py_ssize_t run_index_unit(
+    const index_call_t* call, index_t index, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    if index_call_t is IndicesValidCall:
+        return indices_valid_unit(call, index, unit, units)
+    elif index_call_t is OffsetsValidCall:
+        return offsets_valid_unit(call, index)
+    elif index_call_t is CloseOffsetsCall:
+        return close_offsets_unit(call, index)
+    elif index_call_t is SortCall:
+        return pack_unit(call, index, unit, units)
+    elif index_call_t is GroupCall:
+        return group_unit(call, index)
+    elif index_call_t is NumberCall:
+        return number_unit(call, index)
+    elif index_call_t is ClearRowsCall:
+        return clear_rows_unit(call, index, unit, units)
+
+
+cdef inline Py_ssize_t run_dtype_unit(
+    const dtype_call_t* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
+    Py_ssize_t units,
+) noexcept nogil:
+    if dtype_call_t is PoolCall:
+        return pool_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is ExtremeCall:
+        return extreme_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is ExtremeGradientCall:
+        return extreme_gradient_unit(call, index, real, unit, units)
+    elif dtype_call_t is WeightsGradientCall:
+        return weights_gradient_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is ScatterCall:
+        return scatter_unit(call, index, real, unit, units)
+    elif dtype_call_t is TransposeCall:
+        return transpose_unit(call, index, real, unit, units)
+    elif dtype_call_t is DropPaddingCall:
+        return drop_padding_unit(call, index, real)
+    elif dtype_call_t is RenormCall:
+        return renorm_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is AddRowsCall:
+        return add_rows_unit(call, index, real, unit, units)
+    elif dtype_call_t is StepCall:
+        return step_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is RowSquaresCall:
+        return row_squares_unit(call, real)
+
+
+cdef inline Py_ssize_t run_by_dtype(
+    const dtype_call_t* call, const Arrays* arrays, index_t index, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    # The dtype is that of cells or, in a call without cells, that of sums.
+    cdef int dtype = arrays.cell if arrays.cell >= 0 else arrays.real
+    if dtype == FLOAT:
+        return run_dtype_unit(call, index, <float>0, <float>0, unit, units)
+    if dtype == DOUBLE:
+        return run_dtype_unit(call, index, <double>0, <double>0, unit, units)
+    if dtype == HALF:
+        return run_dtype_unit(call, index, <uint16_t>0, <float>0, unit, units)
+    return run_dtype_unit(call, index, <int16_t>0, <float>0, unit, units)
+
+
+cdef Py_ssize_t run_unit(
+    const call_t* call, const Arrays* arrays, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    # Runs one unit of a call, by code for the dtypes of its arrays.
+    if call_t in dtype_call_t:
+        if arrays.index == INT32:
+            return run_by_dtype(call, arrays, <int32_t>0, unit, units)
+        return run_by_dtype(call, arrays, <int64_t>0, unit, units)
+    else:
+        if arrays.index == INT32:
+            return run_index_unit(call, <int32_t>0, unit, units)
+        return run_index_unit(call, <int64_t>0, unit, units)
+
+
+cdef Py_ssize_t share_units(
+    const call_t* call, const Arrays* arrays, Py_ssize_t units, int num_threads
+) noexcept nogil:
+    # Runs all units of a call. One unit is a plain call: even a team of one thread costs OpenMP a
+    # microsecond.
+    cdef Py_ssize_t unit, found = 0
+    if units <= 1:
+        return run_unit(call, arrays, 0, 1)
+    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
+        found |= run_unit(call, arrays, unit, units)
+    return found
+
+
+cdef Py_ssize_t share_bags(
+    bag_call_t* call, const Arrays* arrays, int num_threads
+) noexcept nogil:
+    # Runs all bags of a call, then each giant bag by columns. A call has a `cut` for this.
+    cdef Indices offsets = Indices(call.offsets.data, arrays.index == INT64)
+    cdef Py_ssize_t b, found, num_bags = call.out.count
+    cdef Py_ssize_t num_lookups = index_at(offsets, num_bags) - index_at(offsets, 0)
+    call.cut.giant = -1
+    call.cut.most = num_lookups
+    if num_threads > 1:
+        call.cut.most = max(num_lookups // num_threads, LEAST_GIANT)
+    found = share_units(call, arrays, unit_count(num_bags, num_threads), num_threads)
+    if not found & FOUND_GIANT:
+        return found
+    for b in range(num_bags):
+        if index_at(offsets, b + 1) - index_at(offsets, b) > call.cut.most:
+            call.cut.giant = b
+            found |= share_units(call, arrays, num_threads, num_threads)
+    return found
