@@ -113,7 +113,7 @@ def empty_folder(folder: Path) -> Path:
     return folder
 
 
-# What a wheel may lack: kernels, data, commands.
+# A wheel could lack kernels, data or commands; these tests use them.
 WHEEL_TESTS = [
     "tests/kernels", "tests/test_functional.py", "tests/test_datasets.py", "tests/cli",
 ]  # fmt: skip
@@ -231,7 +231,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "tests/promises/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
 
 
-# What is worth its time under a tool that makes it 5 to 50 times slower.
+# These tests run under tools that make them 5 to 50 times slower.
 SANITIZED = [
     "tests/kernels", "tests/core", "tests/optim", "tests/test_functional.py",
     "tests/test_functional_backward.py", "tests/test_module.py", "tests/test_gradients.py",

@@ -1,4 +1,4 @@
-"""The pages of the documentation: their examples, and the list of public names."""
+"""Test the examples of the documentation, and its list of public names."""
 
 import doctest
 import re
