@@ -14,7 +14,7 @@ from setuptools.errors import CompileError, LinkError
 PACKAGE = Path("ebagx")
 DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
 OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
-SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # what -fsanitize= takes: address,undefined
+SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # value of -fsanitize=: address,undefined
 LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 # name -> flags per compiler type; a module of a level is imported only where CPUID reports it.
@@ -44,42 +44,43 @@ COMMON_FLAGS = {
     ],
     "msvc": ["/O2", "/fp:precise"],
 }
-# GCC's own; other compilers have no such flags, nor need them.
+# Only GCC has these flags, and only GCC needs them.
 GCC_FLAGS = [
-    # Else the loops that clear accumulators become `rep stos`: 30 cycles and more for each.
+    # Loops that clear accumulators would become `rep stos`, of 30 cycles and more each.
     "-fno-tree-loop-distribute-patterns",
-    # Else loops over lookups without a prefetch are jammed, which throws the accumulators out of
-    # their registers: 6 times slower.
+    # GCC would jam loops over lookups without a prefetch, so that accumulators leave their
+    # registers: 6 times slower.
     "-fno-loop-unroll-and-jam",
     # CPython's own -fwrapv slows max down by a fifth; no arithmetic here overflows.
     "-fno-wrapv",
-    # As -O3 has them: vectors in loops whose number of turns is not known, and blocks of literal
-    # width without a loop, else their accumulators leave the registers. The longer ends of other
-    # loops stay loops: together a fifth less of a compressed module than with -O3.
+    # As with -O3, loops of an unknown number of turns become vectors, and blocks of literal width
+    # become code without a loop, or their accumulators leave the registers. The longer ends of
+    # other loops stay loops: a compressed module is a fifth smaller than with -O3.
     "-fvect-cost-model=dynamic",
     "-fpeel-loops",
     "--param=max-completely-peeled-insns=64",
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
-# For modules that are as fast when they are small.
+# These modules are as fast when they are small.
 SMALL = ("ebagx._core.cpu", "ebagx.text.tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
-# Later on the command line than -O2 -g0, so these hold; the first report ends the process.
+# These come after -O2 -g0 on the command line, and so replace them; the first report ends the
+# process.
 SANITIZER_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 OPENMP_FLAGS = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
     "msvc": (["/openmp"], []),
 }
-# Linkers of some systems leave out libraries of which a module calls nothing, the C library too, by
-# which auditwheel tells glibc from musl. `pow` is in another.
+# Linkers of some systems leave out libraries of which a module calls nothing, the C library too,
+# from which auditwheel recognises glibc or musl. `pow` is in libm.
 LINUX_LIBRARIES = "-Wl,--push-state,--no-as-needed,-lc,--as-needed,-lm,--pop-state"
 PYTHON_PROBE = "#include <Python.h>\nint main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
 def targets_x86_64():
-    """Whether the build's target (not this machine, which may cross-compile) is x86-64."""
+    """Return whether the target is x86-64; it may differ from this machine."""
     platform = sysconfig.get_platform()
     if platform.startswith("macosx"):
         arch_flags = os.environ.get("ARCHFLAGS", "")
@@ -98,7 +99,7 @@ def level_names():
 
 
 def has_stale_c():
-    """Whether Cython's output may be that of other options, which stand in this file."""
+    """Return whether Cython's output may be older than this file, which has its options."""
     options = Path("setup.py").stat().st_mtime
     return any(path.stat().st_mtime < options for path in PACKAGE.rglob("*.c"))
 
@@ -139,7 +140,7 @@ class BuildWithLevels(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def run(self):
-        # Objects and modules of a build with other options would be used again.
+        # The build would use objects and modules of a build with other options again.
         options = f"openmp={OPENMP} debug={DEBUG} sanitize={SANITIZE}"
         stamp = Path(self.build_temp, "options.txt")
         if not stamp.exists() or stamp.read_text() != options:

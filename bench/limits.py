@@ -1,4 +1,4 @@
-"""How close ebagx comes to the limits of the machine, whatever other libraries do."""
+"""Compare ebagx with the limits of the machine, independent of other libraries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,10 +14,10 @@ SPEEDUP = 1.8
 
 @dataclass(frozen=True)
 class Limit:
-    """One figure that the machine bounds, and what is wanted of it.
+    """One figure that the machine bounds, and its target.
 
-    ``subject`` says which operation and workload it is of, ``source`` what it is computed from;
-    ``at_most`` that a small value is good.
+    ``subject`` names its operation and workload, ``source`` its inputs; with ``at_most``, a small
+    value is good.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Limit:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met."""
+        """The word "met" or "MISSED"."""
         met = self.value <= self.target if self.at_most else self.value >= self.target
         return "met" if met else "MISSED"
 
@@ -40,7 +40,7 @@ class Limit:
 
 
 def find_limits(rows: Sequence[Row], bandwidths: Mapping[int, float]) -> list[Limit]:
-    """Compare those rows that were measured with the limits of the machine.
+    """Compare the measured rows with the limits of the machine.
 
     Parameters
     ----------

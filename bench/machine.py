@@ -1,4 +1,4 @@
-"""What the machine is, and how fast its memory can be read."""
+"""Describe the machine, and measure how fast its memory can be read."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-# As many bytes as one batch of uni128 gathers, which is more than most caches hold.
+# One batch of uni128 gathers so many bytes, more than most caches have.
 READ_SIZE = 64 * 2**20
 READ_REPETITIONS = 50
 
@@ -30,12 +30,12 @@ def processor() -> str:
 
 
 def load_average() -> float:
-    """Return how many processes ran in the last minute, 0 where nobody counts them."""
+    """Return the load average of the last minute, 0 if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def describe() -> dict[str, str]:
-    """Describe what the times depend on besides the libraries."""
+    """Describe the machine and the system, on which the times depend."""
     return {
         "processor": f"{processor()}, {os.cpu_count()} CPUs",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",

@@ -1,7 +1,7 @@
-"""What is timed: the operations, the ratios wanted of each, and the values expected of each.
+"""Define the operations that are timed, with the target ratios and expected values of each.
 
 The expected values are computed in float64 by plain NumPy, for the first bags or the rows they
-touch only, so that checking costs nothing beside timing.
+touch only, so that checks cost little beside the timing.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ GIANT_TOLERANCE = 1e-2
 
 @dataclass(frozen=True)
 class Target:
-    """Wanted ratio of a peer's time to that of ebagx.
+    """Target for the ratio of a peer's time to that of ebagx.
 
-    ``mean`` is wanted of the geometric mean over the workloads, ``worst`` on each workload;
-    ``stretch`` is what would be better still.
+    ``mean`` is the target of the geometric mean over the workloads, ``worst`` that of each
+    workload; ``stretch`` is a higher target.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Target:
     stretch: "Target | None" = None
 
     def verdict(self, mean: float, worst: float) -> str:
-        """Say whether ratios reach the target or even the stretch."""
+        """Return the word for ratios: MISSED, met, or stretch."""
         if mean < self.mean or worst < self.worst:
             return "MISSED"
         stretch = self.stretch
@@ -47,7 +47,7 @@ class Target:
 
 
 def at_least(ratio: float, stretch: float | None = None) -> Target:
-    """Want the same ratio of the mean and of each workload."""
+    """Return a target with the same ratio for the mean and for each workload."""
     return Target(ratio, ratio, None if stretch is None else Target(stretch, stretch))
 
 
@@ -62,13 +62,13 @@ class Operation:
     expected : callable
         Maps ``Data`` to the float64 arrays that a result must agree with.
     target : Target or None
-        What is wanted against PyTorch.
+        Target against PyTorch.
     itemsize : int
-        Bytes of an element of what is gathered.
+        Bytes of an element of the gathered rows.
     tolerance : float
         Relative and absolute, for comparison with ``expected``.
     workloads : tuple of str
-        The workloads it makes sense on.
+        Workloads of the operation.
     count_lookups : callable
         Maps a workload to the number of lookups of one call.
     """
@@ -83,7 +83,7 @@ class Operation:
 
 
 def probe_bags(data: Data) -> list[slice]:
-    """Return where the bags start and end that are checked."""
+    """Return the slices of the bags that are checked."""
     return [slice(*data.indptr[bag : bag + 2]) for bag in range(NUM_PROBES)]
 
 
@@ -173,7 +173,7 @@ def gradient(name: str, target: Target, workloads: tuple[str, ...] = tuple(COMPA
     )
 
 
-# The forward sum of PyTorch is fast already: both wait for the memory.
+# The forward sum of PyTorch is fast already: both are limited by the memory.
 CLOSE = Target(1.05, 0.9, stretch=Target(1.25, 1.0))
 
 OPERATIONS = {
@@ -210,5 +210,5 @@ OPERATIONS = {
     )
 }
 
-# Of the products that scipy has too, against ``csr @ dense`` on one thread.
+# This is for the products that scipy has too, as ``csr @ dense`` on one thread.
 SCIPY_TARGET = at_least(2)

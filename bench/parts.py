@@ -2,7 +2,7 @@
 
     python bench/parts.py --workloads small64 --threads 1
 
-Each part is a kernel on memory that is there: no checks, no allocation. ``GB/s`` counts the bytes
+Each part is a kernel on allocated memory, without checks. ``GB/s`` counts the bytes
 that the part must read and write, were every cache line used once per lookup.
 """
 

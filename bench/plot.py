@@ -16,13 +16,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from report import significant
 
 PEER = "torch"
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by the colour-blind too
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # colour-blind readers can distinguish these
 TARGET_COLOR = "#444444"
 WIDTH, ROW_HEIGHT, MARGIN = 7.3, 0.36, 1.7  # inches: 700 pixels wide in a browser
 NOTE_WIDTH = 105  # characters of the small text that fit
 STYLE = {
     "font.size": 10,
-    "svg.fonttype": "path",  # looks the same whatever fonts the reader has
+    "svg.fonttype": "path",  # looks the same with any fonts
     "svg.hashsalt": "ebagx",  # ids are random otherwise
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -74,7 +74,7 @@ def set_up_axes(axes: Axes) -> None:
 
 
 def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
-    """Say under the title what the marks are."""
+    """Explain the marks under the title."""
     handles = [
         Line2D([], [], color=COLORS[place % len(COLORS)], marker="o", markersize=5.5, linewidth=1.2)
         for place in range(len(thread_counts))

@@ -1,4 +1,4 @@
-"""The figures of a run laid out in aligned tables."""
+"""Lay out the figures of a run in aligned tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -74,7 +74,7 @@ def gather_cells(row: Row, library: str, read_bandwidth: float) -> list[str]:
 
 
 def summary_table(summaries: Sequence[Summary]) -> str:
-    """Lay out geometric means and worst workloads beside what is wanted of them."""
+    """Lay out geometric means and worst workloads beside their targets."""
     lines = [["operation", "peer", "thr", "mean", "target", "worst", "target", ""]]
     for summary in summaries:
         target = summary.target
@@ -94,7 +94,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
 
 
 def limits_table(limits: Sequence[Limit]) -> str:
-    """Lay out how close ebagx comes to what the machine can do."""
+    """Lay out the figures of ebagx beside the limits of the machine."""
     lines = [["limit", "of", "thr", "value", "target", "", "from"]]
     for limit in limits:
         bound = f"{'<=' if limit.at_most else '>='} {limit.target:g}"

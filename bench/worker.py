@@ -1,4 +1,4 @@
-"""A process that holds one library with the data of one workload and times it when told to."""
+"""Run a process that times one library with the data of one workload on command."""
 
 import gc
 import importlib
@@ -16,8 +16,8 @@ from workloads import WORKLOADS, make_data
 
 SHORTEST_SAMPLE = 100e-6  # seconds; shorter calls are timed several at once
 FEWEST_SAMPLES = 2
-# Threads of an OpenMP runtime spin for some milliseconds after a parallel region. They must be
-# asleep before the next library is timed.
+# Threads of an OpenMP runtime spin for some milliseconds after a parallel region. They must
+# stop before the next library is timed.
 SETTLING_TIME = 0.02
 
 
@@ -40,12 +40,12 @@ def time_call(run: Callable[[], Any], budget: float) -> float:
 
 
 def set_up(subject: Any, operation_name: str) -> Callable[[], Any] | None:
-    """Return the call to time, once its result is what plain NumPy expects of the operation."""
+    """Return the call to time, after comparing its result with that of plain NumPy."""
     if not hasattr(subject, operation_name):
         return None
     operation = OPERATIONS[operation_name]
     run: Callable[[], Any] = getattr(subject, operation_name)()
-    # A library may return less than all (NumPy has no winning rows), hence not strict.
+    # A library may return fewer arrays (NumPy has no winning rows), so that this is not strict.
     for got, expected in zip(subject.read(run()), operation.expected(subject.data), strict=False):
         np.testing.assert_allclose(
             got, expected, operation.tolerance, operation.tolerance, err_msg=operation_name
@@ -54,7 +54,7 @@ def set_up(subject: Any, operation_name: str) -> Callable[[], Any] | None:
 
 
 def answer_commands(connection: Connection, subject: Any) -> None:
-    """Do what the parent says, one command at a time, until it hangs up."""
+    """Run the commands of the parent, one at a time, until the connection is closed."""
     run = None
     while True:
         command, argument = connection.recv()
@@ -75,7 +75,7 @@ def serve(connection: Connection, library: str, workload_name: str) -> None:
         module = importlib.import_module(f"libraries.with_{library}")
         subject = module.Subject(make_data(WORKLOADS[workload_name]))
         gc.disable()
-        gc.freeze()  # a library's own objects stay: collecting need not look at them
+        gc.freeze()  # the garbage collector skips a library's own objects
         answer_commands(connection, subject)
     except EOFError:
         return
@@ -85,10 +85,10 @@ def serve(connection: Connection, library: str, workload_name: str) -> None:
 
 
 class Worker:
-    """The parent's end of a worker process, which loads its data while others do."""
+    """The parent's end of a worker process; several workers load their data in parallel."""
 
     def __init__(self, library: str, workload_name: str, num_threads: int) -> None:
-        # OpenMP runtimes read their variable when they are loaded: before the process starts.
+        # OpenMP runtimes read their variable when they are loaded, so it is set before the start.
         os.environ.update(OMP_NUM_THREADS=str(num_threads), OPENBLAS_NUM_THREADS="1")
         context = multiprocessing.get_context("spawn")
         self.library = library

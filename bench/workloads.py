@@ -1,4 +1,4 @@
-"""The workloads of the benchmark: shapes of table and bags, each drawn from a fixed seed."""
+"""Define the workloads of the benchmark: shapes of table and bags, drawn from fixed seeds."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ class Workload:
     Parameters
     ----------
     name : str
-        What the command line calls it.
+        Name on the command line.
     num_embeddings, embedding_dim : int
         Shape of the table.
     num_bags : int
@@ -44,7 +44,7 @@ COMPARED = {
     )
 }
 
-# One batch as real data has it in ever larger tables, for ebagx alone: its cost must not grow.
+# The cost of one batch must not grow with the size of the table; these are for ebagx alone.
 FLAT = {
     workload.name: workload
     for workload in (
@@ -57,8 +57,8 @@ FLAT = {
 WORKLOADS = COMPARED | FLAT
 
 
-# A giant bag's lookups, and how many usual bags follow it: threads that share whole bags only
-# would leave the giant to one of them.
+# The giant bag has so many lookups, and so many usual bags follow it. A library whose threads
+# take whole bags leaves the giant one to a single thread.
 GIANT_LENGTH = 1_000_000
 GIANT_FOLLOWERS = 1000
 

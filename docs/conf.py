@@ -89,12 +89,12 @@ copybutton_prompt_is_regexp = True
 def escape_trailing_underscores(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Escape names as n_features_in_ in types of attributes, which else are links."""
+    """Escape names such as n_features_in_ in types of attributes, or they become links."""
     for i, line in enumerate(lines):
         if " : " in line:
             lines[i] = re.sub(r"(?<=[(, ])(\w+)_(?=[,)])", r"\1\\_", line)
 
 
 def setup(app: Sphinx) -> None:
-    """Register what is not a setting."""
+    """Register the function that escapes names."""
     app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=0)

@@ -1,4 +1,4 @@
-"""The order of the examples, from first steps to details."""
+"""Order the examples from first steps to details."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ ORDER = (
 
 
 class GalleryOrder:
-    """A sort key as Sphinx-Gallery wants one: made for a folder, called with file names."""
+    """A sort key for Sphinx-Gallery, which makes it for a folder and calls it with file names."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Tables of the page on performance, from what ``bench/compare.py --json`` wrote."""
+"""Write the tables of the page on performance from a file of ``bench/compare.py --json``."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# In the order and the words of the page; what a file has not is left out.
+# The page has this order and these words; operations that a file lacks are left out.
 OPERATIONS = {
     "sum": "sum",
     "weighted_sum": "sum with weights",

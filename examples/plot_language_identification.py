@@ -1,13 +1,13 @@
 """
-Tell thirty languages apart
-===========================
+Identify thirty languages
+=========================
 
-Short messages, thirty languages, and character n-grams as features: more of them than one would
-like to keep in a dictionary, so they are hashed into the rows of the table.
+Character n-grams are the features of short messages in thirty languages. There are too many for a
+dictionary, so they are hashed into the rows of the table.
 """
 
 # %%
-# The messages are translations of the same program's texts.
+# The messages are translations of the texts of one program.
 
 from ebagx.datasets import load_langid30
 
@@ -41,7 +41,7 @@ model.fit(texts[:7000], labels[:7000])
 print(f"accuracy on unseen messages: {model.score(texts[7000:], labels[7000:]):.3f}")
 
 # %%
-# Which languages are found, and which are mistaken for their neighbours?
+# Recall of each language: related languages are confused most.
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import recall_score

@@ -29,8 +29,8 @@ def on_disk():
 print(f"size of the file: {path.stat().st_size / 1e6:.0f} MB, of which on disk: {on_disk():.1f} MB")
 
 # %%
-# Words are hashed into the rows. Each step pulls the mean of a text's rows towards a random vector
-# of its topic: a small regression, to have something to learn.
+# Words are hashed into the rows. Each step moves the mean of a text's rows towards a random vector
+# of its topic: a small regression.
 
 from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -59,7 +59,7 @@ for turn in np.split(np.arange(8000), 10):
 
 # %%
 # Only the pages of touched rows have been written. The state of Adagrad is as large as the table,
-# in memory that the system hands out page by page when it is first written: it takes as little.
+# in memory that the system allocates page by page when it is first written: it takes as little.
 
 import matplotlib.pyplot as plt
 
@@ -92,7 +92,7 @@ print(f"unseen texts nearest to the vector of their topic: {(nearest == y[8000:]
 print("shares memory with the file:", np.shares_memory(pool.embedding_, read_only))
 
 # %%
-# The folder goes away with its file.
+# The folder is deleted with its file.
 
 del bag, pool, read_only
 folder.cleanup()

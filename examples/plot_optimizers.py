@@ -1,8 +1,8 @@
 """
-A training loop of one's own
-============================
+Write a training loop
+=====================
 
-What `EmbeddingBagClassifier` does inside, written out with `EmbeddingBag` and `ebagx.optim`:
+This is the training loop of `EmbeddingBagClassifier`, with `EmbeddingBag` and `ebagx.optim`:
 forward, the gradient of the loss, and an update of the table that touches only the rows of the
 batch. Then the same loop with four optimizers.
 """
@@ -22,8 +22,8 @@ X_train, y_train, X_test, y_test = X[:8000], y[:8000], X[8000:], y[8000:]
 
 # %%
 # The model is a table and a linear layer. The linear layer is a small dense matrix, for which
-# plain Adagrad in NumPy will do. `backward_update` goes backward and updates the table at once;
-# the gradient never exists in memory.
+# plain Adagrad in NumPy is enough. `backward_update` goes backward and updates the table; the
+# gradient is never stored.
 
 import ebagx
 

@@ -18,7 +18,7 @@ for text, label in zip(texts[:4], labels[:4], strict=True):
 
 # %%
 # Learn from the first 8,000 and keep the others for the test. Words alone and pairs of
-# neighbouring words are the features; the matrix stays sparse all the way. Early stopping holds
+# neighbouring words are the features; the matrix is never made dense. Early stopping holds
 # out a tenth of the 8,000.
 
 from sklearn.feature_extraction.text import CountVectorizer
@@ -38,15 +38,15 @@ print(f"accuracy on unseen definitions: {model.score(texts[8000:], labels[8000:]
 print(model.predict(["a small striped cat", "a pudding of apples", "the capital of Peru"]))
 
 # %%
-# How the training went: the mean loss of each pass over the data, and the accuracy on the tenth
-# that was held out. Training stopped when that no longer rose, and the best model was kept.
+# The curve shows the mean loss of each pass over the data, and the accuracy on the tenth that was
+# held out. Training stopped when that no longer rose, and the best model was kept.
 
 from ebagx.sklearn.plot import TrainingCurveDisplay
 
 TrainingCurveDisplay.from_estimator(model)
 
 # %%
-# Which topics are taken for which others? Rows are the truth.
+# The confusion matrix shows which topics are confused. Rows are true topics.
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import ConfusionMatrixDisplay

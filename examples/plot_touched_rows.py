@@ -1,10 +1,10 @@
 """
-How much of a table a batch touches
-===================================
+The rows of a table that a batch touches
+========================================
 
-N-grams, words and items follow Zipf's law: a batch holds many tokens of few kinds. A gradient that
-holds only the rows that occur, and an optimizer that changes only these, save what a dense
-gradient would waste.
+N-grams, words and items follow Zipf's law: a batch has many tokens of few kinds. A gradient of
+only the rows that occur, and an optimizer that changes only these, take much less time and memory
+than a dense gradient.
 """
 
 # %%

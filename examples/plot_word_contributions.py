@@ -1,6 +1,6 @@
 """
-Why a text was classified so
-============================
+Contributions of words to a class
+=================================
 
 The model is linear after pooling: the score of a class is the sum of what each word contributes,
 plus the bias. So a prediction can be explained exactly, word by word.
@@ -20,8 +20,8 @@ X = vectorizer.fit_transform(texts[:8000])
 classifier = EmbeddingBagClassifier(random_state=0).fit(X, labels[:8000])
 
 # %%
-# What a word adds to a class is the product of its embedding with the weights of the class, times
-# its count, divided by the number of words.
+# A word adds to a class the product of its embedding with the weights of the class, times its
+# count, divided by the number of words.
 
 text = "the flesh of a large sea fish, eaten smoked or salted"
 words = vectorizer.get_feature_names_out()
@@ -36,7 +36,7 @@ for i in best:
     print(f"{classifier.classes_[i]:<10}{probabilities[i]:.3f}")
 
 # %%
-# Relative to the mean of the classes: what speaks for each of the best two?
+# The plot shows the contributions to the best two classes, relative to the mean of all classes.
 
 import matplotlib.pyplot as plt
 

@@ -1,4 +1,4 @@
-"""The shipped data sets and their licences."""
+"""Test the shipped data sets and their licences."""
 
 from collections import Counter
 from importlib.resources import files

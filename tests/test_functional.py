@@ -1,4 +1,4 @@
-"""embedding_bag: known answers, its definition, and every form of input."""
+"""Test embedding_bag: known answers, its definition, every form of input."""
 
 import numpy as np
 import pytest
@@ -143,7 +143,7 @@ def test_max_indices_of_empty_bags_are_minus_one():
 
 @pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
 class TestExtremes:
-    """What max and min do about ties, signed zeros, infinities and NaN."""
+    """Max and min take the first of equal numbers, signed zeros too, and NaN propagates."""
 
     @pytest.mark.parametrize(
         ("mode", "column", "best", "winner"),
@@ -163,7 +163,7 @@ class TestExtremes:
             ("min", [-np.inf, np.nan], np.nan, 1),
         ],
     )
-    def test_who_wins(self, dtype, mode, column, best, winner):
+    def test_number_and_row(self, dtype, mode, column, best, winner):
         table = np.array([column] * 9).T.astype(dtype)
         lookups = [np.arange(len(column))]
         pooled, winners = embedding_bag(lookups, table, mode=mode, return_indices=True)
@@ -291,7 +291,7 @@ NO_TABLE = {"num_rows": 5, "sums": np.dtype(np.float64)}
 
 
 class TestNoCopies:
-    """int32 and int64 indices, and CSR matrices, are used where they lie."""
+    """int32 and int64 indices, and CSR matrices, are used without a copy."""
 
     @pytest.mark.parametrize("dtype", [np.int32, np.int64])
     def test_indices(self, dtype):

@@ -1,4 +1,4 @@
-"""embedding_bag_backward: known answers, its definition, finite differences, forms of result."""
+"""Test embedding_bag_backward: known answers, definition, finite differences, forms of result."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from support.strategies import MODES, WEIGHTED_MODES
 TABLE = np.arange(1.0, 11.0).reshape(5, 2)
 BAGS = [[3, 1, 1], [1, 4, 0]]
 GRAD = np.array([[1.0, 2.0], [3.0, 4.0]])
-# Rounding errors of sums of up to 36 terms, each up to 500.
+# The sums have up to 36 terms, each up to 500.
 TOLERANCE = {np.dtype(np.float32): 4e-4, np.dtype(np.float64): 1e-12}
 
 

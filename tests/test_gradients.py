@@ -1,4 +1,4 @@
-"""RowGradient: its sum and its other forms."""
+"""Test RowGradient: its sum and its other forms."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The class: parameters, state, and what it keeps between forward and backward."""
+"""Test the class: parameters, state, and the state between forward and backward."""
 
 import copy
 import pickle
@@ -301,7 +301,7 @@ def test_backward_update_of_a_read_only_table_changes_nothing():
 
 
 class TestAssignedAttributes:
-    """They may be assigned, so each call checks them as the constructor does."""
+    """Attributes may be assigned, so that each call checks them as the constructor does."""
 
     @pytest.mark.parametrize(
         ("name", "value", "error", "message"),

@@ -1,7 +1,7 @@
 """Check which instructions the compiler chose, from the disassembly of the compiled modules.
 
-Three things that no test of results can see. A module of the baseline level must run on every
-x86-64 processor; no level may use fused multiply-add, which changes the bits of results; and the
+Tests of results cannot see these things. A module of the baseline level must run on every x86-64
+processor; no level may use fused multiply-add, which changes the bits of results; and the
 hot kernels of the levels avx2 and avx512 must compute with whole vectors.
 
     pip install . && python tools/check_disassembly.py build
@@ -31,7 +31,7 @@ MODULES = (*BASELINE, "_avx2", "_avx512")
 
 @dataclass(frozen=True)
 class Kernel:
-    """What the functions of one kernel must compute with.
+    """The instructions that the functions of one kernel must use.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ KERNELS = (
     Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
 )
 
-# What the level avx512 has of them, which computes with zmm registers; its float16 is converted
-# from halves of them.
+# The level avx512 has only these kernels, with zmm registers; its float16 is converted from halves
+# of them.
 FORWARD = tuple(k for k in KERNELS if k.name.startswith(("pool", "indices_valid")))
 REGISTERS = {"_avx2": ("%ymm", KERNELS), "_avx512": ("%zmm", FORWARD)}
 

@@ -1,4 +1,4 @@
-"""Compile every module, with OpenMP, for platforms that are not at hand: to objects, not to run.
+"""Compile every module, with OpenMP, for other platforms: to objects, which are not run.
 
 The compiler is the clang of the package ziglang, which has the C libraries of each platform.
 Python's headers are those of this machine, with what differs on Windows set right. MSVC, which

@@ -2,8 +2,8 @@
 
     python -m build && python tools/check_wheel.py dist/*.whl --same-as again/*.whl
 
-What other tools check is left to them: the ABI to abi3audit, libraries to auditwheel, metadata to
-twine, the layout to check-wheel-contents.
+Other tools check the rest: abi3audit the ABI, auditwheel libraries, twine metadata,
+check-wheel-contents the layout.
 """
 
 import argparse
@@ -27,7 +27,7 @@ LEVELS = {
 BINARIES = (".so", ".pyd", ".dylib", ".dll")
 SOURCES = (".pyx", ".pxd", ".pxi", ".c", ".h")
 NEEDED = {"numpy", "scipy"}
-# What any program that Rust has linked refers to, and the packages that would build one.
+# Any program that Rust has linked refers to this symbol; the packages below would build one.
 RUST_SYMBOL = b"rust_eh_personality"
 RUST_BUILDS = r"rust|maturin|puccinialin"
 

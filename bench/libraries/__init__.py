@@ -1,4 +1,4 @@
-"""The libraries that are compared, one module each: ``with_<name>.py`` has a class ``Subject``.
+"""Each library that is compared has a module, ``with_<name>.py``, with a class ``Subject``.
 
 For each operation a subject has a method of its name. It does all set-up and returns the timed
 call, a function of no arguments. An operation without a method leaves a gap in the table.
@@ -19,7 +19,7 @@ Run = Callable[[], Any]
 
 
 class BaseSubject:
-    """What the libraries have in common."""
+    """Base class of the subjects."""
 
     def __init__(self, data: Data) -> None:
         self.data = data

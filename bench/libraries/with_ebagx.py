@@ -14,7 +14,7 @@ from workloads import Data
 
 
 def make_table(weight: FloatArray) -> FloatArray:
-    """Copy an array into memory that the library allocates, aligned as it likes it."""
+    """Copy an array into memory that the library allocates and aligns."""
     table = ebagx.EmbeddingBag(*weight.shape, dtype=weight.dtype).weight
     table[...] = weight
     return table

@@ -1,4 +1,4 @@
-"""What NumPy alone offers: a gather, then ``reduceat``, and ``add.at`` for gradients."""
+"""NumPy alone has a gather, then ``reduceat``, and ``add.at`` for gradients."""
 
 # ruff: noqa: D102 - the methods are named after the operations
 

@@ -11,7 +11,7 @@ from libraries import BaseSubject, Run
 from operations import LEARNING_RATE, MAX_NORM, FloatArray, probe_rows
 from workloads import Data
 
-# What PyTorch does anyway, said aloud: otherwise Adagrad warns that nobody chose.
+# This is PyTorch's default, set here because Adagrad warns where it is not set.
 torch.sparse.check_sparse_tensor_invariants.disable()
 
 

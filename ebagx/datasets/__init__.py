@@ -44,8 +44,8 @@ def load_langid30() -> LabelledTexts:
 
     Notes
     -----
-    228 to 300 messages a language, in random order: the translations of Django's messages,
-    with their placeholders taken out. Character n-grams tell them apart.
+    There are 228 to 300 messages for each language, in random order: the translations of Django's
+    messages without their placeholders. Character n-grams separate the languages.
 
     Examples
     --------

@@ -18,7 +18,7 @@ class Adam(Optimizer):
     learning_rate : float or callable, default=0.001
         Step size, at least 0, or a schedule; see `Optimizer`.
     betas : tuple of two floats, default=(0.9, 0.999)
-        What the means of the gradient and of its square keep in a step, in [0, 1).
+        Parts of the means of the gradient and of its square that a step keeps, in [0, 1).
     eps : float, default=1e-8
         Added to the root of the mean square, at least 0.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
@@ -86,7 +86,7 @@ class AdamW(Adam):
     learning_rate : float or callable, default=0.001
         Step size, at least 0, or a schedule; see `Optimizer`.
     betas : tuple of two floats, default=(0.9, 0.999)
-        What the means of the gradient and of its square keep in a step, in [0, 1).
+        Parts of the means of the gradient and of its square that a step keeps, in [0, 1).
     eps : float, default=1e-8
         Added to the root of the corrected mean square, at least 0.
     weight_decay : float, default=0.01

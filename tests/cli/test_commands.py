@@ -1,4 +1,4 @@
-"""The command line, mostly in process: what it prints, its exit status, its one-line errors."""
+"""Test the output, the exit status and the one-line errors of the commands, mostly in process."""
 
 import io
 import itertools
@@ -340,7 +340,7 @@ def test_ctrl_c(run, monkeypatch, tmp_path):
 
 
 def interrupt_training(monkeypatch, steps):
-    """Have Ctrl-C pressed while `fit` makes its step of that number."""
+    """Send Ctrl-C during the step of `fit` that has this number."""
     step, count = Network.forward, itertools.count(1)
 
     def forward(*args):

@@ -1,4 +1,4 @@
-"""The command line as a process: pipes, signals, readers that go away."""
+"""Test the command line as a process: pipes, signals, readers that close the pipe."""
 
 import contextlib
 import os

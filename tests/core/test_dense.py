@@ -1,4 +1,4 @@
-"""Dense gradients: the memory is used again, and only touched rows are cleared."""
+"""Test that dense gradients use their memory again and clear only touched rows."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_memory_is_used_again_and_untouched_rows_are_not_written():
     step(bag, rng)
     memory = bag.grad
     untouched = np.flatnonzero(~memory.any(axis=1))[0]
-    memory[untouched] = 7  # a trace that only a write of that row could wipe out
+    memory[untouched] = 7  # only a write to this row would remove the mark
     bag.zero_grad()
     assert not np.delete(memory, untouched, axis=0).any()
     assert np.all(memory[untouched] == 7)

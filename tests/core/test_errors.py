@@ -1,4 +1,4 @@
-"""Bad lookups in arrays and lists: type and full message, and nothing has been changed."""
+"""Test the errors of bad lookups in arrays and lists: type, full message, nothing changed."""
 
 import numpy as np
 import pytest
@@ -279,7 +279,7 @@ def test_exactly_the_invalid_is_rejected(indices, offsets, last):
 @pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn", "max"])
 @pytest.mark.parametrize(("shape", "index"), [((0, 4), 0), ((0, 0), 0), ((3, 0), 3), ((3, 0), -1)])
 def test_tables_without_entries(shape, index, mode):
-    """No row is read, so no pass can find what is outside."""
+    """No row is read, so that no pass can find the bad index."""
     message = rf"^input\[0\] = {index} is out of range for {shape[0]} embeddings$"
     for padding_idx in (None, 0)[: 1 + shape[0]]:
         with pytest.raises(IndexError, match=message):
@@ -296,7 +296,7 @@ def test_bags_without_a_divisor(mode):
 
 
 class Longer(list):
-    """A sequence that is shorter than it says."""
+    """A sequence that is shorter than its length."""
 
     def __len__(self):
         return super().__len__() + 3

@@ -1,4 +1,4 @@
-"""Every other bad argument: table, options, out, gradients, and calls in the wrong order."""
+"""Test the errors of all other arguments, and of calls in the wrong order."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Bad scipy.sparse input: broken by hand, or of the wrong shape."""
+"""Test the errors of scipy.sparse input that is inconsistent or of the wrong shape."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""float16 and bfloat16 tables: exact decoding, one rounding, float32 sums in both directions."""
+"""Test that float16 and bfloat16 tables decode exactly, sum in float32 and round once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How tables, results and weights may lie in memory: strides, memory maps, read-only, huge."""
+"""Test the layouts of tables, results and weights: strided, mapped, read-only, huge."""
 
 import numpy as np
 import pytest
@@ -175,7 +175,7 @@ class TestMemoryMaps:
 
 
 def untouched_zeros(shape, dtype):
-    """Return 4 GB of zeros, of which the system provides what is written to."""
+    """Return 4 GB of zeros, of which the system allocates only pages that are written."""
     try:
         return np.zeros(shape, dtype)
     except MemoryError:

@@ -49,7 +49,7 @@ def test_levels_are_those_of_the_processor():
 
 
 def test_every_level_finds_every_kernel():
-    """Those that it does not have itself are of the level below."""
+    """Kernels that a level lacks are those of the level below."""
     for name in levels.available_levels():
         level = levels.load_level(name)
         for kernel in levels.KERNEL_NAMES:

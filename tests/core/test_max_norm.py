@@ -1,4 +1,4 @@
-"""max_norm: which rows are scaled down, in place, and by how much."""
+"""Test that max_norm scales the right rows in place, by the documented factor."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Memory maps whose file was cut short: an error, where a read would end the process."""
+"""Test that a memory map whose file was cut short is an error: a read would end the process."""
 
 import mmap
 import os

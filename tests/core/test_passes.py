@@ -1,4 +1,4 @@
-"""Long calls run in pieces: the same bits, and Ctrl-C takes effect between them."""
+"""Test that long calls run in pieces, with the same bits, and Ctrl-C takes effect in between."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ def test_scratch_memory_is_not_shared_by_nested_use():
             second = inner.empty(100, np.int64)
             second[:] = 2
             assert not np.shares_memory(first, second)
-        more = outer.empty(10_000, np.int64)  # more than was asked for
+        more = outer.empty(10_000, np.int64)  # more than the scratch has
         more[:] = 3
         assert np.all(first == 1)
 
@@ -126,5 +126,5 @@ def test_interrupt_is_heard_in_a_call_of_many_seconds(call):
         process.send_signal(signal.SIGINT)
         sent = time.monotonic()
         assert process.stdout.readline() == "interrupted\n"
-        # A second is wanted; a busy machine gets more, but far less than the call would take.
+        # The goal is one second; a busy machine may take longer, but much less than the call.
         assert time.monotonic() - sent < 8

@@ -1,4 +1,4 @@
-"""SciPy matrices that were made by hand: refused where they do not fit, and never changed."""
+"""Test that SciPy matrices made by hand are rejected if inconsistent, and never changed."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_dtypes(form, dtype):
 
 @pytest.mark.parametrize("form", ["csc", "bsr"])
 def test_spare_room_stays(form):
-    """SciPy's own check would cut it off the caller's matrix."""
+    """SciPy's own check would remove it from the caller's matrix."""
     roomy = matrix(form)
     roomy.indices = np.append(roomy.indices, [99, -1])
     roomy.data = np.concatenate([roomy.data, roomy.data[:2]])
@@ -44,7 +44,7 @@ def test_spare_room_stays(form):
 
 
 def falling(_):
-    """Return offsets that fall, which differences of unsigned numbers do not show."""
+    """Return offsets that decrease, which differences of unsigned numbers do not show."""
     return np.array([0, 9, 3, 9, 9, 9, 19], "u4")
 
 

@@ -33,7 +33,7 @@ def test_default_is_what_openmp_would_use():
 
 @pytest.fixture
 def cgroups(monkeypatch, tmp_path):
-    """A tree of control groups, of which the process is in a/b."""
+    """A tree of control groups; the process is in a/b."""
     (tmp_path / "a/b").mkdir(parents=True)
     own = tmp_path / "own"
     own.write_text("1:name=systemd:/elsewhere\n0::/a/b\n")

@@ -1,4 +1,4 @@
-"""Mini-batches: the bags in order, and the rows that they touch."""
+"""Test that mini-batches have the bags in order, and the rows that they touch."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""EmbeddingBagClassifier: scikit-learn's rules, the arithmetic, and how well it learns."""
+"""Test scikit-learn's rules, the arithmetic and the accuracy of EmbeddingBagClassifier."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The estimators' HTML in notebooks."""
+"""Test the HTML of estimators in notebooks."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the trained estimators take as X, y and weights, and what they refuse."""
+"""Test which X, y and weights the trained estimators accept and which they reject."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Losses: gradients against differences of the loss, and extreme scores."""
+"""Compare gradients of losses with differences of the loss, and test extreme scores."""
 
 import numpy as np
 import pytest

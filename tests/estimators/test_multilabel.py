@@ -1,4 +1,4 @@
-"""EmbeddingBagClassifier with several labels a row."""
+"""Test EmbeddingBagClassifier with several labels for each row."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_two_labels_are_not_two_classes():
 
 
 def test_indicator_is_not_densified():
-    """As an array, this indicator would take 20 GB; a batch of it is small."""
+    """This indicator would take 20 GB as an array; a batch of it is small."""
     shape = 50_000, 400_000
     y = sparse.csr_array((np.ones(50_000, bool), np.arange(50_000), np.arange(50_001)), shape)
     X = sparse.csr_array((50_000, 3), dtype=np.float32)

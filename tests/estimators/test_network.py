@@ -1,4 +1,4 @@
-"""Table and layers: gradients against differences of the loss, scores, snapshots."""
+"""Test the table and the layers of networks: gradients, scores, snapshots."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Parameters of the trained estimators: types, ranges, and what the messages say."""
+"""Test the parameters of the trained estimators: types, ranges, messages."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The displays: what they hold, what they draw, and what they refuse."""
+"""Test the attributes of displays, their drawings, and the arguments that they reject."""
 
 import subprocess
 import sys

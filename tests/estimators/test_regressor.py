@@ -1,4 +1,4 @@
-"""EmbeddingBagRegressor: scikit-learn's rules, its losses, and its targets."""
+"""Test scikit-learn's rules, the losses and the targets of EmbeddingBagRegressor."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_scikit_learn_rules(estimator, check):
 
 
 def orders(num_orders=600):
-    """Counts of 30 goods in orders, and what each good costs."""
+    """Counts of 30 goods in orders, and the price of each good."""
     rng = np.random.default_rng(0)
     X = sparse.csr_array(rng.poisson(0.1, (num_orders, 30)))
     return X, rng.uniform(-1, 1, 30)

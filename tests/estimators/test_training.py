@@ -1,4 +1,4 @@
-"""Training: passes and partial fits, early stopping, schedules, Ctrl-C and divergence."""
+"""Test training: passes and partial fits, early stopping, schedules, Ctrl-C and divergence."""
 
 import pickle
 import signal
@@ -19,7 +19,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def first_call(y):
-    """What the first call of partial_fit needs."""
+    """Return the arguments of the first call of partial_fit."""
     return {"classes": ["a", "b", "c"]} if np.asarray(y).dtype.kind == "U" else {}
 
 
@@ -209,7 +209,7 @@ def test_every_class_is_held_out_alike():
 
 
 def interrupt_in(step):
-    """A schedule that presses Ctrl-C."""
+    """A schedule that sends Ctrl-C."""
 
     def rate(number):
         if number == step:

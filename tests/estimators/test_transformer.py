@@ -1,4 +1,4 @@
-"""EmbeddingBagTransformer: scikit-learn's rules, the pooled numbers, memory, and what feeds it."""
+"""Test scikit-learn's rules, the numbers, the memory and the input of EmbeddingBagTransformer."""
 
 import pickle
 import tracemalloc
@@ -40,7 +40,7 @@ def test_scikit_learn_rules(estimator, check):
 
 @pytest.fixture
 def counts():
-    """Positive and negative weights, an empty row, and a row whose weights add up to nothing."""
+    """Positive and negative weights, an empty row, and a row whose weights add up to 0."""
     dense = np.array([[2.0, 0, -1, 0], [0, 0, 0, 0], [0, 3, 0, 4], [1, 0, -1, 0]])
     return sparse.csr_array(dense)
 
@@ -274,7 +274,7 @@ def test_behind_a_feature_hasher():
 
 
 def test_behind_a_multi_label_binarizer():
-    """It takes no `y`, so a Pipeline cannot hold it."""
+    """It takes no `y`, so that a Pipeline cannot contain it."""
     X = MultiLabelBinarizer(sparse_output=True).fit_transform([["a", "b"], [], ["c", "a"]])
     table = np.array([[1.0, 2], [3, 4], [5, 6]])
     result = EmbeddingBagTransformer(table).fit_transform(X)

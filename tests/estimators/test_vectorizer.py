@@ -1,4 +1,4 @@
-"""TextVectorizer: scikit-learn's rules, and which features get a column."""
+"""Test scikit-learn's rules for TextVectorizer, and the features that get a column."""
 
 import pickle
 import warnings

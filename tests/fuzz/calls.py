@@ -1,4 +1,4 @@
-"""Valid calls of the functional form, in every form of bags, and what they mean."""
+"""Make valid calls of the functional form, in every form of bags."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,7 +30,7 @@ Errors = tuple[type[BaseException], ...]
 
 @dataclass
 class Call:
-    """Arguments of one call, what they mean, and what must come of it."""
+    """Arguments of one call, the bags that they stand for, and the expected errors."""
 
     operation: str
     table: np.ndarray
@@ -43,14 +43,14 @@ class Call:
     grad: np.ndarray | None = None
     by_freq: bool = False
     max_norm: float | None = None
-    # The errors of which one must come; empty: the result must be right.
+    # The call must raise one of these; if there are none, the result must be right.
     errors: Errors = ()
-    # With errors: whether a result is as good. Nothing may crash or change either way.
+    # With errors, a result is allowed too. The call may neither crash nor change anything.
     may_pass: bool = False
 
     @property
     def num_lookups(self) -> int:
-        """Number of lookups n."""
+        """The number of lookups n."""
         return sum(map(len, self.bags))
 
     @property
@@ -71,7 +71,7 @@ def sum_dtype(table: np.ndarray) -> np.dtype[Any]:
 
 
 def valid_call(source: Source) -> Call:
-    """Return a call that must give the right result."""
+    """Return a call whose result must be right."""
     operation = source.choice(("forward", "backward"))
     mode, form = source.choice(MODES), source.choice(FORMS)
     rng = source.rng
@@ -130,7 +130,7 @@ def _lookups(source: Source, call: Call) -> dict[str, Any]:
             written["per_sample_weights"] = lay_out(source, weights.reshape(shape))
         return written
     last = call.form == "last offset"
-    if not last and not call.bags:  # no bags: there may be no offsets, too
+    if not last and not call.bags:  # without bags, there may be no offsets
         ends = ends[:1]
     offsets = (ends if last else ends[:-1]).astype(
         source.choice([name for name in INTEGERS if ends[-1] <= np.iinfo(name).max])

@@ -1,4 +1,4 @@
-"""Estimators and the vectorizer on hostile input: a result, or one of the errors they name."""
+"""Run estimators and the vectorizer on hostile input: the result is right or a known error."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,14 +18,14 @@ from fuzz.source import Source
 from fuzz.spoiled_sparse import spoil_sparse
 from support.ngram_definition import features_of
 
-# What lowers to another length, joins, separates, or needs 1 to 4 bytes.
+# These change their length in lower case, join, separate, or take 1 to 4 bytes.
 LETTERS = "aAbZ09_ .\n\0\u00e9\u0130\u03a3\u212a\u0301\u4e2d\u200b\uffff\U0001f600"
 NO_TEXTS = (1, None, b"bytes", "\ud800", ["a"])
 
 
 @dataclass
 class Fit:
-    """What an estimator was given; named for the oracle's reports."""
+    """Arguments of an estimator, with names for the oracle's reports."""
 
     operation: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def _spoiled(source: Source, values: Any) -> Any:
 
 
 def _run_texts(source: Source) -> str:
-    """Count features of odd texts, as their definition does; refuse what is no text."""
+    """Count features of odd texts, as their definition does; reject objects that are not texts."""
     texts = [_text(source) for _ in range(source.between(1, 3))]
     runs, buckets = source.choice((1, 2, 8)), source.choice((7, 1, 2**20))
     chars = source.choice((None, (1, 1), (2, 3), (1, 32)))

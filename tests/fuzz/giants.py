@@ -1,4 +1,4 @@
-"""What lies beyond 2^31: sparse memory maps. And arrays that another thread changes."""
+"""Run cases beyond 2^31 in sparse memory maps, and cases whose arrays another thread changes."""
 
 import tempfile
 import threading
@@ -20,7 +20,7 @@ def run(source: Source) -> str:
 
 
 def sparse_map(shape: tuple[int, int], dtype: Any) -> np.memmap:
-    """Return zeros in a file with a hole: no disk, and memory only where it is touched."""
+    """Return zeros in a file with a hole, which takes no disk, and memory only where it is read."""
     with tempfile.TemporaryFile() as file:
         file.truncate(shape[0] * shape[1] * np.dtype(dtype).itemsize)
         return np.memmap(file, dtype, "r+", shape=shape)

@@ -1,4 +1,4 @@
-"""The same cases, led by coverage of the Python layer: `nox -s fuzz` runs it.
+"""Run the same cases, guided by coverage of the Python layer; `nox -s fuzz` runs it.
 
 Needs ``pip install atheris``. Arguments are those of libFuzzer, such as ``-runs=100000``,
 ``-max_total_time=60`` and a folder that keeps what was found. A failure ends the run and leaves
@@ -16,7 +16,7 @@ from fuzz.oracle import run_case
 
 
 def main() -> None:
-    """Run cases that atheris breeds."""
+    """Run the cases of atheris."""
     atheris.Setup(sys.argv, run_case_of)
     atheris.Fuzz()
 

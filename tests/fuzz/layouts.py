@@ -1,4 +1,4 @@
-"""Arrays of given values, in every layout that NumPy has."""
+"""Make arrays of given values, in every layout that NumPy has."""
 
 import tempfile
 from typing import Any
@@ -9,7 +9,7 @@ from fuzz.source import Source
 
 
 class Subclass(np.ndarray):
-    """A subclass whose arithmetic and methods are not to be trusted."""
+    """A subclass whose arithmetic and methods give wrong results."""
 
     def __array_finalize__(self, parent: Any) -> None:
         self.note = getattr(parent, "note", "made by hand")
@@ -92,7 +92,7 @@ def subclass(values: np.ndarray) -> np.ndarray:
 
 
 def memory_map(values: np.ndarray) -> np.ndarray:
-    """Return a memory map of a temporary file that is gone when it is closed."""
+    """Return a memory map of a temporary file that is deleted when it is closed."""
     with tempfile.TemporaryFile() as file:
         file.write(bytes(max(values.nbytes, 1)))
         file.flush()
@@ -145,5 +145,5 @@ ANY = (*ARRAYS, subclass, convertible)
 
 def lay_out(source: Source, values: np.ndarray, layouts: Any = ANY) -> Any:
     """Return the values in some layout."""
-    # Half the time the plain one: few arguments should be odd at once.
+    # Half of the arrays are plain, so that few arguments of a call are odd.
     return source.choice(layouts)(values) if source.below(2) else plain(values)

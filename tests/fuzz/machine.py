@@ -1,4 +1,4 @@
-"""The life of an EmbeddingBag as hypothesis thinks it up, against the model."""
+"""Run sequences of calls of an EmbeddingBag, drawn by hypothesis, against the model."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from support.strategies import FORMS, MODES, WEIGHTED_MODES, Call, bags_for, loo
 
 RULES = ("SGD", "Adagrad", "RowwiseAdagrad", "Adam", "AdamW")
 DTYPES = (np.float64, np.float32)
-# Numbers keep a distance from rounding: the model adds up in another order.
+# Numbers are not close to a rounding step, as the model adds up in another order.
 CLOSE = {"rtol": 1e-3, "atol": 1e-3}
 
 seeds = st.integers(0, 2**16)
@@ -44,7 +44,7 @@ class ModuleLife(RuleBasedStateMachine):
         self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, max_norm: Any,
         dtype: Any, seed: int,
     ) -> None:  # fmt: skip
-        """Begin with a module that owns a given table."""
+        """Begin with a module of a given table."""
         self.mode, self.by_freq, self.max_norm = mode, by_freq, max_norm
         self.padding_idx = seed % sizes[0] if padded else None
         self.bag = ebagx.EmbeddingBag(
@@ -111,7 +111,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(seed=seeds)
     def backward(self, seed: int) -> None:
-        """Go backward; without a forward call it is refused."""
+        """Go backward; without a forward call it raises."""
         if self.kept is None:
             self.refuse(RuntimeError, lambda: self.bag.backward(np.ones((1, 1))))
             return
@@ -126,7 +126,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(seed=seeds)
     def backward_update(self, seed: int) -> None:
-        """Go backward and step at once."""
+        """Go backward and step in one call."""
         if self.kept is None or not self.fits_weights() or self.wrong_optimizer():
             return
         grad = numbers(seed, len(self.kept[1]), self.table.shape[1])
@@ -136,14 +136,14 @@ class ModuleLife(RuleBasedStateMachine):
         self.forget_forward(grad, touched=False)
 
     def fits_weights(self) -> bool:
-        """Whether the gradient of the weights can be added to the one that is there."""
+        """Return whether the gradient of the weights can be added to the present one."""
         if self.kept is None or not self.kept[5] or self.weights_grad is None:
             return True
         shape = self.bag._saved.weights_shape if self.bag._saved else None
         return shape == self.bag.per_sample_weights_grad.shape
 
     def wrong_optimizer(self) -> bool:
-        """Whether the optimizer belongs to a table of another dtype."""
+        """Return whether the optimizer has the state of a table of another dtype."""
         real = self.bag.weight.dtype
         return any(array.dtype != real for array in self.optimizer._state.values())
 
@@ -158,7 +158,7 @@ class ModuleLife(RuleBasedStateMachine):
         return definition.table_gradient(grad, *self.kept[:5], by_freq=self.by_freq)
 
     def forget_forward(self, grad: np.ndarray, touched: bool = True) -> None:
-        """Do what ends a backward pass."""
+        """End a backward pass."""
         assert self.kept is not None
         if touched:
             self.touched |= set(self.kept_rows())
@@ -170,7 +170,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule()
     def step(self) -> None:
-        """Step with what has been added up; without a gradient it is refused."""
+        """Step with the sum of gradients; without a gradient it raises."""
         if self.grad is None:
             self.refuse(RuntimeError, lambda: self.optimizer.step(self.bag))
             return
@@ -192,7 +192,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule()
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Drop the gradients."""
         self.bag.zero_grad()
         self.grad, self.weights_grad, self.touched, self.assigned = None, None, set(), False
 
@@ -214,7 +214,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(seed=seeds, dtype=st.sampled_from(DTYPES))
     def assign_weight(self, seed: int, dtype: Any) -> None:
-        """Assign another table; what forward kept is of the old one."""
+        """Assign another table; forward has saved the old one."""
         if self.kept is not None or self.grad is not None:
             dtype = self.bag.weight.dtype
         if self.kept is not None:
@@ -235,7 +235,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["copy", "pickle", "state"]))
     def replace(self, how: str) -> None:
-        """Go on with a copy of the module, or of the optimizer by its state."""
+        """Continue with a copy of the module, or of the optimizer by its state."""
         if how == "state":
             state = self.optimizer.state_dict()
             self.optimizer = copy.copy(self.optimizer)
@@ -257,7 +257,7 @@ class ModuleLife(RuleBasedStateMachine):
         )
     )
     def misuse(self, name: str) -> None:
-        """Do something that is refused."""
+        """Do something that raises."""
         bag, (rows, dim) = self.bag, self.table.shape
         saved = bag._saved
         actions = {
@@ -287,7 +287,7 @@ class ModuleLife(RuleBasedStateMachine):
         if not hasattr(self, "bag"):
             return
         np.testing.assert_allclose(self.bag.weight, self.table, **CLOSE)
-        # Without the rounding errors so far, which steps would multiply.
+        # The model takes over the rounding errors so far, which steps would multiply.
         self.table = self.bag.weight.astype("f8")
         grad = self.bag.grad
         assert (grad is None) == (self.grad is None)

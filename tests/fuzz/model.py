@@ -1,4 +1,4 @@
-"""What a module and its optimizers hold, by their definitions: slow, dense, in float64."""
+"""Compute the state of a module and its optimizers by definition: slow, dense, in float64."""
 
 import math
 from typing import Any
@@ -31,8 +31,8 @@ class OptimizerModel:
         self.betas = options.get("betas", (0.9, 0.999))
         self.start = options.get("initial_accumulator_value", 0.0)
         self.steps = 0
-        self.factors: list[float] = []  # of the decay in each step
-        self.seen: dict[int, int] = {}  # steps of which a row has the decay
+        self.factors: list[float] = []  # factor of the decay in each step
+        self.seen: dict[int, int] = {}  # number of steps whose decay a row has
         self.first: dict[int, Any] = {}
         self.second: dict[int, Any] = {}
 
@@ -52,7 +52,7 @@ class OptimizerModel:
             table[row] -= self._change(row, g)
 
     def settle(self, table: np.ndarray) -> None:
-        """Give all rows the decay that they have missed."""
+        """Apply the decay that rows have missed."""
         for row in range(len(table)):
             table[row] *= self._missed(row)
             self.seen[row] = self.steps

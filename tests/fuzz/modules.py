@@ -1,4 +1,4 @@
-"""EmbeddingBag: a life of valid calls against the definitions, with refused ones in between."""
+"""Run valid calls of an EmbeddingBag against the definitions, with bad calls in between."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ CALL = ("input", "offsets", "per_sample_weights")
 
 @dataclass
 class Life:
-    """What was done to a module."""
+    """One call of a module."""
 
     operation: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def _step(source: Source, bag: Any, life: Life) -> None:
     optimizer.step(bag)
     model.step(expected, gradient.rows.tolist(), gradient.toarray())
     if np.isfinite(expected).all():
-        # Steps of size rate * sign: a last bit of a tiny gradient is a step of any size.
+        # The size of a step is rate * sign: the last bit of a tiny gradient makes any step.
         with oracle.judged(life):
             oracle.assert_close(
                 bag.weight,

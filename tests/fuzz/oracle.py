@@ -1,4 +1,4 @@
-"""Runs a case and judges it: the right result, or the right error and nothing changed."""
+"""Run a case and check it: the right result, or the right error and nothing changed."""
 
 import contextlib
 import copy
@@ -18,12 +18,12 @@ from fuzz.source import Source
 from fuzz.spoilers import spoil
 from support import definition
 
-# What may be raised at all; the verdict on a call is narrower.
+# A call may raise only these, and only those that it expects.
 ERRORS = (ValueError, TypeError, IndexError, KeyError, RuntimeError, MemoryError)
 
 
 class FuzzError(AssertionError):
-    """The package did not do what it promises."""
+    """The package broke a promise."""
 
 
 def run_case(data: bytes) -> str:
@@ -79,7 +79,7 @@ def _run_call(source: Source, spoiled: bool) -> str:
 
 @contextlib.contextmanager
 def judged(call: Any) -> Iterator[None]:
-    """Say which call gave a wrong result."""
+    """Raise for a wrong result, with the call."""
     try:
         yield
     except AssertionError as error:
@@ -87,7 +87,7 @@ def judged(call: Any) -> Iterator[None]:
 
 
 def describe(call: Any) -> str:
-    """Return what a person needs to see of a call."""
+    """Return a call as text for a report."""
     parts = ", ".join(f"{name}={_shown(value)}" for name, value in call.arguments.items())
     return f"{call.operation}({parts}) of bags {call.bags} ({call.form})"
 
@@ -106,7 +106,7 @@ def _shown(value: Any) -> str:
 
 
 class Snapshot:
-    """What arguments held before a call."""
+    """The content of arguments before a call."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._before = [
@@ -121,7 +121,7 @@ class Snapshot:
         ]
 
     def check(self, call: Any, error: Exception | None = None, but: Any = ()) -> None:
-        """Raise unless all is as it was."""
+        """Raise unless nothing has changed."""
         what = f"raised {error!r} and" if error else "has"
         for name, array, content, shape, dtype in self._before:
             same = array.tobytes() == content and (array.shape, array.dtype) == (shape, dtype)
@@ -147,7 +147,7 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
 
 
 def tolerance(dtype: np.dtype[Any]) -> dict[str, float]:
-    """Return what a result may differ from one in float64."""
+    """Return how much a result may differ from one in float64."""
     return {
         "f8": {"rtol": 1e-12, "atol": 1e-12},
         "f4": {"rtol": 1e-4, "atol": 1e-4},
@@ -156,7 +156,7 @@ def tolerance(dtype: np.dtype[Any]) -> dict[str, float]:
 
 
 def assert_close(actual: Any, expected: np.ndarray, dtype: np.dtype[Any]) -> None:
-    """Compare with what a definition gives, in the precision of a dtype."""
+    """Compare with the result of a definition, in the precision of a dtype."""
     actual = np.asarray(actual)
     assert actual.shape == expected.shape, f"shape {actual.shape}, not {expected.shape}"
     np.testing.assert_allclose(actual.astype("f8"), expected, **tolerance(dtype))
@@ -170,7 +170,7 @@ def check_forward(call: Call, result: Any) -> None:
         table = _renormed(call)
         weight = np.asarray(call.arguments["weight"])
         assert_close(weight, table.astype("f8"), table.dtype)
-        call.table = weight  # pooled as it is now, rounding and all
+        call.table = weight  # pooled from the present table, with its rounding
     assert pooled.dtype == table.dtype
     assert_close(pooled, definition.pooled(*call.meaning), table.dtype)
     if "out" in call.arguments:
@@ -186,7 +186,7 @@ def _renormed(call: Call) -> np.ndarray:
     for row in {row for bag in call.bags for row in bag}:
         if not table.shape[1]:
             continue
-        # NumPy's norm of -inf is the smallest, of 0 the number of non-zeros.
+        # In NumPy, the norm of type -inf is the smallest value, of type 0 the number of non-zeros.
         norm = np.linalg.norm(table[row], p)
         if norm > call.max_norm:
             table[row] *= call.max_norm / (norm + 1e-7)

@@ -1,7 +1,7 @@
 """Run many cases in child processes: ``PYTHONPATH=tests python -P -m fuzz.run``.
 
-A child that dies or hangs is one more failure: which case it was stands in a shared file. Failing
-cases are made small, each attempt in a process of its own, and printed.
+A child that crashes or hangs is one more failure; a shared file has the number of its case. Failing
+cases are made small, with a new process for each attempt, and printed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import NoReturn
 CASE_BYTES = 160
 BATCH = 2000
 SECONDS_PER_CASE = 60
-DATA_LIMIT = 3 << 30  # what would need more fails with MemoryError, as it should
+DATA_LIMIT = 3 << 30  # larger allocations raise MemoryError, as they should
 
 
 def case_of(seed: int) -> bytes:
@@ -29,9 +29,9 @@ def case_of(seed: int) -> bytes:
 
 
 def limit_memory() -> None:
-    """Let no case take the machine's memory. Sanitizers have their own limit and huge maps."""
+    """Limit the memory of a case. Sanitizers have their own limit and huge maps."""
     if "ASAN_OPTIONS" not in os.environ:
-        import resource  # Windows has none, but imports this module in the tests
+        import resource  # Windows has no `resource`, but imports this module in the tests
 
         resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
 
@@ -58,7 +58,7 @@ def run_batch(first: int, count: int, note: str) -> NoReturn:
 
 
 def run_one(data: bytes) -> subprocess.CompletedProcess[str]:
-    """Run one case in a process of its own; a hang counts as a failure, too."""
+    """Run one case in a separate process; a hang counts as a failure, too."""
     command = [sys.executable, "-P", "-X", "faulthandler", "-m", "fuzz.run", "--case", data.hex()]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_PER_CASE)
@@ -67,7 +67,7 @@ def run_one(data: bytes) -> subprocess.CompletedProcess[str]:
 
 
 def smaller(data: bytes, attempts: int = 120) -> bytes:
-    """Return a case that still fails, with as many bytes 0 or gone as a few attempts find."""
+    """Return a case that still fails, with fewer bytes or more zeros, after a few attempts."""
     left = attempts
 
     def fails(candidate: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Choices made from bytes."""
+"""Make choices from bytes."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Source:
-    """Choices, each made from the next bytes; where they end, every choice is the first one."""
+    """Choices from bytes; after the last byte, every choice is the first one."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -16,7 +16,7 @@ class Source:
 
     @property
     def used(self) -> int:
-        """How many bytes were asked for."""
+        """The number of requested bytes."""
         return self._used
 
     def below(self, limit: int) -> int:
@@ -40,5 +40,5 @@ class Source:
 
     @cached_property
     def rng(self) -> np.random.Generator:
-        """Return a generator for numbers that matter little."""
+        """Return a generator for values, which need not shrink."""
         return np.random.default_rng(self.below(1 << 16))

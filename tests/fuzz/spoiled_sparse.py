@@ -1,4 +1,4 @@
-"""SciPy matrices whose arrays were set by hand and do not fit."""
+"""Make inconsistent SciPy matrices, whose arrays are set by hand."""
 
 import copy
 from typing import Any
@@ -109,7 +109,7 @@ def _spoil_lists(source: Source, lists: np.ndarray, call: Call) -> None:
 
 
 def _bad_keys(source: Source, matrix: Any) -> Errors:
-    """Put keys into a dictionary of keys that its own checks would refuse."""
+    """Put keys into a dictionary of keys that its own checks would reject."""
     matrix._dict = dict(matrix._dict)
     key = source.choice(((0, 10**6), (10**6, 0), (-1, 0), (0, -1), (2**40, 2**40)))
     matrix._dict[key] = 1.0

@@ -1,4 +1,4 @@
-"""What may be wrong with a call, one thing at a time, and the error that must come of it."""
+"""Make a valid call wrong in one way, and set the errors that it must raise."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ def index_value(source: Source, call: Call) -> Errors | None:
 
 
 def index_dtype(source: Source, call: Call) -> Errors | None:
-    """Give indices a dtype that is no integer."""
+    """Give indices a dtype that is not an integer."""
     indices = _array(call, "input")
     if indices is None:
         return None
@@ -78,14 +78,14 @@ def index_shape(source: Source, call: Call) -> Errors | None:
 
 
 class LyingSequence(list):  # type: ignore[type-arg]
-    """A sequence that is shorter than it says."""
+    """A sequence that is shorter than its length."""
 
     def __len__(self) -> int:
         return 1000
 
 
 def list_entries(source: Source, call: Call) -> Errors | None:
-    """Put things that are no integers into lists."""
+    """Put objects that are not integers into lists."""
     if call.form != "lists" or not call.bags:
         return None
     bags: list[Any] = [list(bag) for bag in call.bags]
@@ -126,7 +126,7 @@ def offset_values(source: Source, call: Call) -> Errors | None:
 
 
 def offset_form(source: Source, call: Call) -> Errors | None:
-    """Give offsets another shape or dtype, or where there are none."""
+    """Give offsets another shape or dtype, or to input that has none."""
     offsets = _array(call, "offsets")
     if offsets is None:
         if call.form == "lists" and not call.bags:
@@ -152,7 +152,7 @@ def offset_form(source: Source, call: Call) -> Errors | None:
 
 
 def weights(source: Source, call: Call) -> Errors | None:
-    """Give per-sample weights another shape or dtype, or where there are none."""
+    """Give per-sample weights another shape or dtype, or to input that has none."""
     given = call.arguments.get("per_sample_weights")
     if given is None:
         if call.form in SPARSE_FORMS or call.mode not in POOLING:
@@ -221,7 +221,7 @@ def options(source: Source, call: Call) -> Errors | None:
 
 
 def results(source: Source, call: Call) -> Errors | None:
-    """Ask for results that there are not, or in memory that cannot hold them."""
+    """Request results that do not exist, or memory that cannot hold them."""
     if call.operation == "forward" and source.below(3) == 0 and call.mode in POOLING:
         call.arguments["return_indices"] = True
         return (ValueError,)

@@ -1,4 +1,4 @@
-"""Gradients and optimizers: valid steps against the model, everything else refused."""
+"""Run gradients and optimizers: valid steps against the model; all others must raise."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ NO_SIZES = (-0.1, float("nan"), float("inf"), 10**400, -(10**400))
 
 @dataclass
 class Step:
-    """One step of an optimizer; arguments are named for the oracle's reports."""
+    """One step of an optimizer, with names of the arguments for the oracle's reports."""
 
     operation: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ def optimizer_of(source: Source) -> tuple[Any, OptimizerModel]:
         if source.one_in(4):
             options[name] = source.choice((1.0, 0.25))
     if rule != "SGD":
-        options["eps"] = source.choice((1e-3, 0.5))  # else tiny gradients make any difference large
+        options["eps"] = source.choice((1e-3, 0.5))  # smaller: tiny gradients differ much
     rate = source.choice((0.1, 0.5, 0.0, np.float32(0.25)))
     model = OptimizerModel(rule, float(rate), options)
     wanted = source.choice((rate, lambda step: rate))

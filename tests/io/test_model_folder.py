@@ -1,4 +1,4 @@
-"""Models on disk: what is written comes back, whatever happens meanwhile."""
+"""Test that saved models are read back, also if a save is killed or runs meanwhile."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def test_failing_replacement_keeps_the_old_model(saved, tmp_path, monkeypatch):
 
 
 class Killer:
-    """Lets so many calls of file functions pass, and kills the process at the next."""
+    """Lets a number of calls of file functions pass, and kills the process at the next."""
 
     def __init__(self, calls_left):
         self.calls_left = calls_left
@@ -132,7 +132,7 @@ class Killer:
 
 
 def save_in_a_child(model, directory, calls_left):
-    """Return whether the child lived to the end."""
+    """Return whether the child process ended by itself."""
     child = os.fork()
     if child == 0:
         Killer(calls_left)
@@ -164,7 +164,7 @@ def test_killed_at_any_step_there_is_the_old_model_or_the_new_one(saved, tmp_pat
 
 
 def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
-    """The files of the description that was read are gone: the new ones are read."""
+    """The files of the description that was read are deleted: the new ones are read."""
     read, calls = model_folder._read_description, []
 
     def read_and_replace(path):

@@ -1,4 +1,4 @@
-"""Models that are damaged, of other files or hostile: each is refused in words."""
+"""Test that models with damaged, foreign or hostile files are rejected with a message."""
 
 import os
 import random
@@ -224,7 +224,7 @@ def test_numbers_that_are_not_finite(saved, monkeypatch, name, value):
 
 
 class Bomb:
-    """Leaves a mark if it is ever unpickled."""
+    """Leaves a mark if it is unpickled."""
 
     def __init__(self, path):
         self.path = str(path)

@@ -1,4 +1,4 @@
-"""``.npy`` files: NumPy reads what is written, and part of a file is never seen."""
+"""Test that NumPy reads written ``.npy`` files, and that no incomplete file appears."""
 
 import os
 

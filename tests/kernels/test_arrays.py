@@ -1,4 +1,4 @@
-"""What kernels make of their arguments: a wrong array is an exception, before anything is read."""
+"""Test that a wrong array is an exception of the kernel, before anything is read."""
 
 import sys
 
@@ -64,7 +64,7 @@ def test_wrong_arrays(level, replaced, error, message):
 
 @cases.levels
 def test_arrays_are_given_back(level):
-    """Also by a call that fails: an array that is on loan cannot be resized."""
+    """A call that fails releases its arrays too: an array in use cannot be resized."""
     memory = bytearray(8)
     offsets = np.frombuffer(memory, np.int64)
     with pytest.raises(TypeError):

@@ -52,7 +52,7 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
 @cases.table_dtypes
 @cases.threads
 def test_winner_far_behind_in_a_long_bag(level, dtype, num_threads):
-    # Beyond one segment of positions, and beyond what float16 or bfloat16 could count.
+    # There are more than one segment of positions, and more than float16 or bfloat16 could count.
     n = 200_000
     table = np.zeros((n, 9)).astype(dtype)
     table[131_071], table[196_609] = 1, 1

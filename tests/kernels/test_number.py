@@ -8,7 +8,7 @@ NUM_ROWS = 60
 
 
 def numbered(number_rows, blocks, dtype, num_rows=NUM_ROWS):
-    """Return what a kernel makes of blocks of lookups, one after the other."""
+    """Return the result of a kernel for blocks of lookups, one after the other."""
     slots, first, made = np.zeros(num_rows, dtype), 1, []
     for indices, bounds in blocks:
         rows, numbers = np.full(len(indices), -9, dtype), np.full(len(indices), -9, dtype)
@@ -34,7 +34,7 @@ def test_number_rows_equals_reference(level, index_dtype, bounds):
 @cases.index_dtypes
 @pytest.mark.parametrize("bounds", [(0, 6, 2, 6), (0, -5, 99), (4, 2, 1), (-3, 9, 9)])
 def test_changed_by_another_thread(level, index_dtype, bounds):
-    """Rows outside the table and bounds that go back give wrong numbers, not wild addresses."""
+    """Rows outside the table and decreasing bounds give wrong numbers, not wild addresses."""
     indices = np.array([2, -1, 7, 2**31 - 1, 2, 0], index_dtype)
     kernel = level.number_rows
     rows, ends, numbers, *_ = numbered(kernel, [(indices, bounds)], index_dtype, num_rows=3)

@@ -116,7 +116,7 @@ def test_indices_outside_are_row_0(level):
 @pytest.mark.parametrize("mode", [reference.SUM, reference.MEAN, reference.SQRTN])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_offsets_that_changed_after_the_check_make_empty_bags(level, mode, weighted):
-    """A bag that ends before it starts must not be read, least of all behind the last lookup."""
+    """A bag that ends before it starts must not be read, above all not after the last lookup."""
     table = np.ones((3, 8), np.float32)
     out = np.full((3, 8), 7, np.float32)
     indices, offsets = np.zeros(4, np.int64), np.array([0, 4, 1, 4])

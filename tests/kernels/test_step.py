@@ -11,7 +11,7 @@ rules = pytest.mark.parametrize("rule", RULES)
 
 
 def make_state(rng, rule, dim, real):
-    """Return the two arrays of state of 10 rows, without those that the rule has not."""
+    """Return the two arrays of state of 10 rows, empty for states that the rule does not have."""
     widths = {
         "sgd": (0, 0),
         "momentum": (dim, 0),

@@ -17,7 +17,7 @@ def test_equals_pytorch_s_sparse_adam():
 
 @pytest.mark.torch
 def test_decay_equals_pytorch_s_adam_with_all_rows():
-    # Its eps stands in another place.
+    # PyTorch adds eps in another place.
     expected = cases.run_torch(
         lambda optim, p: optim.Adam(p, lr=0.1, betas=BETAS, eps=0, weight_decay=0.3),
         cases.ALL_ROWS,

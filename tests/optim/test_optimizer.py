@@ -1,4 +1,4 @@
-"""What all optimizers have in common."""
+"""Test the functions that all optimizers have in common."""
 
 import copy
 import pickle
@@ -108,7 +108,7 @@ def test_state_dict_with_other_names():
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files may have no holes")
 @cases.makers
 def test_table_and_state_in_memory_maps_larger_than_memory(tmp_path, make):
-    """256 GB of table and as much for each state, of which a few pages are ever written."""
+    """The table has 256 GB and so has each state; only a few pages are written."""
     shape = (1 << 32, 16)
 
     def mapped(name, shape, dtype):
@@ -222,7 +222,7 @@ def test_catch_up_of_a_large_table(dtype):
 
 
 def test_interrupted_step_leaves_rows_that_can_catch_up():
-    """What an exception in the middle of the pieces leaves: some rows before, some after."""
+    """After an exception between two pieces, some rows are old and some are new."""
     table, optimizer = np.ones((4, 2)), SGD(0.5, weight_decay=1.0)
 
     def pieces():

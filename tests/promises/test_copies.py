@@ -1,4 +1,4 @@
-"""Copies of every public object: equal, and of use, through copy, pickle and joblib's maps."""
+"""Test that copies of every public object, by copy, pickle and joblib, are equal and work."""
 
 import copy
 import pickle
@@ -56,7 +56,7 @@ def step_of(optimizer):
     return table
 
 
-# How to make each public object, and what it is good for.
+# Each public object has a function that makes it, and one that uses it.
 OBJECTS = {
     "EmbeddingBag": (an_embedding_bag, lambda bag: (bag.weight, bag.grad.toarray())),
     "frozen": (

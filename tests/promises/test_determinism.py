@@ -1,4 +1,4 @@
-"""Results have the same bits for every number of threads."""
+"""Test that results have the same bits for every number of threads."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Hostile arguments: a fixed list of cases in a process of their own, and what crashes do there."""
+"""Run a fixed list of hostile cases in a separate process, and test how crashes are reported."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""Memory stays flat over 10,000 calls of everything, and over 10,000 that raise."""
+"""Test that memory does not grow over 10,000 calls of each function, nor over 10,000 that raise."""
 
 import gc
 import mmap
@@ -63,7 +63,7 @@ ERRORS = {
 
 
 def resident():
-    """Return the bytes of memory that the process has."""
+    """Return the memory of the process in bytes."""
     gc.collect()
     return int(STATM.read_text().split()[1]) * PAGE
 
@@ -75,7 +75,7 @@ def repeat(action, times):
 
 
 def growth(actions, calls=CALLS):
-    """Return by how many bytes so many calls, of one action after the other, make the process."""
+    """Return by how many bytes the process grows in a number of calls of the actions."""
     every = [action for _ in range(calls // len(actions) + 1) for action in actions][:calls]
     before = resident()
     for action in every:
@@ -87,7 +87,7 @@ def growth(actions, calls=CALLS):
 @pytest.mark.parametrize("actions", [CASES, ERRORS], ids=["calls", "calls that raise"])
 def test_memory_stays_flat(actions):
     growth(list(actions.values()), 1000)  # buffers that are kept for later calls
-    # The allocator makes noise, a leak grows each time.
+    # The allocator adds noise; a leak grows each time.
     assert min(growth(list(actions.values())) for _ in range(3)) < LIMIT
 
 
@@ -108,7 +108,7 @@ def test_a_leak_is_found():
     ids=[*CASES, *(f"{name} raises" for name in ERRORS)],
 )
 def test_objects_stay_few(action):
-    """Python's own count is exact: one object more in each call would be 48 bytes."""
+    """Python's own count is exact: one more object in each call would be 48 bytes."""
     gc.collect()
     tracemalloc.start()
     try:

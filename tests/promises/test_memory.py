@@ -1,4 +1,4 @@
-"""Peak memory of each operation beside its input, by formula; what happens without memory.
+"""Test the peak memory of each operation against a formula, and errors without memory.
 
 B bags, n lookups, N rows, D dimensions, U touched rows, 4 bytes a number.
 """
@@ -143,7 +143,7 @@ def test_fused_step_takes_a_sort_and_a_piece_of_the_gradient(table):
 
 
 def test_formulas_have_teeth():
-    """None allows the looked-up rows, and only a dense gradient the table."""
+    """No bound allows the looked-up rows, and only that of a dense gradient the table."""
     largest = ROWS + SORT + n * 4 + 3 * (N + 1) * 4
     assert 2 * B * D * 4 + SMALL < GATHERED
     assert ROWS + SORT + n * 4 + SMALL < GATHERED

@@ -1,4 +1,4 @@
-"""Error bounds of the sums, and the numbers at the ends of their ranges.
+"""Test the error bounds of sums, and numbers at the ends of their ranges.
 
 A sum of n terms added in order differs from the exact one by at most γ · Σ|terms|, where
 γ = n·u / (1 - n·u) and u is half the distance from 1 to the next number (Higham, Accuracy and
@@ -50,7 +50,7 @@ def test_a_million_entries_stay_within_the_bound(dtype, mode, weighted):
         error = abs(float(actual) - math.fsum(column) / divisor)
         bound = gamma * math.fsum(np.abs(column)) / abs(divisor)
         assert error <= bound
-        # Rounding errors of random signs mostly cancel: what a user will see.
+        # Rounding errors of random signs mostly cancel, as in real data.
         assert error <= bound / 100
 
 
@@ -73,7 +73,7 @@ def test_the_gradient_of_a_row_looked_up_a_million_times(dtype):
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 @pytest.mark.parametrize("mode", MODES)
 def test_half_precision_rounds_once(name, mode):
-    """The float32 sum is good to more than the 11 bits that are kept: at most one unit off."""
+    """The float32 sum has more than 11 correct bits, so that the result is at most one unit off."""
     dtype = next((d for d in TABLE_DTYPES if d.name == name), None)
     if dtype is None:
         pytest.skip("ml_dtypes is not installed")
@@ -88,7 +88,7 @@ def test_half_precision_rounds_once(name, mode):
 
 
 def test_float16_never_overflows_where_the_result_does_not():
-    """But for float32's own rounding: 100,000 times the largest number would end above it."""
+    """For 100,000 rows, float32 sums of the largest number round to a mean above it."""
     largest = np.finfo(np.float16).max
     many = np.full((2000, 1), largest)
     assert pool(many, mode="mean") == largest

@@ -1,4 +1,4 @@
-"""Processes and threads: fork, spawn, pools, signals and exit."""
+"""Test processes and threads: fork, spawn, pools, signals and exit."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ METHODS = [m for m in ("spawn", "forkserver") if m in multiprocessing.get_all_st
 
 
 def trained(seed):
-    """Return the table of a module that was trained for a while."""
+    """Return the table of a module after some steps."""
     rng = np.random.default_rng(seed)
     bag = ebagx.EmbeddingBag(500, 64, mode="sum", rng=rng, sparse="rows", num_threads=2)
     optimizer = optim.Adagrad(0.1, num_threads=2)
@@ -33,7 +33,7 @@ def trained(seed):
 
 
 def run(script, *, timeout=60, flags=(), signal_after=None):
-    """Run a script in a process of its own; send it SIGINT soon after it has printed a line."""
+    """Run a script in a separate process; send it SIGINT soon after it has printed a line."""
     process = subprocess.Popen(
         [sys.executable, *flags, "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,

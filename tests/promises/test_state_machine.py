@@ -1,4 +1,4 @@
-"""The life of a module, as hypothesis thinks it up; `nox -s fuzz` thinks longer."""
+"""Run sequences of calls of a module that hypothesis draws; `nox -s fuzz` runs more."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""EmbeddingBag beside torch.nn.EmbeddingBag: representation, state, accumulation of gradients."""
+"""Compare EmbeddingBag with torch.nn.EmbeddingBag: representation, state, sums of gradients."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""PyTorch as an oracle: the same numbers over thousands of random valid calls.
+"""Compare numbers with PyTorch's over thousands of random valid calls.
 
 Where PyTorch has no such mode, or is wrong (`scale_grad_by_freq`, half precision), the oracle is
 autograd through ``nn.functional.embedding`` and elementary operations.
@@ -164,7 +164,7 @@ def test_max_norm(norm_type):
 
 
 def composed(case, table, weights, by_freq):
-    """Return the pooled bags by elementary operations that autograd knows."""
+    """Return the pooled bags by elementary operations of autograd."""
     mode, padding_idx = case.options["mode"], case.options["padding_idx"]
     rows, bag_of = torch.from_numpy(case.rows.astype(np.int64)), torch.from_numpy(case.bag_of)
     if padding_idx is not None:

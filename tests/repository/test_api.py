@@ -1,4 +1,4 @@
-"""The public API, listed once: a name comes or goes only with a change of this file."""
+"""Compare the public API with the list here: a name changes only together with this file."""
 
 import importlib
 import pkgutil
@@ -62,7 +62,7 @@ def test_public_names(name):
 
 
 def test_modules_without_underscore_are_public():
-    """What is in a public package is public where the package's own ``__all__`` names it."""
+    """Objects of a public package are public if the ``__all__`` of the package names them."""
     found = {
         module.name
         for module in pkgutil.iter_modules(ebagx.__path__, "ebagx.")

@@ -1,4 +1,4 @@
-"""What setup.py says and does where it cannot build all of ebagx. No module is compiled."""
+"""Test setup.py where it cannot build all of ebagx. No module is compiled."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""What tools/check_disassembly.py finds in a disassembly."""
+"""Test that tools/check_disassembly.py finds errors in a disassembly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The pages of the documentation: their examples, and the list of public names."""
+"""Test the examples of the documentation, and its list of public names."""
 
 import doctest
 import re
@@ -21,6 +21,18 @@ def test_examples(page):
 
 def test_pages_have_examples():
     assert sum(">>> " in page.read_text("utf-8") for page in PAGES) >= 6
+
+
+def test_named_files_exist():
+    """The guarantees name tests, and the page for contributors names files of the source."""
+    guarantees = (DOCS / "guarantees.md").read_text("utf-8")
+    tests = set(re.findall(r"`((?:\w+/)?test_\w+)`", guarantees))
+    assert len(tests) > 20
+    assert [name for name in tests if not (ROOT / f"tests/{name}.py").exists()] == []
+    concepts = (DOCS / "concepts.rst").read_text("utf-8")
+    files = set(re.findall(r"``((?:ebagx|tests)/[\w/.]+)``", concepts))
+    assert len(files) > 30
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 def test_the_reference_lists_every_public_name():

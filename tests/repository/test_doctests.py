@@ -1,4 +1,4 @@
-"""The examples in the docstrings."""
+"""Test the examples in the docstrings."""
 
 import doctest
 import importlib
@@ -9,7 +9,7 @@ import pytest
 import ebagx
 
 PACKAGE = Path(ebagx.__file__).parent
-# Sources only: a compiled level may be one that this processor does not run.
+# Only sources are read: this processor may not run a compiled level.
 MODULES = [
     ".".join(("ebagx", *path.relative_to(PACKAGE).with_suffix("").parts))
     for path in sorted(PACKAGE.rglob("*.py"))

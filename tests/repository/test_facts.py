@@ -1,4 +1,4 @@
-"""Each fact stands in one place: dtypes, modes and rules in the rows of three modules."""
+"""Test that dtypes, modes and rules are written once, in the rows of three modules."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ needs_sources = pytest.mark.skipif(not KERNELS.exists(), reason="the kernels' so
 
 
 def listed_names(tree):
-    """Yield the strings and attributes that stand side by side in code, as sets."""
+    """Yield sets of strings and attributes that are in one expression."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             parts = node.elts
@@ -60,7 +60,7 @@ def test_names_are_listed_in_one_place(home):
 
 @pytest.mark.parametrize("home", HOMES)
 def test_the_home_lists_them(home):
-    """The search above finds what it is to find."""
+    """The home of each list has all the names that the search above looks for."""
     tree = ast.parse((PACKAGE / home).read_text("utf-8"))
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert strings >= HOMES[home]

@@ -1,4 +1,4 @@
-"""Imports point one way, and ``import ebagx`` needs NumPy and SciPy only."""
+"""Test that imports point one way, and that ``import ebagx`` needs only NumPy and SciPy."""
 
 import ast
 import graphlib
@@ -12,7 +12,7 @@ import ebagx
 
 PACKAGE = Path(ebagx.__file__).parent
 
-# From the bottom up: a module imports from ranks below its own, or from its own.
+# The ranks go from the bottom up; a module imports from its own rank or from those below.
 RANKS = (
     {"_kernels"},
     {"_core"},
@@ -76,7 +76,7 @@ def test_imports_point_one_way(source):
 
 
 def test_no_imports_go_in_a_circle():
-    """In one rank, too."""
+    """Modules of one rank import each other without a cycle, too."""
     graph = {
         dotted(source): set(imported_modules(source, anywhere=False)) - {dotted(source)}
         for source in SOURCES
@@ -89,7 +89,7 @@ def test_every_rank_is_in_use():
 
 
 def test_import_adds_the_core_only():
-    # What keeps `import ebagx` fast: no module beyond those that a call of embedding_bag needs.
+    # `import ebagx` is fast because it imports only modules that a call of embedding_bag needs.
     code = (
         "import sys, numpy, scipy.sparse; before = {*sys.modules}; import ebagx; "
         "print(*{*sys.modules} - before)"
@@ -104,7 +104,7 @@ def test_import_adds_the_core_only():
 
 
 def test_the_source_says_that_it_is_not_built(tmp_path):
-    """Where it hides the installed package: in a clone, for instance."""
+    """The source hides the installed package in the root of a clone, for instance."""
     package = tmp_path / "ebagx"
     package.mkdir()
     for name in ("__init__.py", "_core/__init__.py"):

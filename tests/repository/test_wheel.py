@@ -1,4 +1,4 @@
-"""What tools/check_wheel.py finds in a wheel."""
+"""Test that tools/check_wheel.py finds errors in a wheel."""
 
 import re
 import zipfile

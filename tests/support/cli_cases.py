@@ -1,4 +1,4 @@
-"""Lines that the command line learns from in tests."""
+"""Provide the lines from which the command line learns in tests."""
 
 WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread", "place": "town lake hill"}
 

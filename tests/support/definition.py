@@ -1,4 +1,4 @@
-"""What pooling means: one bag at a time, in float64. Slow, and independent of the package."""
+"""Define pooling, one bag at a time, in float64: slow, and independent of the package."""
 
 from collections import Counter
 
@@ -34,7 +34,7 @@ def pooled(table, bags, weights, mode, padding_idx=None):
 
 
 def winners(table, bags, mode, padding_idx=None):
-    """Return the table row that wins each column (B, D), -1 in empty bags."""
+    """Return the table row of the extreme of each column (B, D), -1 in empty bags."""
     result = np.full((len(bags), table.shape[1]), -1)
     for out, (rows, _, _) in zip(result, kept_entries(bags, None, padding_idx), strict=True):
         if len(rows):

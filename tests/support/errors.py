@@ -1,4 +1,4 @@
-"""How the tests of errors call the package; whatever is rejected must change nothing."""
+"""Call the package with errors, and check that a rejected call changes nothing."""
 
 import re
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def forward(error, message, **arguments):
 
 
 def plain(error, message, **arguments):
-    """The pass itself finds indices outside where it leaves nothing behind."""
+    """The pass itself finds bad indices where it writes to no array of the caller."""
     table = large_table()
     with rejected(error, message, table):
         embedding_bag(**arguments, weight=table)

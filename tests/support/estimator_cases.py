@@ -1,4 +1,4 @@
-"""What the tests of the trained estimators share."""
+"""Provide data and estimators for the tests of the trained estimators."""
 
 import numpy as np
 from scipy import sparse
@@ -18,7 +18,7 @@ def bags(num_bags=40):
 
 
 def targets(kind, y):
-    """Targets of some kind made of the classes a, b and c."""
+    """Targets of a kind, made from the classes a, b and c."""
     codes = np.searchsorted(["a", "b", "c"], y)
     return {
         "classes": y,
@@ -29,7 +29,7 @@ def targets(kind, y):
     }[kind]
 
 
-# An estimator and the kind of targets it is tested with.
+# Each case is an estimator and the kind of its targets.
 KINDS = {
     "softmax": (EmbeddingBagClassifier, {}, "classes"),
     "sigmoid": (EmbeddingBagClassifier, {}, "labels"),

@@ -1,4 +1,4 @@
-"""What of scikit-learn's rules the trained estimators cannot keep, and why."""
+"""List the rules of scikit-learn that the trained estimators cannot follow, with the reasons."""
 
 
 def expected_failed_checks(estimator):

@@ -1,4 +1,4 @@
-"""What every kernel test runs over: levels, dtypes, thread counts, shapes, bags."""
+"""Provide the cases of kernel tests: levels, dtypes, thread counts, shapes, bags."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def assert_guards(whole: np.ndarray, shape: tuple[int, int]) -> None:
 
 
 def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:
-    """Equal bit for bit, signed zeros included; any NaN equals any other."""
+    """Assert that arrays are equal bit for bit, signed zeros too; any NaN equals any other."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     real = sum_dtype(expected.dtype)

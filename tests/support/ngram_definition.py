@@ -1,4 +1,4 @@
-"""The features of a text in plain Python: the definition that `ebagx.text.ngrams` must equal."""
+"""Define the features of a text in plain Python; `ebagx.text.ngrams` must give the same."""
 
 import re
 from collections import Counter

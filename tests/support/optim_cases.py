@@ -1,4 +1,4 @@
-"""What the tests of optimizers share: one of each, gradients, and PyTorch's steps."""
+"""Provide one optimizer of each kind, gradients, and PyTorch's steps for tests."""
 
 import numpy as np
 import pytest

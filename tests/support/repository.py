@@ -1,4 +1,4 @@
-"""Scripts of the repository that are no part of the package."""
+"""Import scripts of the repository that are not part of the package."""
 
 import importlib.util
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def load_script(path):
-    """Import a script of the repository; skip the tests of a file where it is not at hand."""
+    """Import a script of the repository; skip the tests of a file if it is missing."""
     script = ROOT / path
     if not script.exists():
         pytest.skip("the script is in the repository only", allow_module_level=True)

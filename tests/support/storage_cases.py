@@ -1,4 +1,4 @@
-"""Models on disk, what they hold, and how tests damage them."""
+"""Provide models on disk, and functions that damage them."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1):
 
 
 def place(model, name):
-    """Return where a model has a file."""
+    """Return the path of a file of a model."""
     if name == "model.json":
         return model / name
     return model / json.loads((model / "model.json").read_text("utf-8"))["folder"] / name
@@ -42,13 +42,13 @@ def contents(folder):
 
 
 def names(model):
-    """Return the names of a model's files; there is nothing but those and their one folder."""
+    """Return the names of a model's files; assert that there are no other entries."""
     (folder,) = set(os.listdir(model)) - {"model.json"}
     return {"model.json", *os.listdir(model / folder)}
 
 
 def replace(path, content):
-    """Write a file of a model, and have `model.json` agree."""
+    """Write a file of a model, and its record in `model.json`."""
     path.write_bytes(content)
     record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     edit_json(

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: bags, and every form in which a caller may write them."""
+"""Draw bags with hypothesis, in every form in which a caller may write them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 @dataclass
 class Call:
-    """The arguments of one call, and the bags that they mean."""
+    """The arguments of one call, and the bags that they stand for."""
 
     table: np.ndarray
     mode: str
@@ -48,7 +48,7 @@ class Call:
 
 
 def eighths(rng, *shape):
-    """Return multiples of 1/8: sums of a few products are exact, but for the last rounding."""
+    """Return multiples of 1/8: sums of a few products are exact, except for the last rounding."""
     return rng.integers(-64, 65, shape) / 8
 
 

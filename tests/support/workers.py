@@ -1,4 +1,4 @@
-"""Functions that worker processes run: those started by spawn import this module by its name."""
+"""Define functions for worker processes, which import this module by its name after spawn."""
 
 import numpy as np
 

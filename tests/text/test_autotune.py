@@ -1,4 +1,4 @@
-"""The search for settings."""
+"""Test the search for settings."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def run(seconds=60.0, trials=None, start=START, will_be_interrupted=False):
     return best, seen
 
 
-def test_search_starts_as_told_and_keeps_the_best():
+def test_search_starts_with_the_given_settings_and_keeps_the_best():
     best, seen = run(trials=6)
     assert [number for number, *_ in seen] == [1, 2, 3, 4, 5, 6]
     trials = [trial for _, trial, _ in seen]
@@ -61,7 +61,7 @@ def test_first_trial_is_made_whatever_the_time():
 
 
 def test_epochs_are_cut_to_the_time_left(monkeypatch):
-    """A clock that goes a second a look: an epoch of the first trial took half a second."""
+    """The clock advances a second in each call: an epoch of the first trial took half a second."""
     clock = iter(range(10**6))
     monkeypatch.setattr(autotune.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(

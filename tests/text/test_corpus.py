@@ -1,4 +1,4 @@
-"""Reading labelled files and streams of lines."""
+"""Test reading labelled files and streams of lines."""
 
 import gzip
 import io
@@ -90,7 +90,7 @@ def test_is_label(text, expected):
 
 
 class Pipe(io.RawIOBase):
-    """Hands out its pieces one a read, as a pipe does that someone types into."""
+    """Returns one piece in each read, as a pipe from a terminal does."""
 
     def __init__(self, *pieces):
         self.pieces = list(pieces)

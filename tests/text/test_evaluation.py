@@ -1,4 +1,4 @@
-"""Precision, recall and confusion matrices; scikit-learn's are the oracle."""
+"""Compare precision, recall and confusion matrices with scikit-learn's."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Features with columns: what is learned and restored; TextVectorizer's tests have the rest."""
+"""Test which features are learned and restored; TextVectorizer's tests have the rest."""
 
 import numpy as np
 import pytest

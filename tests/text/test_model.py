@@ -1,4 +1,4 @@
-"""Text classifiers: training, and what they compute."""
+"""Test the training and the results of text classifiers."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SETTINGS = Settings(dim=4, epochs=30, buckets=1000)
 
 
 def by_hand(loss):
-    """Return a model of two words and three labels whose scores can be told at a glance."""
+    """Return a model of two words and three labels whose scores are easy to compute."""
     features = Features.restore(Ngrams(1, 0, 0, 1), ["x", "y"], np.zeros(0, np.int32))
     embedding = np.array([[1, 0], [0, 1]], np.float32)
     coef = np.array([[1, 0], [0, 1], [3, 3]], np.float32)

@@ -1,4 +1,4 @@
-"""Texts to features: equal to the definition in plain Python, whatever the text."""
+"""Compare the features of texts with their definition in plain Python."""
 
 import re
 

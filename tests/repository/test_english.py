@@ -1,0 +1,71 @@
+"""Test that comments and docstrings begin with a sentence, which has a main verb."""
+
+import ast
+import io
+import re
+import tokenize
+
+import pytest
+
+from support.repository import ROOT
+
+FOLDERS = ("bench", "ebagx", "examples", "tests", "tools")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+# These files are not rewritten yet.
+LATER = ("ebagx/sklearn/", "ebagx/cli/report.py", "ebagx/text/model.py")
+# "Of several labels, the first counts." is a sentence; "Of the sort: bits of a key." is not.
+FRAGMENT = re.compile(r"(What|How|Whether|Which|Who|Whose)\b|(Of|Where)\b[^,]*$")
+
+
+def comments(text):
+    """Yield the line of each comment, and its text with that of the lines that continue it."""
+    first = last = 0
+    words = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if token.start[0] != last + 1:
+            yield first, " ".join(words)
+            first, words = token.start[0], []
+        last = token.start[0]
+        words.append(token.string.strip("# %"))
+    yield first, " ".join(words)
+
+
+def docstrings(text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            yield getattr(node, "lineno", 1), ast.get_docstring(node) or ""
+
+
+def fragments(text):
+    """Yield line and first sentence of the comments and docstrings that begin with a fragment."""
+    for line, words in (*comments(text), *docstrings(text)):
+        first = re.split(r"(?<=[.:;?!])\s", words, maxsplit=1)[0]
+        if FRAGMENT.match(first) and not first.endswith("?"):
+            yield line, first
+
+
+@pytest.mark.skipif(not (ROOT / "ebagx").exists(), reason="the sources are not here")
+def test_texts_begin_with_sentences():
+    found = []
+    for path in SOURCES:
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(LATER):
+            texts = fragments(path.read_text("utf-8"))
+            found += [f"{name}:{line}: {first}" for line, first in texts]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", ["# What the rows hold.", "# Of the\n# sort: bits.", '"""Whether it ends."""']
+)
+def test_fragments_are_found(text):
+    assert len(list(fragments(text))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["# Of equal values, the first counts.", "# %%\n# What is it?", '"""Return how."""']
+)
+def test_sentences_pass(text):
+    assert list(fragments(text)) == []
