@@ -1,11 +1,11 @@
 """The classifier: bags of features to classes."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
@@ -14,13 +14,18 @@ from sklearn.utils.validation import column_or_1d
 from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import as_csr
 from ebagx.sklearn.base import TrainedEstimator, Weights
+from ebagx.sklearn.parameters import Constraints, OneOf
 from ebagx.sklearn.training.loop import Examples
-from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax, softmax
+from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
 
 __all__ = ["EmbeddingBagClassifier"]
 
 _INDICATOR = "multilabel-indicator"
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
@@ -145,6 +150,11 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     array(['animal', 'food'], dtype='<U13')
     """
 
+    _constraints: ClassVar[Constraints] = {
+        **TrainedEstimator._constraints,
+        "class_weight": OneOf((None, "balanced"), _is_dict, " or a dict"),
+    }
+
     classes_: npt.NDArray[Any]
     multilabel_: bool = False
 
@@ -257,7 +267,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         ndarray of shape (n_samples, n_classes), float32
         """
         scores = self._scores(X)
-        return expit(scores, out=scores) if self.multilabel_ else softmax(scores.T).T
+        probabilities: Floats = expit(scores) if self.multilabel_ else softmax(scores, axis=1)
+        return probabilities
 
     def predict(self, X: Any) -> Any:
         """Return the likeliest class of each row, or an indicator of the likely labels.
@@ -297,7 +308,6 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         going_on: bool,
         classes: npt.ArrayLike | None,
     ) -> tuple[sparse.csr_array, Weights]:
-        _check_class_weight(self.class_weight)
         kind = type_of_target(y, input_name="y")
         if kind == _INDICATOR:
             return self._encoded_labels(y, going_on), weights
@@ -362,16 +372,6 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             return super()._score(scores, held_out)
         hits = scores.argmax(axis=1) == held_out.targets.indices
         return float(np.average(hits, weights=held_out.weights))
-
-
-def _check_class_weight(class_weight: Any) -> None:
-    if (
-        class_weight is None
-        or isinstance(class_weight, dict)
-        or (isinstance(class_weight, str) and class_weight == "balanced")
-    ):
-        return
-    raise ValueError(f"class_weight must be None, balanced or a dict, got {class_weight!r}")
 
 
 def _class_weights(

@@ -1,21 +1,20 @@
 """The regressor: bags of features to numbers."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
+from ebagx._core.checks import POSITIVE
 from ebagx.optim import Optimizer
 from ebagx.sklearn.base import TrainedEstimator, Weights
-from ebagx.sklearn.parameters import check_number, check_one_of
+from ebagx.sklearn.parameters import Constraints, Number, OneOf
 from ebagx.sklearn.training.losses import Huber, Loss, Poisson, SquaredError
 from ebagx.sklearn.training.network import Floats, Layer
 
 __all__ = ["EmbeddingBagRegressor"]
-
-LOSSES = ("squared_error", "huber", "poisson")
 
 
 class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
@@ -131,6 +130,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     array([27.,  8.])
     """
 
+    _constraints: ClassVar[Constraints] = {
+        **TrainedEstimator._constraints,
+        "loss": OneOf(("squared_error", "huber", "poisson")),
+        "epsilon": Number(POSITIVE),
+    }
+
     def __init__(
         self,
         embedding_dim: int = 32,
@@ -239,9 +244,6 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         going_on: bool,
         classes: npt.ArrayLike | None,  # noqa: ARG002
     ) -> tuple[Floats, Weights]:
-        check_one_of(self.loss, "loss", LOSSES)
-        if not 0 < check_number(self.epsilon, "epsilon") < np.inf:
-            raise ValueError(f"epsilon must be positive and finite, got {self.epsilon}")
         if sparse.issparse(y):
             raise TypeError("y must be dense, got a sparse matrix")
         numbers = np.asarray(y, dtype=np.float64)

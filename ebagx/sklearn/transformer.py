@@ -1,21 +1,28 @@
 """The transformer: bags of features to pooled rows of a given or random table."""
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ebagx._core.checks import check_integer, check_mode, check_num_threads
+from ebagx._core.bags import without_weights
 from ebagx._core.dtypes import SUM_DTYPES
-from ebagx._core.table import Table
-from ebagx.functional import embedding_bag
-from ebagx.sklearn.bags import as_csr
+from ebagx._core.modes import MODES
+from ebagx._core.passes import forward
+from ebagx.sklearn.bags import as_csr, bags_of, table_of
+from ebagx.sklearn.parameters import (
+    NUM_THREADS,
+    Constraints,
+    Integer,
+    OneOf,
+    Seed,
+    check_parameters,
+)
 
 __all__ = ["EmbeddingBagTransformer"]
 
@@ -115,6 +122,15 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
            [ 0.  ,  0.  ]])
     """
 
+    # `fit` checks `weight` when it makes a table of it.
+    _constraints: ClassVar[Constraints] = {
+        "n_components": Integer(1),
+        "mode": OneOf(tuple(MODES)),
+        "normalize": OneOf((None, "l2")),
+        "random_state": Seed(),
+        "num_threads": NUM_THREADS,
+    }
+
     embedding_: npt.NDArray[Any]
     n_features_in_: int
 
@@ -156,19 +172,13 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         TypeError
             If a parameter or the dtype of `weight` is not of a type it may have.
         """
-        self._check_parameters()
+        check_parameters(self)
         X = validate_data(self, as_csr(X, "X"), accept_sparse="csr", dtype="numeric")
         num_rows = X.shape[1]
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        table = Table.of(self.weight)
-        if table.num_rows != num_rows:
-            raise ValueError(
-                f"weight must have a row for each of the {num_rows} features of X, "
-                f"got {table.num_rows} rows"
-            )
-        self.embedding_ = table.readable().array
+        self.embedding_ = table_of(self.weight, "weight", num_rows).readable().array
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
@@ -190,14 +200,14 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If `X` has a NaN or infinity, or another number of columns than in `fit`.
         """
         check_is_fitted(self)
+        check_parameters(self, "mode", "num_threads")
         X = as_csr(X, "X")
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
-        pooled = embedding_bag(
-            X if sparse.issparse(X) else sparse.csr_array(X),
-            self.embedding_,
-            mode=self.mode,
-            num_threads=self.num_threads,
-        )
+        table = table_of(self.embedding_, "embedding_", X.shape[1])
+        bags, mode = bags_of(X, table.sum_dtype), MODES[self.mode]
+        if mode.is_extreme:
+            bags = without_weights(bags)
+        pooled, _ = forward(bags, table, mode, None, self.num_threads)
         pooled = pooled.astype(np.promote_types(pooled.dtype, np.float32), copy=False)
         return _scaled_to_length_1(pooled) if self.normalize else pooled
 
@@ -220,13 +230,6 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         drawn = SUM_DTYPES if self.weight is None else ()
         tags.transformer_tags.preserves_dtype = [dtype.name for dtype in drawn]
         return tags
-
-    def _check_parameters(self) -> None:
-        check_mode(self.mode)
-        check_num_threads(self.num_threads)
-        check_integer(self.n_components, "n_components", 1)
-        if self.normalize not in (None, "l2"):
-            raise ValueError(f"normalize must be None or 'l2', got {self.normalize!r}")
 
     def _drawn_table(self, num_rows: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Draw a table in float64 and keep it in float32 or float64, whichever holds `dtype`."""

@@ -1,8 +1,7 @@
 """The vectorizer: texts to bags of words and n-grams."""
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx.sklearn.parameters import (
+    Constraints,
+    Flag,
+    Integer,
+    IntegerPair,
+    NoneOr,
+    check_parameters,
+)
 from ebagx.text.features import Features
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 
@@ -75,6 +82,14 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     (1, 20)
     """
 
+    _constraints: ClassVar[Constraints] = {
+        "word_ngrams": Integer(1, MAX_WORD_NGRAM),
+        "char_ngrams": NoneOr(IntegerPair(1, MAX_CHAR_NGRAM)),
+        "min_count": Integer(1),
+        "n_buckets": Integer(1, MAX_BUCKETS),
+        "lowercase": Flag(),
+    }
+
     vocabulary_: dict[str, int]
     buckets_: npt.NDArray[np.int32]
     _features: Features
@@ -136,7 +151,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         csr_array of shape (n_texts, n_columns), float32
             Counts.
         """
-        ngrams = self._checked_ngrams()
+        check_parameters(self)
+        ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
         texts = _checked_texts(raw_documents)
         features, counts = Features.learn(texts, ngrams, self.min_count, bool(self.lowercase))
         self._features = features
@@ -185,18 +201,6 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         return tags
 
-    def _checked_ngrams(self) -> Ngrams:
-        chars = (0, 0) if self.char_ngrams is None else self.char_ngrams
-        if not isinstance(chars, Sequence) or len(chars) != 2:
-            raise ValueError(f"char_ngrams must be None or two integers, got {chars!r}")
-        _check_integer("word_ngrams", self.word_ngrams, 1, MAX_WORD_NGRAM)
-        _check_integer("min_count", self.min_count, 1)
-        if self.char_ngrams is not None:
-            _check_integer("char_ngrams[0]", chars[0], 1, MAX_CHAR_NGRAM)
-            _check_integer("char_ngrams[1]", chars[1], chars[0], MAX_CHAR_NGRAM)
-        _check_integer("n_buckets", self.n_buckets, 1, MAX_BUCKETS)
-        return Ngrams(self.word_ngrams, *chars, self.n_buckets)
-
 
 def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
     if isinstance(raw_documents, str | bytes):
@@ -206,12 +210,3 @@ def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
         if not isinstance(text, str):
             raise TypeError(f"raw_documents[{i}] must be str, got {type(text).__name__}")
     return texts
-
-
-def _check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if int(value) < low:
-        raise ValueError(f"{name} must be at least {low}, got {value}")
-    if high is not None and int(value) > high:
-        raise ValueError(f"{name} must be at most {high}, got {value}")

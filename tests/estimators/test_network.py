@@ -7,6 +7,7 @@ from scipy import sparse
 pytest.importorskip("sklearn")
 
 from ebagx.optim import SGD
+from ebagx.sklearn.bags import bags_of
 from ebagx.sklearn.training.batches import batches
 from ebagx.sklearn.training.losses import Softmax
 from ebagx.sklearn.training.network import Layer, Network, initial_layers, scores_of
@@ -25,7 +26,7 @@ def make(hidden, rate=1.0):
     optimizers = [SGD(rate) for _ in range(len(layers) + 1)]
     X = sparse.random_array((B, N), density=0.5, rng=rng, dtype=np.float32).tocsr()
     network = Network(table, layers, optimizers, 8, np.arange(N), None)
-    (batch,) = batches(X, np.arange(B), 8)
+    (batch,) = batches(bags_of(X, X.dtype), N, np.arange(B), 8)
     return network, batch, X.toarray().astype(float)
 
 
