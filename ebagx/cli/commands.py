@@ -1,4 +1,4 @@
-"""What the commands do. scikit-learn is imported by `train` only."""
+"""The commands. scikit-learn is imported by `train`, and by `test` when it draws a picture."""
 
 import random
 import shlex

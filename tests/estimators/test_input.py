@@ -1,5 +1,7 @@
 """What the trained estimators take as X, y and weights, and what they refuse."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,6 +11,7 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from ebagx._core.forms import sparse as sparse_form
 from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -228,6 +231,56 @@ def test_input_is_left_alone(kind):
     model.predict(X)
     np.testing.assert_array_equal(X.toarray(), copies[0].toarray())
     np.testing.assert_array_equal(y, copies[1])
+
+
+@kinds
+@pytest.mark.parametrize(("form", "num_csr"), [("csr", 1), ("dense", 0)])
+def test_predictions_take_the_matrix_apart_once(kind, form, num_csr, monkeypatch):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    given = X if form == "csr" else X.toarray()
+    calls = Counter()
+
+    def counted(function):
+        def call(*args, **kwargs):
+            calls[function.__name__] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(sparse_form, "csr_parts", counted(sparse_form.csr_parts))
+    monkeypatch.setattr(sparse.csr_array, "__init__", counted(sparse.csr_array.__init__))
+    model.transform(given)
+    assert calls == Counter({"csr_parts": num_csr, "__init__": num_csr})
+    calls.clear()
+    model.predict(given)
+    assert calls["csr_parts"] == calls["__init__"] == num_csr
+
+
+def test_fit_takes_the_matrix_apart_once(monkeypatch):
+    model, X, y = make("columns")
+    names = []
+    take_apart = sparse_form.csr_parts
+    monkeypatch.setattr(
+        sparse_form,
+        "csr_parts",
+        lambda matrix, name: names.append(name) or take_apart(matrix, name),
+    )
+    model.fit(X, y)
+    assert names == ["X"]
+
+
+@kinds
+def test_table_that_was_replaced_after_fit(kind):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    expected = model.transform(X)
+    model.embedding_ = model.embedding_.astype(np.float16)
+    np.testing.assert_allclose(model.transform(X), expected, atol=0.05)
+    assert model.transform(X).dtype == np.float16
+    model.embedding_ = model.embedding_[:3]
+    with pytest.raises(ValueError, match="^embedding_ must have a row for each of the 7 features"):
+        model.predict(X)
 
 
 @kinds

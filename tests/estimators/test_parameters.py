@@ -1,5 +1,7 @@
 """Parameters of the trained estimators: types, ranges, and what the messages say."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 
+import ebagx.sklearn
 from ebagx.optim import SGD, linear_decay
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn.parameters import check_parameters
 from support.estimator_cases import bags, make
 
 BAD = [
@@ -57,6 +61,16 @@ BAD = [
     ),
     ({"random_state": "x"}, ValueError, "cannot be used to seed"),
 ]
+ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_every_parameter_has_a_constraint_that_its_default_keeps(kind):
+    estimator = kind()
+    assert set(estimator._constraints) == set(estimator.get_params()) - {"weight"}
+    check_parameters(estimator)
+
+
 both = pytest.mark.parametrize("kind", ["softmax", "squared"])
 
 
@@ -85,6 +99,18 @@ def test_bad_parameters(kind, parameters, error, message):
 def test_good_parameters(kind, parameters):
     model, X, y = make(kind, **parameters)
     assert np.isfinite(clone(model).fit(X, y).embedding_).all()
+
+
+@both
+def test_parameters_that_predictions_use_are_checked_again(kind):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    for parameters, error, message in (
+        ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
+        ({"num_threads": -1}, ValueError, "^num_threads must be at least 1, got -1$"),
+    ):
+        with pytest.raises(error, match=message):
+            copy.deepcopy(model).set_params(**parameters).predict(X)
 
 
 def test_negative_rate_from_a_schedule():
