@@ -1,5 +1,6 @@
-"""Bags of the matrices that scikit-learn passes around: checked, taken apart once, and scaled."""
+"""Matrices that scikit-learn passes around become bags: checked, taken apart once, and scaled."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,30 @@ Floats = npt.NDArray[np.float32]
 def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
     """Return a sparse matrix as CSR whose arrays fit each other, and anything else as it is.
 
-    An estimator calls this before scikit-learn sees the matrix: scikit-learn has SciPy convert it,
+    Estimators call this before scikit-learn sees the matrix: scikit-learn has SciPy convert it,
     which reads and writes outside the arrays of a matrix that was made by hand and does not fit.
     """
     if not sparse.issparse(matrix):
         return matrix
     given: Any = matrix
     return sound_csr(given, name, dtype) if given.ndim == 2 else given
+
+
+def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
+    """Return `X` of an estimator as `as_csr` does, or raise ValueError if it holds texts."""
+    if _are_texts(X):
+        raise ValueError(
+            "X must hold counts or weights, got texts; a vectorizer makes counts of them: "
+            f"make_pipeline(TextVectorizer(), {type(estimator).__name__}())"
+        )
+    return as_csr(X, "X", dtype)
+
+
+def _are_texts(X: Any) -> bool:
+    is_sequence = isinstance(X, (Sequence, np.ndarray)) or hasattr(X, "iloc")  # pandas has that
+    if not is_sequence or getattr(X, "ndim", 1) != 1 or not len(X):
+        return False
+    return isinstance(next(iter(X)), str)
 
 
 def bags_of(X: Any, dtype: np.dtype[Any]) -> Bags:
@@ -48,7 +66,7 @@ def bags_of(X: Any, dtype: np.dtype[Any]) -> Bags:
 
 
 def scaled_for(mode: Mode, bags: Bags) -> Bags:
-    """Return the bags with float32 weights whose sum is what the mode makes of them.
+    """Return the bags with weights whose plain sums are the bags pooled in the mode.
 
     The weights of a bag are divided by their norm, Σ|w| in the mode mean and √Σw² in the mode
     sqrtn, unless that is 0. Norms are added up in float64, in the order of the lookups.
@@ -64,6 +82,11 @@ def scaled_for(mode: Mode, bags: Bags) -> Bags:
         np.sqrt(norms, out=norms)
     norms[norms == 0] = 1
     return bags._replace(weights=(weights / norms[bag_of_lookup]).astype(np.float32))
+
+
+def copy_of(bags: Bags) -> Bags:
+    """Return a copy that shares no memory with the matrix that the bags were made of."""
+    return Bags(*(array.copy() for array in bags))
 
 
 def take(bags: Bags, rows: npt.NDArray[np.intp]) -> Bags:

@@ -16,7 +16,15 @@ from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
 from ebagx._core.transpose import scratch_for, touched_rows
 from ebagx.optim import Optimizer
-from ebagx.sklearn.bags import as_csr, bags_of, scaled_for, table_of, weighted_sums
+from ebagx.sklearn.bags import (
+    as_csr,
+    as_features,
+    bags_of,
+    copy_of,
+    scaled_for,
+    table_of,
+    weighted_sums,
+)
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
     Constraints,
@@ -192,14 +200,14 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _encoded(
         self, y: Any, weights: Weights, going_on: bool, classes: npt.ArrayLike | None
     ) -> tuple[Any, Weights]:
-        """Return targets (n, K) and weights, and set the fitted attributes that describe y."""
+        """Return targets (n, K) and weights; set the fitted attributes that describe `y`."""
 
     def _stratified(
         self,
         examples: Examples,  # noqa: ARG002
         order: npt.NDArray[np.intp],
     ) -> npt.NDArray[np.intp]:
-        """Return the examples in an order whose every n-th example makes a part like the whole."""
+        """Return an order of the examples in which every n-th one gives a part like the whole."""
         return order
 
     def _score(self, scores: Floats, held_out: Examples) -> float:
@@ -246,7 +254,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return checked examples, without those of weight 0."""
         X, y = validate_data(
             self,
-            as_csr(X, "X", np.float32),
+            as_features(X, self, np.float32),
             as_csr(y, "y"),
             accept_sparse="csr",
             dtype=np.float32,
@@ -254,7 +262,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             reset=not going_on,
         )
         weights = _checked_weights(sample_weight, X)
-        bags = self._scaled_bags(X)
+        # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
+        bags = copy_of(self._scaled_bags(X))
         if going_on:
             Table(self.embedding_, "embedding_").check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
@@ -274,7 +283,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         count = min(max(1, round(self.validation_fraction * num_bags)), num_bags - 1)
         chosen = np.zeros(num_bags, bool)
         chosen[((np.arange(count) + 0.5) * num_bags / count).astype(np.intp)] = True
-        # In their own order, which keeps a long table's rows together.
+        # Both parts keep the order of the examples, and a long table's rows stay together.
         return examples.take(np.sort(order[~chosen])), examples.take(np.sort(order[chosen]))
 
     def _validation(self, held_out: Examples) -> Any:
@@ -285,7 +294,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return score
 
     def _train(self, examples: Examples, plan: Plan, state: _State, going_on: bool) -> History:
-        """Train a new model or the present one, and make the outcome this estimator's."""
+        """Train a new model or the present one, and set the fitted attributes to its weights."""
         shape = self.n_features_in_, self.embedding_dim
         with scratch_for(examples.bags) as scratch:
             # Training needs this once, which is not worth waking threads for.
@@ -341,18 +350,18 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
 
     def _forget(self) -> None:
-        """Become an estimator that is not fitted."""
+        """Remove all fitted attributes."""
         for name in [name for name in self.__dict__ if name.endswith("_")] + ["_state"]:
             self.__dict__.pop(name, None)
 
     def _scaled_bags(self, X: Any) -> Bags:
-        """Return validated `X` as bags whose weighted sums are what the mode makes of them."""
+        """Return validated `X` as bags whose weighted sums are pooled in the mode."""
         return scaled_for(MODES[self.mode], bags_of(X, _FLOAT32))
 
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
         check_parameters(self, "mode", "num_threads")
-        X = as_csr(X, "X", np.float32)
+        X = as_features(X, self, np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         table = table_of(self.embedding_, "embedding_", X.shape[1])
         return weighted_sums(self._scaled_bags(X), table, self.num_threads)

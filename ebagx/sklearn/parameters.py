@@ -1,4 +1,4 @@
-"""Constraints on the parameters of estimators, as data, and the one function that checks them.
+"""Constraints on the parameters of estimators are data here, and one function checks them all.
 
 The attribute `_constraints` of an estimator's class maps the name of each parameter to an object of
 this module. Those objects add no rules of their own: they call the checks of ``_core/checks.py``,
@@ -79,7 +79,7 @@ class OneOf(NamedTuple):
 
 
 class NoneOr(NamedTuple):
-    """None, or what another constraint allows."""
+    """None, or a value that another constraint allows."""
 
     constraint: Constraint
 
@@ -98,7 +98,7 @@ class Flag:
 
 
 class Seed:
-    """Everything that scikit-learn makes random numbers of: None, an int or a RandomState."""
+    """Seeds of scikit-learn's random numbers: None, an int or a RandomState."""
 
     def check(self, value: Any, name: str) -> None:  # noqa: ARG002 - the message is scikit-learn's
         """Raise ValueError unless `value` can seed a generator."""

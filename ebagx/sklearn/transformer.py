@@ -1,4 +1,4 @@
-"""The transformer: bags of features to pooled rows of a given or random table."""
+"""The transformer, which pools rows of a given or random table for each bag of features."""
 
 import copy
 from typing import Any, ClassVar, Self
@@ -14,7 +14,7 @@ from ebagx._core.bags import without_weights
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
-from ebagx.sklearn.bags import as_csr, bags_of, table_of
+from ebagx.sklearn.bags import as_features, bags_of, table_of
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
     Constraints,
@@ -26,11 +26,11 @@ from ebagx.sklearn.parameters import (
 
 __all__ = ["EmbeddingBagTransformer"]
 
-_DRAWN_AT_ONCE = 1 << 16  # random numbers, in float64
+_DRAWN_AT_ONCE = 1 << 16  # a block of random numbers in float64
 
 
 class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Pool the embeddings of each row's features: counts or weights in, dense vectors out.
+    """Pool the embeddings of each row's features: counts or weights become dense vectors.
 
     A row of `X` is a bag, a column has a row in the embedding table, and the stored values are
     the weights with which the embeddings are pooled. The table is given, such as word vectors
@@ -45,15 +45,15 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     n_components : int, default=64
         Columns of the table that `fit` draws; without effect if `weight` is given.
     mode : {"mean", "sum", "sqrtn", "max", "min"}, default="mean"
-        How a bag is pooled. The modes max and min take the stored values for mere membership:
-        a stored zero is a member, and a weight changes nothing.
+        Rule by which a bag is pooled. In the modes max and min a stored value marks a member,
+        whether it is zero or not, and its size changes nothing.
     normalize : {"l2"} or None, default=None
         Scale each vector to Euclidean length 1; a zero vector stays zero.
     random_state : int, RandomState instance or None, default=None
-        Gives the table that `fit` draws.
+        Seed of the table that `fit` draws.
     num_threads : int or None, default=None
-        Threads to use at most; None leaves it to ebagx. The result has the same bits for every
-        number.
+        Largest number of threads; with None, ebagx chooses it. The result has the same bits for
+        every number.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights. Of these only the number of columns and the dtype matter.
+            Counts or weights. Only the number of columns and the dtype matter.
         y : Ignored
 
         Returns
@@ -173,7 +173,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If a parameter or the dtype of `weight` is not of a type it may have.
         """
         check_parameters(self)
-        X = validate_data(self, as_csr(X, "X"), accept_sparse="csr", dtype="numeric")
+        X = validate_data(self, as_features(X, self), accept_sparse="csr", dtype="numeric")
         num_rows = X.shape[1]
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
@@ -201,7 +201,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """
         check_is_fitted(self)
         check_parameters(self, "mode", "num_threads")
-        X = as_csr(X, "X")
+        X = as_features(X, self)
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
         table = table_of(self.embedding_, "embedding_", X.shape[1])
         bags, mode = bags_of(X, table.sum_dtype), MODES[self.mode]
@@ -216,7 +216,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return len(self.embedding_.T)
 
     def __sklearn_clone__(self) -> Self:
-        """Share the table with the clone: it is not written to, and may be larger than memory."""
+        """Return a clone that shares the table, which is only read and may exceed memory."""
         bare = copy.copy(self)
         bare.weight = None
         clone: Self = BaseEstimator.__sklearn_clone__(bare)
@@ -224,7 +224,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return clone
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `X` may be sparse, and that a drawn table keeps the dtype."""
+        """Return the tags: `X` may be sparse, and a drawn table keeps the dtype."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         drawn = SUM_DTYPES if self.weight is None else ()

@@ -1,4 +1,4 @@
-"""The vectorizer: texts to bags of words and n-grams."""
+"""The vectorizer, which makes bags of words and n-grams of texts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
@@ -28,20 +28,20 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     A word is what ``\w+`` matches. Words have columns of their own, in order of frequency.
     N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
-    the words. What `fit` has not met is left out by `transform`.
+    the words. `transform` leaves out words and n-grams that did not occur in `fit`.
 
     Parameters
     ----------
     word_ngrams : int, default=1
         Longest run of words, up to 8; 1 is single words.
     char_ngrams : tuple of two int, optional
-        Shortest and longest n-gram of characters, up to 32, taken from ``<word>``, so that
-        the ends of a word count as characters. None is no character n-grams.
+        Lengths of the shortest and the longest n-gram of characters, up to 32. They are taken from
+        ``<word>``, so that the ends of a word count as characters. With None there are none.
     min_count : int, default=1
-        Words that occur less often in all texts together get no column of their own. Their
-        n-grams count nevertheless.
+        Smallest number of times that a word with a column of its own occurs in all texts together.
+        The n-grams of other words count nevertheless.
     n_buckets : int, default=2_000_000
-        How many different n-grams can be told apart, at most 2**28.
+        Number of different hashes of n-grams, at most 2**28.
     lowercase : bool, default=True
         Convert texts with `str.lower` first.
 
@@ -110,7 +110,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.lowercase = lowercase
 
     def fit(self, raw_documents: Iterable[str], y: Any = None) -> Self:
-        """Learn which words and n-grams there are.
+        """Give columns to the words and n-grams of texts.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         raw_documents: Iterable[str],
         y: Any = None,  # noqa: ARG002
     ) -> sparse.csr_array:
-        """Learn which words and n-grams there are, and count them.
+        """Give columns to the words and n-grams of texts, and count them.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return counts
 
     def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
-        """Count the words and n-grams that `fit` has met.
+        """Count the words and n-grams that occurred in `fit`.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self,
         input_features: Any = None,  # noqa: ARG002
     ) -> npt.NDArray[np.object_]:
-        """Return what the columns count: words, and ``#bucket`` for hashed n-grams.
+        """Return the names of the columns: words, and ``#bucket`` for hashed n-grams.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
-        """Say that the input is text."""
+        """Return the tags: the input is text."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 
 from ebagx.functional import embedding_bag
 from ebagx.text.features import Features
@@ -49,6 +48,9 @@ class TextModel:
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
+        # The import takes tens of milliseconds, which commands that predict nothing save.
+        from scipy.special import expit, softmax
+
         scores = self.vectors(texts) @ self.coef.T
         scores += self.intercept
         probabilities: _Floats = (

@@ -1,5 +1,6 @@
 """What the trained estimators take as X, y and weights, and what they refuse."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -116,6 +117,21 @@ def test_class_weights_are_sample_weights():
     balanced = clone(model).set_params(class_weight="balanced").fit(X, y)
     weights = np.array([40 / 3 / counts[name] for name in y])
     assert_same_model(clone(model).fit(X, y, weights), balanced)
+
+
+@kinds
+@pytest.mark.parametrize("as_texts", [list, tuple, np.array, "Series"])
+def test_texts_need_a_vectorizer(kind, as_texts):
+    if as_texts == "Series":
+        as_texts = pytest.importorskip("pandas").Series
+    model, X, y = make(kind)
+    texts = as_texts(["a small cat"] * len(y))
+    fitted = clone(model).fit(X, y)
+    pipeline = re.escape(f"make_pipeline(TextVectorizer(), {type(model).__name__}())")
+    message = f"^X must hold counts or weights, got texts; a vectorizer .*: {pipeline}$"
+    for call in (lambda: model.fit(texts, y), lambda: fitted.predict(texts)):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 @kinds
@@ -319,10 +335,10 @@ def test_one_class_and_unseen_classes():
     with pytest.raises(ValueError, match=message):
         model.partial_fit(X, np.full(40, "a"), ["a"])
     with pytest.raises(
-        ValueError, match="^classes must be given in the first call of partial_fit$"
+        ValueError, match="^classes must be given in the first call of partial_fit; np.unique"
     ):
         model.partial_fit(X, y)
-    unseen = "^y holds the class c, which is not among the classes given$"
+    unseen = "^y must hold only the classes given, got the class c$"
     with pytest.raises(ValueError, match=unseen):
         model.partial_fit(X, y, ["a", "b"])
     assert not hasattr(model, "embedding_")
@@ -332,7 +348,9 @@ def test_one_class_and_unseen_classes():
     before = model.embedding_.copy()
     with pytest.raises(ValueError, match=unseen):
         model.partial_fit(X, y)
-    with pytest.raises(ValueError, match="^y has labels of another kind|^y holds the class 0"):
+    with pytest.raises(
+        ValueError, match="^y must have labels of the same kind|^y must hold only .* 0$"
+    ):
         model.partial_fit(X, np.arange(40) % 2)
     with pytest.raises(ValueError, match="^classes must be those of the first call, got"):
         model.partial_fit(X[few], y[few], ["a", "b", "c"])

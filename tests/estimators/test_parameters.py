@@ -160,7 +160,9 @@ def test_bad_class_weight(class_weight, message):
 
 def test_class_weight_that_cannot_be():
     X, y = bags()
-    with pytest.raises(ValueError, match="^class_weight must be None for multilabel y$"):
+    with pytest.raises(
+        ValueError, match="^class_weight must be None for multilabel y, got {0: 2}; "
+    ):
         EmbeddingBagClassifier(class_weight={0: 2}).fit(X, np.stack([y == "a", y != "b"], axis=1))
     with pytest.raises(ValueError, match="^class_weight must be None or a dict for partial_fit"):
         EmbeddingBagClassifier(class_weight="balanced").partial_fit(X, y, ["a", "b", "c"])

@@ -361,6 +361,13 @@ def test_another_number_of_columns(counts):
         transformer.transform(counts[:, :3])
 
 
+def test_texts_need_a_vectorizer(counts):
+    fitted = EmbeddingBagTransformer().fit(counts)
+    for method in (EmbeddingBagTransformer().fit, fitted.transform):
+        with pytest.raises(ValueError, match=r"got texts; .*, EmbeddingBagTransformer\(\)\)$"):
+            method(TEXTS)
+
+
 def test_not_fitted(counts):
     with pytest.raises(NotFittedError):
         EmbeddingBagTransformer().transform(counts)

@@ -57,7 +57,7 @@ class Plan:
 
 @dataclass
 class History:
-    """The course of a training."""
+    """The losses and scores of a training, and its end."""
 
     losses: list[float] = field(default_factory=list)  # of the complete passes, all finite
     scores: list[float] = field(default_factory=list)
@@ -170,7 +170,7 @@ def _arithmetic() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(num_bags: int, verbose: bool) -> Iterator[Callable[[int], object] | None]:
-    """Give a function to call with the number of bags done, if one is wanted."""
+    """Yield a function that takes a number of bags done, or None if no bar is wanted."""
     if not verbose:
         yield None
         return

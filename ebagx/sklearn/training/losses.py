@@ -38,7 +38,7 @@ class Sigmoid:
 
     def gradient(self, scores: Floats, positives: Positions) -> Floats:
         """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
-        # With these signs, the loss log(1 + exp(score)) is the same for positives and others.
+        # The loss of a label of score s is log(1 + exp(s)), or log(1 + exp(-s)) if it is true.
         flat = scores.reshape(-1)
         flat[positives] *= -1
         losses: Floats = np.logaddexp(np.float32(0), scores).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Optimizers and schedules that estimators know by name, made as the parameters ask for them."""
+"""Optimizers and schedules by the names that estimators give them, made for a fit."""
 
 import copy
 from collections.abc import Callable, Sequence
