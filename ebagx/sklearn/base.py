@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
@@ -53,9 +53,7 @@ from ebagx.sklearn.training.optimizers import (
     make_optimizers,
     set_learning_rate,
 )
-
-Weights = npt.NDArray[np.float64] | None
-
+from ebagx.sklearn.weights import Weights, checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -261,7 +259,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             multi_output=True,
             reset=not going_on,
         )
-        weights = _checked_weights(sample_weight, X)
+        weights = checked_weights(sample_weight, X)
         # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
         bags = copy_of(self._scaled_bags(X))
         if going_on:
@@ -374,23 +372,3 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self.hidden_coef_ is None or self.hidden_intercept_ is None:
             return [head]
         return [Layer(self.hidden_coef_, self.hidden_intercept_), head]
-
-
-def _checked_weights(sample_weight: Any, X: Any) -> Weights:
-    """Return sample weights (n,), or None where all are 1."""
-    if sample_weight is None:
-        return None
-    weights: npt.NDArray[np.float64] = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weights.ndim != 1:
-        raise ValueError(f"sample_weight must be 1-D, got {weights.ndim}-D")
-    check_consistent_length(X, weights)
-    if weights.min() < 0:
-        first = int(np.argmax(weights < 0))
-        raise ValueError(
-            f"sample_weight must not be negative, got sample_weight[{first}] = {weights[first]}"
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must contain at least one non-zero number")
-    return weights

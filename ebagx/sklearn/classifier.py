@@ -7,18 +7,18 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
 from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import as_csr
-from ebagx.sklearn.base import TrainedEstimator, Weights
+from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.parameters import Constraints, OneOf
 from ebagx.sklearn.training.loop import Examples
 from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
+from ebagx.sklearn.weights import Weights, class_weights
 
 __all__ = ["EmbeddingBagClassifier"]
 
@@ -330,7 +330,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         y = column_or_1d(y, warn=True)
         known, labels = self._known_classes(y, going_on, classes)
         if self.class_weight is not None:
-            of_class = _class_weights(self.class_weight, known, y)
+            of_class = class_weights(self.class_weight, known, y)
             weights = of_class[labels] if weights is None else of_class[labels] * weights
         self.classes_, self.multilabel_, self._sparse_labels = known, False, False
         shape = len(labels), len(known)
@@ -384,19 +384,6 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             return super()._score(scores, held_out)
         hits = scores.argmax(axis=1) == held_out.targets.indices
         return float(np.average(hits, weights=held_out.weights))
-
-
-def _class_weights(
-    class_weight: Any, classes: npt.NDArray[Any], y: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    """Return the weight of each class."""
-    weights: npt.NDArray[np.float64] = compute_class_weight(class_weight, classes=classes, y=y)
-    for name, weight in zip(classes, weights, strict=True):
-        if not 0 <= weight < np.inf:
-            raise ValueError(
-                f"class_weight must be at least 0 and finite, got {weight} for class {name}"
-            )
-    return weights
 
 
 def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -148,8 +148,8 @@ def test_bad_parameters_of_the_regressor(parameters, error, message):
     [
         ("equal", "^class_weight must be one of None, 'balanced' or a dict, got 'equal'$"),
         ([1, 2, 3], r"^class_weight must be one of None, 'balanced' or a dict, got \[1, 2, 3\]$"),
-        ({"a": -1}, "^class_weight must be at least 0 and finite, got -1.0 for class a$"),
-        ({"b": np.nan}, "^class_weight must be at least 0 and finite, got nan for class b$"),
+        ({"a": -1}, "^class_weight of class a must be at least 0 and finite, got -1.0$"),
+        ({"b": np.nan}, "^class_weight of class b must be at least 0 and finite, got nan$"),
         ({"a": 0, "b": 0, "c": 0}, "^class_weight leaves no row a weight above 0$"),
     ],
 )
