@@ -36,6 +36,7 @@ def lint(session: nox.Session) -> None:
     session.run("cython-lint", "ebagx")
     session.run("codespell")
     session.run("mypy")
+    session.run("mypy", "tests/repository/typed_calls.py")
 
 
 @nox.session(default=False)

@@ -15,6 +15,7 @@ from ebagx.datasets import LabelledTexts, load_langid30, load_wordnet10
 def test_sizes(load, n_texts, n_labels, label_sizes):
     data = load()
     assert isinstance(data, LabelledTexts)
+    assert repr(data) == f"LabelledTexts({n_texts} texts, {n_labels} labels)"
     texts, labels = data
     sizes = Counter(labels)
     assert len(texts) == len(labels) == n_texts

@@ -8,7 +8,7 @@ import numbers
 import operator
 import reprlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -44,12 +44,26 @@ def shown(value: Any) -> str:
     return reprlib.repr(value)
 
 
+def check_one_of(value: Any, name: str, choices: Collection[str | None], or_else: str = "") -> None:
+    """Raise ValueError unless `value` is one of the choices.
+
+    `or_else` ends the list of choices in the message, where other values are allowed, too.
+    """
+    if not ((value is None or isinstance(value, str)) and value in choices):
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {listed}{or_else}, got {shown(value)}")
+
+
+def check_flag(value: Any, name: str) -> None:
+    """Raise TypeError unless `value` is a bool, NumPy's included."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+
+
 def check_mode(mode: Any) -> Mode:
     """Return the row of a pooling mode, or raise ValueError."""
-    found = MODES.get(mode) if isinstance(mode, str) else None
-    if found is None:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {shown(mode)}")
-    return found
+    check_one_of(mode, "mode", MODES)
+    return MODES[mode]
 
 
 def check_sparse(sparse: bool | str) -> None:

@@ -1,4 +1,4 @@
-"""Run the commands. Only `train` imports scikit-learn."""
+"""Run the commands. `train` imports scikit-learn, and so does `test` to draw a picture."""
 
 import random
 import shlex

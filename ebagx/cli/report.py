@@ -3,7 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from ebagx.text.evaluation import Evaluation, ratio
+import numpy as np
+
+from ebagx.text.evaluation import Evaluation
 
 _MOST_CONFUSIONS = 20
 _LONGEST_NAME = 24
@@ -53,33 +55,42 @@ def confusion_text(evaluation: Evaluation, columns: int) -> str:
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Draw the confusion matrix, each row divided by its sum; needs matplotlib."""
+    """Draw the confusion matrix into a file: counts, in the colours of each row's fractions.
+
+    A row has the lines of a true label. The picture needs matplotlib and scikit-learn, and leaves
+    pyplot without a figure.
+    """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from sklearn.metrics import ConfusionMatrixDisplay
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "--confusion needs matplotlib: pip install matplotlib", name=error.name
+            "--confusion needs matplotlib and scikit-learn: pip install 'ebagx[plot]'",
+            name=error.name,
         ) from error
     labels = evaluation.labels()
-    names = [shorten(label) for label in labels]
-    counts = evaluation.confusions
-    rows = [[counts[true, predicted] for predicted in labels] for true in labels]
-    size = 3 + 0.3 * len(labels)
-    figure = Figure((size + 1, size), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel="predicted label", ylabel="true label")
-    image = axes.imshow(
-        [[ratio(n, sum(row)) for n in row] for row in rows], "Blues", vmin=0, vmax=1
+    counts = np.array(
+        [[evaluation.confusions[true, guess] for guess in labels] for true in labels], np.intp
     )
-    axes.set_xticks(range(len(labels)), names, rotation=90)
-    axes.set_yticks(range(len(labels)), names)
-    for i, row in enumerate(rows):
-        for j, n in enumerate(row):
-            if n:
-                color = "white" if n > sum(row) / 2 else "black"
-                axes.text(j, i, str(n), ha="center", va="center", fontsize="x-small", color=color)
-    figure.colorbar(image, shrink=0.8, label="share of the lines with the true label")
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [shorten(label) for label in labels]
+    # In inches: the largest count fits in a cell, and the longest name beside and below the cells.
+    cell = max(0.3, 0.08 * len(str(counts.max())) + 0.05)
+    size = max(4.0, 0.7 + 0.09 * max(map(len, names)) + cell * len(labels))
+    figure = Figure((size + 1, size), layout="constrained")
+    display = ConfusionMatrixDisplay(fractions, display_labels=names)
+    display.plot(
+        ax=figure.add_subplot(),
+        cmap="Blues",
+        colorbar=False,
+        xticks_rotation="vertical",
+        im_kw={"vmin": 0, "vmax": 1},
+        text_kw={"fontsize": "x-small", "in_layout": False},
+    )
+    for text, count in zip(display.text_.flat, counts.flat, strict=True):
+        text.set_text(count or "")
+    bar = {"shrink": 0.8, "fraction": 0.6 / size, "pad": 0.1 / size, "aspect": 4 * size}
+    figure.colorbar(display.im_, label="fraction of the lines with the true label", **bar)
     figure.savefig(path)
 
 

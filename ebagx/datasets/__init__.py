@@ -25,6 +25,8 @@ def load_wordnet10() -> LabelledTexts:
     Examples
     --------
     >>> from ebagx.datasets import load_wordnet10
+    >>> load_wordnet10()
+    LabelledTexts(9997 texts, 10 labels)
     >>> texts, labels = load_wordnet10()
     >>> len(texts), labels[0], texts[0]
     (9997, 'animal', 'any typical arboreal squirrel')

@@ -1,6 +1,6 @@
-"""Estimators for scikit-learn: they take what its vectorizers make of text, or any counts.
+"""Estimators for scikit-learn, which take counts or weights, such as its vectorizers make of texts.
 
-`ebagx.sklearn.plot` has displays of how they learn and of what they learned; it needs matplotlib.
+`ebagx.sklearn.plot` has displays of their training and of their embeddings; it needs matplotlib.
 """
 
 try:

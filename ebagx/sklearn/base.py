@@ -1,22 +1,41 @@
-"""What the trained estimators share: input, fitting, and the pooled embeddings."""
+"""Base of the trained estimators: parameters, input, fitting, and pooled embeddings."""
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ebagx._core.bags import Bags
+from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
+from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
 from ebagx._core.transpose import scratch_for, touched_rows
-from ebagx.functional import embedding_bag
 from ebagx.optim import Optimizer
-from ebagx.sklearn.bags import as_csr, bags_of, weighted_bags
-from ebagx.sklearn.parameters import check_parameters, make_optimizers, set_learning_rate
+from ebagx.sklearn.bags import (
+    as_csr,
+    as_features,
+    bags_of,
+    copy_of,
+    scaled_for,
+    table_of,
+    weighted_sums,
+)
+from ebagx.sklearn.parameters import (
+    NUM_THREADS,
+    Constraints,
+    Flag,
+    Integer,
+    NoneOr,
+    Number,
+    OneOf,
+    Seed,
+    check_parameters,
+)
 from ebagx.sklearn.training.loop import Examples, History, Plan, train
 from ebagx.sklearn.training.losses import Loss, target_batches
 from ebagx.sklearn.training.network import (
@@ -27,19 +46,47 @@ from ebagx.sklearn.training.network import (
     initial_rows,
     scores_of,
 )
+from ebagx.sklearn.training.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    is_optimizer,
+    make_optimizers,
+    set_learning_rate,
+)
+from ebagx.sklearn.weights import Weights, checked_weights
 
-Weights = npt.NDArray[np.float64] | None
+_FLOAT32 = np.dtype(np.float32)
 
 
 class _State(NamedTuple):
-    """What `partial_fit` needs to go on, beside the fitted attributes."""
+    """State that `partial_fit` goes on with, beside the fitted attributes."""
 
     rng: np.random.Generator
     optimizers: list[Optimizer]
 
 
 class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Embeddings, perhaps a hidden layer, and a linear head, trained end to end."""
+    """Estimators that train embeddings, perhaps a hidden layer, and a linear head end to end."""
+
+    _constraints: ClassVar[Constraints] = {
+        "embedding_dim": Integer(1),
+        "mode": OneOf(WEIGHTED_MODES),
+        "hidden": NoneOr(Integer(1)),
+        "optimizer": OneOf(tuple(OPTIMIZERS), is_optimizer, " or an ebagx.optim.Optimizer"),
+        "learning_rate": Number(POSITIVE),
+        "schedule": OneOf((None, *SCHEDULES), callable, " or a callable"),
+        "batch_size": Integer(1),
+        "max_iter": Integer(1),
+        "alpha": Number(AT_LEAST_0),
+        "early_stopping": Flag(),
+        "validation_fraction": Number(PART),
+        "n_iter_no_change": Integer(1),
+        "tol": Number(AT_LEAST_0),
+        "warm_start": Flag(),
+        "random_state": Seed(),
+        "verbose": Flag(),
+        "num_threads": NUM_THREADS,
+    }
 
     n_features_in_: int
     embedding_: Floats
@@ -63,7 +110,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts, at least 0. Rows of weight 0 are left out.
+            Weight of each row in the loss, at least 0. Rows of weight 0 are left out.
 
         Returns
         -------
@@ -78,6 +125,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             its range, or if the loss diverges. Then the model is that of the last pass with finite
             loss; if there is none, the estimator is not fitted.
         """
+        self._check_parameters()
         going_on = bool(self.warm_start) and self._is_fitted()
         examples = self._examples(X, y, sample_weight, going_on)
         rng = self._new_rng()
@@ -103,6 +151,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self, X: Any, y: Any, sample_weight: Any, classes: npt.ArrayLike | None = None
     ) -> Self:
         """Make one pass that goes on with the model, if there is one."""
+        self._check_parameters()
         going_on = self._is_fitted()
         examples = self._examples(X, y, sample_weight, going_on, classes)
         state: _State | None = getattr(self, "_state", None) if going_on else None
@@ -130,7 +179,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return self._pooled(X)
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `X` may be sparse, and which dtype `transform` keeps."""
+        """Return the tags: `X` may be sparse, `y` is needed, and `transform` keeps float32."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.required = True
@@ -149,18 +198,18 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _encoded(
         self, y: Any, weights: Weights, going_on: bool, classes: npt.ArrayLike | None
     ) -> tuple[Any, Weights]:
-        """Return targets (n, K) and weights, and set the fitted attributes that describe y."""
+        """Return targets (n, K) and weights; set the fitted attributes that describe `y`."""
 
     def _stratified(
         self,
         examples: Examples,  # noqa: ARG002
         order: npt.NDArray[np.intp],
     ) -> npt.NDArray[np.intp]:
-        """Return the examples in an order of which every n-th resemble the whole."""
+        """Return an order of the examples in which every n-th one gives a part like the whole."""
         return order
 
     def _score(self, scores: Floats, held_out: Examples) -> float:
-        """Return how good the scores (n, K) of held-out bags are: minus the mean loss."""
+        """Return the quality of the scores (n, K) of held-out bags: minus their mean loss."""
         count = len(scores)
         (targets,) = target_batches(held_out.targets, np.arange(count), count)
         losses = self._loss().gradient(np.ascontiguousarray(scores.T), targets)
@@ -177,6 +226,15 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _initial_intercept(self, num_scores: int) -> Floats:
         return np.zeros(num_scores, np.float32)
 
+    def _check_parameters(self) -> None:
+        """Raise TypeError or ValueError unless the parameters are good, also together."""
+        check_parameters(self)
+        if self.schedule is not None and is_optimizer(self.optimizer):
+            raise ValueError(
+                f"schedule must be None with an optimizer object, got {shown(self.schedule)}; "
+                "make the optimizer with the schedule as its learning_rate"
+            )
+
     def _is_fitted(self) -> bool:
         return hasattr(self, "embedding_")
 
@@ -192,62 +250,62 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         classes: npt.ArrayLike | None = None,
     ) -> Examples:
         """Return checked examples, without those of weight 0."""
-        check_parameters(self)
         X, y = validate_data(
             self,
-            as_csr(X, "X", np.float32),
+            as_features(X, self, np.float32),
             as_csr(y, "y"),
             accept_sparse="csr",
             dtype=np.float32,
             multi_output=True,
             reset=not going_on,
         )
-        weights = _checked_weights(sample_weight, X)
-        matrix = weighted_bags(X, self.mode, self.num_threads)
+        weights = checked_weights(sample_weight, X)
+        # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
+        bags = copy_of(self._scaled_bags(X))
         if going_on:
-            Table(self.embedding_).check_writeable("training")
+            Table(self.embedding_, "embedding_").check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
         if weights is None:
-            return Examples(matrix, targets, None)
+            return Examples(bags, targets, None)
         if not weights.any():
             raise ValueError("class_weight leaves no row a weight above 0")
-        examples = Examples(matrix, targets, weights.astype(np.float32))
+        examples = Examples(bags, targets, weights.astype(np.float32))
         return examples if weights.all() else examples.take(np.flatnonzero(weights))
 
     def _split(self, examples: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
-        """Return the examples to learn from and, every so-and-so-many-th, those held out."""
-        num_bags = examples.X.shape[0]
+        """Return the examples to learn from and those held out, which lie evenly among them."""
+        num_bags = examples.num_bags
         if num_bags < 2:
             raise ValueError("early_stopping needs at least 2 samples, got 1 sample")
         order = self._stratified(examples, rng.permutation(num_bags))
         count = min(max(1, round(self.validation_fraction * num_bags)), num_bags - 1)
         chosen = np.zeros(num_bags, bool)
         chosen[((np.arange(count) + 0.5) * num_bags / count).astype(np.intp)] = True
-        # In their own order, which keeps a long table's rows together.
+        # Both parts keep the order of the examples, and a long table's rows stay together.
         return examples.take(np.sort(order[~chosen])), examples.take(np.sort(order[chosen]))
 
     def _validation(self, held_out: Examples) -> Any:
         def score(network: Network) -> float:
-            pooled = _pooled(held_out.X, network.table, self.num_threads)
+            pooled = weighted_sums(held_out.bags, Table(network.table), self.num_threads)
             return self._score(scores_of(pooled, network.layers), held_out)
 
         return score
 
     def _train(self, examples: Examples, plan: Plan, state: _State, going_on: bool) -> History:
-        """Train a new model or the present one, and make the outcome this estimator's."""
-        bags = bags_of(examples.X)
-        with scratch_for(bags) as scratch:
-            # Once in a training: not worth waking threads for.
-            used = touched_rows(bags, examples.X.shape[1], scratch, num_threads=1)
+        """Train a new model or the present one, and set the fitted attributes to its weights."""
+        shape = self.n_features_in_, self.embedding_dim
+        with scratch_for(examples.bags) as scratch:
+            # Training needs this once, which is not worth waking threads for.
+            used = touched_rows(examples.bags, shape[0], scratch, num_threads=1)
         if going_on:
             table, layers = self.embedding_, self._layers()
             layers[-1] = self._head_in_training(layers[-1])
         else:
             num_scores = examples.targets.shape[1]
-            table = initial_rows(used, (examples.X.shape[1], self.embedding_dim), state.rng)
+            table = initial_rows(used, shape, state.rng)
             layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
             layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
-        batch_size = min(self.batch_size, examples.X.shape[0])
+        batch_size = min(self.batch_size, examples.num_bags)
         network = Network(table, layers, state.optimizers, batch_size, used, self.num_threads)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
@@ -264,7 +322,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return history
 
     def _take_over(self, history: History, earlier: list[float], plan: Plan) -> None:
-        """Set what the history tells, and tell of a training that did not end well."""
+        """Set the attributes that describe the training; raise or warn if it ended early."""
         made = len(history.losses)
         if history.diverged:
             kept = f"pass {history.best_iter}" if history.best_iter else "before"
@@ -285,21 +343,26 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if history.interrupted:
             warnings.warn(
                 f"training was interrupted in pass {made + 1} of {plan.max_iter}; the model is "
-                f"what had been learned by then",
+                "the one learned until then",
                 stacklevel=3,
             )
 
     def _forget(self) -> None:
-        """Become an estimator that is not fitted."""
+        """Remove all fitted attributes."""
         for name in [name for name in self.__dict__ if name.endswith("_")] + ["_state"]:
             self.__dict__.pop(name, None)
 
+    def _scaled_bags(self, X: Any) -> Bags:
+        """Return validated `X` as bags whose weighted sums are pooled in the mode."""
+        return scaled_for(MODES[self.mode], bags_of(X, _FLOAT32))
+
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
-        X = as_csr(X, "X", np.float32)
+        check_parameters(self, "mode", "num_threads")
+        X = as_features(X, self, np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        bags = weighted_bags(X, self.mode, self.num_threads)
-        return _pooled(bags, self.embedding_, self.num_threads)
+        table = table_of(self.embedding_, "embedding_", X.shape[1])
+        return weighted_sums(self._scaled_bags(X), table, self.num_threads)
 
     def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         return scores_of(self._pooled(X), self._layers(), dtype)
@@ -309,28 +372,3 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self.hidden_coef_ is None or self.hidden_intercept_ is None:
             return [head]
         return [Layer(self.hidden_coef_, self.hidden_intercept_), head]
-
-
-def _pooled(X: sparse.csr_array, table: Floats, num_threads: int | None) -> Floats:
-    pooled: Floats = embedding_bag(X, table, mode="sum", num_threads=num_threads)
-    return pooled
-
-
-def _checked_weights(sample_weight: Any, X: Any) -> Weights:
-    """Return sample weights (n,), or None where all are 1."""
-    if sample_weight is None:
-        return None
-    weights: npt.NDArray[np.float64] = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weights.ndim != 1:
-        raise ValueError(f"sample_weight must be 1-D, got {weights.ndim}-D")
-    check_consistent_length(X, weights)
-    if weights.min() < 0:
-        first = int(np.argmax(weights < 0))
-        raise ValueError(
-            f"sample_weight must not be negative, got sample_weight[{first}] = {weights[first]}"
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must contain at least one non-zero number")
-    return weights

@@ -1,26 +1,32 @@
-"""The classifier: bags of features to classes."""
+"""The classifier, which predicts classes from bags of features."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from ebagx._core.checks import shown
 from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import as_csr
-from ebagx.sklearn.base import TrainedEstimator, Weights
+from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.parameters import Constraints, OneOf
 from ebagx.sklearn.training.loop import Examples
-from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax, softmax
+from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
+from ebagx.sklearn.weights import Weights, class_weights
 
 __all__ = ["EmbeddingBagClassifier"]
 
 _INDICATOR = "multilabel-indicator"
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
@@ -40,11 +46,12 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         their squares, or not at all. "mean" takes the weights' absolute values, since the
         signed ones of a `HashingVectorizer` may add up to nothing.
     hidden : int or None, default=None
-        Units of a hidden layer with ReLU between the pooled embeddings and the linear layer.
+        Number of units of a hidden layer with ReLU between the pooled embeddings and the linear
+        layer.
     optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
-        What makes the steps. "rowwise_adagrad" keeps one number a row, the table's state is then
-        `embedding_dim` times smaller. Of an object of `ebagx.optim`, copies are used, one for each
-        array of weights; it has its own learning rate, weight decay and number of threads.
+        Rule of the steps. "rowwise_adagrad" keeps one number a row, which makes the table's state
+        `embedding_dim` times smaller. An object of `ebagx.optim` is copied for each array of
+        weights; it has its own learning rate, weight decay and number of threads.
     learning_rate : float, default=0.1
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
     schedule : {"linear", "cosine"}, callable or None, default=None
@@ -53,7 +60,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         `ebagx.optim` makes. None keeps it. `partial_fit`, which cannot know the number of
         steps, keeps it for "linear" and "cosine" too.
     batch_size : int, default=128
-        Bags per step.
+        Number of bags per step.
     max_iter : int, default=10
         Number of passes over the data.
     alpha : float, default=0.0
@@ -64,36 +71,36 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         rises: the accuracy, or for multilabel `y` minus the loss. The model of the best pass is
         kept. `partial_fit` takes no notice.
     validation_fraction : float, default=0.1
-        Part that is held out, between 0 and 1.
+        Fraction of the data that is held out, between 0 and 1.
     n_iter_no_change : int, default=3
-        Passes without a rise by `tol` after which to stop early.
+        Number of passes without a rise by `tol` after which training stops early.
     tol : float, default=1e-4
         Smallest rise that counts.
     class_weight : dict, "balanced" or None, default=None
-        What the classes count: ``{label: weight}``, or in inverse proportion to their number of
-        rows. Multiplied by `sample_weight`; not for multilabel `y`.
+        Weights of the classes: ``{label: weight}``, or in inverse proportion to their number of
+        rows. They are multiplied by `sample_weight`; a multilabel `y` takes none.
     warm_start : bool, default=False
         Let `fit` go on with the weights of the fitted model, but a new optimizer.
     random_state : int, RandomState instance or None, default=None
-        Gives the initial embeddings, the held-out rows and the order of the bags. With an int, the
-        fitted numbers are the same in every run, whatever `num_threads` is.
+        Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
+        the fitted numbers are the same in every run, whatever `num_threads` is.
     verbose : bool, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
-        Threads to use; None leaves it to ebagx.
+        Number of threads; with None, ebagx chooses it.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; of a multilabel `y` the numbers of its columns.
     multilabel_ : bool
-        Whether `y` was an indicator matrix.
+        True if `y` was an indicator matrix.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns seen in `fit`, if they all had one that is a string.
     embedding_ : ndarray of shape (n_features, embedding_dim), float32
-        The embedding table. Columns that training met in no bag have rows of zeros.
+        The embedding table. Columns that occurred in no bag have rows of zeros.
     hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
         Weights and biases of the hidden layer, float32.
     coef_ : ndarray of shape (n_classes, embedding_dim) or (n_classes, hidden), float32
@@ -144,6 +151,11 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     >>> model.predict(["a small striped cat", "a pudding of apples and bread"])
     array(['animal', 'food'], dtype='<U13')
     """
+
+    _constraints: ClassVar[Constraints] = {
+        **TrainedEstimator._constraints,
+        "class_weight": OneOf((None, "balanced"), _is_dict, " or a dict"),
+    }
 
     classes_: npt.NDArray[Any]
     multilabel_: bool = False
@@ -204,7 +216,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             All labels that `y` may ever hold; needed in the first call, unless `y` is an
             indicator matrix.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts, at least 0.
+            Weight of each row in the loss, at least 0.
 
         Returns
         -------
@@ -214,17 +226,21 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         ------
         TypeError, ValueError
             As in `fit`; if the loss diverges, the model stays as it was. Also if `classes` is
-            missing in the first call or another in later ones, if `y` has other classes, or if
+            missing in the first call or differs in later ones, if `y` has other classes, or if
             ``class_weight="balanced"``, which needs all of `y`.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                "class_weight must be None or a dict for partial_fit, "
-                f"got {self.class_weight!r}: it needs all of y"
+                "class_weight must be None or a dict for partial_fit, got "
+                f"{shown(self.class_weight)}; compute_class_weight of scikit-learn finds balanced "
+                "weights of all labels"
             )
         y = as_csr(y, "y")
         if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
-            raise ValueError("classes must be given in the first call of partial_fit")
+            raise ValueError(
+                "classes must be given in the first call of partial_fit; np.unique of all labels "
+                "makes them"
+            )
         return self._fit_pass(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> Floats:
@@ -257,7 +273,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         ndarray of shape (n_samples, n_classes), float32
         """
         scores = self._scores(X)
-        return expit(scores, out=scores) if self.multilabel_ else softmax(scores.T).T
+        probabilities: Floats = expit(scores) if self.multilabel_ else softmax(scores, axis=1)
+        return probabilities
 
     def predict(self, X: Any) -> Any:
         """Return the likeliest class of each row, or an indicator of the likely labels.
@@ -280,7 +297,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return sparse.csr_matrix(indicator) if self._sparse_labels else indicator
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `y` may have several labels a row."""
+        """Return the tags: `y` may have several labels a row."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
@@ -297,21 +314,23 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         going_on: bool,
         classes: npt.ArrayLike | None,
     ) -> tuple[sparse.csr_array, Weights]:
-        _check_class_weight(self.class_weight)
         kind = type_of_target(y, input_name="y")
         if kind == _INDICATOR:
             return self._encoded_labels(y, going_on), weights
         if kind not in ("binary", "multiclass"):
-            # The first words are those that scikit-learn's checks look for.
+            # scikit-learn's checks look for these first words.
             raise ValueError(
                 f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
             )
         if sparse.issparse(y):
-            raise ValueError("y must be dense unless it is a multilabel indicator of 0 and 1")
+            raise ValueError(
+                "y must be dense unless it is a multilabel indicator of 0 and 1; "
+                "y.toarray().ravel() makes one column dense"
+            )
         y = column_or_1d(y, warn=True)
         known, labels = self._known_classes(y, going_on, classes)
         if self.class_weight is not None:
-            of_class = _class_weights(self.class_weight, known, y)
+            of_class = class_weights(self.class_weight, known, y)
             weights = of_class[labels] if weights is None else of_class[labels] * weights
         self.classes_, self.multilabel_, self._sparse_labels = known, False, False
         shape = len(labels), len(known)
@@ -321,13 +340,13 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     def _known_classes(
         self, y: npt.NDArray[Any], going_on: bool, classes: npt.ArrayLike | None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-        """Return the classes, sorted, and where each of y is among them."""
+        """Return the sorted classes, and the position of each label of `y` among them."""
         if going_on:
             known = self.classes_
             if self.multilabel_:
                 raise ValueError(f"y must be an indicator of {len(known)} labels as before")
             if classes is not None and not np.array_equal(np.unique(classes), known):
-                raise ValueError(f"classes must be those of the first call, got {classes!r}")
+                raise ValueError(f"classes must be those of the first call, got {shown(classes)}")
             labels = _positions(y, known)
         elif classes is not None:
             known = np.unique(classes)
@@ -340,9 +359,12 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
 
     def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
         if self.class_weight is not None:
-            raise ValueError("class_weight must be None for multilabel y")
+            raise ValueError(
+                f"class_weight must be None for multilabel y, got {shown(self.class_weight)}; "
+                "sample_weight can weigh its rows"
+            )
         is_sparse = sparse.issparse(y)
-        targets = sparse.csr_array(y, copy=True)  # the next lines change its arrays
+        targets = sparse.csr_array(y, copy=True)  # whose arrays the next lines change
         targets.sum_duplicates()
         targets.eliminate_zeros()
         if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):
@@ -364,37 +386,14 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return float(np.average(hits, weights=held_out.weights))
 
 
-def _check_class_weight(class_weight: Any) -> None:
-    if (
-        class_weight is None
-        or isinstance(class_weight, dict)
-        or (isinstance(class_weight, str) and class_weight == "balanced")
-    ):
-        return
-    raise ValueError(f"class_weight must be None, balanced or a dict, got {class_weight!r}")
-
-
-def _class_weights(
-    class_weight: Any, classes: npt.NDArray[Any], y: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    """Return the weight of each class."""
-    weights: npt.NDArray[np.float64] = compute_class_weight(class_weight, classes=classes, y=y)
-    for name, weight in zip(classes, weights, strict=True):
-        if not 0 <= weight < np.inf:
-            raise ValueError(
-                f"class_weight must be at least 0 and finite, got {weight} for class {name}"
-            )
-    return weights
-
-
 def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Return where each of y is in the sorted classes."""
+    """Return the position of each label of `y` among the sorted classes."""
     try:
         labels = np.searchsorted(classes, y)
     except TypeError:
-        raise ValueError(f"y has labels of another kind than classes: {y[0]!r}") from None
+        raise ValueError(f"y must have labels of the same kind as classes, got {y[0]}") from None
     found = classes.take(labels, mode="clip") == y
     if not np.all(found):
         unknown = y[int(np.argmin(found))]
-        raise ValueError(f"y holds the class {unknown}, which is not among the classes given")
+        raise ValueError(f"y must hold only the classes given, got the class {unknown}")
     return labels

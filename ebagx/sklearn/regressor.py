@@ -1,21 +1,21 @@
-"""The regressor: bags of features to numbers."""
+"""The regressor, which predicts numbers from bags of features."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
+from ebagx._core.checks import POSITIVE
 from ebagx.optim import Optimizer
-from ebagx.sklearn.base import TrainedEstimator, Weights
-from ebagx.sklearn.parameters import check_number, check_one_of
+from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.parameters import Constraints, Number, OneOf
 from ebagx.sklearn.training.losses import Huber, Loss, Poisson, SquaredError
 from ebagx.sklearn.training.network import Floats, Layer
+from ebagx.sklearn.weights import Weights
 
 __all__ = ["EmbeddingBagRegressor"]
-
-LOSSES = ("squared_error", "huber", "poisson")
 
 
 class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
@@ -30,25 +30,26 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     embedding_dim : int, default=32
         Length of the embeddings.
     loss : {"squared_error", "huber", "poisson"}, default="squared_error"
-        "huber" limits the pull of outliers; "poisson" is for counts and has a log link: the
-        exponential of the linear layer is what is predicted.
+        Loss that training lowers. "huber" limits the gradients of outliers; "poisson" is for counts
+        and has a log link, so that predictions are exponentials of the linear layer.
     epsilon : float, default=1.35
-        With ``loss="huber"``: the error, in standard deviations of `y`, up to which the loss is
-        the squared one, and from which on it grows linearly.
+        Error, in standard deviations of `y`, up to which ``loss="huber"`` is the squared one, and
+        from which on it grows linearly.
     mode : {"mean", "sqrtn", "sum"}, default="mean"
         Divide the weighted sum of a bag by the sum of its weights, by the root of the sum of
         their squares, or not at all: then large bags may have large numbers. "mean" takes the
         weights' absolute values.
     hidden : int or None, default=None
-        Units of a hidden layer with ReLU between the pooled embeddings and the linear layer.
+        Number of units of a hidden layer with ReLU between the pooled embeddings and the linear
+        layer.
     optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
-        What makes the steps; see `EmbeddingBagClassifier`.
+        Rule of the steps; see `EmbeddingBagClassifier`.
     learning_rate : float, default=0.1
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
     schedule : {"linear", "cosine"}, callable or None, default=None
-        How the rate falls; see `EmbeddingBagClassifier`.
+        Fall of the rate; see `EmbeddingBagClassifier`.
     batch_size : int, default=128
-        Bags per step.
+        Number of bags per step.
     max_iter : int, default=10
         Number of passes over the data.
     alpha : float, default=0.0
@@ -58,20 +59,20 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Hold out a part of the data, and stop when the loss there no longer falls. The model of
         the best pass is kept. `partial_fit` takes no notice.
     validation_fraction : float, default=0.1
-        Part that is held out, between 0 and 1.
+        Fraction of the data that is held out, between 0 and 1.
     n_iter_no_change : int, default=3
-        Passes without a fall by `tol` after which to stop early.
+        Number of passes without a fall by `tol` after which training stops early.
     tol : float, default=1e-4
         Smallest fall that counts.
     warm_start : bool, default=False
         Let `fit` go on with the weights of the fitted model, but a new optimizer.
     random_state : int, RandomState instance or None, default=None
-        Gives the initial embeddings, the held-out rows and the order of the bags. With an int, the
-        fitted numbers are the same in every run, whatever `num_threads` is.
+        Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
+        the fitted numbers are the same in every run, whatever `num_threads` is.
     verbose : bool, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
-        Threads to use; None leaves it to ebagx.
+        Number of threads; with None, ebagx chooses it.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns seen in `fit`, if they all had one that is a string.
     embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
-        The embedding table. Columns that training met in no bag have rows of zeros.
+        The embedding table. Columns that occurred in no bag have rows of zeros.
     hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
         Weights and biases of the hidden layer, float32.
     coef_ : ndarray of shape (n_outputs, embedding_dim) or (n_outputs, hidden), float32
@@ -130,6 +131,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     >>> model.fit(menu, bill).predict(["steak wine", "soup bread"]).round()
     array([27.,  8.])
     """
+
+    _constraints: ClassVar[Constraints] = {
+        **TrainedEstimator._constraints,
+        "loss": OneOf(("squared_error", "huber", "poisson")),
+        "epsilon": Number(POSITIVE),
+    }
 
     def __init__(
         self,
@@ -184,7 +191,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers. Those of the first call also give location and scale of the training.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts, at least 0.
+            Weight of each row in the loss, at least 0.
 
         Returns
         -------
@@ -214,12 +221,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         is_single = getattr(X, "dtype", None) == np.float32
         values = self._scores(X, np.float32 if is_single else np.float64)
         if self.loss == "poisson":
-            with np.errstate(over="ignore"):  # inf is what is meant
+            with np.errstate(over="ignore"):  # infinity is the right result
                 np.exp(values, out=values)
         return values if self._has_columns else values[:, 0]
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `y` may have several numbers a row, and when it must not be negative."""
+        """Return the tags: `y` may have several columns; a Poisson loss has no negative ones."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.target_tags.positive_only = self.loss == "poisson"
@@ -239,9 +246,6 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         going_on: bool,
         classes: npt.ArrayLike | None,  # noqa: ARG002
     ) -> tuple[Floats, Weights]:
-        check_one_of(self.loss, "loss", LOSSES)
-        if not 0 < check_number(self.epsilon, "epsilon") < np.inf:
-            raise ValueError(f"epsilon must be positive and finite, got {self.epsilon}")
         if sparse.issparse(y):
             raise TypeError("y must be dense, got a sparse matrix")
         numbers = np.asarray(y, dtype=np.float64)
@@ -257,7 +261,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         return ((columns - self._location) / self._scale).astype(np.float32), weights
 
     def _check_range(self, columns: npt.NDArray[np.float64], going_on: bool) -> None:
-        """Raise ValueError unless the loss and float32 have a place for the numbers."""
+        """Raise ValueError unless the numbers fit in float32 and suit the loss."""
         limit = np.finfo(np.float32).max
         if columns.size and np.abs(columns).max() > limit:
             raise ValueError(f"y must be within the limits of float32, {limit:.3g}")
@@ -272,14 +276,14 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
             raise ValueError("y must not be all zeros with loss='poisson'")
 
     def _set_units(self, columns: npt.NDArray[np.float64], weights: Weights) -> None:
-        """Set location and scale (K,) that y has in training, and the first intercept there."""
+        """Set the location and scale (K,) of `y` in training, and the first intercept there."""
         mean = np.average(columns, axis=0, weights=weights)
         if self.loss == "poisson":
             self._location, self._scale = np.zeros_like(mean), np.ones_like(mean)
             self._start = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
             return
         scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
-        # What varies less than float32 can show is constant.
+        # A column that varies less than float32 can show counts as constant.
         scale[scale <= np.finfo(np.float32).eps * np.abs(columns).max(axis=0)] = 1
         self._location, self._scale, self._start = mean, scale, np.zeros_like(mean)
 

@@ -1,29 +1,36 @@
-"""The transformer: bags of features to pooled rows of a given or random table."""
+"""The transformer, which pools rows of a given or random table for each bag of features."""
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ebagx._core.checks import check_integer, check_mode, check_num_threads
+from ebagx._core.bags import without_weights
 from ebagx._core.dtypes import SUM_DTYPES
-from ebagx._core.table import Table
-from ebagx.functional import embedding_bag
-from ebagx.sklearn.bags import as_csr
+from ebagx._core.modes import MODES
+from ebagx._core.passes import forward
+from ebagx.sklearn.bags import as_features, bags_of, table_of
+from ebagx.sklearn.parameters import (
+    NUM_THREADS,
+    Constraints,
+    Integer,
+    OneOf,
+    Seed,
+    check_parameters,
+)
 
 __all__ = ["EmbeddingBagTransformer"]
 
-_DRAWN_AT_ONCE = 1 << 16  # random numbers, in float64
+_DRAWN_AT_ONCE = 1 << 16  # a block of random numbers in float64
 
 
 class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Pool the embeddings of each row's features: counts or weights in, dense vectors out.
+    """Pool the embeddings of each row's features: counts or weights become dense vectors.
 
     A row of `X` is a bag, a column has a row in the embedding table, and the stored values are
     the weights with which the embeddings are pooled. The table is given, such as word vectors
@@ -38,15 +45,15 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     n_components : int, default=64
         Columns of the table that `fit` draws; without effect if `weight` is given.
     mode : {"mean", "sum", "sqrtn", "max", "min"}, default="mean"
-        How a bag is pooled. The modes max and min take the stored values for mere membership:
-        a stored zero is a member, and a weight changes nothing.
+        Rule by which a bag is pooled. In the modes max and min a stored value marks a member,
+        whether it is zero or not, and its size changes nothing.
     normalize : {"l2"} or None, default=None
         Scale each vector to Euclidean length 1; a zero vector stays zero.
     random_state : int, RandomState instance or None, default=None
-        Gives the table that `fit` draws.
+        Seed of the table that `fit` draws.
     num_threads : int or None, default=None
-        Threads to use at most; None leaves it to ebagx. The result has the same bits for every
-        number.
+        Largest number of threads; with None, ebagx chooses it. The result has the same bits for
+        every number.
 
     Attributes
     ----------
@@ -115,6 +122,15 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
            [ 0.  ,  0.  ]])
     """
 
+    # `fit` checks `weight` when it makes a table of it.
+    _constraints: ClassVar[Constraints] = {
+        "n_components": Integer(1),
+        "mode": OneOf(tuple(MODES)),
+        "normalize": OneOf((None, "l2")),
+        "random_state": Seed(),
+        "num_threads": NUM_THREADS,
+    }
+
     embedding_: npt.NDArray[Any]
     n_features_in_: int
 
@@ -141,7 +157,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights. Of these only the number of columns and the dtype matter.
+            Counts or weights. Only the number of columns and the dtype matter.
         y : Ignored
 
         Returns
@@ -156,19 +172,13 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         TypeError
             If a parameter or the dtype of `weight` is not of a type it may have.
         """
-        self._check_parameters()
-        X = validate_data(self, as_csr(X, "X"), accept_sparse="csr", dtype="numeric")
+        check_parameters(self)
+        X = validate_data(self, as_features(X, self), accept_sparse="csr", dtype="numeric")
         num_rows = X.shape[1]
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        table = Table.of(self.weight)
-        if table.num_rows != num_rows:
-            raise ValueError(
-                f"weight must have a row for each of the {num_rows} features of X, "
-                f"got {table.num_rows} rows"
-            )
-        self.embedding_ = table.readable().array
+        self.embedding_ = table_of(self.weight, "weight", num_rows).readable().array
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
@@ -190,14 +200,14 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If `X` has a NaN or infinity, or another number of columns than in `fit`.
         """
         check_is_fitted(self)
-        X = as_csr(X, "X")
+        check_parameters(self, "mode", "num_threads")
+        X = as_features(X, self)
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
-        pooled = embedding_bag(
-            X if sparse.issparse(X) else sparse.csr_array(X),
-            self.embedding_,
-            mode=self.mode,
-            num_threads=self.num_threads,
-        )
+        table = table_of(self.embedding_, "embedding_", X.shape[1])
+        bags, mode = bags_of(X, table.sum_dtype), MODES[self.mode]
+        if mode.is_extreme:
+            bags = without_weights(bags)
+        pooled, _ = forward(bags, table, mode, None, self.num_threads)
         pooled = pooled.astype(np.promote_types(pooled.dtype, np.float32), copy=False)
         return _scaled_to_length_1(pooled) if self.normalize else pooled
 
@@ -206,7 +216,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return len(self.embedding_.T)
 
     def __sklearn_clone__(self) -> Self:
-        """Share the table with the clone: it is not written to, and may be larger than memory."""
+        """Return a clone that shares the table, which is only read and may exceed memory."""
         bare = copy.copy(self)
         bare.weight = None
         clone: Self = BaseEstimator.__sklearn_clone__(bare)
@@ -214,19 +224,12 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return clone
 
     def __sklearn_tags__(self) -> Any:
-        """Say that `X` may be sparse, and that a drawn table keeps the dtype."""
+        """Return the tags: `X` may be sparse, and a drawn table keeps the dtype."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         drawn = SUM_DTYPES if self.weight is None else ()
         tags.transformer_tags.preserves_dtype = [dtype.name for dtype in drawn]
         return tags
-
-    def _check_parameters(self) -> None:
-        check_mode(self.mode)
-        check_num_threads(self.num_threads)
-        check_integer(self.n_components, "n_components", 1)
-        if self.normalize not in (None, "l2"):
-            raise ValueError(f"normalize must be None or 'l2', got {self.normalize!r}")
 
     def _drawn_table(self, num_rows: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Draw a table in float64 and keep it in float32 or float64, whichever holds `dtype`."""

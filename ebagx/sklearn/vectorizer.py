@@ -1,8 +1,7 @@
-"""The vectorizer: texts to bags of words and n-grams."""
+"""The vectorizer, which makes bags of words and n-grams of texts."""
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx.sklearn.parameters import (
+    Constraints,
+    Flag,
+    Integer,
+    IntegerPair,
+    NoneOr,
+    check_parameters,
+)
 from ebagx.text.features import Features
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 
@@ -21,20 +28,20 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     A word is what ``\w+`` matches. Words have columns of their own, in order of frequency.
     N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
-    the words. What `fit` has not met is left out by `transform`.
+    the words. `transform` leaves out words and n-grams that did not occur in `fit`.
 
     Parameters
     ----------
     word_ngrams : int, default=1
         Longest run of words, up to 8; 1 is single words.
     char_ngrams : tuple of two int, optional
-        Shortest and longest n-gram of characters, up to 32, taken from ``<word>``, so that
-        the ends of a word count as characters. None is no character n-grams.
+        Lengths of the shortest and the longest n-gram of characters, up to 32. They are taken from
+        ``<word>``, so that the ends of a word count as characters. With None there are none.
     min_count : int, default=1
-        Words that occur less often in all texts together get no column of their own. Their
-        n-grams count nevertheless.
+        Smallest number of times that a word with a column of its own occurs in all texts together.
+        The n-grams of other words count nevertheless.
     n_buckets : int, default=2_000_000
-        How many different n-grams can be told apart, at most 2**28.
+        Number of different hashes of n-grams, at most 2**28.
     lowercase : bool, default=True
         Convert texts with `str.lower` first.
 
@@ -75,6 +82,14 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     (1, 20)
     """
 
+    _constraints: ClassVar[Constraints] = {
+        "word_ngrams": Integer(1, MAX_WORD_NGRAM),
+        "char_ngrams": NoneOr(IntegerPair(1, MAX_CHAR_NGRAM)),
+        "min_count": Integer(1),
+        "n_buckets": Integer(1, MAX_BUCKETS),
+        "lowercase": Flag(),
+    }
+
     vocabulary_: dict[str, int]
     buckets_: npt.NDArray[np.int32]
     _features: Features
@@ -95,7 +110,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.lowercase = lowercase
 
     def fit(self, raw_documents: Iterable[str], y: Any = None) -> Self:
-        """Learn which words and n-grams there are.
+        """Give columns to the words and n-grams of texts.
 
         Parameters
         ----------
@@ -123,7 +138,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         raw_documents: Iterable[str],
         y: Any = None,  # noqa: ARG002
     ) -> sparse.csr_array:
-        """Learn which words and n-grams there are, and count them.
+        """Give columns to the words and n-grams of texts, and count them.
 
         Parameters
         ----------
@@ -136,7 +151,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         csr_array of shape (n_texts, n_columns), float32
             Counts.
         """
-        ngrams = self._checked_ngrams()
+        check_parameters(self)
+        ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
         texts = _checked_texts(raw_documents)
         features, counts = Features.learn(texts, ngrams, self.min_count, bool(self.lowercase))
         self._features = features
@@ -145,7 +161,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return counts
 
     def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
-        """Count the words and n-grams that `fit` has met.
+        """Count the words and n-grams that occurred in `fit`.
 
         Parameters
         ----------
@@ -164,7 +180,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self,
         input_features: Any = None,  # noqa: ARG002
     ) -> npt.NDArray[np.object_]:
-        """Return what the columns count: words, and ``#bucket`` for hashed n-grams.
+        """Return the names of the columns: words, and ``#bucket`` for hashed n-grams.
 
         Parameters
         ----------
@@ -179,23 +195,11 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
-        """Say that the input is text."""
+        """Return the tags: the input is text."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
-
-    def _checked_ngrams(self) -> Ngrams:
-        chars = (0, 0) if self.char_ngrams is None else self.char_ngrams
-        if not isinstance(chars, Sequence) or len(chars) != 2:
-            raise ValueError(f"char_ngrams must be None or two integers, got {chars!r}")
-        _check_integer("word_ngrams", self.word_ngrams, 1, MAX_WORD_NGRAM)
-        _check_integer("min_count", self.min_count, 1)
-        if self.char_ngrams is not None:
-            _check_integer("char_ngrams[0]", chars[0], 1, MAX_CHAR_NGRAM)
-            _check_integer("char_ngrams[1]", chars[1], chars[0], MAX_CHAR_NGRAM)
-        _check_integer("n_buckets", self.n_buckets, 1, MAX_BUCKETS)
-        return Ngrams(self.word_ngrams, *chars, self.n_buckets)
 
 
 def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
@@ -206,12 +210,3 @@ def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
         if not isinstance(text, str):
             raise TypeError(f"raw_documents[{i}] must be str, got {type(text).__name__}")
     return texts
-
-
-def _check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if int(value) < low:
-        raise ValueError(f"{name} must be at least {low}, got {value}")
-    if high is not None and int(value) > high:
-        raise ValueError(f"{name} must be at most {high}, got {value}")

@@ -20,6 +20,9 @@ class LabelledTexts(NamedTuple):
     texts: list[str]
     labels: list[str]
 
+    def __repr__(self) -> str:
+        return _short_repr(self, len(set(self.labels)))
+
 
 class Corpus(NamedTuple):
     """Texts and the labels of each, at least one: two lists of equal length."""
@@ -27,9 +30,17 @@ class Corpus(NamedTuple):
     texts: list[str]
     labels: list[tuple[str, ...]]
 
+    def __repr__(self) -> str:
+        return _short_repr(self, len(self.distinct_labels()))
+
     def distinct_labels(self) -> list[str]:
         """Return the labels that occur, sorted."""
         return sorted({label for labels in self.labels for label in labels})
+
+
+def _short_repr(data: LabelledTexts | Corpus, num_labels: int) -> str:
+    """Return the sizes of labelled texts, whose lists are too long to print."""
+    return f"{type(data).__name__}({len(data.texts)} texts, {num_labels} labels)"
 
 
 def read_corpus(path: Path) -> Corpus:

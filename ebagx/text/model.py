@@ -48,9 +48,15 @@ class TextModel:
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
+        # The import takes tens of milliseconds, which commands that predict nothing save.
+        from scipy.special import expit, softmax
+
         scores = self.vectors(texts) @ self.coef.T
         scores += self.intercept
-        return _softmax(scores) if self.loss == "softmax" else _sigmoid(scores)
+        probabilities: _Floats = (
+            softmax(scores, axis=1) if self.loss == "softmax" else expit(scores)
+        )
+        return probabilities
 
     def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
         """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
@@ -152,17 +158,3 @@ def _targets(corpus: "Corpus", labels: Sequence[str], loss: str) -> Any:
     ends = np.cumsum([0, *map(len, corpus.labels)])
     ones = np.ones(len(columns), np.int8)
     return sparse.csr_array((ones, columns, ends), (len(corpus.labels), len(labels)))
-
-
-def _softmax(scores: _Floats) -> _Floats:
-    scores -= scores.max(axis=1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    return scores
-
-
-def _sigmoid(scores: _Floats) -> _Floats:
-    """Return 1 / (1 + exp(-x)), without overflow."""
-    powers = np.exp(-np.abs(scores))
-    probabilities: _Floats = np.where(scores < 0, powers, np.float32(1)) / (1 + powers)
-    return probabilities

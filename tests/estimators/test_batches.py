@@ -6,6 +6,7 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from ebagx.sklearn.bags import bags_of
 from ebagx.sklearn.training import batches as batches_module
 from ebagx.sklearn.training.batches import batches
 
@@ -36,7 +37,7 @@ def test_batches(monkeypatch, block_lookups, size, index_dtype):
     monkeypatch.setattr(batches_module, "_BLOCK_LOOKUPS", block_lookups)
     X = matrix(index_dtype)
     order = np.random.default_rng(1).permutation(23)
-    made = list(batches(X, order, size))
+    made = list(batches(bags_of(X, X.dtype), 11, order, size))
     assert sum(batch.num_bags for batch in made) == 23
     for first, batch in zip(range(0, 23, size), made, strict=True):
         expected = X.toarray()[order[first : first + size]]
@@ -48,7 +49,9 @@ def test_batches(monkeypatch, block_lookups, size, index_dtype):
 
 
 def test_only_empty_bags():
-    (batch,) = batches(sparse.csr_array((3, 5), dtype=np.float32), np.arange(3), 8)
+    (batch,) = batches(bags_of(np.zeros((3, 5)), np.dtype("f")), 5, np.arange(3), 8)
     assert batch.num_bags == 3
     assert len(batch.rows) == 0
-    assert list(batches(sparse.csr_array((0, 5), dtype=np.float32), np.arange(0), 8)) == []
+    none = bags_of(np.zeros((0, 5)), np.dtype("f"))
+    assert list(batches(none, 5, np.arange(0), 8)) == []
+    assert repr(batch) == "Batch(3 bags, 0 rows)"

@@ -1,5 +1,8 @@
 """Test which X, y and weights the trained estimators accept and which they reject."""
 
+import re
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,6 +12,7 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from ebagx._core.forms import sparse as sparse_form
 from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -116,6 +120,21 @@ def test_class_weights_are_sample_weights():
 
 
 @kinds
+@pytest.mark.parametrize("as_texts", [list, tuple, np.array, "Series"])
+def test_texts_need_a_vectorizer(kind, as_texts):
+    if as_texts == "Series":
+        as_texts = pytest.importorskip("pandas").Series
+    model, X, y = make(kind)
+    texts = as_texts(["a small cat"] * len(y))
+    fitted = clone(model).fit(X, y)
+    pipeline = re.escape(f"make_pipeline(TextVectorizer(), {type(model).__name__}())")
+    message = f"^X must hold counts or weights, got texts; a vectorizer .*: {pipeline}$"
+    for call in (lambda: model.fit(texts, y), lambda: fitted.predict(texts)):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@kinds
 def test_another_number_of_columns(kind):
     model, X, y = make(kind)
     model.fit(X, y)
@@ -139,7 +158,7 @@ def test_read_only_table(kind):
     before = model.embedding_.copy()
     model.embedding_.flags.writeable = False
     model.predict(X)
-    with pytest.raises(ValueError, match="^weight is read-only, but training changes it in place$"):
+    with pytest.raises(ValueError, match="^embedding_ is read-only, but training changes"):
         model.partial_fit(X, y)
     np.testing.assert_array_equal(model.embedding_, before)
 
@@ -231,6 +250,56 @@ def test_input_is_left_alone(kind):
 
 
 @kinds
+@pytest.mark.parametrize(("form", "num_csr"), [("csr", 1), ("dense", 0)])
+def test_predictions_take_the_matrix_apart_once(kind, form, num_csr, monkeypatch):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    given = X if form == "csr" else X.toarray()
+    calls = Counter()
+
+    def counted(function):
+        def call(*args, **kwargs):
+            calls[function.__name__] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(sparse_form, "csr_parts", counted(sparse_form.csr_parts))
+    monkeypatch.setattr(sparse.csr_array, "__init__", counted(sparse.csr_array.__init__))
+    model.transform(given)
+    assert calls == Counter({"csr_parts": num_csr, "__init__": num_csr})
+    calls.clear()
+    model.predict(given)
+    assert calls["csr_parts"] == calls["__init__"] == num_csr
+
+
+def test_fit_takes_the_matrix_apart_once(monkeypatch):
+    model, X, y = make("columns")
+    names = []
+    take_apart = sparse_form.csr_parts
+    monkeypatch.setattr(
+        sparse_form,
+        "csr_parts",
+        lambda matrix, name: names.append(name) or take_apart(matrix, name),
+    )
+    model.fit(X, y)
+    assert names == ["X"]
+
+
+@kinds
+def test_table_that_was_replaced_after_fit(kind):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    expected = model.transform(X)
+    model.embedding_ = model.embedding_.astype(np.float16)
+    np.testing.assert_allclose(model.transform(X), expected, atol=0.05)
+    assert model.transform(X).dtype == np.float16
+    model.embedding_ = model.embedding_[:3]
+    with pytest.raises(ValueError, match="^embedding_ must have a row for each of the 7 features"):
+        model.predict(X)
+
+
+@kinds
 def test_transform_gives_the_pooled_embeddings(kind):
     model, X, y = make(kind, mode="sqrtn", hidden=3)
     model.fit(X, y)
@@ -266,10 +335,10 @@ def test_one_class_and_unseen_classes():
     with pytest.raises(ValueError, match=message):
         model.partial_fit(X, np.full(40, "a"), ["a"])
     with pytest.raises(
-        ValueError, match="^classes must be given in the first call of partial_fit$"
+        ValueError, match="^classes must be given in the first call of partial_fit; np.unique"
     ):
         model.partial_fit(X, y)
-    unseen = "^y holds the class c, which is not among the classes given$"
+    unseen = "^y must hold only the classes given, got the class c$"
     with pytest.raises(ValueError, match=unseen):
         model.partial_fit(X, y, ["a", "b"])
     assert not hasattr(model, "embedding_")
@@ -279,7 +348,9 @@ def test_one_class_and_unseen_classes():
     before = model.embedding_.copy()
     with pytest.raises(ValueError, match=unseen):
         model.partial_fit(X, y)
-    with pytest.raises(ValueError, match="^y has labels of another kind|^y holds the class 0"):
+    with pytest.raises(
+        ValueError, match="^y must have labels of the same kind|^y must hold only .* 0$"
+    ):
         model.partial_fit(X, np.arange(40) % 2)
     with pytest.raises(ValueError, match="^classes must be those of the first call, got"):
         model.partial_fit(X[few], y[few], ["a", "b", "c"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 from scipy import sparse
 
 pytest.importorskip("sklearn")
@@ -12,7 +13,6 @@ from ebagx.sklearn.training.losses import (
     Sigmoid,
     Softmax,
     SquaredError,
-    softmax,
     target_batches,
 )
 
@@ -66,10 +66,22 @@ def test_losses_are_at_least_0_and_0_for_a_perfect_score(loss):
 
 def test_large_scores_do_not_overflow():
     scores = np.array([[1000, -1000], [0, 1000], [999, 0]], np.float32)
-    np.testing.assert_allclose(softmax(scores)[:, 0], [1 / (1 + np.exp(-1)), 0, 0.26894], rtol=1e-4)
+    losses = Softmax().gradient(scores, np.array([0, 3]))
+    np.testing.assert_allclose(losses, [np.log(1 + np.exp(-1)), 0], rtol=1e-4)
+    np.testing.assert_allclose(scores[:, 0], [-0.26894, 0, 0.26894], rtol=1e-4)
     scores = np.array([[1000], [-1000]], np.float32)
     assert Softmax().gradient(scores.copy(), np.array([1])) == pytest.approx(87.3, abs=0.1)
     assert Sigmoid().gradient(scores.copy(), np.array([1])) == 2000
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 101])
+def test_softmax_in_place_has_the_bits_of_scipy(num_classes):
+    scores = np.random.default_rng(0).standard_normal((num_classes, 128)).astype(np.float32)
+    gradient = 3 * scores
+    expected = scipy.special.softmax(gradient, axis=0)
+    expected[0] -= 1
+    Softmax().gradient(gradient, np.arange(128))
+    np.testing.assert_array_equal(gradient, expected)
 
 
 def test_huber_is_the_squared_error_of_small_errors_and_linear_beyond():

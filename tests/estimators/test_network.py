@@ -7,7 +7,9 @@ from scipy import sparse
 pytest.importorskip("sklearn")
 
 from ebagx.optim import SGD
+from ebagx.sklearn.bags import bags_of
 from ebagx.sklearn.training.batches import batches
+from ebagx.sklearn.training.loop import Examples
 from ebagx.sklearn.training.losses import Softmax
 from ebagx.sklearn.training.network import Layer, Network, initial_layers, scores_of
 
@@ -25,7 +27,7 @@ def make(hidden, rate=1.0):
     optimizers = [SGD(rate) for _ in range(len(layers) + 1)]
     X = sparse.random_array((B, N), density=0.5, rng=rng, dtype=np.float32).tocsr()
     network = Network(table, layers, optimizers, 8, np.arange(N), None)
-    (batch,) = batches(X, np.arange(B), 8)
+    (batch,) = batches(bags_of(X, X.dtype), N, np.arange(B), 8)
     return network, batch, X.toarray().astype(float)
 
 
@@ -92,6 +94,17 @@ def test_snapshot(used):
     for layer, old in zip(network.layers, layers, strict=True):
         np.testing.assert_array_equal(layer.coef, old.coef)
         np.testing.assert_array_equal(layer.intercept, old.intercept)
+
+
+def test_reprs_are_short():
+    network, batch, _ = make(7)
+    assert repr(batch) == f"Batch(5 bags, {len(batch.rows)} rows)"
+    assert repr(network.layers) == "[Layer(4 inputs, 7 outputs), Layer(7 inputs, 3 outputs)]"
+    assert repr(network.snapshot()) == "Snapshot(6 rows, 2 layers)"
+    examples = Examples(batch.bags, np.zeros((B, 2)), None)
+    assert repr(examples) == "Examples(5 bags, 2 outputs)"
+    weighted = examples._replace(weights=np.ones(B, "f"))
+    assert repr(weighted) == "Examples(5 bags, 2 outputs, weighted)"
 
 
 def test_is_finite():

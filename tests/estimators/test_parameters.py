@@ -1,5 +1,7 @@
 """Test the parameters of the trained estimators: types, ranges, messages."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 
+import ebagx.sklearn
 from ebagx.optim import SGD, linear_decay
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn.parameters import check_parameters
 from support.estimator_cases import bags, make
 
 BAD = [
@@ -22,8 +26,8 @@ BAD = [
     ({"n_iter_no_change": np.inf}, TypeError, "^n_iter_no_change must be an integer, got inf$"),
     ({"hidden": 0}, ValueError, "^hidden must be at least 1, got 0$"),
     ({"hidden": (8, 8)}, TypeError, r"^hidden must be an integer, got \(8, 8\)$"),
-    ({"mode": "max"}, ValueError, "^mode must be one of sum, mean, sqrtn, got 'max'$"),
-    ({"mode": None}, ValueError, "^mode must be one of sum, mean, sqrtn, got None$"),
+    ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
+    ({"mode": None}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got None$"),
     ({"learning_rate": 0}, ValueError, "^learning_rate must be positive and finite, got 0$"),
     ({"learning_rate": -0.5}, ValueError, "^learning_rate must be positive and .* got -0.5$"),
     ({"learning_rate": float("nan")}, ValueError, "learning_rate must be pos.* got nan$"),
@@ -42,21 +46,31 @@ BAD = [
     ({"verbose": 2}, TypeError, "^verbose must be True or False, got 2$"),
     ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
     ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer, got 1.5$"),
-    ({"optimizer": "lbfgs"}, ValueError, "^optimizer must be one of adagrad, .*, got 'lbfgs'$"),
+    ({"optimizer": "lbfgs"}, ValueError, "^optimizer must be one of 'adagrad', .*, got 'lbfgs'$"),
     ({"optimizer": SGD}, ValueError, "^optimizer must be one of .* or an ebagx.optim.Optimizer"),
-    ({"schedule": "step"}, ValueError, "^schedule must be None, linear, cosine or a callable, got"),
+    ({"schedule": "step"}, ValueError, "^schedule must be one of None, 'linear', .*, got 'step'$"),
     (
         {"schedule": 0.5},
         ValueError,
-        "^schedule must be None, linear, cosine or a callable, got 0.5",
+        "^schedule must be one of None, 'linear', 'cosine' or a callable, got 0.5$",
     ),
     (
         {"schedule": "linear", "optimizer": SGD(0.1)},
         ValueError,
-        "^schedule must be None with an optimizer object, which has its own rate$",
+        "^schedule must be None with an optimizer object, got 'linear'; make the optimizer with th",
     ),
     ({"random_state": "x"}, ValueError, "cannot be used to seed"),
 ]
+ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_every_parameter_has_a_constraint_that_its_default_keeps(kind):
+    estimator = kind()
+    assert set(estimator._constraints) == set(estimator.get_params()) - {"weight"}
+    check_parameters(estimator)
+
+
 both = pytest.mark.parametrize("kind", ["softmax", "squared"])
 
 
@@ -87,6 +101,18 @@ def test_good_parameters(kind, parameters):
     assert np.isfinite(clone(model).fit(X, y).embedding_).all()
 
 
+@both
+def test_parameters_that_predictions_use_are_checked_again(kind):
+    model, X, y = make(kind)
+    model.fit(X, y)
+    for parameters, error, message in (
+        ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
+        ({"num_threads": -1}, ValueError, "^num_threads must be at least 1, got -1$"),
+    ):
+        with pytest.raises(error, match=message):
+            copy.deepcopy(model).set_params(**parameters).predict(X)
+
+
 def test_negative_rate_from_a_schedule():
     model, X, y = make("softmax", schedule=lambda _: -0.1)
     with pytest.raises(ValueError, match="^learning_rate must be at least 0 and finite, got -0.1$"):
@@ -99,12 +125,12 @@ def test_negative_rate_from_a_schedule():
         (
             {"loss": "absolute"},
             ValueError,
-            "^loss must be one of squared_error, huber, poisson, go",
+            "^loss must be one of 'squared_error', 'huber', 'poisson', got 'absolute'$",
         ),
         (
             {"loss": None},
             ValueError,
-            "^loss must be one of squared_error, huber, poisson, got None",
+            "^loss must be one of 'squared_error', 'huber', 'poisson', got None$",
         ),
         ({"epsilon": 0}, ValueError, "^epsilon must be positive and finite, got 0$"),
         ({"epsilon": np.nan}, ValueError, "^epsilon must be positive and finite, got nan$"),
@@ -120,10 +146,10 @@ def test_bad_parameters_of_the_regressor(parameters, error, message):
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ("equal", "^class_weight must be None, balanced or a dict, got 'equal'$"),
-        ([1, 2, 3], r"^class_weight must be None, balanced or a dict, got \[1, 2, 3\]$"),
-        ({"a": -1}, "^class_weight must be at least 0 and finite, got -1.0 for class a$"),
-        ({"b": np.nan}, "^class_weight must be at least 0 and finite, got nan for class b$"),
+        ("equal", "^class_weight must be one of None, 'balanced' or a dict, got 'equal'$"),
+        ([1, 2, 3], r"^class_weight must be one of None, 'balanced' or a dict, got \[1, 2, 3\]$"),
+        ({"a": -1}, "^class_weight of class a must be at least 0 and finite, got -1.0$"),
+        ({"b": np.nan}, "^class_weight of class b must be at least 0 and finite, got nan$"),
         ({"a": 0, "b": 0, "c": 0}, "^class_weight leaves no row a weight above 0$"),
     ],
 )
@@ -134,7 +160,9 @@ def test_bad_class_weight(class_weight, message):
 
 def test_class_weight_that_cannot_be():
     X, y = bags()
-    with pytest.raises(ValueError, match="^class_weight must be None for multilabel y$"):
+    with pytest.raises(
+        ValueError, match="^class_weight must be None for multilabel y, got {0: 2}; "
+    ):
         EmbeddingBagClassifier(class_weight={0: 2}).fit(X, np.stack([y == "a", y != "b"], axis=1))
     with pytest.raises(ValueError, match="^class_weight must be None or a dict for partial_fit"):
         EmbeddingBagClassifier(class_weight="balanced").partial_fit(X, y, ["a", "b", "c"])

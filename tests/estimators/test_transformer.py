@@ -317,8 +317,8 @@ def test_random_projection_of_glosses_tells_topics_apart():
         ({"n_components": 0}, ValueError, "^n_components must be at least 1, got 0$"),
         ({"n_components": 2.0}, TypeError, "^n_components must be an integer, got 2.0$"),
         ({"mode": "median"}, ValueError, "^mode must be one of 'sum', .*, got 'median'$"),
-        ({"normalize": "l1"}, ValueError, "^normalize must be None or 'l2', got 'l1'$"),
-        ({"normalize": True}, ValueError, "^normalize must be None or 'l2', got True$"),
+        ({"normalize": "l1"}, ValueError, "^normalize must be one of None, 'l2', got 'l1'$"),
+        ({"normalize": True}, ValueError, "^normalize must be one of None, 'l2', got True$"),
         ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
         ({"weight": np.ones(4)}, ValueError, "^weight must be 2-D .* got 1-D$"),
         ({"weight": np.ones((4, 2), int)}, TypeError, "^weight must be float16, .* got int64$"),
@@ -360,6 +360,13 @@ def test_another_number_of_columns(counts):
     transformer = EmbeddingBagTransformer().fit(counts)
     with pytest.raises(ValueError, match="has 3 features, but .* is expecting 4"):
         transformer.transform(counts[:, :3])
+
+
+def test_texts_need_a_vectorizer(counts):
+    fitted = EmbeddingBagTransformer().fit(counts)
+    for method in (EmbeddingBagTransformer().fit, fitted.transform):
+        with pytest.raises(ValueError, match=r"got texts; .*, EmbeddingBagTransformer\(\)\)$"):
+            method(TEXTS)
 
 
 def test_not_fitted(counts):

@@ -167,6 +167,7 @@ def test_bad_documents(documents, error, problem):
         ({"char_ngrams": (0, 3)}, ValueError, "char_ngrams[0] must be at least 1, got 0"),
         ({"char_ngrams": (3, 2)}, ValueError, "char_ngrams[1] must be at least 3, got 2"),
         ({"char_ngrams": (3, 33)}, ValueError, "char_ngrams[1] must be at most 32, got 33"),
+        ({"lowercase": "no"}, TypeError, "lowercase must be True or False, got 'no'"),
         ({"char_ngrams": (3, "4")}, TypeError, "char_ngrams[1] must be an integer, got '4'"),
     ],
 )  # fmt: skip

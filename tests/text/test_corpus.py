@@ -48,6 +48,13 @@ def test_several_labels(write):
     assert Corpus([], []).distinct_labels() == []
 
 
+def test_a_corpus_is_shown_by_its_size():
+    corpus = Corpus(["a cat", "a dog", "both"], [("cat",), ("dog",), ("cat", "dog")])
+    assert repr(corpus) == "Corpus(3 texts, 2 labels)"
+    texts, labels = corpus
+    assert (corpus.texts, corpus.labels) == (texts, labels) == corpus
+
+
 def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
     content = "gr\u00fcn\u2028\u00dc\tx\u2028y\x85z\tw\nb\t\n".encode()
     with pytest.raises(ValueError, match="line 1: .* is not a label"):

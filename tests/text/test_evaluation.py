@@ -1,7 +1,11 @@
 """Compare precision, recall and confusion matrices with scikit-learn's."""
 
+import itertools
 import random
+import sys
+from collections import Counter
 
+import numpy as np
 import pytest
 
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, shorten
@@ -90,8 +94,50 @@ def test_no_line_is_wider_than_the_terminal(n_labels, fits):
         assert counts[:-1] == sorted(counts[:-1], reverse=True)
 
 
-def test_picture(tmp_path):
+@pytest.mark.parametrize("n_labels", [1, 5, 30])
+def test_picture(n_labels, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", saved_by(figures))
+    evaluation, true, predicted = random_evaluation(n_labels)
     path = tmp_path / "confusion.png"
-    draw_confusion(random_evaluation(5)[0], path)
+    draw_confusion(evaluation, path)
     assert path.read_bytes().startswith(b"\x89PNG")
+    axes, bar = figures[0].axes
+    names = evaluation.labels()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == names
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == names
+    shown = [text.get_text() for text in axes.texts]
+    counts = Counter(zip(true, predicted, strict=True))
+    assert shown == [str(counts[pair] or "") for pair in itertools.product(names, names)]
+    colours = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(colours.sum(axis=1), 1)
+    inside = figures[0].bbox
+    for part in (*axes.get_xticklabels(), *axes.get_yticklabels(), bar.yaxis.label):
+        box = part.get_window_extent()
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+        assert inside.y0 <= box.y0 < box.y1 <= inside.y1
+    in_a_row = [text for text in axes.texts[:n_labels] if text.get_text()]
+    for text, other in itertools.pairwise(in_a_row):
+        assert text.get_window_extent().x1 < other.get_window_extent().x0
+
+
+def saved_by(figures):
+    """Figure.savefig that also notes the figure."""
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+    return lambda figure, path: figures.append(figure) or save(figure, path)
+
+
+def test_picture_leaves_no_state_in_pyplot(tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    before = pyplot.get_fignums()
+    draw_confusion(evaluate(("cat", "dog"), ("dog", "")), tmp_path / "confusion.png")
+    assert pyplot.get_fignums() == before
+
+
+def test_picture_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ModuleNotFoundError, match=r"^--confusion needs matplotlib and scikit-lear"):
+        draw_confusion(evaluate(("cat", "dog")), tmp_path / "confusion.png")

@@ -70,7 +70,7 @@ def sound_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
     `dtype` converts the data here. SciPy would first add up duplicates, in the caller's arrays.
     """
     indptr, indices, data = csr_parts(matrix, name)
-    if matrix.format == "csr":
+    if matrix.format in ("csr", "lil"):  # the others were checked when they were converted
         check_integers(indptr, f"{name}.indptr")
         check_integers(indices, f"{name}.indices")
         stored = _check_structure(indptr, indices, data, matrix.shape, name)

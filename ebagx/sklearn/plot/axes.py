@@ -1,4 +1,4 @@
-"""Where displays draw, and whose name they show."""
+"""Helpers of all displays: the axes to draw in, and the estimator whose name is the title."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The display of where the bags lie."""
+"""The display of pooled bags as points on a map."""
 
 import math
 from typing import TYPE_CHECKING, Any, Self
@@ -33,8 +33,8 @@ _COLORS = (
     "#717581",
     "#92dadd",
 )
-# Class i has colour i % 10 and marker i % 3, or with more than 30 classes i % 7: 10 has no factor
-# in common with either, so that no two classes look the same, nor neighbours alike.
+# Class i has colour i % 10 and marker i % 3, or i % 7 with more than 30 classes. As 10 shares no
+# factor with 3 or 7, no two classes look the same, and neighbours differ in both.
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 _MAX_CLASSES = len(_COLORS) * len(_MARKERS)
 _LEGEND_ROWS = 16
@@ -49,7 +49,7 @@ class EmbeddingMapDisplay:
     Parameters
     ----------
     coordinates : ndarray of shape (n_samples, 2)
-        Places on the map, drawn in this order.
+        Points on the map, drawn in this order.
     explained_variance_ratio : array-like of shape (2,)
         The parts of the embeddings' variance that the two axes show.
     classes : array-like of shape (n_samples,), default=None
@@ -113,25 +113,26 @@ class EmbeddingMapDisplay:
         ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the map of what ``estimator.transform(X)`` returns.
+        """Draw the map of the result of ``estimator.transform(X)``.
 
         Parameters
         ----------
         estimator : estimator or Pipeline
             Fitted, with a method ``transform``.
         X : {array-like, sparse matrix, list} of length n_samples
-            What it transforms.
+            Input of its ``transform``.
         y : array-like of shape (n_samples,), default=None
             Class of each row of `X`.
         subsample : int or None, default=5000
-            Rows to draw at most, chosen at random before they are transformed; None for all.
+            Largest number of rows that are drawn, chosen at random before they are transformed;
+            None draws all.
         random_state : int, RandomState instance or None, default=0
-            Gives the choice and the order in which points are drawn, so that no class lies on
+            Seed of the choice and of the order in which points are drawn, so that no class lies on
             top of the others.
         name : str, default=None
             Title; by default the name of the estimator's class.
         ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+            Axes to draw in; by default those of a new figure.
         **kwargs : dict
             Further arguments of `plot`.
 
@@ -213,11 +214,11 @@ class EmbeddingMapDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+            Axes to draw in; by default those of a new figure.
         name : str, default=None
             Title; by default `estimator_name`.
         legend : bool, default=True
-            Whether to list the classes, on the right of the map.
+            List the classes, on the right of the map.
         **kwargs : dict
             Arguments of matplotlib's ``scatter``, such as ``s`` and ``alpha``.
 

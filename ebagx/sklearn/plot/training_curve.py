@@ -1,4 +1,4 @@
-"""The display of how training went."""
+"""The display of the losses and scores of a training."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -81,7 +81,7 @@ class TrainingCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
     ) -> Self:
-        """Draw how a fitted estimator was trained.
+        """Draw the training of a fitted estimator.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class TrainingCurveDisplay:
         name : str, default=None
             Title; by default the name of the estimator's class.
         ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+            Axes to draw in; by default those of a new figure.
         **kwargs : dict
             Further arguments of `plot`.
 
@@ -131,7 +131,7 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+            Axes to draw in; by default those of a new figure.
         name : str, default=None
             Title; by default `estimator_name`.
         loss_kw, score_kw : dict, default=None

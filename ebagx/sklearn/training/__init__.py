@@ -1,9 +1,10 @@
-"""Training: how the estimators learn.
+"""The training of the estimators' models.
 
-========  =====================================================================
-loop      passes over shuffled batches, and which of their models is kept
-batches   mini-batches, and the rows of the table that each touches
-network   the model: a table, perhaps a hidden layer, and a linear head
-losses    what a bag's scores cost, and the gradient of that
-========  =====================================================================
+==========  =====================================================================
+loop        passes over shuffled batches, and the choice of the model that is kept
+batches     mini-batches, and the rows of the table that each touches
+network     the model: a table, perhaps a hidden layer, and a linear head
+losses      losses of the scores of bags, and the gradients of those losses
+optimizers  optimizers and schedules that estimators know by name
+==========  =====================================================================
 """

@@ -1,4 +1,4 @@
-"""Training: passes over shuffled mini-batches, and which of their models is kept."""
+"""Passes over shuffled mini-batches, and the choice of the model that is kept."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,30 +8,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
+from ebagx._core.bags import Bags
+from ebagx.sklearn.bags import take
 from ebagx.sklearn.training.batches import batches
 from ebagx.sklearn.training.losses import Loss, target_batches
 from ebagx.sklearn.training.network import Floats, Network
 
 
 class Examples(NamedTuple):
-    """What is learned from."""
+    """Bags with their targets, to learn from or to measure on."""
 
-    X: sparse.csr_array  # (n, N), scaled for the mode
+    bags: Bags  # n of them, scaled for the mode
     targets: Any  # (n, K): CSR of ones, or numbers
     weights: Floats | None  # (n,)
+
+    def __repr__(self) -> str:
+        weighted = ", weighted" if self.weights is not None else ""
+        return f"Examples({self.num_bags} bags, {self.targets.shape[1]} outputs{weighted})"
+
+    @property
+    def num_bags(self) -> int:
+        """Number of bags n."""
+        return self.bags.num_bags
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the examples."""
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.X[rows], self.targets[rows], weights)
+        return Examples(take(self.bags, rows), self.targets[rows], weights)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train."""
+    """The length of a training: passes, their batches, and when to stop early."""
 
     batch_size: int
     max_iter: int
@@ -41,13 +51,13 @@ class Plan:
     verbose: bool = False
 
     def num_steps(self, examples: Examples) -> int:
-        """Return the steps of all passes."""
-        return -(-examples.X.shape[0] // self.batch_size) * self.max_iter
+        """Return the number of steps in all passes."""
+        return -(-examples.num_bags // self.batch_size) * self.max_iter
 
 
 @dataclass
 class History:
-    """What training did."""
+    """The losses and scores of a training, and its end."""
 
     losses: list[float] = field(default_factory=list)  # of the complete passes, all finite
     scores: list[float] = field(default_factory=list)
@@ -65,11 +75,12 @@ def train(
 ) -> History:
     """Make passes over the examples until there are enough, one diverges, or Ctrl-C.
 
-    The network is left as the last pass made it that had a finite loss, with early stopping as
-    the one with the best score made it; if Ctrl-C stopped a pass, without early stopping, as it is.
+    The network then has the weights that it had after the last pass of finite loss or, with early
+    stopping, after the pass of the best score. After Ctrl-C without early stopping, the steps of
+    the unfinished pass stay.
     """
     history = History()
-    num_bags = examples.X.shape[0]
+    num_bags = examples.num_bags
     with _progress_bar(num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
         kept = network.snapshot()
         try:
@@ -93,7 +104,7 @@ def train(
 
 
 def _is_best(history: History, plan: Plan, network: Network) -> bool:
-    """Note the pass just made; return whether its model is the one to keep."""
+    """Note the last pass in the history; return whether its model is the one to keep."""
     if plan.score is None:
         history.best_iter = len(history.losses)
         return True
@@ -120,13 +131,14 @@ def _make_pass(
     advance: Callable[[int], object] | None,
 ) -> float:
     """Take a step for each batch; return the sum of the losses, each taken before its step."""
-    num_bags = examples.X.shape[0]
+    num_bags, num_rows = examples.num_bags, len(network.table)
     order = rng.permutation(num_bags)
     targets = target_batches(examples.targets, order, batch_size)
     weights = None if examples.weights is None else examples.weights[order]
     losses = np.empty(num_bags)
     start = 0
-    for batch, target in zip(batches(examples.X, order, batch_size), targets, strict=True):
+    made = batches(examples.bags, num_rows, order, batch_size)
+    for batch, target in zip(made, targets, strict=True):
         errors = network.forward(batch)
         stop = start + batch.num_bags
         losses[start:stop] = loss.gradient(errors, target)
@@ -142,7 +154,7 @@ def _make_pass(
 
 @cache
 def _blas() -> ThreadpoolController:
-    # To look for the libraries takes milliseconds; NumPy's has been loaded by now.
+    # The search for the libraries takes milliseconds; NumPy's has been loaded by now.
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -150,7 +162,7 @@ def _blas() -> ThreadpoolController:
 def _arithmetic() -> Iterator[None]:
     """Keep BLAS to one thread and NumPy from warning of overflow, which `train` finds itself.
 
-    More threads gain nothing on products this small, and their number may change bits.
+    More threads make products this small no faster, and their number may change bits.
     """
     with _blas().limit(limits=1), np.errstate(over="ignore", invalid="ignore"):
         yield
@@ -158,7 +170,7 @@ def _arithmetic() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(num_bags: int, verbose: bool) -> Iterator[Callable[[int], object] | None]:
-    """Give a function to call with the number of bags done, if one is wanted."""
+    """Yield a function that takes a number of bags done, or None if no bar is wanted."""
     if not verbose:
         yield None
         return

@@ -1,4 +1,4 @@
-"""The model itself: a table, perhaps a hidden layer, and a linear head."""
+"""The model in training: a table, perhaps a hidden layer, and a linear head."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,14 +16,17 @@ from ebagx.sklearn.training.batches import Batch
 
 Floats = npt.NDArray[np.float32]
 
-_ROWS_AT_ONCE = 1024  # whose scores are added in float64
+_ROWS_AT_ONCE = 1024  # a block whose scores are added in float64
 
 
 class Layer(NamedTuple):
-    """A linear layer as estimators show it."""
+    """A linear layer in the form of the estimators' attributes."""
 
     coef: Floats  # (out, in)
     intercept: Floats  # (out,)
+
+    def __repr__(self) -> str:
+        return f"Layer({self.coef.shape[1]} inputs, {self.coef.shape[0]} outputs)"
 
 
 def scores_of(
@@ -31,8 +34,8 @@ def scores_of(
 ) -> npt.NDArray[Any]:
     """Return the scores (B, K) of pooled bags (B, D).
 
-    Added in float64: what BLAS makes of a row depends on the rows beside it, here in bits that a
-    float32 no longer has.
+    Products are added in float64. The bits that BLAS returns for a row depend on the rows beside
+    it, but only in places that a float32 no longer has.
     """
     weights = [(coef.astype(np.float64), intercept) for coef, intercept in layers]
     scores = np.empty((len(pooled), len(layers[-1].intercept)), dtype)
@@ -51,7 +54,8 @@ def initial_rows(
 ) -> Floats:
     """Return fastText's start, uniform in (-1/D, 1/D), in the rows that some bag uses.
 
-    The others are zeros: a column never met says nothing, and its memory is never touched.
+    The others are zeros: a column that occurs in no bag adds nothing to a vector, and its row takes
+    no memory.
     """
     dim = shape[1]
     values = rng.random((len(used), dim), dtype=np.float32)
@@ -64,7 +68,7 @@ def initial_rows(
 
 
 def _all_or_some(rows: npt.NDArray[Any], count: int) -> slice | npt.NDArray[Any]:
-    """Return a slice if the rows are all there are: it costs no copy."""
+    """Return a slice, which costs no copy, if the rows are all `count` rows of the table."""
     return slice(None) if len(rows) == count else rows
 
 
@@ -83,10 +87,13 @@ def initial_layers(
 
 
 class Snapshot(NamedTuple):
-    """Weights of an earlier time."""
+    """Copies of the weights of an earlier time."""
 
     rows: Floats  # of the table, those in use
     layers: list[Floats]
+
+    def __repr__(self) -> str:
+        return f"Snapshot({len(self.rows)} rows, {len(self.layers)} layers)"
 
 
 class Network:
@@ -95,13 +102,13 @@ class Network:
     Parameters
     ----------
     table : ndarray of shape (N, D), float32
-        Trained in place.
+        The embeddings, trained in place.
     layers : sequence of Layer
-        Copied; the last is the head, ReLU comes after the others.
+        Initial layers, which are copied; the last is the head, ReLU comes after the others.
     optimizers : list of Optimizer
-        One for the table and one for each layer.
+        An optimizer for the table and one for each layer.
     batch_size : int
-        Bags in a batch at most.
+        Largest number of bags in a batch.
     used : ndarray of int
         Rows of the table that training may touch, for `snapshot`.
     num_threads : int or None
@@ -122,7 +129,8 @@ class Network:
         self.num_threads = num_threads
         self._optimizers = optimizers
         self._used = _all_or_some(used, len(table))
-        # Biases are a last column, for inputs with a last column of ones: one product, one update.
+        # Biases are a last column of the layer, and inputs have a last column of ones: so there is
+        # one product and one update.
         self._layers = [np.column_stack(layer) for layer in layers]
         self._rows = [np.arange(len(layer)) for layer in self._layers]
         weights = [table, *self._layers]
@@ -136,7 +144,7 @@ class Network:
         return [Layer(layer[:, :-1].copy(), layer[:, -1].copy()) for layer in self._layers]
 
     def forward(self, batch: Batch) -> Floats:
-        """Return the scores (K, B) of a batch, and keep what `backward` needs."""
+        """Return the scores (K, B) of a batch, and keep the inputs of layers for `backward`."""
         num_bags = batch.num_bags
         values = self._inputs[0][:num_bags]
         pool(values[:, :-1], self._rows_of_table, batch.bags, SUM, self.num_threads)
@@ -159,12 +167,12 @@ class Network:
                 errors = below.T
         if len(batch.rows):
             gradient = self._gradient(len(batch.rows))
-            # One thread: the gradient stays in one processor's cache.
+            # One thread keeps the gradient in one processor's cache.
             scatter(gradient, below, batch.numbers, SUM, num_threads=1)
             self._steps[0](((batch.rows, gradient),))
 
     def _gradient(self, num_rows: int) -> Floats:
-        """Return zeros for the gradient of so many rows of the table, valid until the next."""
+        """Return zeros for the gradient of so many rows, in memory that the next call reuses."""
         if len(self._buffer) < num_rows:
             shape = (num_rows + num_rows // 4, self.table.shape[1])
             self._buffer = aligned_empty(shape, self.table.dtype)
@@ -185,7 +193,7 @@ class Network:
         return into
 
     def restore(self, snapshot: "Snapshot") -> None:
-        """Go back to a snapshot."""
+        """Set the weights to those of a snapshot."""
         self.table[self._used] = snapshot.rows
         for layer, copy in zip(self._layers, snapshot.layers, strict=True):
             np.copyto(layer, copy)
