@@ -65,7 +65,7 @@ def indices_valid(numbered: str) -> tuple[str, ...]:
     )
 
 
-# One line for each kernel and type. Types are in the order in which a function's arguments have
+# Each kernel and type has one line. Types are in the order in which a function's arguments have
 # them; "." is any. Brought up to date with the kernels: a pattern that finds nothing is an error.
 KERNELS = (
     Kernel("pool float32", (fused("pool_bag", FLOAT, ".", "."),), ("vaddps", "vmulps"), 16),
@@ -133,7 +133,7 @@ FUSED = ("fused multiply-add", r"^vfn?m(add|sub)")
 AVX512 = ("AVX-512", r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])")
 AVX = ("AVX", r"%[yz]mm|^v\w+ .*%xmm")
 
-# In a module of the baseline, all of them.
+# A module that is not listed here, of the baseline, may have none of these instructions.
 FORBIDDEN = {"_avx2": (FUSED, AVX512), "_avx512": (FUSED,)}
 
 Functions = dict[str, list[str]]

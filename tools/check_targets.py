@@ -56,7 +56,7 @@ def command(target: str, module: Any, setup: dict[str, Any], headers: Path) -> l
     flags += [f"-I{folder}" for folder in folders]
     if "windows" in target:
         flags += ["-include", str(headers / "pyconfig_windows.h")]
-    # As most of the time goes into optimizing, which is not what is checked, it is little.
+    # Optimizing takes most of the time and is not checked here, so that its level is low.
     return [sys.executable, "-m", "ziglang", "cc", "-target", target, *flags, "-O1", "-fopenmp"]
 
 

@@ -10,7 +10,7 @@ from ebagx._core.levels import kernels
 
 Piece = tuple[np.ndarray, np.ndarray]
 
-# As in torch.nn.utils.clip_grad_norm_.
+# PyTorch's clip_grad_norm_ adds the same number.
 _EPS = 1e-6
 
 

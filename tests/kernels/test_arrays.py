@@ -22,7 +22,7 @@ def arguments(**replaced):
 @cases.levels
 @pytest.mark.parametrize("order", ["=", "<" if sys.byteorder == "little" else ">"])
 def test_native_order_by_another_name(level, order):
-    """As memory maps and pickles have it."""
+    """Arrays of memory maps and pickles have such a dtype."""
     swapped = np.dtype(np.float32).newbyteorder("S")
     table = np.ones((3, 4), np.float32).view(swapped.newbyteorder("S").newbyteorder(order))
     given = arguments(table=table)

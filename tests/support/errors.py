@@ -52,7 +52,7 @@ def backward(error, message, **arguments):
 
 
 def module(error, message, max_norm=0.5, **arguments):
-    """Also check that the object still has what its last good call kept for backward."""
+    """Check too that the object still has the state that its last good call saved."""
     calls = ("input", "offsets", "per_sample_weights")
     options = {name: value for name, value in arguments.items() if name not in calls}
     table = large_table()
