@@ -15,6 +15,7 @@ PACKAGE = Path("ebagx")
 DEBUG = os.environ.get("EBAGX_DEBUG", "0") == "1"
 OPENMP = os.environ.get("EBAGX_OPENMP", "auto")  # auto | require | off
 SANITIZE = os.environ.get("EBAGX_SANITIZE", "")  # value of -fsanitize=: address,undefined
+CHOSEN = os.environ.get("EBAGX_LEVELS", "")  # names of levels, with commas between; empty: all
 LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 # name -> flags per compiler type; a module of a level is imported only where CPUID reports it.
@@ -98,10 +99,23 @@ def level_names():
     return [level for level in LEVELS if not (macos and level == "avx512")]
 
 
-def has_stale_c():
+def chosen_levels():
+    """Return the levels to compile; the modules of others stay as they were built before."""
+    levels, chosen = level_names(), [name.strip() for name in CHOSEN.split(",")]
+    if not CHOSEN:
+        return levels
+    if unknown := [name for name in chosen if name not in levels]:
+        raise SystemExit(
+            f"EBAGX_LEVELS must name levels of this target, {', '.join(levels)}, got {unknown[0]!r}"
+        )
+    return [level for level in levels if level in chosen]
+
+
+def has_stale_c(modules):
     """Return whether Cython's output may be older than this file, which has its options."""
     options = Path("setup.py").stat().st_mtime
-    return any(path.stat().st_mtime < options for path in PACKAGE.rglob("*.c"))
+    outputs = [Path(source).with_suffix(".c") for module in modules for source in module.sources]
+    return any(path.exists() and path.stat().st_mtime < options for path in outputs)
 
 
 def extensions():
@@ -128,7 +142,7 @@ def extensions():
             include_dirs=[str(PACKAGE / "_kernels")],
             **options,
         )
-        for level in level_names()
+        for level in chosen_levels()
     ]
 
 
@@ -148,15 +162,24 @@ class BuildWithLevels(build_ext):
             for pattern in ("*.so", "*.pyd"):
                 for module in Path(self.build_lib).rglob(pattern):
                     module.unlink()
+        self.check_baseline()
         super().run()
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(options)
+
+    def check_baseline(self):
+        folder = Path("." if self.inplace else self.build_lib, PACKAGE, "_kernels")
+        if "baseline" not in chosen_levels() and not list(folder.glob("_baseline.*[do]")):
+            raise SystemExit(
+                f"EBAGX_LEVELS={CHOSEN}, but the level baseline, which the others fall back on, "
+                f"has not been built in {folder}; name it too"
+            )
 
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         self.check_compiler()
         compile_openmp, link_openmp = self.openmp_flags(kind)
-        known = [flag for flag in GCC_FLAGS if kind == "unix" and self.knows(flag)]
+        known = self.known_flags(GCC_FLAGS) if kind == "unix" else []
         for extension in self.extensions:
             level = extension.name.rpartition("._")[2]
             extension.extra_compile_args += COMMON_FLAGS[kind] + known + compile_openmp
@@ -202,8 +225,13 @@ class BuildWithLevels(build_ext):
         print("ebagx: no OpenMP found, building without threads", file=sys.stderr)
         return [], []
 
-    def knows(self, flag):
-        return self.compiles_with("int main(void) { return 0; }\n", ["-Werror", flag])
+    def known_flags(self, flags):
+        if self.knows(flags):
+            return flags
+        return [flag for flag in flags if self.knows([flag])]
+
+    def knows(self, flags):
+        return self.compiles_with("int main(void) { return 0; }\n", ["-Werror", *flags])
 
     def compiles_with(self, program, compile_args=(), link_args=()):
         with tempfile.TemporaryDirectory() as folder:
@@ -224,10 +252,11 @@ class BuildWithLevels(build_ext):
 if OPENMP not in ("auto", "require", "off"):
     raise SystemExit(f"EBAGX_OPENMP must be auto, require or off, got {OPENMP!r}")
 
+MODULES = extensions()
 setup(
     ext_modules=cythonize(
-        extensions(),
-        force=has_stale_c(),
+        MODULES,
+        force=has_stale_c(MODULES),
         include_path=[str(PACKAGE / "_kernels")],
         compiler_directives={
             "language_level": 3,

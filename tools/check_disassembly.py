@@ -24,6 +24,9 @@ from pathlib import Path
 
 # The order of the types in `cell_t` and `real_t`, which Cython numbers its specialisations by.
 FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
+# The places of calls among those of the level avx2, which number the specialisations of `run_unit`:
+# the compiler inlines a kernel that has one caller.
+SCATTER, WEIGHTS_GRADIENT = "23"
 
 BASELINE = ("cpu", "tokens", "_baseline")
 MODULES = (*BASELINE, "_avx2", "_avx512")
@@ -57,14 +60,6 @@ def fused(name: str, *types: str) -> str:
     return rf"^__pyx_fuse_{'_'.join(types)}__pyx_f_\w*_{name}\b"
 
 
-def indices_valid(numbered: str) -> tuple[str, ...]:
-    """Return the patterns of the validation of one type of index."""
-    return (
-        fused("any_outside", numbered),
-        fused("all_inside", numbered),
-    )
-
-
 # Each kernel and type has one line. Types are in the order in which a function's arguments have
 # them; "." is any. Brought up to date with the kernels: a pattern that finds nothing is an error.
 KERNELS = (
@@ -76,8 +71,16 @@ KERNELS = (
     Kernel("extreme float64", (fused("extreme_bag", DOUBLE, "."),), ("vcmp.*pd",), 16),
     Kernel("extreme float16", (fused("extreme_bag", HALF, "."),), ("vcmp.*ps", "vcvtph2ps"), 16),
     Kernel("extreme bfloat16", (fused("extreme_bag", BFLOAT16, "."),), ("vcmp.*ps",), 16),
-    Kernel("scatter float32", (fused("scatter_columns", ".", FLOAT),), ("vaddps", "vmulps")),
-    Kernel("scatter float64", (fused("scatter_columns", ".", DOUBLE),), ("vaddpd", "vmulpd")),
+    Kernel(
+        "scatter float32",
+        (fused("scatter_unit", ".", FLOAT), fused("run_unit", SCATTER)),
+        ("vaddps", "vmulps"),
+    ),
+    Kernel(
+        "scatter float64",
+        (fused("scatter_unit", ".", DOUBLE), fused("run_unit", SCATTER)),
+        ("vaddpd", "vmulpd"),
+    ),
     Kernel(
         "step float32",
         (fused("step_row", FLOAT, FLOAT), fused("step_unit", ".", FLOAT, FLOAT)),
@@ -106,21 +109,21 @@ KERNELS = (
     Kernel(
         "weights_gradient float32",
         (
-            fused("weights_gradient_bag", FLOAT, "."),
             fused("weights_gradient_unit", ".", FLOAT, FLOAT),
+            fused("run_unit", WEIGHTS_GRADIENT),
         ),
         ("vaddps", "vmulps"),
     ),
     Kernel(
         "weights_gradient float64",
         (
-            fused("weights_gradient_bag", DOUBLE, "."),
             fused("weights_gradient_unit", ".", DOUBLE, DOUBLE),
+            fused("run_unit", WEIGHTS_GRADIENT),
         ),
         ("vaddpd", "vmulpd"),
     ),
-    Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
-    Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
+    Kernel("indices_valid int32", ("^ebagx_any_outside_int32",), ("vpsubd",)),
+    Kernel("indices_valid int64", ("^ebagx_any_outside_int64",), ("vpsubq",)),
 )
 
 # The level avx512 has only these kernels, with zmm registers; its float16 is converted from halves

@@ -1,6 +1,5 @@
 # The kernels of training that compute with rows: with the forward pass, all that avx2 has.
 from libc.math cimport INFINITY, fabs, pow
-from libc.string cimport memset
 
 include "backward/scatter.pxi"
 include "backward/weights.pxi"

@@ -122,6 +122,47 @@ def test_levels_are_those_of_the_target(load, monkeypatch, platform, flags, leve
     assert setup.level_names() == levels
 
 
+@pytest.mark.parametrize(
+    ("chosen", "levels"),
+    [
+        ("", ["baseline", "avx2", "avx512"]),
+        ("avx2", ["avx2"]),
+        ("avx512, baseline", ["baseline", "avx512"]),
+    ],
+)
+def test_chosen_levels(load, monkeypatch, chosen, levels):
+    setup = load(EBAGX_LEVELS=chosen)
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: "linux-x86_64")
+    assert setup.chosen_levels() == levels
+    names = {module.name for module in setup.extensions()}
+    assert names == {f"ebagx._kernels._{level}" for level in levels} | set(setup.SMALL)
+
+
+@pytest.mark.parametrize("chosen", ["sse", "avx2,", "avx2 baseline"])
+def test_unknown_level(load, chosen):
+    with pytest.raises(SystemExit, match=r"^EBAGX_LEVELS must name levels of .*, got '.*'$"):
+        load(EBAGX_LEVELS=chosen)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_other_levels_need_the_baseline(load, monkeypatch, tmp_path, inplace):
+    setup = load()
+    monkeypatch.setattr(setup, "CHOSEN", "avx2")
+    monkeypatch.setattr(setup, "level_names", lambda: ["baseline", "avx2"])
+    monkeypatch.chdir(tmp_path)
+    command = setup.BuildWithLevels(setuptools.Distribution())
+    command.inplace, command.build_lib = inplace, "build"
+    with pytest.raises(SystemExit, match=r"^EBAGX_LEVELS=avx2, but the level baseline, .*; name"):
+        command.check_baseline()
+    folder = tmp_path / ("." if inplace else "build") / "ebagx/_kernels"
+    folder.mkdir(parents=True)
+    (folder / "_baseline.c").touch()
+    with pytest.raises(SystemExit):
+        command.check_baseline()
+    (folder / "_baseline.abi3.so").touch()
+    command.check_baseline()
+
+
 def test_kernels_depend_on_each_header(load):
     (baseline, *_) = [module for module in load().extensions() if "baseline" in module.name]
     folder = ROOT / "ebagx/_kernels"

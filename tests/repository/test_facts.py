@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ebagx
-from ebagx._core import dtypes, modes
+from ebagx._core import dtypes, memory, modes, pieces, transpose
 from ebagx._core.levels import KERNEL_NAMES
 from ebagx._kernels import reference
 from ebagx.optim import rules
@@ -111,6 +111,23 @@ def test_kernels_number_rules_alike():
     enum = enum_values("update/step.pxi")
     for rule in rules.RULES.values():
         assert enum[rule.name.upper()] == getattr(reference, rule.name.upper()) == rule.code
+
+
+@needs_sources
+def test_constants_of_kernels_and_their_callers_are_equal():
+    row_ops = enum_values("common/row_ops.pxi")
+    assert row_ops["CACHE_LINE"] == memory._CACHE_LINE
+    assert row_ops["LANES"] == reference.LANES
+    assert enum_values("common/work.pxi")["COLUMNS_OF_CUTS"] == pieces.COLUMNS
+    assert pieces.COLUMNS * 4 == memory._CACHE_LINE  # a cache line of float
+    assert 2 ** enum_values("backward/transpose.pxi")["RADIX_BITS"] == transpose._RADIX
+
+
+@needs_sources
+def test_kernels_name_their_arrays():
+    for folder in (KERNELS, ROOT / "ebagx/text"):
+        for path in [*folder.rglob("*.pxi"), *folder.rglob("*.pyx")]:
+            assert not re.search(r"rows\[\d", path.read_text("utf-8")), path
 
 
 def test_the_twin_has_every_kernel():

@@ -1,4 +1,4 @@
-# Gradient of the weights: what one unit of a lookup's weight adds to the loss.
+# Gradient of the weights: the kernel writes the derivative of the loss by each lookup's weight.
 #
 # With c[k] = dot(d_out[b], table[i[k]]) and the divisor q of bag b, d_w[k] is
 #

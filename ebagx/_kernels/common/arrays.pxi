@@ -1,4 +1,4 @@
-# Arrays of a call: NumPy passes them as addresses, by the buffer protocol.
+# Arrays of a call: they come from NumPy as addresses, by the buffer protocol.
 #
 # Cython's typed views would do the same, with a copy of each function for each combination of
 # dtypes that Python can call: these copies were half of a module.

@@ -1,4 +1,4 @@
-# Ladders: the way from a call to the code for its dtypes, and from a call to its units on threads.
+# Ladders: they lead from a call to the code for its dtypes, and to its units on several threads.
 #
 # A call is a struct: its arrays by name, in the order of the arguments, then its numbers. The type
 # of the struct says which kernel runs. A kernel supplies the work on one unit of a call, compiled

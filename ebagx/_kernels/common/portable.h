@@ -1,4 +1,4 @@
-/* What plain C has no portable word for: prefetch, forced inlining and vectorising, block sizes. */
+/* Macros stand for what plain C cannot say portably: prefetch, inlining, vectorising, block sizes. */
 #ifndef EBAGX_PORTABLE_H
 #define EBAGX_PORTABLE_H
 
@@ -27,21 +27,21 @@
 #define EBAGX_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* What every width would repeat, and runs once a bag at most. */
+/* A function stays out of line if every width would repeat it and it runs once a bag at most. */
 #if defined(_MSC_VER)
 #define EBAGX_OUT_OF_LINE static __declspec(noinline)
 #else
 #define EBAGX_OUT_OF_LINE static __attribute__((noinline, unused))
 #endif
 
-/* Without it GCC unrolls short loops before it would vectorise them, and then does neither well. */
+/* Without this, GCC unrolls short loops before it would vectorise them, and does neither well. */
 #if defined(__GNUC__)
 #define EBAGX_SIMD _Pragma("omp simd")
 #else
 #define EBAGX_SIMD
 #endif
 
-/* Short loops over whole vectors, which must not stay loops. */
+/* Short loops over whole vectors must not stay loops. */
 #if defined(__clang__)
 #define EBAGX_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
@@ -55,9 +55,10 @@
 #define EBAGX_VECTOR_BYTES 32
 #endif
 
-/* Bytes of accumulators that stay in vector registers, where a column has one and where it has two:
-   half of the 16 registers of a level, or a quarter of AVX-512's 32 (wider blocks are no faster), and
-   a quarter, or half of AVX-512's (rows of 128 columns from memory in one walk: twice as fast). */
+/* Accumulators of these many bytes stay in vector registers. Blocks, with one accumulator a column,
+   take half of the 16 registers of a level, or a quarter of AVX-512's 32: wider ones are no faster.
+   Pairs, with two a column, take a quarter, or half of AVX-512's: rows of 128 columns come from
+   memory in one walk, which is twice as fast. */
 #if defined(__AVX512F__)
 #define EBAGX_BLOCK_BYTES 512
 #define EBAGX_PAIR_BYTES 512

@@ -1,4 +1,4 @@
-/* The loops over the columns of one row, or one block of it: the only ones that must vectorise.
+/* These loops over the columns of one row, or of one block of it, must vectorise.
 
    They are C because each needs EBAGX_SIMD in front of it. Callers pass `width` as a literal;
    inlined, it is the constant trip count that keeps an accumulator block in vector registers.
@@ -26,7 +26,7 @@ EBAGX_INLINE uint32_t ebagx_bits_from_float(float value)
     return bits;
 }
 
-/* float16: the exponent moves by an exact multiplication with 2^112, for subnormals too; inf and
+/* The exponent of a float16 moves by an exact multiplication with 2^112, for subnormals too; inf and
    NaN need their exponent set again. */
 EBAGX_INLINE float ebagx_value_f16(uint16_t half)
 {
@@ -36,7 +36,7 @@ EBAGX_INLINE float ebagx_value_f16(uint16_t half)
     return ebagx_float_from_bits(bits | (uint32_t)(half & 0x8000) << 16);
 }
 
-/* Rounds to nearest, ties to even, as NumPy's astype. */
+/* This rounds to nearest, ties to even, as NumPy's astype does. */
 EBAGX_INLINE uint16_t ebagx_cell_f16(float value)
 {
     uint32_t bits = ebagx_bits_from_float(value);
@@ -63,7 +63,7 @@ EBAGX_INLINE int16_t ebagx_cell_bf16(float value)
     return (int16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
-/* 16-bit floats to float and back. The hardware does float16 8 times faster (18 -> 2.4 ns for 64
+/* These convert 16-bit floats to float and back. The hardware does float16 8 times faster (18 -> 2.4 ns for 64
    columns added), and GCC does not find those instructions by itself. */
 #if defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
 #include <immintrin.h>

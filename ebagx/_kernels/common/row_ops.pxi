@@ -1,4 +1,4 @@
-# Primitives on one row, or one block of columns of it: row_ops.h for every type of cell.
+# Primitives on one row, or on one block of its columns: they are row_ops.h for every type of cell.
 #
 # Callers pass `width` as a literal; inlining makes it the constant trip count that lets the C
 # compiler keep an accumulator block in vector registers.
@@ -40,12 +40,12 @@ ctypedef fused index_t:
     int32_t
     int64_t
 
-# What accumulates: float for float, float16 and bfloat16 tables, double for double ones.
+# Sums are float for float, float16 and bfloat16 tables, double for double tables.
 ctypedef fused real_t:
     float
     double
 
-# What a table holds.
+# A table holds cells of one of these types.
 ctypedef fused cell_t:
     float
     double
@@ -58,23 +58,23 @@ cdef enum:
 
 
 cdef inline size_t address_as_number(Rows rows, Py_ssize_t row) noexcept nogil:
-    # Of a row that may lie outside the table, for prefetches: a number may go anywhere and wrap
-    # around, a pointer may not even be computed.
+    # Returns the address of a row that may lie outside the table, for prefetches: a number may have
+    # any value and wrap around, while a pointer outside its array may not even be computed.
     return <size_t>rows.data + <size_t>row * <size_t>rows.row_bytes
 
 
 cdef inline char* row_address(Rows rows, Py_ssize_t row) noexcept nogil:
-    # A row number outside the table is read as row 0: never a wild address, even when another
+    # A row number outside the table is read as row 0, so no address is wild, even when another
     # thread changes the indices after they were checked. One unsigned comparison finds negative
-    # ones too. From a number, as prefetches have it: else two more additions put together what both
-    # share.
+    # numbers, too. The address is computed as that of a prefetch is, which shares the work: else
+    # there would be two more additions.
     return <char*>address_as_number(rows, row if <size_t>row < <size_t>rows.count else 0)
 
 
 cdef inline const real_t* widened(
     const cell_t* row, real_t* value_d, int width
 ) noexcept nogil:
-    # The row's values: in place if they are of the wanted type, else written to value_d.
+    # Returns the row's values: the row itself if they are of the wanted type, else value_d.
     if cell_t is real_t:
         return row
     else:
@@ -137,7 +137,7 @@ cdef inline void prefetch_block(Rows block, Py_ssize_t row, int count) noexcept 
 
 
 cdef inline void prefetch_row(Rows rows, Py_ssize_t row, Py_ssize_t row_bytes) noexcept nogil:
-    # Its beginning: the processor's own prefetcher goes on from there.
+    # Prefetches the beginning of a row: the processor's own prefetcher goes on from there.
     prefetch_block(rows, row, <int>min(row_bytes, 8 * CACHE_LINE))
 
 
@@ -159,7 +159,7 @@ cdef inline void add_products(
 
 
 cdef inline real_t dot(const real_t* left, const cell_t* right, Py_ssize_t dim) noexcept nogil:
-    # Column d goes to partial sum d % LANES: independent chains, one fixed order.
+    # Column d is added to partial sum d % LANES: the sums are independent, their order is fixed.
     cdef real_t[LANES] lanes
     cdef Py_ssize_t d = 0
     cdef int lane
@@ -173,9 +173,9 @@ cdef inline real_t dot(const real_t* left, const cell_t* right, Py_ssize_t dim) 
 
 
 cdef inline int block_width(Py_ssize_t remaining, Py_ssize_t span, int widest) noexcept nogil:
-    # Of the widths that kernels are specialised for, 128, 64, 32, 24, 16 and 8, and for
-    # narrower spans 4, 2 and 1: the narrowest that ends the remaining columns (it may overlap
-    # columns already done, if the span has them), else the widest that fits.
+    # Kernels are specialised for the widths 128, 64, 32, 24, 16 and 8, and for narrower spans 4, 2
+    # and 1. Returns the narrowest that ends the remaining columns (it may overlap columns already
+    # done, if the span has them), else the widest that fits.
     cdef Py_ssize_t width, narrower
     if remaining >= widest:
         return widest

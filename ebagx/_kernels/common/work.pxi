@@ -8,6 +8,7 @@ cdef enum:
     UNITS_PER_THREAD = 4  # threads finish together, and each unit costs half a microsecond
     AHEAD = 16            # lookups between a prefetch and its use: 2x on DRAM-bound data
     LEAST_GIANT = 4096    # lookups below which a cut by columns costs more than it gains
+    COLUMNS_OF_CUTS = 16  # a bag is cut at multiples of a cache line of float
 
 # A unit of bags returns these, combined by |.
 cdef enum:
@@ -77,36 +78,15 @@ cdef inline Py_ssize_t even_start(
 cdef inline Py_ssize_t column_start(
     Py_ssize_t dim, Py_ssize_t part, Py_ssize_t parts
 ) noexcept nogil:
-    # Cuts fall on multiples of 16 columns: a cache line of float.
-    return dim if part == parts else dim * part // parts // 16 * 16
+    if part == parts:
+        return dim
+    return dim * part // parts // COLUMNS_OF_CUTS * COLUMNS_OF_CUTS
 
 
 # The cut of a call's bags.
 cdef struct Cut:
     Py_ssize_t most   # lookups of a bag that is no giant
     Py_ssize_t giant  # the giant bag whose columns are shared out, or -1 while bags are
-
-
-# The bags and columns of one unit.
-cdef struct Part:
-    Py_ssize_t first_bag
-    Py_ssize_t stop_bag
-    Py_ssize_t first_column
-    Py_ssize_t stop_column
-
-
-cdef inline Part part_of(
-    const index_t* offsets_b, const Rows* out, Cut cut, Py_ssize_t unit, Py_ssize_t units
-) noexcept nogil:
-    if cut.giant >= 0:
-        return Part(
-            cut.giant, cut.giant + 1, column_start(out.dim, unit, units),
-            column_start(out.dim, unit + 1, units),
-        )
-    return Part(
-        unit_start(offsets_b, out.count, unit, units),
-        unit_start(offsets_b, out.count, unit + 1, units), 0, out.dim,
-    )
 
 
 # The lookups [start, end) of one bag, and the last lookup of all, where looking ahead ends. It is

@@ -66,7 +66,7 @@ cdef inline void extreme_block(
         position = 0
         for d in range(width):
             at_d[d] = 0 if begin == start else -1
-        # One loop with a clamp, as pool_block has it, is a tenth slower: it needs more registers.
+        # One loop with a clamp, as in pool_blocks, is a tenth slower: it needs more registers.
         for k in range(begin, prefetch_stop):
             prefetch_block(block, index_at(indices_k, k + AHEAD), width * <int>sizeof(cell_t))
             take_greater_block(
@@ -143,8 +143,8 @@ cdef void extreme_bag(
     cell_t* out_d, Indices winners_d, const Rows* table, Indices indices_k,
     const Lookups* bag, real_t direction, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Takes columns [first, last) of one bag. A literal direction would save max a multiplication, 3 % of
-    # its time, but double the code.
+    # Takes columns [first, last) of one bag. A literal direction would save max a multiplication,
+    # 3 % of its time, but double the code.
     cdef Py_ssize_t column
     cdef real_t zero = 0
     if bag.start >= bag.end:
@@ -161,21 +161,30 @@ cdef Py_ssize_t extreme_unit(
     const ExtremeCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
     Py_ssize_t units,
 ) noexcept nogil:
-    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef Indices indices = indices_from(<const index_t*>call.indices.data)
     cdef const index_t* offsets_b = <const index_t*>call.offsets.data
-    cdef Py_ssize_t b, found = 0
-    cdef Part part = part_of(offsets_b, &call.out, call.cut, unit, units)
+    cdef real_t direction = <real_t>call.direction
+    cdef Py_ssize_t b, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag
-    for b in range(part.first_bag, part.stop_bag):
-        bag = lookups_of_bag(offsets_b, b, call.indices.count)
-        if bag.end - bag.start > call.cut.most and call.cut.giant < 0:
+    if call.cut.giant >= 0:
+        bag = lookups_of_bag(offsets_b, call.cut.giant, n)
+        extreme_bag(
+            <cell_t*>row_address(call.out, call.cut.giant),
+            indices_from(<index_t*>row_address(call.winners, call.cut.giant)), &call.table, indices,
+            &bag, direction, column_start(dim, unit, units), column_start(dim, unit + 1, units),
+        )
+        return 0
+    first = unit_start(offsets_b, call.out.count, unit, units)
+    stop = unit_start(offsets_b, call.out.count, unit + 1, units)
+    for b in range(first, stop):
+        bag = lookups_of_bag(offsets_b, b, n)
+        if bag.end - bag.start > call.cut.most:
             found |= FOUND_GIANT
         else:
             extreme_bag(
                 <cell_t*>row_address(call.out, b),
-                indices_from(<index_t*>row_address(call.winners, b)), &call.table,
-                indices_from(indices_k), &bag, <real_t>call.direction, part.first_column,
-                part.stop_column,
+                indices_from(<index_t*>row_address(call.winners, b)), &call.table, indices, &bag,
+                direction, 0, dim,
             )
     return found
 

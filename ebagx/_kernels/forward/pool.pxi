@@ -170,15 +170,11 @@ cdef bint pool_bag(
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Pools columns [first, last) of one bag. Returns whether an index is outside the table.
-    cdef Py_ssize_t column, tail, span = last - first
+    cdef Py_ssize_t tail, span = last - first
     cdef int widest = BLOCK_BYTES // <int>sizeof(real_t)
-    cdef real_t zero = 0
-    cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, zero)
+    cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
     if divisor == 0:
-        for column in range(first, last):
-            store(&out_d[column], &zero, 1)
-        if bag.start >= bag.end:
-            return False
+        memset(&out_d[first], 0, <size_t>span * sizeof(cell_t))
         return any_outside(&indices_k[bag.start], bag.end - bag.start, table.count)
     # Two blocks overlap, and one walk fills both.
     if widest >= 64 and 64 < span <= 112:
@@ -196,22 +192,29 @@ cdef Py_ssize_t pool_unit(
     cdef const index_t* indices_k = <const index_t*>call.indices.data
     cdef const index_t* offsets_b = <const index_t*>call.offsets.data
     cdef const real_t* weights_k = <const real_t*>call.weights.data
-    cdef Py_ssize_t b, k, n = call.indices.count, found = 0
-    cdef Part part = part_of(offsets_b, &call.out, call.cut, unit, units)
+    cdef Py_ssize_t b, k, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag
-    if part.first_bag < part.stop_bag:  # no lookup is ahead of the first ones
-        bag = lookups_of_bag(offsets_b, part.first_bag, n)
+    if call.cut.giant >= 0:
+        bag = lookups_of_bag(offsets_b, call.cut.giant, n)
+        return FOUND_OUTSIDE * pool_bag(
+            <cell_t*>row_address(call.out, call.cut.giant), &call.table, indices_k, weights_k, &bag,
+            call.mode, column_start(dim, unit, units), column_start(dim, unit + 1, units),
+        )
+    first = unit_start(offsets_b, call.out.count, unit, units)
+    stop = unit_start(offsets_b, call.out.count, unit + 1, units)
+    if first < stop:  # no lookup is ahead of the first ones
+        bag = lookups_of_bag(offsets_b, first, n)
         for k in range(bag.start, min(bag.start + AHEAD, n)):
-            prefetch_row(call.table, indices_k[k], call.out.dim * <Py_ssize_t>sizeof(cell_t))
-    for b in range(part.first_bag, part.stop_bag):
+            prefetch_row(call.table, indices_k[k], dim * <Py_ssize_t>sizeof(cell_t))
+    for b in range(first, stop):
         bag = lookups_of_bag(offsets_b, b, n)
-        if bag.end - bag.start > call.cut.most and call.cut.giant < 0:
+        if bag.end - bag.start > call.cut.most:
             found |= FOUND_GIANT
-        elif pool_bag(
-            <cell_t*>row_address(call.out, b), &call.table, indices_k, weights_k, &bag, call.mode,
-            part.first_column, part.stop_column,
-        ):
-            found |= FOUND_OUTSIDE
+        else:
+            found |= FOUND_OUTSIDE * pool_bag(
+                <cell_t*>row_address(call.out, b), &call.table, indices_k, weights_k, &bag,
+                call.mode, 0, dim,
+            )
     return found
 
 

@@ -7,7 +7,8 @@
 #     nesterov           v = first * v + g, row -= rate * (g + first * v)
 #     adagrad            s += g^2, row -= rate * g / (sqrt(s) + eps)
 #     rowwise adagrad    s += mean(g^2), one number a row, row -= rate / (sqrt(s) + eps) * g
-#     adam               m += first * (g - m), s += second * (g^2 - s), row -= rate * m / (sqrt(s) + eps)
+#     adam               m += first * (g - m), s += second * (g^2 - s),
+#                        row -= rate * m / (sqrt(s) + eps)
 
 cdef extern from "update/step_ops.h" nogil:
     void scale_f32 "ebagx_scale_f32"(float*, float, int)

@@ -1,4 +1,4 @@
-/* What optimizers do to one block of a row: the loops of step.pxi that must vectorise. */
+/* These loops of step.pxi, over one block of a row, must vectorise. */
 #ifndef EBAGX_STEP_OPS_H
 #define EBAGX_STEP_OPS_H
 
