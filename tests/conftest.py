@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -16,6 +17,9 @@ from support.storage_cases import make_model
 os.environ["MPLBACKEND"] = "agg"  # plots open no window
 # A child process takes the installed package, not an unbuilt one in the working directory.
 os.environ["PYTHONSAFEPATH"] = "1"
+# What a shell runs in the background ignores Ctrl-C, and children would, which tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("ebagx", deadline=None, derandomize=True, database=None)
 settings.load_profile("ebagx")

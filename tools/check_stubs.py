@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import ebagx
@@ -26,7 +27,9 @@ def main(package: Path) -> int:
         return 1
     stubs = [stub_of(file).relative_to(package.parent).with_suffix("") for file in files]
     modules = [".".join(stub.parts) for stub in stubs]
-    return subprocess.call([sys.executable, "-P", "-m", "mypy.stubtest", *modules])
+    command = [sys.executable, "-P", "-m", "mypy.stubtest", *modules]
+    with tempfile.TemporaryDirectory() as folder:  # in a clone, mypy would read the clone's stubs
+        return subprocess.call(command, cwd=folder)
 
 
 if __name__ == "__main__":
