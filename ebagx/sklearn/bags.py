@@ -17,6 +17,9 @@ from ebagx._core.table import Table
 
 Floats = npt.NDArray[np.float32]
 
+# The arrays of a block of so many short bags stay in the cache, and cost no page faults.
+_BAGS_AT_ONCE = 512
+
 
 def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
     """Return a sparse matrix as CSR whose arrays fit each other, and anything else as it is.
@@ -73,15 +76,26 @@ def scaled_for(mode: Mode, bags: Bags) -> Bags:
     """
     if mode.norm is None:
         return bags
-    weights, lengths = bags.weights, np.diff(bags.offsets)
+    scaled = np.empty_like(bags.weights)
+    for first in range(0, bags.num_bags, _BAGS_AT_ONCE):
+        ends = bags.offsets[first : first + _BAGS_AT_ONCE + 1]
+        part = slice(ends[0], ends[-1])
+        weights = bags.weights[part]
+        norms = _norms(weights, np.diff(ends), mode.norm)
+        np.divide(weights, norms, out=scaled[part], casting="same_kind")
+    return bags._replace(weights=scaled)
+
+
+def _norms(weights: Floats, lengths: npt.NDArray[Any], norm: str) -> Any:
+    """Return for each lookup the norm of its bag, or 1 where that is 0."""
     with np.errstate(over="ignore"):  # a norm of infinity makes weights of 0
-        parts = np.abs(weights) if mode.norm == "l1" else np.square(weights)
-    bag_of_lookup = np.repeat(np.arange(bags.num_bags), lengths)
-    norms = np.bincount(bag_of_lookup, parts, bags.num_bags)
-    if mode.norm == "l2":
+        parts = np.abs(weights) if norm == "l1" else np.square(weights)
+    bag_of_lookup = np.repeat(np.arange(len(lengths)), lengths)
+    norms: Any = np.bincount(bag_of_lookup, parts, len(lengths))
+    if norm == "l2":
         np.sqrt(norms, out=norms)
     norms[norms == 0] = 1
-    return bags._replace(weights=(weights / norms[bag_of_lookup]).astype(np.float32))
+    return norms[bag_of_lookup]
 
 
 def copy_of(bags: Bags) -> Bags:

@@ -45,7 +45,7 @@ class Plan:
 
     batch_size: int
     max_iter: int
-    score: Callable[[Network], float] | None = None  # of held-out bags, for early stopping
+    score: Callable[[Network], float] | None = None  # rates held-out bags, for early stopping
     n_iter_no_change: int = 1
     tol: float = 0.0
     verbose: bool = False
@@ -59,7 +59,7 @@ class Plan:
 class History:
     """The losses and scores of a training, and its end."""
 
-    losses: list[float] = field(default_factory=list)  # of the complete passes, all finite
+    losses: list[float] = field(default_factory=list)  # one for each complete pass, all finite
     scores: list[float] = field(default_factory=list)
     best_iter: int = 0  # the pass whose model is kept; 0: the model before the first
     diverged: bool = False

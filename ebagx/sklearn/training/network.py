@@ -89,7 +89,7 @@ def initial_layers(
 class Snapshot(NamedTuple):
     """Copies of the weights of an earlier time."""
 
-    rows: Floats  # of the table, those in use
+    rows: Floats  # the rows of the table in use
     layers: list[Floats]
 
     def __repr__(self) -> str:
