@@ -26,7 +26,7 @@ from pathlib import Path
 FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
 # The places of calls among those of the level avx2, which number the specialisations of `run_unit`:
 # the compiler inlines a kernel that has one caller.
-SCATTER, WEIGHTS_GRADIENT = "23"
+INDICES_VALID, SCATTER, WEIGHTS_GRADIENT = "067"
 
 BASELINE = ("cpu", "tokens", "_baseline")
 MODULES = (*BASELINE, "_avx2", "_avx512")
@@ -58,6 +58,11 @@ class Kernel:
 def fused(name: str, *types: str) -> str:
     """Return the pattern of a function specialised for these types, each a pattern."""
     return rf"^__pyx_fuse_{'_'.join(types)}__pyx_f_\w*_{name}\b"
+
+
+def indices_valid(numbered: str) -> tuple[str, ...]:
+    """Return the patterns of the validation of one type of index."""
+    return fused("indices_valid_unit", numbered), fused("run_unit", INDICES_VALID)
 
 
 # Each kernel and type has one line. Types are in the order in which a function's arguments have
@@ -122,8 +127,8 @@ KERNELS = (
         ),
         ("vaddpd", "vmulpd"),
     ),
-    Kernel("indices_valid int32", ("^ebagx_any_outside_int32",), ("vpsubd",)),
-    Kernel("indices_valid int64", ("^ebagx_any_outside_int64",), ("vpsubq",)),
+    Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
+    Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
 )
 
 # The level avx512 has only these kernels, with zmm registers; its float16 is converted from halves

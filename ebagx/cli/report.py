@@ -1,4 +1,4 @@
-"""How results are printed, and drawn: lines with a heading, figures by label, confusions."""
+"""Print and draw results: lines with a heading, figures by label, confusions."""
 
 from collections import Counter
 from pathlib import Path

@@ -70,7 +70,7 @@ class TextModel:
 
 
 class Settings(NamedTuple):
-    """How a model is trained."""
+    """Options of the training of a model."""
 
     dim: int = 32
     lr: float = 0.1
@@ -87,7 +87,7 @@ class Settings(NamedTuple):
 
     @property
     def ngrams(self) -> Ngrams:
-        """Which n-grams are features."""
+        """The n-grams that are features."""
         min_chars = max(self.minn, 1) if self.maxn else 0
         return Ngrams(self.word_ngrams, min_chars, self.maxn, self.buckets)
 

@@ -31,8 +31,8 @@ cdef struct StepCall
 cdef struct RowSquaresCall
 
 ctypedef fused call_t:
-    dtype_call_t
     index_call_t
+    dtype_call_t
 
 
 cdef inline Py_ssize_t run_index_unit(

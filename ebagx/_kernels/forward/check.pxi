@@ -1,10 +1,5 @@
 # Validation: one look at indices and offsets decides whether bags may go to the other kernels.
 
-cdef extern from "forward/check_ops.h" nogil:
-    bint any_outside_int32 "ebagx_any_outside_int32"(const int32_t*, Py_ssize_t, Py_ssize_t)
-    bint any_outside_int64 "ebagx_any_outside_int64"(const int64_t*, Py_ssize_t, Py_ssize_t)
-
-
 cdef struct IndicesValidCall:
     Rows indices
     Py_ssize_t num_rows
@@ -24,10 +19,17 @@ cdef struct CloseOffsetsCall:
 cdef inline bint any_outside(
     const index_t* indices_k, Py_ssize_t n, Py_ssize_t num_rows
 ) noexcept nogil:
-    if index_t is int32_t:
-        return any_outside_int32(indices_k, n, num_rows)
-    else:
-        return any_outside_int64(indices_k, n, num_rows)
+    # There is no early exit, and no comparison: vectors of integers have few. Both row and
+    # last_row - row have a sign bit of 0 just if 0 <= row <= last_row.
+    cdef Py_ssize_t k
+    cdef uint32_t bits32 = 0, last32 = <uint32_t>min(num_rows - 1, <Py_ssize_t>0x7FFFFFFF)
+    cdef uint64_t bits64 = 0, last64 = <uint64_t>(num_rows - 1)
+    for k in range(n):
+        if index_t is int32_t:
+            bits32 |= <uint32_t>indices_k[k] | (last32 - <uint32_t>indices_k[k])
+        else:
+            bits64 |= <uint64_t>indices_k[k] | (last64 - <uint64_t>indices_k[k])
+    return bits32 >> 31 != 0 or bits64 >> 63 != 0
 
 
 cdef Py_ssize_t indices_valid_unit(
