@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 LIMIT = 1_000_000  # bytes of a wheel with its OpenMP library
+# What libgomp of GCC 12 takes. A wheel that is not repaired yet has none, and is checked with it.
+OPENMP_LIBRARY = 133_000
 
 MODULES = {"cpu", "tokens", "_baseline"}
 # More modules, where the processor and the system have them.
@@ -85,17 +87,24 @@ def check_c_library(wheel: str, binaries: dict[str, bytes]) -> Iterator[str]:
 
 def check_wheel(path: Path, pyproject: str, limit: int = LIMIT) -> Iterator[str]:
     """Yield one line for each failure."""
-    size = path.stat().st_size
-    if size > limit:
-        yield f"{size:,} bytes, at most {limit:,} are allowed"
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
+        yield from check_size(path, names, limit)
         binaries = {name: wheel.read(name) for name in names if is_binary(name)}
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         yield from check_names(path.name, names)
         yield from check_requirements(wheel.read(metadata).decode())
         yield from check_c_library(path.name, binaries)
         yield from check_rust(binaries, pyproject)
+
+
+def check_size(path: Path, names: Sequence[str], limit: int) -> Iterator[str]:
+    """Yield a line if a wheel is too large, or will be when it has its OpenMP library."""
+    size = path.stat().st_size
+    unrepaired = "-linux_" in path.name and "OpenMP library" not in map(part_of, names)
+    if size + OPENMP_LIBRARY * unrepaired > limit:
+        library = f" and {OPENMP_LIBRARY:,} for the OpenMP library" * unrepaired
+        yield f"{size:,} bytes{library}, at most {limit:,} are allowed"
 
 
 def is_binary(name: str) -> bool:

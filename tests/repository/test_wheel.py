@@ -80,6 +80,15 @@ def test_size(tmp_path):
     assert found == f"{wheel.stat().st_size:,} bytes, at most 1,000 are allowed"
 
 
+@pytest.mark.parametrize(("library", "found"), [("ebagx/libgomp.so.1", 0), ("ebagx/a.txt", 1)])
+def test_size_before_repair(tmp_path, library, found):
+    name = "ebagx-1.0-cp311-abi3-linux_x86_64.whl"
+    wheel = make_wheel(tmp_path, {**FILES, library: MODULE}, name)
+    failures = list(tool.check_wheel(wheel, PYPROJECT, limit=tool.OPENMP_LIBRARY))
+    assert len(failures) == found
+    assert all("bytes and 133,000 for the OpenMP library, at most" in line for line in failures)
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [
