@@ -1,4 +1,4 @@
-# The kernels that move integers or single numbers: wider vectors gain nothing.
+# These kernels move integers or single numbers: wider vectors gain nothing.
 include "forward/padding.pxi"
 include "backward/transpose.pxi"
 include "backward/number.pxi"

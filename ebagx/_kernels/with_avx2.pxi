@@ -1,4 +1,4 @@
-# The kernels of training that compute with rows: with the forward pass, all that avx2 has.
+# The level avx2 has these kernels, too: those of training that compute with rows.
 from libc.math cimport INFINITY, fabs, pow
 
 include "backward/scatter.pxi"

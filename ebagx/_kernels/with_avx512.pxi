@@ -1,4 +1,4 @@
-# The forward pass: all that the level avx512 has.
+# The level avx512 has these kernels: those of the forward pass.
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t

@@ -197,7 +197,7 @@ def list_buckets(
     close_arrays(&arrays)
 
 
-# The columns of features: a word, below `first`, has its own number, a bucket its rank after those.
+# A word, below `first`, has the column of its own number, a bucket that of its rank after those.
 cdef struct Columns:
     int32_t first
     const uint32_t* bits

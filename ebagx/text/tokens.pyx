@@ -22,13 +22,13 @@ cdef uint32_t FNV_BASIS = 2166136261u
 cdef uint32_t FNV_PRIME = 16777619u
 
 
-# A row of spans_w2: the bytes [start, end) of the text are a word.
+# A row of spans_w2 says that the bytes [start, end) of the text are a word.
 cdef struct Span:
     Py_ssize_t start
     Py_ssize_t end
 
 
-# The distinct words, and a table with open addressing of their numbers plus 1.
+# Words are numbered here: `slots` is a table with open addressing of their numbers plus 1.
 cdef struct Words:
     const unsigned char* text
     Rows spans_w2
@@ -38,7 +38,7 @@ cdef struct Words:
     int32_t count
 
 
-# The lengths of n-grams that are hashed, and the buckets that they are hashed hashing.
+# N-grams of these lengths are hashed to buckets, which are numbered from `first`.
 cdef struct Hashing:
     Py_ssize_t min_length
     Py_ssize_t max_length

@@ -68,7 +68,7 @@ cdef inline Py_ssize_t bag_of_lookup(
     return low
 
 
-# A digit of the keys: one pass of the sort is by it.
+# One pass of the sort orders the keys by one digit.
 cdef struct Digit:
     int shift
     Py_ssize_t values  # 2 ** bits

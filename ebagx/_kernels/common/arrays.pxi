@@ -1,4 +1,4 @@
-# Arrays of a call: they come from NumPy as addresses, by the buffer protocol.
+# Arrays of a call come from NumPy as addresses, by the buffer protocol.
 #
 # Cython's typed views would do the same, with a copy of each function for each combination of
 # dtypes that Python can call: these copies were half of a module.
@@ -9,7 +9,8 @@ from cpython.buffer cimport (
 cdef enum:
     MAX_ARRAYS = 7  # that one call takes
 
-# Dtypes. The first four are those of a table's cells, the first two those of sums.
+# Dtypes have these numbers. The first four are those of a table's cells, the first two those of
+# sums.
 cdef enum:
     FLOAT = 0
     DOUBLE = 1
@@ -22,8 +23,8 @@ cdef enum:
     UINT64 = 8
 
 
-# One array: the rows of a table, which may lie further apart than they are long, or backwards; or
-# the entries of a 1-D array, side by side.
+# One array is the rows of a table, which may lie further apart than they are long, or backwards; or
+# it is the entries of a 1-D array, side by side.
 cdef struct Rows:
     char* data            # NULL if the array is empty
     Py_ssize_t row_bytes
@@ -31,8 +32,8 @@ cdef struct Rows:
     Py_ssize_t dim        # columns
 
 
-# The dtypes of a call's arrays, and the buffers that must be given back. The arrays themselves are
-# fields of the call's own struct.
+# A call keeps here the dtypes of its arrays, and the buffers that it must give back. The arrays
+# themselves are fields of the call's own struct.
 cdef struct Arrays:
     int cell              # the dtype of the arrays that the layout calls c, or -1
     int real              # of those it calls r

@@ -10,7 +10,7 @@
 # number. A level lists the calls that it has in `dtype_call_t` and `index_call_t`; Cython drops the
 # branches of all others.
 
-# Every call, whether this level has it or not.
+# These are all calls; a level need not have every one.
 cdef struct IndicesValidCall
 cdef struct OffsetsValidCall
 cdef struct CloseOffsetsCall

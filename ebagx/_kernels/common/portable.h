@@ -13,7 +13,7 @@
 #define EBAGX_PREFETCH(address) __builtin_prefetch((const void *)(address), 0, 3)
 #endif
 
-/* Keeps a branch that is not taken from becoming instructions that are always run. */
+/* This keeps a branch that is not taken from becoming instructions that are always run. */
 #if defined(_MSC_VER)
 #define EBAGX_UNLIKELY(condition) (condition)
 #else

@@ -63,8 +63,8 @@ EBAGX_INLINE int16_t ebagx_cell_bf16(float value)
     return (int16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
-/* These convert 16-bit floats to float and back. The hardware does float16 8 times faster (18 -> 2.4 ns for 64
-   columns added), and GCC does not find those instructions by itself. */
+/* These convert 16-bit floats to float and back. The hardware converts float16 8 times faster
+   (18 -> 2.4 ns for 64 columns added), and GCC does not find those instructions by itself. */
 #if defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
 #include <immintrin.h>
 EBAGX_INLINE void ebagx_widen_f16(float *value, const uint16_t *row, int width)

@@ -1,4 +1,4 @@
-# Units of work: bags are shared out among threads by lookups, not by count.
+# Units of work: threads share bags by their lookups, not by count.
 #
 # The bags are cut into units of about equal cost (their lookups, plus one per bag). A giant bag,
 # larger than a thread's whole share, is left out of its unit and cut by columns instead: one thread
@@ -16,7 +16,7 @@ cdef enum:
     FOUND_GIANT = 2    # a giant bag was left out
 
 
-# An array of indices or offsets of either width, for code that is not compiled for both.
+# Code that is not compiled for both widths reads indices and offsets as these.
 cdef struct Indices:
     char* data
     bint is_long  # int64, else int32
@@ -83,14 +83,15 @@ cdef inline Py_ssize_t column_start(
     return dim * part // parts // COLUMNS_OF_CUTS * COLUMNS_OF_CUTS
 
 
-# The cut of a call's bags.
+# A call cuts its bags by these.
 cdef struct Cut:
     Py_ssize_t most   # lookups of a bag that is no giant
     Py_ssize_t giant  # the giant bag whose columns are shared out, or -1 while bags are
 
 
-# The lookups [start, end) of one bag, and the last lookup of all, where looking ahead ends. It is
-# passed by address: a copy would be read in wider words than it was just written in, for 30 cycles.
+# A bag has the lookups [start, end); looking ahead ends at the last lookup of all bags. The struct
+# is passed by address: a copy would be read in wider words than it was just written in, for 30
+# cycles.
 cdef struct Lookups:
     Py_ssize_t start
     Py_ssize_t end

@@ -30,7 +30,7 @@ cdef extern from "update/step_ops.h" nogil:
         double*, double*, double*, const double*, double, double, double, double, int
     )
 
-# The rules, as ebagx.optim.rules numbers them.
+# Rules have the numbers that ebagx.optim.rules gives them.
 cdef enum:
     SGD = 0
     MOMENTUM = 1
