@@ -97,6 +97,7 @@ def test_scratch_memory_is_not_shared_by_nested_use():
         assert np.all(first == 1)
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(os.name != "posix", reason="the signal is sent with kill")
 @pytest.mark.parametrize("call", ["forward", "backward"])
 def test_interrupt_is_heard_in_a_call_of_many_seconds(call):

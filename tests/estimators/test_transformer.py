@@ -205,6 +205,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("of_values", "of_table", "copied"),
     [("f4", "f4", 0), ("f8", "f8", 0), ("f8", "f4", 4), ("i8", "f4", 4)],

@@ -144,6 +144,7 @@ def test_training_one_table_while_others_are_read():
     np.testing.assert_array_equal(table, trained(3))
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent there")
 @pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize(

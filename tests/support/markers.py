@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ebagx._core.levels import LEVEL, REFERENCE
+
 TESTS = Path(__file__).parents[1]
 MARKED = {
+    "compiled": ("promises/test_memory.py",),
     "core": ("core/*", "io/*", "kernels/*", "optim/*", "test_*.py", "text/test_ngrams.py"),
     "wheel": ("cli/*", "kernels/*", "test_datasets.py", "test_functional.py"),
     "serial": ("kernels/*", "text/test_ngrams.py"),
@@ -36,9 +39,12 @@ def markers_of(path):
 
 
 def add_markers(items):
+    twin = pytest.mark.skip(reason="the kernels' twin does not promise this")
     for item in items:
         for name in markers_of(item.path.relative_to(TESTS).as_posix()):
             item.add_marker(name)
+        if LEVEL == REFERENCE and item.get_closest_marker("compiled"):
+            item.add_marker(twin)
 
 
 def check_ids(ids):
