@@ -17,7 +17,7 @@ from support.storage_cases import make_model
 os.environ["MPLBACKEND"] = "agg"  # plots open no window
 # A child process takes the installed package, not an unbuilt one in the working directory.
 os.environ["PYTHONSAFEPATH"] = "1"
-# A background job ignores Ctrl-C, and so would its children, which some tests interrupt.
+# Jobs in the background of a shell ignore Ctrl-C, as do their children, which some tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
