@@ -9,6 +9,7 @@ Axis letters: b bag, k lookup, r table row, u touched row (ascending, unique), d
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -38,7 +39,14 @@ def _sum_dtype(cells: np.ndarray) -> np.dtype[Any]:
 
 def _quietly(kernel: _Kernel) -> _Kernel:
     """Keep NumPy from warning of overflow and of NaN, which compiled kernels pass over."""
-    return np.errstate(all="ignore")(kernel)
+
+    @wraps(kernel)
+    def quiet(*arguments: Any) -> Any:
+        # A context for each call: NumPy 1's is not made to be shared by threads.
+        with np.errstate(all="ignore"):
+            return kernel(*arguments)
+
+    return quiet  # type: ignore[return-value]
 
 
 def indices_valid(indices_k: np.ndarray, num_rows: int, num_threads: int) -> bool:
