@@ -505,6 +505,10 @@ class EmbeddingBag:
         ValueError, TypeError
             If shape or dtype differ.
         """
+        self._load_weight(self._checked_weight(state_dict))
+
+    def _checked_weight(self, state_dict: dict[str, Any]) -> np.ndarray:
+        """Return the table of a `state_dict` that can be loaded; change nothing."""
         if set(state_dict) != {"weight"}:
             raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
         table, weight = self._table, np.asarray(state_dict["weight"])
@@ -514,7 +518,10 @@ class EmbeddingBag:
             raise TypeError(f"weight must have dtype {table.dtype}, got {weight.dtype}")
         check_mapped(weight, "weight")
         table.check_writeable("load_state_dict")
-        table.array[...] = weight
+        return weight
+
+    def _load_weight(self, weight: np.ndarray) -> None:
+        self._table.array[...] = weight
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation, as PyTorch writes them."""

@@ -30,6 +30,7 @@ KERNEL_NAMES = (
     "close_offsets",
     "drop_padding",
     "pool",
+    "pool_many",
     "extreme",
     "extreme_gradient",
     "sort_lookups",

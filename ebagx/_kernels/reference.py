@@ -132,6 +132,15 @@ def pool(
     return not outside.any()
 
 
+def pool_many(jobs_j: tuple[tuple[Any, ...], ...], num_threads: int) -> bool:
+    """Pool the bags of many tables: each job has the arrays of `pool`, and its mode.
+
+    Return whether every index of every job is inside its table.
+    """
+    valid = [pool(*job, num_threads) for job in jobs_j if job[0].size]
+    return all(valid)
+
+
 @_quietly
 def extreme(
     out_bd: np.ndarray,

@@ -307,6 +307,11 @@ class Optimizer:
         """
         self._take_step(self._prepared(self._checked_table(weight)), pieces)
 
+    def check_step(self, weight: np.ndarray) -> None:
+        """Raise what `update_pieces` would raise before it changes a table; change nothing."""
+        self._checked_table(weight)
+        self._rate_and_factor()
+
     def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
         """Return `update_pieces` for one table, checked now, for loops of steps of microseconds.
 
@@ -331,6 +336,16 @@ class Optimizer:
             rate = rate(step)
         return check_number(rate, "learning_rate", AT_LEAST_0)
 
+    def _rate_and_factor(self) -> tuple[float, float]:
+        """Return the rate of the next step, and the factor by which it decays rows."""
+        rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
+        kept = 1 - rate * decay
+        if not kept > 0:
+            raise ValueError(
+                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
+            )
+        return rate, kept
+
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
         table = Table.of(weight)
@@ -348,12 +363,8 @@ class Optimizer:
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
         table, written, rule = prepared
-        rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
-        kept = 1 - rate * decay
-        if not kept > 0:
-            raise ValueError(
-                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
-            )
+        rate, kept = self._rate_and_factor()
+        decay = self.weight_decay
         pieces = iter(self._clipping.clipped(pieces))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))

@@ -10,7 +10,9 @@ import ebagx
 PUBLIC = {
     "ebagx": [
         "EmbeddingBag",
+        "EmbeddingBagCollection",
         "EmbeddingBagGradients",
+        "KeyedBags",
         "RowGradient",
         "__version__",
         "embedding_bag",
@@ -42,7 +44,10 @@ PUBLIC = {
     "ebagx.text": [],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
-MODULES_OF_THE_API = {"ebagx.cli", "ebagx.module", "ebagx.functional", "ebagx.gradients"}
+MODULES_OF_THE_API = {
+    *("ebagx.cli", "ebagx.collection", "ebagx.functional", "ebagx.gradients", "ebagx.keyed"),
+    "ebagx.module",
+}
 
 
 def import_module(name):

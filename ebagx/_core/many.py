@@ -1,0 +1,114 @@
+"""Pool bags of many tables in one call of a kernel."""
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+
+from ebagx._core import passes
+from ebagx._core.bags import Bags, check_indices, without_padding
+from ebagx._core.dtypes import kernel_view
+from ebagx._core.forms.source import Source
+from ebagx._core.levels import kernels
+from ebagx._core.options import Options
+from ebagx._core.pieces import is_one_piece
+from ebagx._core.table import Table
+from ebagx._core.threads import thread_count
+
+Job = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
+
+
+class Lookup(NamedTuple):
+    """The bags of one feature, and the table that they are looked up in."""
+
+    feature: str
+    bags: Bags
+    source: Source
+    table: Table
+    options: Options
+
+    def check_indices(self) -> None:
+        """Raise IndexError unless every index is inside the table."""
+        # Messages begin with `input` or, for a matrix, with `input.indices`.
+        name = self.source.name.replace("input", f"input[{self.feature!r}]", 1)
+        source = self.source._replace(name=name)
+        check_indices(self.bags, source, self.table.num_rows, self.options.num_threads)
+
+    def work(self) -> int:
+        """Return the number of element additions."""
+        return len(self.bags.indices) * self.table.dim
+
+    def fits_one_call(self) -> bool:
+        """Return whether the kernel for many tables can pool these bags and check the indices."""
+        table = self.table
+        return (
+            not self.options.mode.is_extreme
+            and 0 not in table.shape
+            and table.has_contiguous_rows
+            and is_one_piece(self.work())
+        )
+
+
+def forward_many(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """Check all indices, then pool each feature's bags (B, D) to its output.
+
+    Return, for each feature, the row (B, D) of each result in max and min, or None. Outputs have
+    contiguous rows. Nothing but them has been changed when an IndexError or ValueError is raised;
+    with `max_norm`, tables are changed feature by feature.
+    """
+    if any(lookup.options.max_norm is not None for lookup in lookups):
+        return _renorm_and_pool(lookups, outs)
+    fits = [lookup.fits_one_call() for lookup in lookups]
+    for lookup, in_one_call in zip(lookups, fits, strict=True):
+        if not in_one_call:
+            lookup.check_indices()
+    if not _pool_together(list(compress(lookups, fits)), list(compress(outs, fits))):
+        for lookup in lookups:
+            lookup.check_indices()
+    return [
+        None if in_one_call else _pool_alone(lookup, out)
+        for lookup, out, in_one_call in zip(lookups, outs, fits, strict=True)
+    ]
+
+
+def _renorm_and_pool(
+    lookups: Sequence[Lookup], outs: Sequence[np.ndarray]
+) -> list[np.ndarray | None]:
+    """Do as `forward_many`, one feature after the other: each may change the next one's table."""
+    for lookup in lookups:
+        lookup.check_indices()
+        if lookup.options.max_norm is not None:
+            lookup.table.check_writeable("max_norm")
+    winners = []
+    for lookup, out in zip(lookups, outs, strict=True):
+        options = lookup.options
+        if options.max_norm is not None:
+            how = options.max_norm, options.norm_type, options.num_threads
+            passes.renorm(lookup.bags, lookup.table, *how)
+        winners.append(_pool_alone(lookup, out))
+    return winners
+
+
+def _pool_alone(lookup: Lookup, out: np.ndarray) -> np.ndarray | None:
+    _, bags, _, table, options = lookup
+    kept = without_padding(bags, options.padding_idx)
+    return passes.forward(kept, table, options.mode, out, options.num_threads)[1]
+
+
+def _pool_together(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> bool:
+    """Pool features in one call, or one for each piece; return whether indices were valid."""
+    # A call has the threads that each of its tables may have.
+    limits = [lookup.options.num_threads for lookup in lookups]
+    num_threads = min((limit for limit in limits if limit is not None), default=None)
+    valid, work = True, 0
+    jobs: list[Job] = []
+    for lookup, out in zip(lookups, outs, strict=True):
+        if not is_one_piece(work + lookup.work()):
+            valid &= kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
+            jobs, work = [], 0
+        _, bags, _, table, options = lookup
+        kept = without_padding(bags, options.padding_idx)
+        jobs.append((kernel_view(out), table.kernel_rows(), *kept, options.mode.divisor))
+        work += lookup.work()
+    return valid & kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
