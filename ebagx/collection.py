@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces
-from ebagx._core.bags import bags_for
-from ebagx._core.checks import check_same_names, raise_about
+from ebagx._core.checks import check_same_names, raise_about, shown
+from ebagx._core.dtypes import common_dtype
 from ebagx._core.forms.feature import feature_arguments
 from ebagx._core.many import Lookup, forward_many
 from ebagx._core.many_gradients import SavedLookup, gradients, split_gradient, without_overlap
@@ -165,9 +165,9 @@ class EmbeddingBagCollection:
         Returns
         -------
         ndarray of shape (B, sum of D)
-            The pooled bags of all features, side by side, in NumPy's common dtype of the tables.
-            With `as_dict`, arrays (B, D) by feature: views of one array if all tables have one
-            dtype, otherwise each in the dtype of its table.
+            The pooled bags of all features, side by side, in NumPy's common dtype of the tables
+            (float32 for float16 with bfloat16). With `as_dict`, arrays (B, D) by feature: views of
+            one array if all tables have one dtype, otherwise each in the dtype of its table.
 
         Raises
         ------
@@ -178,14 +178,25 @@ class EmbeddingBagCollection:
         IndexError, ValueError, TypeError
             As in `embedding_bag`.
         """
-        lookups, shapes = self._lookups(bags)
+        lookups = self._lookups(bags)
         num_bags = _num_bags(lookups, bags)
-        whole, outs = self._outputs(lookups, num_bags)
+        dtypes = {lookup.table.dtype for lookup in lookups} or {np.dtype(np.float32)}
+        whole = None
+        if len(dtypes) == 1:
+            whole = aligned_empty((num_bags, self.embedding_dim), *dtypes)
+            outs = self._parts(whole)
+        else:
+            tables = [lookup.table for lookup in lookups]
+            outs = [aligned_empty((num_bags, table.dim), table.dtype) for table in tables]
         winners = forward_many(lookups, outs)
-        self._save(lookups, winners, shapes)
+        self._save(lookups, winners)
         if as_dict:
             return dict(zip(self._features, outs, strict=True))
-        return np.concatenate(outs, axis=1) if whole is None else whole
+        if whole is None:
+            whole = np.empty((num_bags, self.embedding_dim), common_dtype(dtypes))
+            for part, out in zip(self._parts(whole), outs, strict=True):
+                part[...] = out
+        return whole
 
     def __call__(self, bags: Any, as_dict: bool = False) -> Any:
         """Pool the bags of every feature, as `forward`."""
@@ -287,20 +298,17 @@ class EmbeddingBagCollection:
             If shapes or dtypes differ; no table has been changed then.
         """
         check_same_names(state_dict, self.state_dict(), "state_dict")
-        tables = [bag.weight for bag in self._tables.values()]
-        states = {}
+        weights = {}
         for name, bag in self._tables.items():
             state = {key: state_dict[f"{name}.{key}"] for key in bag.state_dict()}
             try:
-                states[name] = bag._checked_weight(state)
+                weights[name] = bag._checked_weight(state)
             except (TypeError, ValueError) as error:
                 raise_about(error, f"table {name!r}")
-        for name, bag in self._tables.items():
-            weight = states[name]
-            if any(np.may_share_memory(weight, table) for table in tables):
-                states[name] = weight.copy()
-        for name, bag in self._tables.items():
-            bag._load_weight(states[name])
+        tables = [bag.weight for bag in self._tables.values()]
+        apart = without_overlap(list(weights.values()), tables)
+        for name, weight in zip(weights, apart, strict=True):
+            self._tables[name]._load_weight(weight)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the state of the last call: a copy needs its own call before `backward`."""
@@ -311,55 +319,35 @@ class EmbeddingBagCollection:
         lines += [f"        {name!r}: {bag!r}," for name, bag in self._tables.items()]
         return "\n".join([*lines, "    },", f"    features={self.features!r},", ")"])
 
-    def _lookups(self, bags: Any) -> tuple[list[Lookup], list[tuple[int, ...] | None]]:
-        """Return the checked bags of each feature, and the shape of their weights if given."""
+    def _lookups(self, bags: Any) -> list[Lookup]:
+        """Return the checked bags of each feature, all of the same number."""
         is_keyed = isinstance(bags, KeyedBags)
         if not is_keyed:
             check_same_names(bags, self._features, "bags")
-        lookups: list[Lookup] = []
-        shapes: list[tuple[int, ...] | None] = []
-        for name, feature in self._features.items():
-            table, options = feature.bag._table, feature.bag._options
+        lookups = []
+        for name, (_, bag, _) in self._features.items():
             try:
                 given = bags.arguments(name) if is_keyed else feature_arguments(bags[name])
-                if given.include_last_offset is not None:
-                    options = options._replace(include_last_offset=given.include_last_offset)
-                table.check_mapped()
-                weights = given.per_sample_weights
-                found, source = bags_for(given.input, given.offsets, weights, table, options)
+                lookups.append(Lookup.of(name, given, bag._table, bag._options))
             except (IndexError, TypeError, ValueError) as error:
                 raise_about(error, f"feature {name!r}")
-            lookups.append(Lookup(name, found, source, table, options))
-            given_shape = (
-                None if weights is None else getattr(weights, "shape", (len(found.indices),))
-            )
-            shapes.append(given_shape)
-        return lookups, shapes
+        return lookups
 
-    def _outputs(
-        self, lookups: Sequence[Lookup], num_bags: int
-    ) -> tuple[np.ndarray | None, list[np.ndarray]]:
-        """Return an array for all features, if tables have one dtype, and one for each."""
-        dtypes = {lookup.table.dtype for lookup in lookups} or {np.dtype(np.float32)}
-        if len(dtypes) > 1:
-            shapes = [((num_bags, lookup.table.dim), lookup.table.dtype) for lookup in lookups]
-            return None, [aligned_empty(*shape) for shape in shapes]
-        whole = aligned_empty((num_bags, self.embedding_dim), dtypes.pop())
-        return whole, [whole[:, feature.columns] for feature in self._features.values()]
+    def _parts(self, whole: np.ndarray) -> list[np.ndarray]:
+        """Return each feature's columns of a result."""
+        return [whole[:, feature.columns] for feature in self._features.values()]
 
     def _save(
         self,
         lookups: Sequence[Lookup],
         winners: Sequence[np.ndarray | None],
-        shapes: Sequence[tuple[int, ...] | None],
     ) -> None:
         """Keep the state that backward needs, for features whose tables take a gradient."""
+        features = self._features.values()
         saved = [
-            SavedLookup(lookup, feature.table_name, rows, shape)
-            for feature, lookup, rows, shape in zip(
-                self._features.values(), lookups, winners, shapes, strict=True
-            )
-            if feature.bag.training and not feature.bag.frozen
+            SavedLookup(lookup, table_name, rows)
+            for (table_name, bag, _), lookup, rows in zip(features, lookups, winners, strict=True)
+            if bag.training and not bag.frozen
         ]
         if saved or self._saved:  # a call that keeps nothing may run in several threads
             self._saved = saved
@@ -374,7 +362,7 @@ class EmbeddingBagCollection:
         grads = split_gradient(grad_output, saved, self.columns)
         for state in saved:
             previous = self.per_sample_weights_grad.get(state.feature)
-            shape = state.weights_shape
+            shape = state.lookup.weights_shape
             if shape is not None and previous is not None and previous.shape != shape:
                 raise ValueError(
                     f"per_sample_weights_grad[{state.feature!r}] has shape {previous.shape} from "
@@ -406,10 +394,13 @@ class EmbeddingBagCollection:
         optional = self._tables.keys() - of_tables.keys()
         check_same_names(optimizers, self._tables, "optimizers", optional)
         owners: dict[int, str] = {}
+        steps: dict[str, Optimizer] = {}
         for name, backward in of_tables.items():
             optimizer = optimizers[name]
             if not isinstance(optimizer, Optimizer):
-                raise TypeError(f"optimizers[{name!r}] must be an Optimizer, got {optimizer!r}")
+                raise TypeError(
+                    f"optimizers[{name!r}] must be an Optimizer, got {shown(optimizer)}"
+                )
             if id(optimizer) in owners:
                 raise ValueError(
                     f"optimizers[{name!r}] is that of {owners[id(optimizer)]!r}, too: give each "
@@ -420,7 +411,8 @@ class EmbeddingBagCollection:
                 optimizer.check_step(backward.table.array)
             except (TypeError, ValueError) as error:
                 raise_about(error, f"table {name!r}")
-        return optimizers
+            steps[name] = optimizer
+        return steps
 
 
 def _checked_tables(tables: Any) -> dict[str, EmbeddingBag]:
@@ -449,6 +441,10 @@ def _checked_features(features: Any, tables: Mapping[str, EmbeddingBag]) -> dict
     for name, table_name in features.items():
         if not isinstance(name, str):
             raise TypeError(f"names of features must be str, got {name!r}")
+        if not isinstance(table_name, str):
+            raise TypeError(
+                f"features[{name!r}] must be the name of a table, got {shown(table_name)}"
+            )
         if table_name not in tables:
             listed = ", ".join(map(repr, tables))
             raise KeyError(f"features[{name!r}] = {table_name!r} is no table, they are: {listed}")

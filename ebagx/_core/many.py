@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from ebagx._core import passes
-from ebagx._core.bags import Bags, check_indices, without_padding
+from ebagx._core.bags import Bags, bags_for, check_indices, without_padding
+from ebagx._core.checks import raise_about
 from ebagx._core.dtypes import kernel_view
+from ebagx._core.forms.feature import FeatureArguments
 from ebagx._core.forms.source import Source
 from ebagx._core.levels import kernels
 from ebagx._core.options import Options
@@ -27,6 +29,20 @@ class Lookup(NamedTuple):
     source: Source
     table: Table
     options: Options
+    weights_shape: tuple[int, ...] | None  # of per_sample_weights, if they were given
+
+    @classmethod
+    def of(cls, feature: str, given: FeatureArguments, table: Table, options: Options) -> Self:
+        """Return the bags of a feature; everything is checked except the range of indices."""
+        if given.include_last_offset is not None:
+            options = options._replace(include_last_offset=given.include_last_offset)
+        table.check_mapped()
+        weights = given.per_sample_weights
+        bags, source = bags_for(given.input, given.offsets, weights, table, options)
+        shape = None
+        if weights is not None:
+            shape = getattr(weights, "shape", (len(bags.indices),))
+        return cls(feature, bags, source, table, options, shape)
 
     def check_indices(self) -> None:
         """Raise IndexError unless every index is inside the table."""
@@ -34,6 +50,13 @@ class Lookup(NamedTuple):
         name = self.source.name.replace("input", f"input[{self.feature!r}]", 1)
         source = self.source._replace(name=name)
         check_indices(self.bags, source, self.table.num_rows, self.options.num_threads)
+
+    def check_writeable(self, why: str) -> None:
+        """Raise ValueError if the table cannot be changed in place."""
+        try:
+            self.table.check_writeable(why)
+        except ValueError as error:
+            raise_about(error, f"feature {self.feature!r}")
 
     def work(self) -> int:
         """Return the number of element additions."""
@@ -79,7 +102,7 @@ def _renorm_and_pool(
     for lookup in lookups:
         lookup.check_indices()
         if lookup.options.max_norm is not None:
-            lookup.table.check_writeable("max_norm")
+            lookup.check_writeable("max_norm")
     winners = []
     for lookup, out in zip(lookups, outs, strict=True):
         options = lookup.options
@@ -91,7 +114,7 @@ def _renorm_and_pool(
 
 
 def _pool_alone(lookup: Lookup, out: np.ndarray) -> np.ndarray | None:
-    _, bags, _, table, options = lookup
+    bags, table, options = lookup.bags, lookup.table, lookup.options
     kept = without_padding(bags, options.padding_idx)
     return passes.forward(kept, table, options.mode, out, options.num_threads)[1]
 
@@ -107,7 +130,7 @@ def _pool_together(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> boo
         if not is_one_piece(work + lookup.work()):
             valid &= kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
             jobs, work = [], 0
-        _, bags, _, table, options = lookup
+        bags, table, options = lookup.bags, lookup.table, lookup.options
         kept = without_padding(bags, options.padding_idx)
         jobs.append((kernel_view(out), table.kernel_rows(), *kept, options.mode.divisor))
         work += lookup.work()

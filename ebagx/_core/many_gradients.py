@@ -20,7 +20,6 @@ class SavedLookup(NamedTuple):
     lookup: Lookup
     table_name: str
     winners: np.ndarray | None
-    weights_shape: tuple[int, ...] | None
 
     @property
     def feature(self) -> str:
@@ -72,14 +71,15 @@ def gradients(
     """Return the inputs of the gradient of each table, and the gradient of weights by feature."""
     by_table: dict[str, list[Backward]] = {}
     of_weights = {}
-    for (lookup, table_name, winners, weights_shape), grad in zip(saved, grads, strict=True):
-        lookup.table.check_mapped()
-        for array, name in zip(lookup.bags, Bags._fields, strict=True):
+    for (lookup, table_name, winners), grad in zip(saved, grads, strict=True):
+        bags, table, shape = lookup.bags, lookup.table, lookup.weights_shape
+        table.check_mapped()
+        for array, name in zip(bags, Bags._fields, strict=True):
             check_mapped(array, name)
-        backward = Backward(grad, lookup.bags, lookup.table, winners, lookup.options)
+        backward = Backward(grad, bags, table, winners, lookup.options)
         by_table.setdefault(table_name, []).append(backward)
-        if weights_shape is not None:
-            of_weights[lookup.feature] = weights_gradient(backward).reshape(weights_shape)
+        if shape is not None:
+            of_weights[lookup.feature] = weights_gradient(backward).reshape(shape)
     return {name: joined(parts) for name, parts in by_table.items()}, of_weights
 
 
@@ -102,9 +102,8 @@ def _joined_bags(bags: Sequence[Bags]) -> Bags:
     weights = np.concatenate([part.weights for part in bags])
     if 0 < len(weights) < len(indices):  # some have weights; those of the others are 1
         ones = np.ones(len(indices), weights.dtype)
-        weights = np.concatenate(
-            [part.weights if len(part.weights) else ones[: len(part.indices)] for part in bags]
-        )
+        given = [(part.weights, len(part.indices)) for part in bags]
+        weights = np.concatenate([own if len(own) else ones[:count] for own, count in given])
     offsets = np.zeros(sum(part.num_bags for part in bags) + 1, np.int64)
     np.cumsum(np.concatenate([np.diff(part.offsets) for part in bags]), out=offsets[1:])
     if max(len(indices), len(offsets)) > INT32_MAX:

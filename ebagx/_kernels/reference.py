@@ -137,8 +137,12 @@ def pool_many(jobs_j: tuple[tuple[Any, ...], ...], num_threads: int) -> bool:
 
     Return whether every index of every job is inside its table.
     """
-    valid = [pool(*job, num_threads) for job in jobs_j if job[0].size]
-    return all(valid)
+    valid = True
+    for out_bd, table_rd, indices_k, offsets_b, weights_k, mode in jobs_j:
+        if out_bd.size:
+            arrays = table_rd, indices_k, offsets_b, weights_k
+            valid &= pool(out_bd, *arrays, mode, num_threads)
+    return valid
 
 
 @_quietly

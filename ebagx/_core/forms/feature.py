@@ -50,9 +50,11 @@ def _is_column(input: Any) -> bool:
     """Return whether an input is 1-D and has one id for each bag."""
     if isinstance(input, (list, tuple)):
         return not is_ragged(input, None)
-    if is_sparse(input) or getattr(input, "ndim", None) != 1:
+    if is_sparse(input):
         return False
-    dtype = getattr(input, "dtype", None)
+    # Ranges and the like are neither arrays nor lists.
+    array = input if hasattr(input, "ndim") else np.asarray(input)
+    dtype = getattr(array, "dtype", None)
     if str(dtype) == "category":
         raise TypeError("input is categorical: pass its codes, for pandas those in .cat.codes")
-    return getattr(dtype, "kind", "") != "O"
+    return bool(array.ndim == 1) and getattr(dtype, "kind", "") != "O"
