@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.backward import Backward, gradient_pieces
+from ebagx._core.backward import Backward
 from ebagx._core.checks import check_same_names, raise_about, shown
 from ebagx._core.dtypes import common_dtype
 from ebagx._core.forms.feature import feature_arguments
@@ -258,7 +258,7 @@ class EmbeddingBagCollection:
         of_tables, of_weights = self._gradients(grad_output)
         steps = self._checked_optimizers(optimizers, of_tables)
         for name, backward in of_tables.items():
-            steps[name].update_pieces(backward.table.array, gradient_pieces(backward))
+            self._tables[name]._update(backward, steps[name])
         self._forget_forward(of_weights)
 
     def zero_grad(self) -> None:
@@ -368,8 +368,12 @@ class EmbeddingBagCollection:
                     f"per_sample_weights_grad[{state.feature!r}] has shape {previous.shape} from "
                     f"an earlier call, cannot add shape {shape}: call zero_grad() first"
                 )
-        bags = [self._tables[name] for name in {state.table_name for state in saved}]
-        written = [state.lookup.table.array for state in saved] + [bag.grad for bag in bags]
+        written = []
+        for name in {state.table_name for state in saved}:
+            bag = self._tables[name]
+            written.append(bag.weight)
+            if bag._dense is not None:
+                written.append(bag._dense.total)
         return gradients(saved, without_overlap(grads, written))
 
     def _forget_forward(self, of_weights: Mapping[str, np.ndarray]) -> None:
@@ -395,7 +399,7 @@ class EmbeddingBagCollection:
         check_same_names(optimizers, self._tables, "optimizers", optional)
         owners: dict[int, str] = {}
         steps: dict[str, Optimizer] = {}
-        for name, backward in of_tables.items():
+        for name in of_tables:
             optimizer = optimizers[name]
             if not isinstance(optimizer, Optimizer):
                 raise TypeError(
@@ -408,7 +412,7 @@ class EmbeddingBagCollection:
                 )
             owners[id(optimizer)] = name
             try:
-                optimizer.check_step(backward.table.array)
+                optimizer.check_step(self._tables[name].weight)
             except (TypeError, ValueError) as error:
                 raise_about(error, f"table {name!r}")
             steps[name] = optimizer

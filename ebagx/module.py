@@ -394,7 +394,7 @@ class EmbeddingBag:
         array([1, 2, 4])
         """
         backward, of_weights = self._gradients(grad_output)
-        optimizer.update_pieces(backward.table.array, gradient_pieces(backward))
+        self._update(backward, optimizer)
         self._forget_forward(of_weights)
 
     def row_gradient(self) -> RowGradient:
@@ -459,6 +459,10 @@ class EmbeddingBag:
             return
         self._dense = dense or DenseGradient(shape, dtype)
         self._grad = self._dense.add(backward).total
+
+    def _update(self, backward: Backward, optimizer: Optimizer) -> None:
+        """Let an optimizer update the table."""
+        optimizer.update_pieces(backward.table.array, gradient_pieces(backward))
 
     def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
         previous = self.per_sample_weights_grad

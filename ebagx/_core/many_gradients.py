@@ -56,13 +56,19 @@ def split_gradient(
     return grads
 
 
-def without_overlap(grads: Sequence[np.ndarray], written: Iterable[Any]) -> list[np.ndarray]:
+def without_overlap(grads: Sequence[np.ndarray], written: Iterable[np.ndarray]) -> list[np.ndarray]:
     """Return the gradients, copied where they may share memory with an array that is written."""
+    # Most gradients are columns of one array, which is compared once with each table.
+    owners = {id(owner): owner for owner in map(_owner, grads)}.values()
     apart = list(grads)
     for array in written:
-        if isinstance(array, np.ndarray):
+        if any(np.may_share_memory(owner, array) for owner in owners):
             apart = [copy_if_overlapping(grad, array) for grad in apart]
     return apart
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    return array.base if isinstance(array.base, np.ndarray) else array
 
 
 def gradients(

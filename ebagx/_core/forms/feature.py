@@ -48,6 +48,8 @@ def feature_arguments(value: Any) -> FeatureArguments:
 
 def _is_column(input: Any) -> bool:
     """Return whether an input is 1-D and has one id for each bag."""
+    if type(input) is np.ndarray:  # the usual input, found first
+        return input.ndim == 1 and input.dtype.kind != "O"
     if isinstance(input, (list, tuple)):
         return not is_ragged(input, None)
     if is_sparse(input):
