@@ -70,15 +70,15 @@ def bags_for(
     mode = options.mode
     if mode.is_extreme and per_sample_weights is not None:
         raise ValueError(f"per_sample_weights must be None in mode {mode.name!r}")
-    bags, source = as_bags(
-        input,
-        offsets,
-        per_sample_weights,
-        include_last_offset=options.include_last_offset,
-        num_rows=table.num_rows,
-        sums=table.sum_dtype,
-    )
-    return (without_weights(bags) if mode.is_extreme else bags), source
+    arguments = input, offsets, per_sample_weights, options.include_last_offset, table.num_rows
+    source = take_apart(*arguments)
+    return bags_of(source, table, options), source
+
+
+def bags_of(source: Source, table: Table, options: Options) -> Bags:
+    """Return the bags of an input for a table, without weights in the modes max and min."""
+    bags = _normalised(source, table.sum_dtype)
+    return without_weights(bags) if options.mode.is_extreme else bags
 
 
 def check_indices(bags: Bags, source: Source, num_rows: int, num_threads: int | None) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ebagx._core import passes
-from ebagx._core.bags import Bags, bags_for, check_indices, without_padding
+from ebagx._core.bags import Bags, bags_for, bags_of, check_indices, without_padding
 from ebagx._core.checks import raise_about
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.forms.feature import FeatureArguments
@@ -34,11 +34,14 @@ class Lookup(NamedTuple):
     @classmethod
     def of(cls, feature: str, given: FeatureArguments, table: Table, options: Options) -> Self:
         """Return the bags of a feature; everything is checked except the range of indices."""
-        if given.include_last_offset is not None:
-            options = options._replace(include_last_offset=given.include_last_offset)
         table.check_mapped()
-        weights = given.per_sample_weights
-        bags, source = bags_for(given.input, given.offsets, weights, table, options)
+        ids, offsets, weights, is_closed = given
+        if is_closed and weights is None:
+            source = Source("input", ids, offsets, None)
+            return cls(feature, bags_of(source, table, options), source, table, options, None)
+        if is_closed:
+            options = options._replace(include_last_offset=True)
+        bags, source = bags_for(ids, offsets, weights, table, options)
         shape = None
         if weights is not None:
             shape = getattr(weights, "shape", (len(bags.indices),))

@@ -1,5 +1,6 @@
 """Take the value of one feature of a collection: an input, or a tuple of a call's arguments."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,12 @@ class FeatureArguments(NamedTuple):
     input: Any
     offsets: Any = None
     per_sample_weights: Any = None
-    include_last_offset: bool | None = None  # None: as the table says
+    # The offsets are checked, and have the last one, whatever the table says.
+    is_closed: bool = False
 
 
 _MOST = 3  # arguments in a tuple
+_KEPT_COUNT = 1 << 16
 
 
 def feature_arguments(value: Any) -> FeatureArguments:
@@ -31,19 +34,28 @@ def feature_arguments(value: Any) -> FeatureArguments:
     TypeError
         If 1-D ids are not integers, or categorical.
     """
-    if not isinstance(value, tuple):
-        arguments = FeatureArguments(value)
-    elif 1 <= len(value) <= _MOST:
-        arguments = FeatureArguments(*value)
-    else:
-        raise ValueError(
-            "a tuple must be (input,), (input, offsets) or (input, offsets, per_sample_weights), "
-            f"got {len(value)} entries: give bags as a list"
-        )
-    if arguments.offsets is not None or not _is_column(arguments.input):
-        return arguments
-    ids = as_integer_array(arguments.input, "input")
-    return FeatureArguments(ids, np.arange(len(ids) + 1), arguments.per_sample_weights, True)
+    ids, offsets, weights = value, None, None
+    if isinstance(value, tuple):
+        if not 1 <= len(value) <= _MOST:
+            raise ValueError(
+                "a tuple must be (input,), (input, offsets) or (input, offsets, "
+                f"per_sample_weights), got {len(value)} entries: give bags as a list"
+            )
+        ids, offsets, weights = (*value, None, None)[:_MOST]
+    if offsets is not None or not _is_column(ids):
+        return FeatureArguments(ids, offsets, weights)
+    ids = as_integer_array(ids, "input")
+    count = len(ids)
+    ends = _ends_of_ones(count) if count <= _KEPT_COUNT else np.arange(count + 1)
+    return FeatureArguments(ids, ends, weights, True)
+
+
+@lru_cache(maxsize=1)
+def _ends_of_ones(count: int) -> np.ndarray:
+    """Return the offsets of bags of one id: those of the last batch are used again."""
+    ends = np.arange(count + 1)
+    ends.flags.writeable = False
+    return ends
 
 
 def _is_column(input: Any) -> bool:
