@@ -38,11 +38,9 @@ class Binding:
 
     def is_to(self, array: np.ndarray) -> bool:
         """Return whether an array is the table. For the same object, this takes 0.1 us."""
-        if self.shape != array.shape:
-            return False
-        if self._array() is array:
+        if self._array() is array and self.shape == array.shape:
             return True
-        if not self._memory.is_of(array):
+        if self.shape != array.shape or not self._memory.is_of(array):
             return False
         self._array = weakref.ref(array)
         return True

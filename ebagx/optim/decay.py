@@ -23,11 +23,6 @@ class LazyDecay:
         self.seen = seen
         self._before = total  # the total without the current step
 
-    @property
-    def has_begun(self) -> bool:
-        """Return whether there was a step with decay, so that rows may lack some."""
-        return self.seen is not None
-
     def begin_step(self, factor: float, num_rows: int) -> None:
         """Begin a step that multiplies rows by a factor."""
         if self.seen is None:

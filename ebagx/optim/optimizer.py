@@ -18,7 +18,7 @@ from ebagx._core.threads import thread_count
 from ebagx.gradients import RowGradient
 from ebagx.optim.clipping import Piece, clipped
 from ebagx.optim.rules import Rule, StepConstants
-from ebagx.optim.state import Arrays, check_fits, check_in_place
+from ebagx.optim.state import check_arrays
 from ebagx.optim.stored import StoredOptimizer, set_unchecked
 
 __all__ = ["Optimizer"]
@@ -217,8 +217,7 @@ class Optimizer(StoredOptimizer):
 
     def _adopt(self, prepared: "_Prepared") -> None:
         """Keep new states and belong to the table, as a step is about to be taken."""
-        if self._state is not prepared.states:
-            set_unchecked(self, "_state", prepared.states)
+        set_unchecked(self, "_state", prepared.states)
         if self._bound is None:
             set_unchecked(self, "_bound", Binding(prepared.weight))
 
@@ -228,26 +227,26 @@ class Optimizer(StoredOptimizer):
 
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = Table.of(weight)
+        table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
         table.check_writeable("an optimizer step")
         if not (isinstance(weight, np.ndarray) and table.has_contiguous_rows):
             raise ValueError(
                 "weight must be an ndarray with contiguous rows to be updated in place"
             )
-        if self._bound is not None and not self._bound.is_to(weight):
+        bound, states, seen = self._bound, self._state, self._decay.seen
+        if bound is not None and not bound.is_to(weight):
             raise ValueError(
                 f"weight is another table than that of the optimizer's earlier steps, of shape "
-                f"{self._bound.shape}: use one optimizer per table, or call optimizer.unbind() if "
-                "this array replaces that table"
+                f"{bound.shape}: use one optimizer per table, or call optimizer.unbind() if this "
+                "array replaces that table"
             )
-        arrays = Arrays(self._state, self._decay.seen)
-        check_fits(arrays, self._rule().state_shape(table.shape), table.num_rows, table.sum_dtype)
-        for name, array in arrays.named():
-            check_in_place(array, name)
+        if states or seen is not None:
+            shape = self._rule().state_shape(table.shape)
+            check_arrays(states, seen, shape, table.num_rows, table.sum_dtype)
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        _, table, written, rule, _, version = prepared
+        _, table, written, rule, states, version = prepared
         if version != self._version:
             raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
@@ -259,9 +258,10 @@ class Optimizer(StoredOptimizer):
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))
-        self._adopt(prepared)
+        if self._state is not states or self._bound is None:
+            self._adopt(prepared)
         # Rows may lack the decay of earlier steps when there is none now.
-        if decay or self._decay.has_begun:
+        if decay or self._decay.seen is not None:
             self._decay.begin_step(kept, table.num_rows)
         set_unchecked(self, "num_steps", self.num_steps + 1)
         constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
@@ -272,7 +272,7 @@ class Optimizer(StoredOptimizer):
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors of rows before the step; empty if all are 1."""
-        if not self._decay.has_begun:
+        if self._decay.seen is None:
             return _NO_SCALES[dtype]
         factors = self._decay.missed(rows)
         return (factors * kept if self._decoupled else factors).astype(dtype)

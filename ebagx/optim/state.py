@@ -1,7 +1,7 @@
 """Read the state of optimizers from dictionaries of numbers and arrays, and check it."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -31,12 +31,6 @@ class Arrays(NamedTuple):
 
     states: dict[str, np.ndarray]
     seen: np.ndarray | None
-
-    def named(self) -> Iterable[tuple[str, np.ndarray]]:
-        """Yield names and arrays."""
-        yield from self.states.items()
-        if self.seen is not None:
-            yield SEEN, self.seen
 
 
 def plain(state_dict: Any, required: Collection[str], optional: Collection[str]) -> dict[str, Any]:
@@ -73,8 +67,11 @@ def read_arrays(entries: Mapping[str, Any], states: Iterable[str], copy: bool) -
         )
         _check_numbers(arrays, entries[TOTAL])
     else:
-        for name, array in arrays.named():
-            check_in_place(array, name)
+        for name, array in [*there.items(), (SEEN, seen)]:
+            if array is not None and not array.dtype.isnative:
+                raise TypeError(f"{name} must be in native byte order, got {array.dtype.str}")
+            if array is not None:
+                check_in_place(array, name)
     if seen is None and entries[TOTAL]:
         raise ValueError(f"{TOTAL} = {entries[TOTAL]} needs {SEEN}, which is empty")
     return arrays
@@ -132,34 +129,42 @@ def read_total(value: Any) -> float:
     return total
 
 
-def check_fits(arrays: Arrays, shape: tuple[int, ...], num_rows: int, dtype: Any) -> None:
-    """Raise ValueError unless arrays are those of a table.
+def check_arrays(
+    states: Mapping[str, np.ndarray],
+    seen: np.ndarray | None,
+    shape: tuple[int, ...],
+    num_rows: int,
+    dtype: np.dtype[Any],
+) -> None:
+    """Raise ValueError unless arrays can be changed in place and are those of a table.
 
-    Its states have this shape and dtype. Arrays of one optimizer fit another table only if
-    that has the same shape.
+    Its states have this shape and dtype.
     """
-    for name, array in arrays.states.items():
-        _check_fits(array, name, shape, dtype)
-    if arrays.seen is not None:
-        _check_fits(arrays.seen, SEEN, (num_rows,), _FLOAT64)
+    for name, array in states.items():
+        if array.shape != shape or array.dtype != dtype:
+            _raise_unfit(array, name, shape, dtype)
+        check_in_place(array, name)
+    if seen is not None:
+        if len(seen) != num_rows:
+            _raise_unfit(seen, SEEN, (num_rows,), _FLOAT64)
+        check_in_place(seen, SEEN)
 
 
-def _check_fits(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: Any) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"the optimizer's {name} is {array.dtype} of shape {array.shape}, weight needs {dtype} "
-            f"of shape {shape}: use one optimizer per table"
-        )
+def _raise_unfit(
+    array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NoReturn:
+    raise ValueError(
+        f"the optimizer's {name} is {array.dtype} of shape {array.shape}, weight needs {dtype} "
+        f"of shape {shape}: use one optimizer per table"
+    )
 
 
 def check_in_place(array: np.ndarray, name: str) -> None:
     """Raise ValueError unless steps can change an array of state where it is."""
-    if not (array.flags.writeable and array.dtype.isnative and _is_in_place(array)):
+    flags = array.flags
+    in_place = flags.c_contiguous and flags.aligned
+    if not in_place and array.ndim == 2:
+        in_place = rows_are_contiguous(array) and not overlaps_itself(array)
+    if not (in_place and flags.writeable):
         raise ValueError(f"the optimizer's {name} must be writeable, with contiguous rows")
     check_mapped(array, f"the optimizer's {name}")
-
-
-def _is_in_place(array: np.ndarray) -> bool:
-    if array.ndim == 2:
-        return rows_are_contiguous(array) and not overlaps_itself(array)
-    return array.flags.c_contiguous and array.flags.aligned

@@ -20,7 +20,7 @@ from ebagx.optim.state import (
     SEEN,
     TOTAL,
     Arrays,
-    check_fits,
+    check_arrays,
     plain,
     read_arrays,
     read_total,
@@ -232,7 +232,7 @@ class StoredOptimizer:
             shape, dtype = first.shape, first.dtype
         else:
             return
-        check_fits(arrays, self._rule().state_shape(shape), shape[0], dtype)
+        check_arrays(*arrays, self._rule().state_shape(shape), shape[0], dtype)
 
     def _check_assigned(self, name: str, value: Any) -> None:
         """Raise ValueError if an option cannot have this value now."""
