@@ -76,7 +76,7 @@ class PackedArray(NamedTuple):
                 bounds[-1][1] += len(values)
             else:
                 bounds.append([start, start + len(values)])
-        flat = array.reshape(-1)
+        flat = np.asarray(array).reshape(-1)
         parts = [flat[start:end] for start, end in bounds]
         values = parts[0] if len(parts) == 1 else np.concatenate([flat[:0], *parts])
         return cls(array.shape, np.array(bounds, np.int64).reshape(-1, 2), values)
@@ -132,7 +132,7 @@ def _flat_blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         width = array.size // len(array)
         step = max(_BLOCK // (width * array.itemsize), 1)
         for row in range(0, len(array), step):
-            yield row * width, array[row : row + step].reshape(-1)
+            yield row * width, np.ascontiguousarray(array[row : row + step]).reshape(-1)
 
 
 class Scratch:

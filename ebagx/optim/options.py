@@ -46,7 +46,9 @@ class Option(NamedTuple):
         return dict(zip(self.names(name), values, strict=True))
 
     def from_numbers(self, name: str, numbers: Mapping[str, Any]) -> Any:
-        """Return the checked value that a state dict has, where all its names are."""
+        """Return the checked value that a state dict has for the option."""
+        if lacking := [part for part in self.names(name) if part not in numbers]:
+            raise KeyError(f"state_dict has no {lacking[0]}, which belongs to {name}")
         values = tuple(numbers[part] for part in self.names(name))
         value = values if self.parts else values[0]
         is_none = self.none is not None and isinstance(value, float) and value == self.none

@@ -92,16 +92,26 @@ class StoredOptimizer:
             ) from None
 
     def __repr__(self) -> str:
-        parameters = inspect.signature(type(self)).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.kind != p.VAR_KEYWORD}
-        defaults |= dict.fromkeys(OptimizerOptions.__annotations__)
-        defaults["weight_decay"] = self._default_decay
+        own = self._options.keys() - COMMON.keys()
+        names = ["learning_rate", *filter(own.__contains__, self._options)]
+        names += OptimizerOptions.__annotations__
+        defaults = self._defaults()
         shown = [
             f"{name}={getattr(self, name)!r}"
-            for name, default in defaults.items()
-            if name == "learning_rate" or getattr(self, name) != default
+            for name in names
+            if name == "learning_rate" or getattr(self, name) != defaults.get(name)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Return the defaults of the options; those of a subclass come before those of its base."""
+        defaults: dict[str, Any] = {"weight_decay": cls._default_decay}
+        for base in reversed(cls.__mro__):
+            if "__init__" in vars(base) and base is not object:
+                parameters = inspect.signature(base.__init__).parameters.values()
+                defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
+        return defaults
 
     def __copy__(self) -> Self:
         """Return a copy with arrays of its own, which is free for any table."""
@@ -110,6 +120,14 @@ class StoredOptimizer:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a copy with arrays and a schedule of its own, which is free for any table."""
         return self._copied(lambda values: copy.deepcopy(values, memo))
+
+    def fresh(self) -> Self:
+        """Return an optimizer with the same options before its first step, for another table."""
+        own, slots = self._contents(lambda _: None)
+        other = object.__new__(type(self))
+        start = {"num_steps": 0, "_state": {}, "_decay": (0.0, None)}
+        other.__setstate__(copy.deepcopy((own, {**slots, **start})))
+        return other
 
     def _copied(self, copy_values: Callable[[Any], Any]) -> Self:
         own, slots = self._contents(copy_sparsely)
