@@ -84,8 +84,7 @@ class _Memory(NamedTuple):
         owner = _owner(array)
         if (None if self.owner is None else self.owner()) is not owner:
             return False
-        # NumPy has no fixed address for arrays without elements.
-        return array.size == 0 or self.address == array.ctypes.data
+        return self.address == array.ctypes.data
 
 
 def _owner(array: Any) -> Any:

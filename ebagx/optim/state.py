@@ -80,8 +80,11 @@ def read_arrays(entries: Mapping[str, Any], states: Iterable[str], copy: bool) -
 def _array(value: Any, name: str, ndim: int) -> np.ndarray | None:
     if value is None:
         return None
-    array = np.asarray(value)
-    if array.shape == (0,) * ndim:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
+    if array.shape in ((0,), (0,) * ndim):  # a list without elements has one dimension
         return None
     if array.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got {array.ndim}-D")

@@ -108,32 +108,46 @@ class StoredOptimizer:
         """Return the defaults of the options; those of a subclass come before those of its base."""
         defaults: dict[str, Any] = {"weight_decay": cls._default_decay}
         for base in reversed(cls.__mro__):
-            if "__init__" in vars(base) and base is not object:
-                parameters = inspect.signature(base.__init__).parameters.values()
+            made_by = vars(base).get("__init__")
+            if made_by is not None and base is not object:
+                parameters = inspect.signature(made_by).parameters.values()
                 defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
         return defaults
 
+    def __delattr__(self, name: str) -> None:
+        """Refuse to delete what every optimizer has."""
+        if name in self._options:
+            raise AttributeError(f"{name} of {type(self).__name__} cannot be deleted")
+        super().__delattr__(name)
+
     def __copy__(self) -> Self:
         """Return a copy with arrays of its own, which is free for any table."""
-        return self._copied(lambda values: values)
+        return self._fill(object.__new__(type(self)), lambda values: values)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a copy with arrays and a schedule of its own, which is free for any table."""
-        return self._copied(lambda values: copy.deepcopy(values, memo))
+        memo[id(self)] = other = object.__new__(type(self))
+        return self._fill(other, lambda values: copy.deepcopy(values, memo))
+
+    def _fill(self, other: Self, copy_values: Callable[[Any], Any]) -> Self:
+        own, slots = self._contents(copy_sparsely)
+        arrays = {name: slots.pop(name) for name in ("_state", "_decay")}
+        other.__setstate__((copy_values(own), {**copy_values(slots), **arrays}))
+        return other
 
     def fresh(self) -> Self:
-        """Return an optimizer with the same options before its first step, for another table."""
+        """Return an optimizer with the same options and schedule, before its first step.
+
+        Examples
+        --------
+        >>> from ebagx.optim import Adagrad
+        >>> template = Adagrad(0.1, clip_norm=1.0)
+        >>> optimizers = {name: template.fresh() for name in ("users", "items")}
+        """
         own, slots = self._contents(lambda _: None)
         other = object.__new__(type(self))
         start = {"num_steps": 0, "_state": {}, "_decay": (0.0, None)}
-        other.__setstate__(copy.deepcopy((own, {**slots, **start})))
-        return other
-
-    def _copied(self, copy_values: Callable[[Any], Any]) -> Self:
-        own, slots = self._contents(copy_sparsely)
-        arrays = {name: slots.pop(name) for name in ("_state", "_decay")}
-        other = object.__new__(type(self))
-        other.__setstate__((copy_values(own), {**copy_values(slots), **arrays}))
+        other.__setstate__((own, {**slots, **start}))
         return other
 
     def __getstate__(self) -> tuple[Any, dict[str, Any]]:
@@ -219,7 +233,7 @@ class StoredOptimizer:
         """
         required = "num_steps", TOTAL, SEEN, *self._states
         options = {name: option.names(name) for name, option in self._options.items()}
-        optional = [*chain(*options.values()), *self._traits]
+        optional = [name for name in chain(*options.values(), self._traits) if name not in required]
         entries = plain(state_dict, required, optional)
         for trait, own in self._traits.items():
             if entries.get(trait, own) != own:

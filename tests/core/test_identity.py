@@ -59,6 +59,12 @@ def test_two_tables_in_one_block_of_memory():
     assert not first.is_to(block[5:10])
 
 
+def test_every_second_row_is_another_table():
+    block = table((10, 4))
+    assert Binding(block[::2]).is_to(block[::2])
+    assert not Binding(block[:5]).is_to(block[::2])
+
+
 def test_strides_that_nothing_uses_do_not_count():
     block = table((10, 4))
     assert Binding(block[:1]).is_to(block[:2:2])
@@ -114,6 +120,13 @@ def test_arrays_over_a_map_without_a_file():
     assert first.is_to(np.ndarray((5, 4), np.float32, memory))
     assert not first.is_to(np.ndarray((5, 4), np.float32, memory, offset=64))
     assert not first.is_to(np.ndarray((5, 4), np.float32, mmap.mmap(-1, 4096)))
+
+
+@pytest.mark.parametrize("window", [lambda memory: memory, memoryview], ids=["map", "view"])
+def test_a_new_map_at_the_address_of_one_that_is_gone_is_another_table(window):
+    for _ in range(20):
+        binding = Binding(np.ndarray((5, 4), np.float32, window(mmap.mmap(-1, 4096))))
+        assert not binding.is_to(np.ndarray((5, 4), np.float32, window(mmap.mmap(-1, 4096))))
 
 
 def test_arrays_over_foreign_memory_are_known_by_their_address():

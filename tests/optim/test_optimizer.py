@@ -5,7 +5,7 @@ import pytest
 
 import ebagx
 from ebagx import RowGradient, embedding_bag_backward
-from ebagx.optim import SGD, Adagrad, Adam, AdamW
+from ebagx.optim import SGD, Adagrad, AdamW
 from support import optim_cases as cases
 
 ROWS = np.array([1, 3])

@@ -29,9 +29,7 @@ OWN = {
     Adam: BETAS | SIZES,
     AdamW: BETAS | SIZES,
 }
-OPTIONS = [
-    (kind, name, value) for kind in KINDS for name, value in (COMMON | OWN[kind]).items()
-]
+OPTIONS = [(kind, name, value) for kind in KINDS for name, value in (COMMON | OWN[kind]).items()]
 options = pytest.mark.parametrize(
     ("kind", "name", "value"), OPTIONS, ids=[f"{o[0].__name__}-{o[1]}" for o in OPTIONS]
 )
@@ -155,6 +153,30 @@ def test_subclasses_may_have_attributes(way):
         other.clip_norm = -1
 
 
+@kinds
+def test_options_cannot_be_deleted(kind):
+    optimizer = kind()
+    with pytest.raises(AttributeError, match=f"^weight_decay of {kind.__name__} cannot be deleted"):
+        del optimizer.weight_decay
+    trained(optimizer)
+
+
+def test_copies_of_an_optimizer_that_is_part_of_itself():
+    class Trainer:
+        def __init__(self):
+            self.optimizer = Tagged(self)
+            self.optimizer.learning_rate = self.rate
+
+        def rate(self, step):
+            return 0.5 / (step + 1)
+
+    other = copy.deepcopy(Trainer().optimizer)
+    assert other.tag.optimizer is other
+    assert other.learning_rate.__self__ is other.tag
+    trained(other)
+    del other.tag
+
+
 class TestNesterov:
     """Momentum of 0 and nesterov do not go together, whichever comes first."""
 
@@ -247,8 +269,7 @@ def test_num_steps_is_the_step_of_schedules_and_of_adam():
 
 
 def test_options_are_checked_when_they_are_set_and_not_in_steps(monkeypatch):
-    from ebagx.optim import optimizer as module
-    from ebagx.optim import options as checks
+    from ebagx.optim import optimizer as module, options as checks
 
     optimizer, table = Adam(clip_norm=1.0, weight_decay=0.1), cases.start()
     optimizer.update(table, cases.gradient(0))

@@ -56,9 +56,7 @@ def test_subclasses_with_another_signature():
 def test_numbers_of_numpy_are_shown_as_numbers():
     optimizer = optim.Adam(np.float32(0.5), (np.float64(0.5), 0), clip_norm=np.int64(2))
     optimizer.eps = np.float32(0.25)
-    assert repr(optimizer) == (
-        "Adam(learning_rate=0.5, betas=(0.5, 0.0), eps=0.25, clip_norm=2.0)"
-    )
+    assert repr(optimizer) == ("Adam(learning_rate=0.5, betas=(0.5, 0.0), eps=0.25, clip_norm=2.0)")
     assert repr(optim.exponential_decay(1, np.float32(0.5))) == (
         "exponential_decay(start=1.0, factor=0.5)"
     )

@@ -1,5 +1,6 @@
 """Optimizers and schedules by the names that estimators give them, made for a fit."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     named = estimator.optimizer
     count = 2 if estimator.hidden is None else 3
     if is_optimizer(named):
-        return [named.fresh() for _ in range(count)]
+        return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
     return [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
 
