@@ -16,6 +16,7 @@ from ebagx._core.checks import (
     check_out,
     check_padding_idx,
     check_sparse,
+    check_winners,
 )
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
@@ -350,6 +351,8 @@ def embedding_bag_backward(
     winners = None
     if how.is_extreme and max_indices is not None:
         winners = check_max_indices(max_indices, shape, table.num_rows, bags.indices.dtype)
+        kept = without_padding(bags, padding_idx)
+        check_winners(winners, kept.indices, kept.offsets)
     elif max_indices is not None:
         raise ValueError(f"max_indices must be None in mode {mode!r}")
     if per_sample_weights_grad is None:
@@ -371,6 +374,6 @@ def embedding_bag_backward(
         of_table = DenseGradient(table.shape, grad.dtype, out).add(backward).total
     of_weights = None
     if per_sample_weights_grad:
-        of_weights = weights_gradient(backward)
-        of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
+        assert source.weights is not None
+        of_weights = weights_gradient(backward).reshape(source.weights.shape)
     return EmbeddingBagGradients(of_table, of_weights)

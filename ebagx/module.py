@@ -7,6 +7,7 @@ import numpy as np
 from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
 from ebagx._core.bags import Bags, bags_for_mode
 from ebagx._core.checks import (
+    as_plain_array,
     check_grad_output,
     check_max_norm,
     check_mode,
@@ -291,8 +292,8 @@ class EmbeddingBag:
         )
         if self.training and not self.frozen:
             shape = None
-            if per_sample_weights is not None:
-                shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
+            if per_sample_weights is not None and source.weights is not None:
+                shape = source.weights.shape
             by_freq = self.scale_grad_by_freq
             self._saved = _Saved(bags, table, winners, shape, mode, self.padding_idx, by_freq)
         return pooled
@@ -482,7 +483,7 @@ class EmbeddingBag:
         """
         if set(state_dict) != {"weight"}:
             raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
-        table, weight = self._table, np.asarray(state_dict["weight"])
+        table, weight = self._table, as_plain_array(state_dict["weight"], "weight")
         if weight.shape != table.shape:
             raise ValueError(f"weight must have shape {table.shape}, got {weight.shape}")
         if weight.dtype != table.dtype:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import as_real, raise_bad_index
+from ebagx._core.checks import as_real, raise_bad_index, raise_missing
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
@@ -59,6 +59,10 @@ def as_bags(
     the table must check that.
     """
     source = take_apart(input, offsets, per_sample_weights, include_last_offset, num_rows)
+    if source.missing is not None:
+        mask, word = source.missing
+        ends = source.offsets if source.is_list else None
+        raise_missing(mask, word, source.name, ends, "drop or replace it")
     return _normalised(source, sums), source
 
 
