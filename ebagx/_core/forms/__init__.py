@@ -21,26 +21,28 @@ from typing import Any
 
 import numpy as np
 
-from ebagx._core.forms.arrays import from_array, from_entries
+from ebagx._core.forms.arrays import from_integers
 from ebagx._core.forms.entries import INTEGERS
 from ebagx._core.forms.read import read
 from ebagx._core.forms.source import Joined, Source, must_be_none
 from ebagx._core.forms.sparse import from_sparse, is_sparse
 from ebagx._core.forms.weights import take_weights
+from ebagx._core.memory import check_mapped
 
 
 def take_apart(
     input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool, num_rows: int
 ) -> Source:
     """Return an input over a table of `num_rows` rows as its indices, offsets and weights."""
-    if type(input) is np.ndarray and input.dtype.kind != "O":  # the usual input, found first
-        return from_array(input, offsets, per_sample_weights, include_last_offset)
+    if type(input) is np.ndarray and input.dtype.kind in "iu":  # the usual input, found first
+        check_mapped(input, "input")
+        return from_integers(input, None, offsets, per_sample_weights, include_last_offset)
     if not isinstance(input, (list, tuple)) and is_sparse(input):
         return from_sparse(input, offsets, per_sample_weights, num_rows)
     joined = read(input, "input", INTEGERS, offsets is None)
     if joined.offsets is not None:
         return _from_bags(joined, offsets, per_sample_weights)
-    return from_entries(joined.entries, offsets, per_sample_weights, include_last_offset)
+    return from_integers(*joined.entries, offsets, per_sample_weights, include_last_offset)
 
 
 def _from_bags(joined: Joined, offsets: Any, per_sample_weights: Any) -> Source:

@@ -5,25 +5,20 @@ from typing import Any
 import numpy as np
 
 from ebagx._core.checks import check_integers, raise_missing
-from ebagx._core.forms.entries import INTEGERS, Entries
+from ebagx._core.forms.entries import INTEGERS, Missing
 from ebagx._core.forms.flat import as_entries
 from ebagx._core.forms.source import Source, must_be_none, valid_offsets
 from ebagx._core.forms.weights import take_weights
 
 
-def from_array(
-    input: np.ndarray, offsets: Any, per_sample_weights: Any, include_last_offset: bool
-) -> Source:
-    """Return the `Source` of an array."""
-    check_integers(input, "input")
-    return from_entries(Entries(input), offsets, per_sample_weights, include_last_offset)
-
-
-def from_entries(
-    entries: Entries, offsets: Any, per_sample_weights: Any, include_last_offset: bool
+def from_integers(
+    indices: np.ndarray,
+    missing: Missing | None,
+    offsets: Any,
+    per_sample_weights: Any,
+    include_last_offset: bool,
 ) -> Source:
     """Return the `Source` of integers in an array, of which some may be missing."""
-    indices, missing = entries
     if indices.ndim == 1:
         ends = checked_offsets(offsets, len(indices), include_last_offset)
     elif indices.ndim == 2:
@@ -38,6 +33,8 @@ def from_entries(
     weights = None
     if per_sample_weights is not None:
         weights = take_weights(per_sample_weights, indices.shape, ends, False)
+    if missing is None:
+        return Source("input", indices, ends, weights)
     return Source("input", indices, ends, weights, missing=missing)
 
 

@@ -16,8 +16,9 @@ class EntryKind(NamedTuple):
     plural: str
     singular: str
     scalars: tuple[type, ...]
-    dtype: np.dtype[Any]  # of Python's numbers
-    safe: str  # kinds of dtype that NumPy makes of lists of such numbers only
+    plain: frozenset[type]  # Python's own, the usual ones
+    dtype: np.dtype[Any]  # in which arrays of these are
+    safe: str  # kinds of dtype of arrays of such numbers
     check: Callable[[np.ndarray, str], None]  # raises TypeError for an array of another kind
 
     def has(self, kind: type) -> bool:
@@ -26,12 +27,19 @@ class EntryKind(NamedTuple):
 
 
 INTEGERS = EntryKind(
-    "integers", "an integer", (int, np.integer), np.dtype(np.int64), "iu", check_integers
+    "integers",
+    "an integer",
+    (int, np.integer),
+    frozenset({int}),
+    np.dtype(np.int64),
+    "iu",
+    check_integers,
 )
 REALS = EntryKind(
     "real numbers",
     "a real number",
     (int, float, np.integer, np.floating, np.bool_),
+    frozenset({int, float}),
     np.dtype(np.float64),
     "iuf",
     check_real,
@@ -55,11 +63,23 @@ class Entries(NamedTuple):
     missing: Missing | None = None
 
 
+def plain_array(numbers: Sequence[Any], kind: EntryKind) -> np.ndarray | None:
+    """Return a list of Python's numbers as an array, fast; None for every other list."""
+    if numbers and type(numbers[0]) in kind.plain and set(map(type, numbers)) <= kind.plain:
+        try:
+            return np.array(numbers, kind.dtype)
+        except OverflowError:
+            pass
+    return None
+
+
 def from_scalars(entries: Sequence[Any], kind: EntryKind, place: Place) -> Entries:
     """Return numbers of a list as an array; other objects are a TypeError that names the first."""
     missing = None
     types = set(map(type, entries))
-    if not all(map(kind.has, types)):
+    if types <= kind.plain:
+        pass
+    elif not all(map(kind.has, types)):
         entries, missing = _converted(entries, kind, place)
     elif np.uint64 in types:  # NumPy would convert large ones to negative numbers
         entries = list(map(int, entries))

@@ -7,7 +7,7 @@ import numpy as np
 
 from ebagx._core.checks import masked_places, shown
 from ebagx._core.forms.arrow import is_arrow, read_arrow
-from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars
+from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars, plain_array
 
 # NumPy takes these as one object, or as text; their entries are no numbers, or have no order.
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
@@ -23,6 +23,8 @@ def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
     ValueError
         If it is ragged.
     """
+    if isinstance(value, (list, tuple)):
+        return entries_of_list(value, name, kind)
     found = read_arrow(value, name, kind) if is_arrow(value) else None
     if found is None:
         return entries_of_array(value, as_numpy(value, name), name, kind)
@@ -33,9 +35,14 @@ def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
 
 def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> Entries:
     """Return the entries of an array that NumPy has made of a value."""
-    if isinstance(value, (list, tuple)) and array.dtype.kind not in kind.safe:
-        return _entries_of_list(value, array, name, kind)
-    _check_not_missing(value, array, name, kind)
+    if array.dtype.kind not in kind.safe:
+        if (missing := _missing_in_pandas(value)) is not None:
+            filled = value.fillna(0)
+            return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
+                missing=missing
+            )
+        if array.dtype == object and array.ndim == 2 and any(map(_is_sized, array.flat)):
+            raise TypeError(f"{name} is a table of lists: pass one of its columns")
     mask = masked_places(array)
     array = np.asarray(array)
     kind.check(array, name)
@@ -82,29 +89,32 @@ def _way_out(value: Any) -> str | None:
     return f"pass {column}{flat}, with offsets={offsets} and include_last_offset=True"
 
 
-def _entries_of_list(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> Entries:
-    """Return the entries of a list that NumPy has converted to an array of another kind."""
+def entries_of_list(value: Any, name: str, kind: EntryKind) -> Entries:
+    """Return the entries of a list of numbers, or of nested lists of one shape."""
+    plain = plain_array(value, kind)
+    if plain is not None:
+        return Entries(plain)
+    if not any(map(_is_sized, value)):
+        return from_scalars(value, kind, lambda i: f"{name}[{i}]")
+    array = as_numpy(value, name)
     if array.size == 0:
-        return Entries(array.astype(kind.dtype))  # NumPy makes an empty list float64
-    entries, shape = list(value), array.shape
-    for _ in shape[1:]:
-        entries = list(chain.from_iterable(entries))
-
-    def place(i: int) -> str:
-        return f"{name}[{', '.join(map(str, np.unravel_index(i, shape)))}]"
-
-    values, missing = from_scalars(entries, kind, place)
-    if missing is not None:
-        missing = missing._replace(mask=missing.mask.reshape(shape))
-    return Entries(values.reshape(shape), missing)
+        return Entries(array.astype(kind.dtype))  # NumPy makes empty lists float64
+    if array.dtype.kind not in kind.safe:  # a few entries may be of another kind
+        shape, entries = array.shape, list(value)
+        for _ in shape[1:]:
+            entries = list(chain.from_iterable(entries))
+        place = lambda i: f"{name}[{', '.join(map(str, np.unravel_index(i, shape)))}]"  # noqa: E731
+        array = from_scalars(entries, kind, place).values.reshape(shape)
+    return Entries(array)
 
 
-def _check_not_missing(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> None:
-    """Raise ValueError for NA in a column of pandas, which NumPy turns into NaN or an object."""
-    if isinstance(getattr(value, "dtype", None), np.dtype) or array.dtype.kind in kind.safe[:2]:
-        return
-    if callable(getattr(value, "isna", None)):
-        places = np.argwhere(np.asarray(value.isna()))
-        if len(places):
-            place = ", ".join(map(str, places[0]))
-            raise ValueError(f"{name}[{place}] is missing; drop or replace it")
+def _is_sized(entry: Any) -> bool:
+    return hasattr(entry, "__len__") and getattr(entry, "ndim", 1) > 0
+
+
+def _missing_in_pandas(value: Any) -> Missing | None:
+    """Return which entries are NA; NumPy has turned them into NaN, or all into objects."""
+    if isinstance(getattr(value, "dtype", None), np.dtype) or not hasattr(value, "isna"):
+        return None
+    mask = np.asarray(value.isna())
+    return Missing(mask, "missing") if mask.any() else None

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ def is_ragged(input: Any, offsets: Any) -> bool:
     """Return whether a list holds bags rather than indices."""
     if len(input) == 0:
         return offsets is None
+    if type(input[0]) in _WALKED:  # the usual bags, found first
+        return True
     # Arrays, series and tensors have a length too, unless they are 0-D.
     sized = {kind for kind in set(map(type, input)) if hasattr(kind, "__len__")}
     return bool(sized) and any(
@@ -50,18 +52,16 @@ def join_lists(bags: Any, name: str, kind: EntryKind) -> Joined:
     if set(map(type, bags)) <= _WALKED:
         return _join_scalars(bags, name, kind)
     parts = [_entries_of(bag, name, b, kind) for b, bag in enumerate(bags)]
-    offsets = _ends([len(part.values) for part in parts])
+    offsets = _ends([part.values for part in parts])
     return Joined(joined_entries(parts, kind), offsets)
 
 
-def _ends(lengths: list[int]) -> np.ndarray:
-    ends = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=ends[1:])
-    return ends
+def _ends(bags: Any) -> np.ndarray:
+    return np.fromiter(accumulate(map(len, bags), initial=0), np.int64, len(bags) + 1)
 
 
 def _join_scalars(bags: Any, name: str, kind: EntryKind) -> Joined:
-    ends = _ends(list(map(len, bags)))
+    ends = _ends(bags)
     entries = list(chain.from_iterable(bags))
 
     def place(i: int) -> str:

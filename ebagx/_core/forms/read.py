@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ebagx._core.forms.arrow import is_arrow, read_arrow
-from ebagx._core.forms.entries import EntryKind
-from ebagx._core.forms.flat import as_numpy, entries_of_array
+from ebagx._core.forms.entries import Entries, EntryKind, plain_array
+from ebagx._core.forms.flat import as_numpy, entries_of_array, entries_of_list
 from ebagx._core.forms.lists import is_ragged, join_lists, listed
 from ebagx._core.forms.source import Joined
 
@@ -31,9 +31,11 @@ def read(value: Any, name: str, kind: EntryKind, empty_is_ragged: bool) -> Joine
             return found
         value = listed(value)
     if isinstance(value, (list, tuple)):
+        if (array := plain_array(value, kind)) is not None:
+            return Joined(Entries(array), None)
         if is_ragged(value, None) if value else empty_is_ragged:
             return join_lists(value, name, kind)
-        return Joined(entries_of_array(value, as_numpy(value, name), name, kind), None)
+        return Joined(entries_of_list(value, name, kind), None)
     array = as_numpy(value, name)
     if array.dtype == object and array.ndim == 1 and len(array):
         bags = array.tolist()  # arrays and series of lists

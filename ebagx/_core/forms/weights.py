@@ -50,7 +50,7 @@ def _check_same_bags(offsets: np.ndarray, ends: np.ndarray) -> None:
             f"{_NAME} must have a sequence for each of the {len(ends) - 1} bags of input, "
             f"got {len(offsets) - 1}"
         )
-    if not np.array_equal(offsets, ends):
+    if (offsets != ends).any():
         b = int(np.argmax(offsets != ends)) - 1
         raise ValueError(
             f"{_NAME}[{b}] must have {ends[b + 1] - ends[b]} weights, as many as input[{b}], "
