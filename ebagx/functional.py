@@ -3,10 +3,11 @@
 from typing import Any, Literal, overload
 
 import numpy as np
+import scipy.sparse
 
 from ebagx._core import passes
 from ebagx._core.backward import Backward, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for_mode, check_indices, without_padding
+from ebagx._core.bags import Bags, as_bags, bags_for_mode, check_indices, without_padding
 from ebagx._core.checks import (
     check_grad_output,
     check_max_indices,
@@ -15,6 +16,7 @@ from ebagx._core.checks import (
     check_num_threads,
     check_out,
     check_padding_idx,
+    check_size,
     check_sparse,
     check_winners,
 )
@@ -24,7 +26,7 @@ from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES, Mode
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
-__all__ = ["embedding_bag", "embedding_bag_backward"]
+__all__ = ["csr_from_bags", "embedding_bag", "embedding_bag_backward"]
 
 
 @overload
@@ -377,3 +379,72 @@ def embedding_bag_backward(
         assert source.weights is not None
         of_weights = weights_gradient(backward).reshape(source.weights.shape)
     return EmbeddingBagGradients(of_table, of_weights)
+
+
+def csr_from_bags(
+    input: Any,
+    num_embeddings: int,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+) -> scipy.sparse.csr_array:
+    r"""Return bags of any form as a sparse matrix: row = bag, column = index, value = weight.
+
+    Estimators take such a matrix, and `embedding_bag` takes it as `input`.
+
+    Parameters
+    ----------
+    input, offsets, per_sample_weights, include_last_offset
+        As in `embedding_bag`.
+    num_embeddings : int
+        Number of columns N of the matrix.
+
+    Returns
+    -------
+    csr_array of shape (B, N), float32 or float64
+        It shares memory with `input`, `offsets` and `per_sample_weights` where they have dtypes
+        that fit: the indices int32 or int64, the offsets the same and B + 1 of them, the weights
+        float32 or float64. Others are cast. Without weights, the values are ones in float32.
+
+    Raises
+    ------
+    IndexError
+        If an index is negative or not below N.
+    ValueError, TypeError
+        As `embedding_bag`.
+
+    Notes
+    -----
+    The order of a bag and its duplicates are kept, and nothing is added up; SciPy's own operations
+    may add duplicates up, or sort. The memory of Arrow columns is read-only: ``copy()`` the matrix
+    before you change it in place, as ``sum_duplicates()`` does.
+
+    Cost: one read of indices and offsets; memory: the ones.
+
+    Examples
+    --------
+    >>> import ebagx
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).indices
+    array([3, 1, 1, 2])
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).toarray()
+    array([[0., 2., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 0., 1., 0.]], dtype=float32)
+    """
+    num_rows = check_size(num_embeddings, "num_embeddings")
+    bags, source = as_bags(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset=include_last_offset,
+        num_rows=num_rows,
+        sums=None,
+    )
+    check_indices(bags, source, num_rows, None)
+    values = bags.weights
+    if source.weights is None:
+        values = np.ones(len(bags.indices), values.dtype)
+    matrix = scipy.sparse.csr_array((bags.num_bags, num_rows), dtype=values.dtype)
+    # SciPy's constructor may copy indices to another dtype.
+    matrix.data, matrix.indices, matrix.indptr = values, bags.indices, bags.offsets
+    return matrix

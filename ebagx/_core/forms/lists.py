@@ -27,7 +27,7 @@ def is_ragged(input: Any, offsets: Any) -> bool:
     if type(input[0]) in _WALKED:  # the usual bags, found first
         return True
     # Arrays, series and tensors have a length too, unless they are 0-D.
-    sized = {kind for kind in set(map(type, input)) if hasattr(kind, "__len__")}
+    sized = {kind for kind in set(map(type, input)) if hasattr(kind, "__len__") or is_arrow(kind)}
     return bool(sized) and any(
         type(entry) in sized and getattr(entry, "ndim", 1) > 0 for entry in input
     )
@@ -81,14 +81,14 @@ def _entries_of(bag: Any, name: str, b: int, kind: EntryKind) -> Entries:
         raise ValueError(f"{name} must not mix sequences and numbers, got {where} = {bag}")
     if hasattr(bag, "as_py"):  # a list of pyarrow; a null one is empty
         bag = bag.as_py() or []
-    if isinstance(bag, (*NO_ARRAYS, Mapping)) or not hasattr(bag, "__len__"):
+    if isinstance(bag, (*NO_ARRAYS, Mapping)) or not (hasattr(bag, "__len__") or is_arrow(bag)):
         raise TypeError(f"{where} must be a sequence of {kind.plural}, got {shown(bag)}")
     if _is_walked(bag):
         entries = list(bag)
         if len(entries) != len(bag):
             raise ValueError(f"{where} has {len(entries)} entries, and a length of {len(bag)}")
         return from_scalars(entries, kind, lambda i: f"{where}[{i}]")
-    if getattr(bag, "ndim", 1) == 1 and len(bag) == 0:  # of any dtype
+    if hasattr(bag, "__len__") and len(bag) == 0:  # of any dtype
         return Entries(np.empty(0, kind.dtype))
     entries = as_entries(bag, where, kind)
     if entries.values.ndim != 1:
