@@ -462,15 +462,10 @@ class TestHostile:
 
     def test_swapped_capsules(self):
         exported = Exported(lists(BAGS))
-        schema, array = exported.__arrow_c_array__()
-
-        class Swapped:
-            def __arrow_c_array__(self):
-                return array, schema
-
+        swapped = Given(exported.__arrow_c_array__()[::-1])
         with pytest.raises(ValueError, match="new Arrow capsules"):
-            pooled(Swapped())
-        del schema, array, Swapped
+            pooled(swapped)
+        swapped.capsules = None
         assert_released(exported)
 
     def test_exception_of_the_producer(self):

@@ -18,7 +18,7 @@ GET_ERROR = ctypes.CFUNCTYPE(c_void_p, c_void_p)
 DESTRUCTOR = ctypes.PYFUNCTYPE(None, c_void_p)
 
 KINDS = ("schema", "array", "stream", "child")  # only the parent of a child may release it
-LETTERS = dict(zip("cCsSiIlL", "i1 u1 i2 u2 i4 u4 i8 u8".split(), strict=True))
+LETTERS = dict(zip("cCsSiIlL", ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"), strict=True))
 FLOATS = {"e": "f2", "f": "f4", "g": "f8"}
 
 

@@ -19,13 +19,24 @@ from ebagx._core.forms.entries import INTEGERS, Entries, EntryKind, Missing, joi
 from ebagx._core.forms.source import Joined, valid_offsets
 
 # Formats of the interface, and the dtype of offsets or of values.
-_LISTS = {"+l": np.dtype(np.int32), "+L": np.dtype(np.int64)}
-_VIEWS = {"+vl": _LISTS["+l"], "+vL": _LISTS["+L"]}
-_INTEGERS = {
-    letter: np.dtype(name)
-    for letter, name in zip("cCsSiIlL", "i1 u1 i2 u2 i4 u4 i8 u8".split(), strict=True)
+_Dtypes = dict[str, np.dtype[Any]]
+_LISTS: _Dtypes = {"+l": np.dtype(np.int32), "+L": np.dtype(np.int64)}
+_VIEWS: _Dtypes = {"+vl": np.dtype(np.int32), "+vL": np.dtype(np.int64)}
+_INTEGERS: _Dtypes = {
+    "c": np.dtype(np.int8),
+    "C": np.dtype(np.uint8),
+    "s": np.dtype(np.int16),
+    "S": np.dtype(np.uint16),
+    "i": np.dtype(np.int32),
+    "I": np.dtype(np.uint32),
+    "l": np.dtype(np.int64),
+    "L": np.dtype(np.uint64),
 }
-_FLOATS = {"e": np.dtype(np.float16), "f": np.dtype(np.float32), "g": np.dtype(np.float64)}
+_FLOATS: _Dtypes = {
+    "e": np.dtype(np.float16),
+    "f": np.dtype(np.float32),
+    "g": np.dtype(np.float64),
+}
 
 _LARGEST = 1 << 48  # entries; more cannot be in memory, and addresses cannot overflow
 
@@ -116,9 +127,7 @@ def _nodes(source: Node | Stream, name: str) -> Iterator[Node]:
         raise _failed(source, name)
 
 
-def _column_of(
-    schema: tuple[Any, ...], value: Any, name: str, kind: EntryKind
-) -> _Column | None:
+def _column_of(schema: tuple[Any, ...], value: Any, name: str, kind: EntryKind) -> _Column | None:
     """Return the type of a column; None if it has no lists, and NumPy can take it."""
     form, _, _, count, children = schema
     has_array = hasattr(value, "__array__")
@@ -212,7 +221,8 @@ def _buffer(
     memory = node.memory(number, start * dtype.itemsize, length * dtype.itemsize)
     if memory is None:
         raise _inconsistent(name, f"buffer {number} of {length} entries is missing")
-    return np.frombuffer(memory, dtype)
+    array: np.ndarray = np.frombuffer(memoryview(memory), dtype)
+    return array
 
 
 def _nulls(node: Node, start: int, length: int, name: str) -> np.ndarray | None:
@@ -225,7 +235,7 @@ def _nulls(node: Node, start: int, length: int, name: str) -> np.ndarray | None:
         if node.null_count > 0:
             raise _inconsistent(name, f"{node.null_count} nulls without a buffer")
         return None
-    bits = np.unpackbits(np.frombuffer(memory, np.uint8), bitorder="little")
+    bits = np.unpackbits(np.frombuffer(memoryview(memory), np.uint8), bitorder="little")
     mask: np.ndarray = bits[skipped : skipped + length] == 0
     return mask if mask.any() else None
 

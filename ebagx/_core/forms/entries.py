@@ -1,5 +1,6 @@
 """Read single entries of bags: integers for ids, real numbers for weights, and missing ones."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -88,7 +89,7 @@ def from_scalars(entries: Sequence[Any], kind: EntryKind, place: Place) -> Entri
     except OverflowError:
         if kind is INTEGERS:
             return Entries(_exact(entries), missing)
-        i = next(i for i, entry in enumerate(entries) if abs(entry) > np.finfo(kind.dtype).max)
+        i = next(i for i, entry in enumerate(entries) if abs(entry) > sys.float_info.max)
         raise ValueError(f"{place(i)} is too large for a float") from None
 
 
@@ -133,7 +134,7 @@ def _number(entry: Any, kind: EntryKind, place: Place, i: int) -> tuple[Any, str
         fits = array.dtype.kind in "iu" if kind is INTEGERS else _is_real(array)
         if fits:
             return array.item(), ""
-    if isinstance(entry, (list, tuple, np.ndarray)) and getattr(entry, "ndim", 1):
+    if isinstance(entry, (list, tuple, np.ndarray)) and getattr(entry, "ndim", 1) > 0:
         raise ValueError(f"{place(i)} must be {kind.singular}, got deeper nesting: {shown(entry)}")
     if kind.has(type(entry)):
         return entry, ""

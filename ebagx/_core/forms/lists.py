@@ -27,10 +27,14 @@ def is_ragged(input: Any, offsets: Any) -> bool:
     if type(input[0]) in _WALKED:  # the usual bags, found first
         return True
     # Arrays, series and tensors have a length too, unless they are 0-D.
-    sized = {kind for kind in set(map(type, input)) if hasattr(kind, "__len__") or is_arrow(kind)}
+    sized = {kind for kind in set(map(type, input)) if _has_entries(kind)}
     return bool(sized) and any(
         type(entry) in sized and getattr(entry, "ndim", 1) > 0 for entry in input
     )
+
+
+def _has_entries(kind: type) -> bool:
+    return (hasattr(kind, "__len__") and not issubclass(kind, NO_ARRAYS)) or is_arrow(kind)
 
 
 def listed(value: Any) -> Any:
@@ -84,10 +88,10 @@ def _entries_of(bag: Any, name: str, b: int, kind: EntryKind) -> Entries:
     if isinstance(bag, (*NO_ARRAYS, Mapping)) or not (hasattr(bag, "__len__") or is_arrow(bag)):
         raise TypeError(f"{where} must be a sequence of {kind.plural}, got {shown(bag)}")
     if _is_walked(bag):
-        entries = list(bag)
-        if len(entries) != len(bag):
-            raise ValueError(f"{where} has {len(entries)} entries, and a length of {len(bag)}")
-        return from_scalars(entries, kind, lambda i: f"{where}[{i}]")
+        scalars = list(bag)
+        if len(scalars) != len(bag):
+            raise ValueError(f"{where} has {len(scalars)} entries, and a length of {len(bag)}")
+        return from_scalars(scalars, kind, lambda i: f"{where}[{i}]")
     if hasattr(bag, "__len__") and len(bag) == 0:  # of any dtype
         return Entries(np.empty(0, kind.dtype))
     entries = as_entries(bag, where, kind)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from ebagx._core.forms.arrow import is_arrow, read_arrow
 from ebagx._core.forms.entries import Entries, EntryKind, plain_array
 from ebagx._core.forms.flat import as_numpy, entries_of_array, entries_of_list
