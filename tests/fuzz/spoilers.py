@@ -280,11 +280,10 @@ def gradient(source: Source, call: Call) -> Errors | None:
     if kind == 2 and winners.size:
         winners.flat[source.below(winners.size)] = source.choice((-2, len(call.table), 2**40))
         return (IndexError,)
-    if kind == 3 and any(call.bags):  # a row that is in no bag, if there is one
-        absent = set(range(len(call.table))) - {row for bag in call.bags for row in bag}
-        if not absent or not winners.shape[1]:
-            return None
-        winners[:] = absent.pop()
+    looked_up = {row for bag in call.bags for row in bag} - {call.padding_idx}
+    absent = set(range(len(call.table))) - looked_up
+    if kind == 3 and absent and looked_up and winners.size:
+        winners[:] = absent.pop()  # a row that is in no bag
         return (ValueError,)
     wrong_winners = winners.astype(source.choice(("f8", "O", "?"))), winners[..., np.newaxis]
     call.arguments["max_indices"] = source.choice(wrong_winners)
