@@ -4,16 +4,15 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 
-from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
+from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
 from ebagx._core.bags import Bags, bags_for
-from ebagx._core.checks import check_grad_output, check_size, check_sparse, check_table_dtype
-from ebagx._core.dense import DenseGradient
+from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.options import Options
 from ebagx._core.table import Table
+from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
-from ebagx.gradients import RowGradient, as_row_gradient
 from ebagx.optim import Optimizer
 
 __all__ = ["EmbeddingBag"]
@@ -54,7 +53,7 @@ class _Option(Generic[_T]):
         bag._options = bag._options.changed(bag.num_embeddings, **{self._name: value})
 
 
-class EmbeddingBag:
+class EmbeddingBag(GradientSum):
     r"""A table of embeddings that pools bags of its rows.
 
     The arguments, their order and their meaning are those of ``torch.nn.EmbeddingBag``.
@@ -126,7 +125,10 @@ class EmbeddingBag:
     include_last_offset = _Option[bool]()
     padding_idx = _Option[int | None]()
     num_threads = _Option[int | None]()
-    per_sample_weights_grad: np.ndarray | None
+
+    # Attributes of other names are refused, as errors of spelling would have no effect. Subclasses
+    # may have any.
+    __slots__ = ("__weakref__", "_options", "_saved", "_table", "_training")
 
     def __init__(
         self,
@@ -159,13 +161,10 @@ class EmbeddingBag:
             padding_idx=padding_idx,
             num_threads=num_threads,
         )
-        self.sparse = sparse
-        self.training = True
-        self.frozen = False
+        super().__init__(sparse)
         self._saved: _Saved | None = None
-        self._grad: Any = None
-        self._dense: DenseGradient | None = None
-        self.per_sample_weights_grad = None
+        self._training = True
+        self._frozen = False
         if _weight is None:
             dtype = np.dtype(dtype)
             check_table_dtype(dtype, "dtype")
@@ -233,7 +232,10 @@ class EmbeddingBag:
 
     @weight.setter
     def weight(self, weight: Any) -> None:
-        self._table = _table_of_shape(weight, self._table.shape)
+        table = _table_of_shape(weight, self._table.shape)
+        if table.sum_dtype != self._table.sum_dtype:
+            self._convert(self.sparse, table)
+        self._table = table
 
     @property
     def num_embeddings(self) -> int:
@@ -246,23 +248,15 @@ class EmbeddingBag:
         return self._table.dim
 
     @property
-    def sparse(self) -> bool | str:
-        """The form of `grad`: False, True or ``"rows"``."""
-        return self._sparse
-
-    @sparse.setter
-    def sparse(self, sparse: bool | str) -> None:
-        self._sparse = check_sparse(sparse)
-
-    @property
     def training(self) -> bool:
         """True if calls keep what `backward` needs."""
         return self._training
 
     @training.setter
     def training(self, training: bool) -> None:
+        check_flag(training, "training")
         self._training = bool(training)
-        if not self._training:
+        if not training:
             self._saved = None
 
     @property
@@ -272,23 +266,10 @@ class EmbeddingBag:
 
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
+        check_flag(frozen, "frozen")
         self._frozen = bool(frozen)
-
-    @property
-    def grad(self) -> Any:
-        """The sum of the table's gradients since `zero_grad`; None if there were none.
-
-        It may be assigned, also as in ``bag.grad += decay * bag.weight``. The memory of a dense one
-        is used again, and `zero_grad` clears only the rows that bags have touched: do not write to
-        other rows by index (``bag.grad[5] = 1``).
-        """
-        return self._grad
-
-    @grad.setter
-    def grad(self, grad: Any) -> None:
-        # `bag.grad += ...` too may set rows that _dense would not clear.
-        self._dense = None
-        self._grad = grad
+        if frozen:
+            self._saved = None
 
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw the table anew from N(0, 1), in place; the row `padding_idx` becomes 0.
@@ -358,7 +339,8 @@ class EmbeddingBag:
         """
         backward, of_weights = self._gradients(grad_output)
         self._add_gradient(backward)
-        self._forget_forward(of_weights)
+        self._add_weights_gradient(of_weights)
+        self._saved = None
 
     def backward_update(self, grad_output: Any, optimizer: Optimizer) -> None:
         """Go backward and let an optimizer update the table, without making `grad`.
@@ -394,28 +376,13 @@ class EmbeddingBag:
         array([1, 2, 4])
         """
         backward, of_weights = self._gradients(grad_output)
-        optimizer.update_pieces(backward.table.array, gradient_pieces(backward))
-        self._forget_forward(of_weights)
-
-    def row_gradient(self) -> RowGradient:
-        """Return `grad`, in any form, as the `RowGradient` that optimizers take.
-
-        Returns
-        -------
-        RowGradient
-            Gradient of the rows that bags have touched or, if a dense `grad` was assigned, of those
-            that are not all zeros.
-
-        Raises
-        ------
-        RuntimeError
-            If `grad` is None.
-        """
-        if self._grad is None:
-            raise RuntimeError("grad is None: call backward first")
-        if self._dense is not None and self._grad is self._dense.total:
-            return RowGradient(*self._dense.row_gradient(), self._dense.total.shape)
-        return as_row_gradient(self._grad)
+        dtype = self._table.sum_dtype  # that of a table assigned since `forward` may be another
+        pieces = (
+            (rows, values.astype(dtype, copy=False)) for rows, values in gradient_pieces(backward)
+        )
+        optimizer.update_pieces(self.weight, pieces)
+        self._add_weights_gradient(of_weights)
+        self._saved = None
 
     def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
         """Return the inputs of the table's gradient, and the gradient of the weights."""
@@ -428,55 +395,21 @@ class EmbeddingBag:
         for array, name in zip(bags, Bags._fields, strict=True):
             check_mapped(array, name)
         grad = check_grad_output(grad_output, (bags.num_bags, table.dim), table.sum_dtype)
-        grad = copy_if_overlapping(grad, table.array)
+        grad = copy_if_overlapping(grad, self.weight)
         if self._dense is not None:
             grad = copy_if_overlapping(grad, self._dense.total)
-        self._check_accumulated(weights_shape)
+        self._check_weights_gradient(weights_shape)
         backward = Backward(grad, bags, table, winners, options)
         if weights_shape is None:
             return backward, None
         return backward, weights_gradient(backward).reshape(weights_shape)
-
-    def _forget_forward(self, of_weights: np.ndarray | None) -> None:
-        """End a backward pass: add the gradient of the weights, drop the saved state."""
-        if of_weights is not None:
-            previous = self.per_sample_weights_grad
-            self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
-        self._saved = None
-
-    def _add_gradient(self, backward: Backward) -> None:
-        """Add a gradient of the table to `grad`, in the form that `sparse` names."""
-        if self.sparse:
-            gradient = RowGradient(*row_gradient(backward), backward.table.shape)
-            self._grad = gradient.added_to(self._grad, self.sparse)
-            return
-        shape, dtype = self._table.shape, backward.grad.dtype
-        dense = self._dense
-        if dense is not None and (dense.total.shape, dense.total.dtype) != (shape, dtype):
-            dense = None
-        if self._grad is not None and (dense is None or self._grad is not dense.total):
-            self._grad = self._grad + DenseGradient(shape, dtype).add(backward).total
-            return
-        self._dense = dense or DenseGradient(shape, dtype)
-        self._grad = self._dense.add(backward).total
-
-    def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
-        previous = self.per_sample_weights_grad
-        if weights_shape is not None and previous is not None and previous.shape != weights_shape:
-            raise ValueError(
-                f"per_sample_weights_grad has shape {previous.shape} from an earlier call, "
-                f"cannot add shape {weights_shape}: call zero_grad() first"
-            )
 
     def zero_grad(self) -> None:
         """Drop the gradients.
 
         The next dense `grad` uses the same memory: copy a gradient that you need later.
         """
-        if self._dense is not None:
-            self._dense.clear(self.num_threads)
-        self._grad = None
-        self.per_sample_weights_grad = None
+        self._clear(self.num_threads)
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""
@@ -487,9 +420,19 @@ class EmbeddingBag:
         """Set eval mode, in which calls keep nothing for backward; return self."""
         return self.train(False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the state of the last call: a copy needs its own call before `backward`."""
-        return {**self.__dict__, "_saved": None, "_dense": None}
+    def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Return the state of a copy, which shares no gradient, and with `copy.copy` the table.
+
+        The state of the last call is left out: a copy needs its own call before `backward`.
+        """
+        own, slots = object.__getstate__(self)  # type: ignore[misc]
+        return own, {**slots, "_saved": None, **self._copied()}
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        for part in state:
+            for name, value in (part or {}).items():
+                setattr(self, name, value)
+        self._restore()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return ``{"weight": table}``; the table is not copied."""
