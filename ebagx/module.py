@@ -9,7 +9,7 @@ from ebagx._core.bags import Bags, bags_for
 from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
-from ebagx._core.options import Options
+from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
@@ -151,7 +151,7 @@ class EmbeddingBag(GradientSum):
             check_size(num_embeddings, "num_embeddings"),
             check_size(embedding_dim, "embedding_dim"),
         )
-        self._options = Options.checked(
+        self._options = checked_options(
             shape[0],
             mode=mode,
             max_norm=max_norm,
