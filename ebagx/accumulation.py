@@ -18,6 +18,7 @@ import scipy.sparse
 from ebagx._core.backward import Backward, row_gradient
 from ebagx._core.checks import as_real, check_sparse
 from ebagx._core.dense import DenseGradient
+from ebagx._core.options import Options
 from ebagx._core.row_sum import RowSum
 from ebagx._core.table import Table
 from ebagx.gradients import RowGradient, as_row_gradient
@@ -44,7 +45,9 @@ class GradientSum:
     __slots__ = ("_dense", "_frozen", "_grad", "_parts", "_rows", "_sparse", "_weights_grad")
 
     _table: Table
+    _options: Options
     _frozen: bool
+    _grad: Any
     _dense: DenseGradient | None
     _rows: RowSum | None
     _parts: tuple[Any, ...]  # the arrays of the matrix in `_grad`
@@ -160,7 +163,11 @@ class GradientSum:
         if self._grad is not None and (dense is None or self._grad is not dense.total):
             given = as_row_gradient(self._grad)
             return DenseGradient.of_rows(given.rows, given.values, table.shape)
-        return dense or DenseGradient(table.shape, table.sum_dtype)
+        if dense is None:
+            return DenseGradient(table.shape, table.sum_dtype)
+        if self._grad is None:
+            dense.clear(self._options.num_threads)  # of rows that an interrupted call has written
+        return dense
 
     def _add_weights_gradient(self, of_weights: np.ndarray | None) -> None:
         if of_weights is not None:
@@ -175,23 +182,27 @@ class GradientSum:
                 f"cannot add shape {weights_shape}: call zero_grad() first"
             )
 
-    def _clear(self, num_threads: int | None) -> None:
-        """Drop the gradients, but keep the memory of a dense one."""
+    def zero_grad(self) -> None:
+        """Drop the gradients.
+
+        The next dense `grad` uses the same memory: copy a gradient that you need later. To set
+        ``bag.grad = None`` gives the memory back instead, and leaves it as it is.
+        """
         dense = self._dense
         if dense is not None:
-            dense.clear(num_threads)
+            dense.clear(self._options.num_threads)
         self._drop()
         self._dense, self._weights_grad = dense, None
 
     def _drop(self) -> None:
-        self._grad: Any = None
+        self._grad = None
         self._dense = self._rows = None
         self._parts = ()
 
     def _assign(self, grad: Any) -> None:
         """Take over a gradient of the caller, in the form that `sparse` names, or raise."""
         is_array = not (isinstance(grad, RowGradient) or scipy.sparse.issparse(grad))
-        given = np.asarray(grad) if is_array else grad
+        given: Any = np.asarray(grad) if is_array else grad
         shape, dtype = self._table.shape, self._table.sum_dtype
         if given.shape != shape:
             raise ValueError(f"grad must have shape {shape}, got {given.shape}")
@@ -207,10 +218,13 @@ class GradientSum:
             touched = len(rows) if values.any() else 0
             self._put(RowGradient(rows[:touched], values[:touched], shape))
             return
+        # Zeros times a factor are no more chosen by hand than they were.
+        was_zero = self._rows is not None and self._rows.was_zero(rows)
         self._drop()
-        self._rows = RowSum(rows, values, is_shared=True)
+        self._rows = RowSum(rows, values, is_shared=True, was_zero=was_zero)
         if self._sparse == "rows":
-            self._grad = given if values is given.values else RowGradient(rows, values, shape)
+            same = values is gradient.values
+            self._grad = gradient if same else RowGradient(rows, values, shape)
         elif isinstance(given, scipy.sparse.bsr_array) and np.may_share_memory(given.data, values):
             self._grad, self._parts = given, _parts_of(given)
 
@@ -264,14 +278,20 @@ class GradientSum:
         nothing = dict.fromkeys(("_dense", "_rows"))
         return {**nothing, "_parts": (), "_grad": grad, "_weights_grad": weights_grad}
 
-    def _restore(self) -> None:
-        """Make the sum of the state that `_copied` has returned."""
+    def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Return the state of a copy, which shares the table with `copy.copy`, and no gradient."""
+        state: Any = object.__getstate__(self)
+        return state[0], {**state[1], **self._copied()}
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        for part in state:
+            for name, value in (part or {}).items():
+                setattr(self, name, value)
         if isinstance(self._grad, RowGradient):
             self._put(self._grad)
 
 
 def _parts_of(grad: Any) -> tuple[Any, ...]:
-    """Return the arrays of a SciPy matrix; none for other forms."""
-    if not scipy.sparse.issparse(grad):
-        return ()
-    return grad.data, grad.indices, grad.indptr
+    """Return the arrays of a block matrix; none for other forms."""
+    is_matrix = isinstance(grad, scipy.sparse.bsr_array)
+    return (grad.data, grad.indices, grad.indptr) if is_matrix else ()

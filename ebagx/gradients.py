@@ -169,8 +169,11 @@ class RowGradient:
 
     def _with_other(self, other: Any) -> "RowGradient":
         """Return the gradient plus 0, or raise TypeError for anything else that is no gradient."""
-        if isinstance(other, numbers.Number) and not isinstance(other, bool) and other == 0:
+        is_number = isinstance(other, numbers.Number) and not isinstance(other, bool)
+        if is_number and not other:
             return self
+        if not (is_number or isinstance(other, np.ndarray) or scipy.sparse.issparse(other)):
+            return NotImplemented
         raise TypeError(
             f"a RowGradient can be added to a RowGradient or 0, got {shown(other)}: "
             "add toarray() to an array, and tobsr() to a SciPy matrix"

@@ -1,6 +1,7 @@
 """`EmbeddingBag` holds a table and its gradients, as ``torch.nn.EmbeddingBag`` does."""
 
-from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ebagx._core.bags import Bags, bags_for
 from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
-from ebagx._core.options import Options, checked_options
+from ebagx._core.options import Option, Options, checked_options
 from ebagx._core.table import Table
 from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
@@ -26,31 +27,6 @@ class _Saved(NamedTuple):
     winners: np.ndarray | None
     weights_shape: tuple[int, ...] | None
     options: Options
-
-
-_T = TypeVar("_T")
-
-
-class _Option(Generic[_T]):
-    """An attribute of a module that is checked and normalised when it is set, and not later."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, bag: None, owner: type) -> Self: ...
-
-    @overload
-    def __get__(self, bag: "EmbeddingBag", owner: type) -> _T: ...
-
-    def __get__(self, bag: "EmbeddingBag | None", owner: type) -> Any:
-        if bag is None:
-            return self
-        value = getattr(bag._options, self._name)
-        return value.name if self._name == "mode" else value
-
-    def __set__(self, bag: "EmbeddingBag", value: _T) -> None:
-        bag._options = bag._options.changed(bag.num_embeddings, **{self._name: value})
 
 
 class EmbeddingBag(GradientSum):
@@ -118,13 +94,13 @@ class EmbeddingBag(GradientSum):
     array([2., 2., 2.], dtype=float32)
     """
 
-    max_norm = _Option[float | None]()
-    norm_type = _Option[float]()
-    scale_grad_by_freq = _Option[bool]()
-    mode = _Option[str]()
-    include_last_offset = _Option[bool]()
-    padding_idx = _Option[int | None]()
-    num_threads = _Option[int | None]()
+    max_norm = Option[float | None]()
+    norm_type = Option[float]()
+    scale_grad_by_freq = Option[bool]()
+    mode = Option[str]()
+    include_last_offset = Option[bool]()
+    padding_idx = Option[int | None]()
+    num_threads = Option[int | None]()
 
     # Attributes of other names are refused, as errors of spelling would have no effect. Subclasses
     # may have any.
@@ -404,13 +380,6 @@ class EmbeddingBag(GradientSum):
             return backward, None
         return backward, weights_gradient(backward).reshape(weights_shape)
 
-    def zero_grad(self) -> None:
-        """Drop the gradients.
-
-        The next dense `grad` uses the same memory: copy a gradient that you need later.
-        """
-        self._clear(self.num_threads)
-
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""
         self.training = mode
@@ -420,44 +389,35 @@ class EmbeddingBag(GradientSum):
         """Set eval mode, in which calls keep nothing for backward; return self."""
         return self.train(False)
 
-    def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """Return the state of a copy, which shares no gradient, and with `copy.copy` the table.
-
-        The state of the last call is left out: a copy needs its own call before `backward`.
-        """
-        own, slots = object.__getstate__(self)  # type: ignore[misc]
-        return own, {**slots, "_saved": None, **self._copied()}
-
-    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
-        for part in state:
-            for name, value in (part or {}).items():
-                setattr(self, name, value)
-        self._restore()
+    def _copied(self) -> dict[str, Any]:
+        # A copy needs its own call before `backward`.
+        return {**super()._copied(), "_saved": None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return ``{"weight": table}``; the table is not copied."""
+        """Return ``{"weight": table}``; the table is not copied.
+
+        It can be written by `numpy.savez` and loaded by `numpy.load`, also in bfloat16.
+        """
         return {"weight": self.weight}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Copy the table of a `state_dict` into `weight`.
+
+        The gradients stay. Memory pages that are the same in both tables are not written.
 
         Raises
         ------
         KeyError
             If a name is missing or unknown.
         ValueError, TypeError
-            If shape or dtype differ.
+            If shape or dtype differ, or `state_dict` is no mapping.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict must be a mapping, got {type(state_dict).__name__}")
         if set(state_dict) != {"weight"}:
-            raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
-        table, weight = self._table, np.asarray(state_dict["weight"])
-        if weight.shape != table.shape:
-            raise ValueError(f"weight must have shape {table.shape}, got {weight.shape}")
-        if weight.dtype != table.dtype:
-            raise TypeError(f"weight must have dtype {table.dtype}, got {weight.dtype}")
-        check_mapped(weight, "weight")
-        table.check_writeable("load_state_dict")
-        table.array[...] = weight
+            names = sorted(map(str, state_dict))
+            raise KeyError(f"state_dict must have the one name 'weight', got {names}")
+        self._table.overwrite(state_dict["weight"], "load_state_dict")
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation, as PyTorch writes them."""

@@ -130,7 +130,7 @@ class DenseGradient:
         return rows
 
     def _note(self, latest: list[np.ndarray]) -> None:
-        """Watch a number that is not 0, and sort the rows when there are many, after an addition."""
+        """Watch a number that is not 0 after an addition; sort the rows if there are many."""
         if self._watched is None or not self.total[self._watched]:
             found = self._find(latest)
             if found is None and self._watched is not None:

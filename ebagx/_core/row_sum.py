@@ -28,14 +28,22 @@ class RowSum:
         Its values. They are not copied.
     is_shared : bool, default=False
         The caller has the values, and has chosen them by hand.
+    was_zero : bool, default=False
+        The values are all zeros, but not by hand.
     """
 
-    def __init__(self, rows: np.ndarray, values: np.ndarray, is_shared: bool = False) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray,
+        values: np.ndarray,
+        is_shared: bool = False,
+        was_zero: bool = False,
+    ) -> None:
         self._total = rows, values
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_waiting = 0
         self._is_shared = is_shared
-        self._was_zero = False
+        self._was_zero = was_zero
 
     def add(self, rows: np.ndarray, values: np.ndarray) -> None:
         """Add a gradient; its arrays are not copied."""
@@ -57,6 +65,10 @@ class RowSum:
         if not self._is_shared:
             self._is_shared, self._was_zero = True, not self._total[1].any()
         return _no_rows(*self._total) if self._is_zeroed() else self._total
+
+    def was_zero(self, rows: np.ndarray) -> bool:
+        """Return whether `total` has returned nothing but zeros for these rows, in this memory."""
+        return self._was_zero and np.may_share_memory(rows, self._total[0])
 
     def _is_zeroed(self) -> bool:
         """Return whether the caller has zeroed the values."""
