@@ -105,7 +105,7 @@ class RowGradient:
     def __add__(self, other: Any) -> "RowGradient":
         """Return the sum of two gradients of one table; 0 changes nothing, for `sum`."""
         if not isinstance(other, RowGradient):
-            return self._with_other(other)
+            return self if _is_zero(other) else NotImplemented
         if self.shape != other.shape:
             raise ValueError(f"cannot add a gradient of shape {other.shape} to {self.shape}")
         rows = np.union1d(self.rows, other.rows)
@@ -116,15 +116,17 @@ class RowGradient:
 
     def __radd__(self, other: Any) -> "RowGradient":
         """Return the same as ``self + other``, for `sum`."""
-        return self._with_other(other)
+        return self if _is_zero(other) else NotImplemented
 
-    def __sub__(self, other: "RowGradient") -> "RowGradient":
+    def __sub__(self, other: Any) -> "RowGradient":
         """Return the difference of two gradients of one table."""
-        return self + -other if isinstance(other, RowGradient) else self._with_other(other)
+        if isinstance(other, RowGradient):
+            return self + -other
+        return self if _is_zero(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> "RowGradient":
-        """Return the difference, of 0 only."""
-        return -self._with_other(other)
+        """Return 0 less the gradient."""
+        return -self if _is_zero(other) else NotImplemented
 
     def __neg__(self) -> "RowGradient":
         """Return the gradient with the other sign."""
@@ -167,18 +169,6 @@ class RowGradient:
         """
         return RowGradient(self.rows, self.values * _as_factor(factor, "factor"), self.shape)
 
-    def _with_other(self, other: Any) -> "RowGradient":
-        """Return the gradient plus 0, or raise TypeError for anything else that is no gradient."""
-        is_number = isinstance(other, numbers.Number) and not isinstance(other, bool)
-        if is_number and not other:
-            return self
-        if not (is_number or isinstance(other, np.ndarray) or scipy.sparse.issparse(other)):
-            return NotImplemented
-        raise TypeError(
-            f"a RowGradient can be added to a RowGradient or 0, got {shown(other)}: "
-            "add toarray() to an array, and tobsr() to a SciPy matrix"
-        )
-
     def tobsr(self) -> scipy.sparse.bsr_array:
         """Return the gradient as a block matrix: one (1, D) block per touched row.
 
@@ -209,6 +199,19 @@ class RowGradient:
     def to_form(self, sparse: bool | str) -> "scipy.sparse.bsr_array | RowGradient":
         """Return the gradient in the form that ``sparse=True`` or ``"rows"`` names."""
         return self if sparse == "rows" else self.tobsr()
+
+
+def _is_zero(term: Any) -> bool:
+    """Return whether a term is the number 0; raise TypeError for other numbers and for arrays."""
+    is_number = isinstance(term, numbers.Number) and not isinstance(term, bool)
+    if is_number and not term:
+        return True
+    if not (is_number or isinstance(term, np.ndarray) or scipy.sparse.issparse(term)):
+        return False
+    raise TypeError(
+        f"a RowGradient can be added to a RowGradient or 0, got {shown(term)}: "
+        "add toarray() to an array, and tobsr() to a SciPy matrix"
+    )
 
 
 def _as_factor(factor: Any, name: str) -> Any:

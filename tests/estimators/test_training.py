@@ -1,6 +1,8 @@
 """Test training: passes and partial fits, early stopping, schedules, Ctrl-C and divergence."""
 
+import copy
 import pickle
+import re
 import signal
 
 import numpy as np
@@ -307,3 +309,99 @@ def test_weights_that_overflow_in_the_last_step_are_a_divergence(monkeypatch):
     monkeypatch.undo()
     other, X, y = make("softmax", max_iter=2)
     assert_same_model(model, other.fit(X, y))
+
+
+class TestParametersChangedBetweenPasses:
+    """A parameter that was changed has effect in the next pass, or the pass raises."""
+
+    def passes(self, kind, changes, start=None, count=2):
+        model, X, y = make(kind, **(start or {}))
+        model.partial_fit(X, y, **first_call(y))
+        model.set_params(**changes)
+        for _ in range(count):
+            model.partial_fit(X, y)
+        return model
+
+    @kinds
+    @pytest.mark.parametrize(
+        ("name", "value"), [("embedding_dim", 6), ("hidden", 3), ("mode", "sum"), ("loss", None)]
+    )
+    @pytest.mark.parametrize("warm", [False, True])
+    def test_those_of_the_model_may_not_change(self, kind, name, value, warm):
+        model, X, y = make(kind, warm_start=warm)
+        model.fit(X, y)
+        if name == "loss":
+            if not hasattr(model, "loss"):
+                return
+            value = "huber" if model.loss == "squared_error" else "squared_error"
+        before = copy.deepcopy(model)
+        was = getattr(model, name)
+        model.set_params(**{name: value})
+        message = (
+            f"{name} = {value!r} differs from {was!r}, with which the model was fitted: set it "
+            "back, or call fit with warm_start=False"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            (model.fit if warm else model.partial_fit)(X, y)
+        if name in ("mode", "loss"):
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                model.predict(X)
+        assert_same_model(model, before)
+        model.set_params(**{name: was}).partial_fit(X, y)
+        model.set_params(**{name: value}, warm_start=False)
+        if name != "loss":
+            model.fit(X, y)
+            assert_same_model(model, clone(model).fit(X, y))
+
+    @kinds
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"optimizer": "adam"},
+            {"optimizer": Adam(0.01)},
+            {"optimizer": Adagrad(0.1, eps=0.5)},
+            {"alpha": 0.5},
+            {"random_state": 1},
+            {"random_state": np.random.RandomState(3)},
+            {"batch_size": 3},
+            {"learning_rate": 0.5},
+            {"learning_rate": 0.5, "optimizer": "sgd"},
+        ],
+        ids="-".join,
+    )
+    def test_others_have_effect(self, kind, changes):
+        changed, same = self.passes(kind, changes), self.passes(kind, {})
+        assert (changed.embedding_ != same.embedding_).any()
+
+    @kinds
+    @pytest.mark.parametrize(
+        "changes",
+        [{}, {"optimizer": "adagrad"}, {"random_state": np.int64(0)}, {"num_threads": 1}],
+        ids="-".join,
+    )
+    def test_what_is_the_same_has_none(self, kind, changes):
+        assert_same_model(self.passes(kind, changes), self.passes(kind, {}))
+
+    @kinds
+    def test_a_rate_leaves_the_state_of_the_optimizer(self, kind):
+        """The rate of an optimizer object is that of the object when the pass begins."""
+        named = self.passes(kind, {"learning_rate": 0.01}, {"optimizer": "adam"})
+        rate = Adam(0.1)
+        model, X, y = make(kind, optimizer=rate)
+        model.partial_fit(X, y, **first_call(y))
+        rate.learning_rate = 0.01
+        model.partial_fit(X, y).partial_fit(X, y)
+        assert_same_model(model, named)
+
+    @kinds
+    def test_a_new_rule_has_new_optimizers(self, kind):
+        model = self.passes(kind, {"optimizer": "sgd"}, {"alpha": 0.25})
+        assert [type(rule) for rule in model._state.optimizers] == [SGD, SGD]
+        assert [rule.weight_decay for rule in model._state.optimizers] == [0.25, 0.25]
+        assert model._state.optimizers[0].num_steps == 2 * 6
+
+    def test_a_copy_goes_on_with_the_same_random_state(self):
+        model, X, y = make("softmax", random_state=np.random.RandomState(5))
+        model.partial_fit(X, y, **first_call(y))
+        other = pickle.loads(pickle.dumps(model))
+        assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
