@@ -83,7 +83,7 @@ class GradientSum:
         afterwards (``bag.grad = bag.grad``), which finds these rows in the whole table.
         """
         if self._grad is None and self._rows is not None:
-            gradient = RowGradient(*self._rows.total(), self._table.shape)
+            gradient = RowGradient._of(*self._rows.total(), self._table.shape)
             self._grad = gradient.to_form(self._sparse)
             self._parts = _parts_of(self._grad)
         return self._grad
@@ -136,9 +136,9 @@ class GradientSum:
         shape = self._table.shape
         if self._rows is not None:
             self._read_back()
-            return RowGradient(*self._rows.total(), shape)
+            return RowGradient._of(*self._rows.total(), shape)
         if self._dense is not None and self._grad is self._dense.total:
-            return RowGradient(*self._dense.row_gradient(), shape)
+            return RowGradient._of(*self._dense.row_gradient(), shape)
         return None if self._grad is None else as_row_gradient(self._grad)
 
     def _add_gradient(self, backward: Backward) -> None:
@@ -216,7 +216,7 @@ class GradientSum:
         rows, values = gradient.rows, as_real(gradient.values, "grad", dtype)
         if not self._sparse:
             touched = len(rows) if values.any() else 0
-            self._put(RowGradient(rows[:touched], values[:touched], shape))
+            self._put(RowGradient._of(rows[:touched], values[:touched], shape))
             return
         # Zeros times a factor are no more chosen by hand than they were.
         was_zero = self._rows is not None and self._rows.was_zero(rows)
@@ -224,7 +224,7 @@ class GradientSum:
         self._rows = RowSum(rows, values, is_shared=True, was_zero=was_zero)
         if self._sparse == "rows":
             same = values is gradient.values
-            self._grad = gradient if same else RowGradient(rows, values, shape)
+            self._grad = gradient if same else RowGradient._of(rows, values, shape)
         elif isinstance(given, scipy.sparse.bsr_array) and np.may_share_memory(given.data, values):
             self._grad, self._parts = given, _parts_of(given)
 
@@ -245,7 +245,7 @@ class GradientSum:
         values = gradient.values.astype(table.sum_dtype)
         before, self._sparse = self._sparse, sparse
         try:
-            self._put(RowGradient(gradient.rows, values, table.shape))
+            self._put(RowGradient._of(gradient.rows, values, table.shape))
         except MemoryError:
             self._sparse = before
             raise
@@ -269,7 +269,7 @@ class GradientSum:
         if grad is None or self._rows is not None or self._dense is not None:
             grad = self._as_rows()
         if isinstance(grad, RowGradient):
-            grad = RowGradient(grad.rows, grad.values.copy(), grad.shape)
+            grad = RowGradient._of(grad.rows, grad.values.copy(), grad.shape)
         elif grad is not None:
             grad = grad.copy()
         weights_grad = self._weights_grad

@@ -2,7 +2,7 @@
 
 import numbers
 from dataclasses import FrozenInstanceError, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse
@@ -75,7 +75,17 @@ class RowGradient:
         check_real(values, "values")
         if values.shape != (len(rows), shape[1]):
             raise ValueError(f"values must have shape {(len(rows), shape[1])}, got {values.shape}")
-        rows = as_indices(rows).view()
+        self._set(as_indices(rows), values, shape)
+
+    @classmethod
+    def _of(cls, rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Self:
+        """Return a gradient of arrays that need no checks, which take longer than small steps."""
+        gradient = object.__new__(cls)
+        gradient._set(rows, values, shape)
+        return gradient
+
+    def _set(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> None:
+        rows = rows.view()
         rows.flags.writeable = False
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "values", values)
@@ -112,7 +122,7 @@ class RowGradient:
         values = np.zeros((len(rows), self.shape[1]), np.result_type(self.values, other.values))
         values[np.searchsorted(rows, self.rows)] = self.values
         values[np.searchsorted(rows, other.rows)] += other.values
-        return RowGradient(rows, values, self.shape)
+        return RowGradient._of(rows, values, self.shape)
 
     def __radd__(self, other: Any) -> "RowGradient":
         """Return the same as ``self + other``, for `sum`."""
@@ -130,7 +140,7 @@ class RowGradient:
 
     def __neg__(self) -> "RowGradient":
         """Return the gradient with the other sign."""
-        return RowGradient(self.rows, -self.values, self.shape)
+        return RowGradient._of(self.rows, -self.values, self.shape)
 
     def __mul__(self, factor: Any) -> "RowGradient":
         """Return the gradient times a number."""
@@ -140,7 +150,7 @@ class RowGradient:
 
     def __truediv__(self, divisor: Any) -> "RowGradient":
         """Return the gradient divided by a number."""
-        return RowGradient(self.rows, self.values / _as_factor(divisor, "divisor"), self.shape)
+        return RowGradient._of(self.rows, self.values / _as_factor(divisor, "divisor"), self.shape)
 
     def scaled(self, factor: Any) -> "RowGradient":
         """Return the gradient times a number, as the operator ``*``.
@@ -167,7 +177,7 @@ class RowGradient:
         >>> ebagx.RowGradient([1], [[2.0, 4.0]], (5, 2)).scaled(0.25).values
         array([[0.5, 1. ]])
         """
-        return RowGradient(self.rows, self.values * _as_factor(factor, "factor"), self.shape)
+        return RowGradient._of(self.rows, self.values * _as_factor(factor, "factor"), self.shape)
 
     def tobsr(self) -> scipy.sparse.bsr_array:
         """Return the gradient as a block matrix: one (1, D) block per touched row.

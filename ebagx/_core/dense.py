@@ -49,6 +49,7 @@ class DenseGradient:
         else:
             out[...] = 0
         self.total = out
+        self._in_place = rows_are_contiguous(out)
         self._forget()
 
     @classmethod
@@ -62,11 +63,11 @@ class DenseGradient:
 
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self. Cost: that of the pass."""
-        if self._is_zeroed():
+        if self._touched and self._is_zeroed():
             self.clear(backward.options.num_threads)
         earlier, total = len(self._touched), self.total
-        in_place, same_dtype = rows_are_contiguous(total), total.dtype == backward.grad.dtype
-        if not earlier and in_place and same_dtype and can_scatter(backward):
+        in_place = self._in_place and total.dtype == backward.grad.dtype
+        if not earlier and in_place and can_scatter(backward):
             kept = backward.without_padding()
             # The indices are copied, as the caller may change them, and noted before the rows are
             # written, as Ctrl-C may end the call after some of them.
@@ -75,7 +76,7 @@ class DenseGradient:
         else:
             for rows, values in gradient_pieces(backward):
                 self._touch(rows)
-                if in_place and same_dtype:
+                if in_place:
                     threads = thread_count(backward.options.num_threads, values.size)
                     kernels.add_rows(total, rows, values, threads)
                 else:
@@ -107,6 +108,8 @@ class DenseGradient:
 
     def clear(self, num_threads: int | None) -> None:
         """Zero the rows that were touched. The cost does not depend on the table's size."""
+        if not self._touched:
+            return
         for rows in self._touched:
             threads = thread_count(num_threads, len(rows) * self.total.shape[1])
             kernels.clear_rows(self.total, rows, threads)
