@@ -233,7 +233,9 @@ def _as_factor(factor: Any, name: str) -> Any:
             f"{name} must be a number, got {shown(factor)}: to scale each row by its own number, "
             "make a RowGradient of rows and scaled values"
         )
-    return factor if isinstance(factor, (int, float, np.number)) else float(factor)
+    if isinstance(factor, np.number):
+        return factor
+    return int(factor) if isinstance(factor, int) else float(factor)
 
 
 def _rows_of_blocks(grad: Any) -> RowGradient | None:

@@ -185,6 +185,7 @@ class EmbeddingBag(GradientSum):
         >>> bag([[0, 2]])
         array([[0.5, 0. , 0.5]])
         """
+        check_flag(freeze, "freeze")
         table = Table.of(embeddings, "embeddings")
         bag = cls(
             table.num_rows,
