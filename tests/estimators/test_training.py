@@ -392,6 +392,9 @@ class TestParametersChangedBetweenPasses:
         rate.learning_rate = 0.01
         model.partial_fit(X, y).partial_fit(X, y)
         assert_same_model(model, named)
+        decayed = self.passes(kind, {"alpha": 0.5, "num_threads": 1})
+        for each in (model, named, decayed):
+            assert each._state.optimizers[0].num_steps == 3 * 6
 
     @kinds
     def test_a_new_rule_has_new_optimizers(self, kind):
