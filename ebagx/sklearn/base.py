@@ -43,9 +43,11 @@ from ebagx.sklearn.training.network import (
     Floats,
     Layer,
     Network,
+    checked_layer,
     initial_layers,
     initial_rows,
     scores_of,
+    trainable_table,
 )
 from ebagx.sklearn.training.optimizers import (
     OPTIMIZERS,
@@ -193,7 +195,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.embedding_.T)
+        return int(np.shape(self.embedding_)[1])
 
     @abstractmethod
     def _loss(self) -> Loss:
@@ -278,7 +280,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
         bags = copy_of(self._scaled_bags(X))
         if going_on:
-            Table(self.embedding_, "embedding_").check_writeable("training")
+            table_of(self.embedding_, "embedding_", X.shape[1]).check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
         if weights is None:
             return Examples(bags, targets, None)
@@ -313,7 +315,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             # Training needs this once, which is not worth waking threads for.
             used = touched_rows(examples.bags, shape[0], scratch, num_threads=1)
         if going_on:
-            table, layers = self.embedding_, self._layers()
+            table, layers = trainable_table(self.embedding_), self._layers()
             layers[-1] = self._head_in_training(layers[-1])
         else:
             num_scores = examples.targets.shape[1]
@@ -388,7 +390,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return scores_of(self._pooled(X), self._layers(), dtype)
 
     def _layers(self) -> list[Layer]:
-        head = Layer(self.coef_, self.intercept_)
-        if self.hidden_coef_ is None or self.hidden_intercept_ is None:
-            return [head]
-        return [Layer(self.hidden_coef_, self.hidden_intercept_), head]
+        width, hidden = self._n_features_out, []
+        if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
+            hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
+            width = len(hidden[0].coef)
+        return [*hidden, checked_layer(self.coef_, self.intercept_, width)]

@@ -18,6 +18,7 @@ from ebagx.sklearn.training.network import Network
 from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
+two_kinds = pytest.mark.parametrize("kind", ["softmax", "huber"])
 
 
 def first_call(y):
@@ -322,7 +323,7 @@ class TestParametersChangedBetweenPasses:
             model.partial_fit(X, y)
         return model
 
-    @kinds
+    @two_kinds
     @pytest.mark.parametrize(
         ("name", "value"), [("embedding_dim", 6), ("hidden", 3), ("mode", "sum"), ("loss", None)]
     )
@@ -353,7 +354,7 @@ class TestParametersChangedBetweenPasses:
             model.fit(X, y)
             assert_same_model(model, clone(model).fit(X, y))
 
-    @kinds
+    @two_kinds
     @pytest.mark.parametrize(
         "changes",
         [
@@ -373,7 +374,7 @@ class TestParametersChangedBetweenPasses:
         changed, same = self.passes(kind, changes), self.passes(kind, {})
         assert (changed.embedding_ != same.embedding_).any()
 
-    @kinds
+    @two_kinds
     @pytest.mark.parametrize(
         "changes",
         [{}, {"optimizer": "adagrad"}, {"random_state": np.int64(0)}, {"num_threads": 1}],
@@ -382,7 +383,7 @@ class TestParametersChangedBetweenPasses:
     def test_what_is_the_same_has_none(self, kind, changes):
         assert_same_model(self.passes(kind, changes), self.passes(kind, {}))
 
-    @kinds
+    @two_kinds
     def test_a_rate_leaves_the_state_of_the_optimizer(self, kind):
         """The rate of an optimizer object is that of the object when the pass begins."""
         named = self.passes(kind, {"learning_rate": 0.01}, {"optimizer": "adam"})
@@ -396,7 +397,7 @@ class TestParametersChangedBetweenPasses:
         for each in (model, named, decayed):
             assert each._state.optimizers[0].num_steps == 3 * 6
 
-    @kinds
+    @two_kinds
     def test_a_new_rule_has_new_optimizers(self, kind):
         model = self.passes(kind, {"optimizer": "sgd"}, {"alpha": 0.25})
         assert [type(rule) for rule in model._state.optimizers] == [SGD, SGD]
@@ -408,3 +409,71 @@ class TestParametersChangedBetweenPasses:
         model.partial_fit(X, y, **first_call(y))
         other = pickle.loads(pickle.dumps(model))
         assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
+
+
+class TestAssignedAttributes:
+    """A fitted attribute that is assigned has effect, or the next call raises."""
+
+    @two_kinds
+    @pytest.mark.parametrize("hidden", [None, 3])
+    @pytest.mark.parametrize("way", ["float64", "list", "fortran"])
+    def test_of_other_kinds_have_the_same_effect(self, kind, hidden, way):
+        model, X, y = make(kind, hidden=hidden)
+        model.fit(X, y)
+        other = copy.deepcopy(model)
+        for name in ("embedding_", "coef_", "intercept_", "hidden_coef_", "hidden_intercept_"):
+            value = getattr(model, name)
+            if value is not None:
+                of_way = {"float64": lambda value: value.astype("f8"), "list": np.ndarray.tolist}
+                setattr(other, name, of_way.get(way, np.asfortranarray)(value))
+        np.testing.assert_allclose(model.transform(X), other.transform(X), rtol=1e-5, atol=1e-6)
+        expected, predicted = model.predict(X), other.predict(X)
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(predicted, expected)
+        del model._state, other._state
+        assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
+
+    @two_kinds
+    @pytest.mark.parametrize("call", ["predict", "partial_fit"])
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            (
+                "coef_",
+                np.ones((3, 4)),
+                "coef_ and intercept_ must have shapes (n, 5)",
+            ),
+            ("coef_", 1.0, "coef_ and intercept_ must have shapes (n, 5) and (n,), got ()"),
+            (
+                "intercept_",
+                np.ones(9),
+                "coef_ and intercept_ must have shapes (n, 5)",
+            ),
+            (
+                "embedding_",
+                np.ones((7, 4)),
+                "coef_ and intercept_ must have shapes (n, 4)",
+            ),
+            (
+                "embedding_",
+                np.ones((6, 5)),
+                "embedding_ must have a row for each of the 7",
+            ),
+            (
+                "hidden_coef_",
+                np.ones((3, 5)),
+                "hidden_coef_ and hidden_intercept_ must",
+            ),
+        ],
+    )
+    def test_of_other_shapes_raise(self, kind, call, name, value, message):
+        model, X, y = make(kind)
+        model.fit(X, y)
+        before = copy.deepcopy(model)
+        setattr(model, name, value)
+        with pytest.raises(ValueError, match=f"^({re.escape(message)}|y must have 9 outputs)"):
+            getattr(model, call)(*(X, y)[: 1 if call == "predict" else 2])
+        setattr(model, name, copy.deepcopy(getattr(before, name)))
+        assert_same_model(model.partial_fit(X, y), before.partial_fit(X, y))
