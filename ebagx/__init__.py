@@ -7,6 +7,7 @@ cli, __main__          the command line: ``ebagx train | predict | test ...``
 text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
+accumulation           the sum of a module's gradients, in every form
 optim                  optimizers that touch only the rows used
 gradients              `RowGradient`: the touched rows of a table and their values
 _core                  arguments become kernel calls: checks, `Bags`, `Table`, passes

@@ -349,7 +349,7 @@ def embedding_bag_backward(
         check_out(out, table.shape, grad.dtype, read)
     backward = Backward(grad, bags, table, winners, options)
     if sparse:
-        of_table: Any = RowGradient(*row_gradient(backward), table.shape).to_form(sparse)
+        of_table: Any = RowGradient._of(*row_gradient(backward), table.shape).to_form(sparse)
     else:
         of_table = DenseGradient(table.shape, grad.dtype, out).add(backward).total
     of_weights = None

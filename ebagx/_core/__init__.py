@@ -6,6 +6,7 @@ table      `Table`: the rows of an embedding table, and how they lie in memory
 passes     the forward pass, and max_norm
 backward   the gradients of touched rows and of weights
 dense      sums of gradients in an array of the table's size
+row_sum    sums of gradients as touched rows and their values
 transpose  from the lookups of each bag to those of each row
 pieces     cuts of long work, between which Ctrl-C takes effect
 checks     checks of arguments, and their error messages

@@ -201,8 +201,9 @@ def read_only():
 
 def changed(rows):
     """Return a gradient whose rows were changed after it was made."""
-    good = RowGradient(np.array([1, 3]), np.ones((2, 2)), (5, 2))
-    good.rows[:] = rows
+    given = np.array([1, 3])
+    good = RowGradient(given, np.ones((2, 2)), (5, 2))
+    given[:] = rows
     return good
 
 

@@ -43,7 +43,13 @@ PUBLIC = {
     "ebagx.text": [],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
-MODULES_OF_THE_API = {"ebagx.cli", "ebagx.module", "ebagx.functional", "ebagx.gradients"}
+MODULES_OF_THE_API = {
+    "ebagx.cli",
+    "ebagx.module",
+    "ebagx.accumulation",
+    "ebagx.functional",
+    "ebagx.gradients",
+}
 
 
 def import_module(name):
