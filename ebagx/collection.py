@@ -300,15 +300,15 @@ class EmbeddingBagCollection:
         check_same_names(state_dict, self.state_dict(), "state_dict")
         weights = {}
         for name, bag in self._tables.items():
-            state = {key: state_dict[f"{name}.{key}"] for key in bag.state_dict()}
+            values = state_dict[f"{name}.weight"]
             try:
-                weights[name] = bag._checked_weight(state)
+                weights[name] = bag._table.checked_values(values, "load_state_dict")
             except (TypeError, ValueError) as error:
                 raise_about(error, f"table {name!r}")
         tables = [bag.weight for bag in self._tables.values()]
         apart = without_overlap(list(weights.values()), tables)
-        for name, weight in zip(weights, apart, strict=True):
-            self._tables[name]._load_weight(weight)
+        for bag, weight in zip(self._tables.values(), apart, strict=True):
+            bag._table.overwrite(weight, "load_state_dict")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the state of the last call: a copy needs its own call before `backward`."""

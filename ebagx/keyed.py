@@ -5,9 +5,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx._core.checks import as_integer_array, check_real
+from ebagx._core.checks import as_integer_array, as_plain_array, check_real
+from ebagx._core.forms.arrays import checked_offsets
 from ebagx._core.forms.feature import FeatureArguments
-from ebagx._core.forms.source import checked_offsets
 from ebagx._core.layout import as_indices
 
 __all__ = ["KeyedBags"]
@@ -80,7 +80,7 @@ class KeyedBags:
         self._offsets.flags.writeable = False
         self._weights = None
         if per_sample_weights is not None:
-            self._weights = np.asarray(per_sample_weights)
+            self._weights = as_plain_array(per_sample_weights, "per_sample_weights")
             check_real(self._weights, "per_sample_weights")
             if self._weights.shape != self._values.shape:
                 raise ValueError(

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import as_real, raise_bad_index
-from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.checks import as_real, raise_bad_index, raise_missing
+from ebagx._core.dtypes import SUM_DTYPES, nearest_sum_dtype
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
 from ebagx._core.layout import as_contiguous, as_indices
@@ -41,7 +41,7 @@ def as_bags(
     *,
     include_last_offset: bool = False,
     num_rows: int,
-    sums: np.dtype[Any],
+    sums: np.dtype[Any] | None,
 ) -> tuple[Bags, Source]:
     """Return any accepted input as bags over a table, and its `Source`, for error messages.
 
@@ -52,7 +52,8 @@ def as_bags(
     num_rows : int
         Number of rows N of the table.
     sums : dtype
-        The dtype of sums over its rows, and so of the weights.
+        The dtype of sums over its rows, and so of the weights. None: that of sums over a table of
+        the dtype of the given weights.
 
     Notes
     -----
@@ -109,8 +110,14 @@ def without_padding(bags: Bags, padding_idx: int | None) -> Bags:
     return Bags(kept.indices[:n], kept.offsets, kept.weights[:n])
 
 
-def _normalised(source: Source, sums: np.dtype[Any]) -> Bags:
-    """Return the bags in the layout and dtypes that kernels take."""
+def _normalised(source: Source, sums: np.dtype[Any] | None) -> Bags:
+    """Return the bags in the layout and dtypes that kernels take; an index must not be missing."""
+    if source.missing is not None:
+        mask, word = source.missing
+        ends = source.offsets if source.is_list else None
+        raise_missing(mask, word, source.name, ends, "drop or replace it")
+    if sums is None:
+        sums = SUM_DTYPES[0] if source.weights is None else nearest_sum_dtype(source.weights.dtype)
     indices = as_indices(source.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)

@@ -43,8 +43,8 @@ class Lookup(NamedTuple):
             options = options._replace(include_last_offset=True)
         bags, source = bags_for(ids, offsets, weights, table, options)
         shape = None
-        if weights is not None:
-            shape = getattr(weights, "shape", (len(bags.indices),))
+        if weights is not None and source.weights is not None:
+            shape = source.weights.shape
         return cls(feature, bags, source, table, options, shape)
 
     def check_indices(self) -> None:

@@ -1,14 +1,15 @@
 """`Table` is the only code that depends on the layout of a table's rows in memory."""
 
+import copy
 from typing import Any, Self
 
 import numpy as np
 
-from ebagx._core.checks import check_table_dtype
-from ebagx._core.dtypes import kernel_view
+from ebagx._core.checks import as_plain_array, check_table_dtype
+from ebagx._core.dtypes import kernel_view, stored_as
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous, with_contiguous_rows
 from ebagx._core.levels import kernels
-from ebagx._core.memory import check_mapped
+from ebagx._core.memory import check_mapped, copy_sparsely, write_changes
 
 _ALL_COLUMNS = slice(None)
 
@@ -69,13 +70,19 @@ class Table:
         ValueError
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
-        table = cls(weight if type(weight) is np.ndarray else np.asarray(weight), name)
+        table = cls(as_plain_array(weight, name), name)
         table.check_mapped()
         return table
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The kernels' view of a copy must share memory with the copy.
         return type(self), (self.array, self.name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        array = self.array
+        if type(array) is np.ndarray and array.flags.c_contiguous and id(array) not in memo:
+            memo[id(array)] = copy_sparsely(array)
+        return type(self)(copy.deepcopy(array, memo), self.name)
 
     def __repr__(self) -> str:
         return f"Table({self.num_rows} rows, embedding_dim={self.dim}, dtype={self.dtype})"
@@ -96,6 +103,27 @@ class Table:
         if overlaps_itself(self.array):
             raise ValueError(f"elements of {self.name} share memory, but {why} changes it in place")
         self.check_mapped()
+
+    def checked_values(self, values: Any, why: str) -> np.ndarray:
+        """Return an array that `overwrite` can copy into the table; change nothing.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shape or dtype differ, or the table cannot be changed in place.
+        """
+        array = stored_as(as_plain_array(values, self.name), self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(f"{self.name} must have shape {self.shape}, got {array.shape}")
+        if array.dtype != self.dtype:
+            raise TypeError(f"{self.name} must have dtype {self.dtype}, got {array.dtype}")
+        check_mapped(array, self.name)
+        self.check_writeable(why)
+        return array
+
+    def overwrite(self, values: Any, why: str) -> None:
+        """Copy an array of the table's shape and dtype into it, or raise as `checked_values`."""
+        write_changes(self.array, self.checked_values(values, why))
 
     def kernel_rows(self) -> np.ndarray:
         """Return the rows as kernels take them: the table's memory if it has such a layout."""

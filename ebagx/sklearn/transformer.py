@@ -200,7 +200,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If `X` has a NaN or infinity, or another number of columns than in `fit`.
         """
         check_is_fitted(self)
-        check_parameters(self, "mode", "num_threads")
+        check_parameters(self, "mode", "normalize", "num_threads")
         X = as_features(X, self)
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
         table = table_of(self.embedding_, "embedding_", X.shape[1])

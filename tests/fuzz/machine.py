@@ -1,6 +1,7 @@
 """Run sequences of calls of an EmbeddingBag, drawn by hypothesis, against the model."""
 
 import copy
+import io
 import pickle
 from typing import Any
 
@@ -25,6 +26,14 @@ seeds = st.integers(0, 2**16)
 def numbers(seed: int, *shape: int) -> np.ndarray:
     """Return numbers of a seed."""
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+def through_file(state: dict[str, Any]) -> Any:
+    """Return a state dict that was saved and loaded."""
+    file = io.BytesIO()
+    np.savez(file, **state)
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
 
 
 class ModuleLife(RuleBasedStateMachine):
@@ -84,6 +93,13 @@ class ModuleLife(RuleBasedStateMachine):
         self.optimizer = getattr(ebagx.optim, name)(rate, **options)
         self.optimizer_model = OptimizerModel(name, rate, options)
 
+    @rule(decay=st.sampled_from([0.0, 0.5]), rate=st.sampled_from([0.1, 0.0, 0.5]))
+    def assign_options(self, decay: float, rate: float) -> None:
+        """Assign options of the optimizer."""
+        self.optimizer.weight_decay = self.optimizer_model.decay = decay
+        self.optimizer.learning_rate = self.optimizer_model.rate = rate
+        self.optimizer_model.clip_norm = self.optimizer.clip_norm = rate or None
+
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def forward(self, data: Any, form: str) -> None:
         """Look up bags of any form."""
@@ -119,6 +135,7 @@ class ModuleLife(RuleBasedStateMachine):
         if not self.fits_weights():
             self.refuse(ValueError, lambda: self.bag.backward(grad))
             return
+        self.settle_assigned()
         self.bag.backward(grad)
         gradient = self.model_gradient(grad)
         self.grad = gradient if self.grad is None else self.grad + gradient
@@ -177,11 +194,14 @@ class ModuleLife(RuleBasedStateMachine):
         if self.wrong_optimizer():
             self.refuse(ValueError, lambda: self.optimizer.step(self.bag))
             return
-        rows = self.touched
-        if self.assigned:
-            rows = {row for row in range(len(self.table)) if self.grad[row].any()}
         self.optimizer.step(self.bag)
-        self.optimizer_model.step(self.table, sorted(rows), self.grad)
+        self.optimizer_model.step(self.table, sorted(self.rows_of_step()), self.grad)
+
+    def rows_of_step(self) -> set[int]:
+        """Return the rows that bags have touched, or those of an assigned array."""
+        assert self.grad is not None
+        nonzero = {row for row in range(len(self.table)) if self.grad[row].any()}
+        return nonzero if self.assigned else self.touched | nonzero
 
     @rule()
     def catch_up(self) -> None:
@@ -196,14 +216,53 @@ class ModuleLife(RuleBasedStateMachine):
         self.bag.zero_grad()
         self.grad, self.weights_grad, self.touched, self.assigned = None, None, set(), False
 
-    @precondition(lambda self: self.bag.sparse is False)
-    @rule(seed=seeds)
-    def assign_grad(self, seed: int) -> None:
-        """Assign a dense gradient."""
+    def settle_assigned(self) -> None:
+        """Take the rows of an assigned array, as the module does when something is added."""
+        if self.assigned:
+            self.touched, self.assigned = self.rows_of_step(), False
+
+    @rule(seed=seeds, form=st.sampled_from(["dense", "rows", "bsr"]))
+    def assign_grad(self, seed: int, form: str) -> None:
+        """Assign a gradient of any form."""
         self.grad = numbers(seed, *self.table.shape)
         self.grad[seed % len(self.grad)] = 0
-        self.bag.grad = self.grad.astype(self.bag.weight.dtype)
-        self.assigned = True
+        given = self.grad.astype(self.bag.weight.dtype)
+        rows = np.flatnonzero(given.any(axis=1))
+        gradient = ebagx.RowGradient(rows, given[rows], given.shape)
+        self.bag.grad = {"dense": given, "rows": gradient, "bsr": gradient.tobsr()}[form]
+        self.touched, self.assigned = (
+            set(rows.tolist()),
+            self.bag.sparse is False and form == "dense",
+        )
+
+    @precondition(lambda self: self.grad is not None)
+    @rule(factor=st.sampled_from([0.5, -1, 0]))
+    def scale_grad(self, factor: float) -> None:
+        """Multiply the gradient in place; a factor of 0 is as good as `zero_grad`."""
+        assert self.grad is not None
+        self.bag.grad *= factor
+        if not factor and self.grad.any():
+            self.touched = set()
+        self.grad = factor * self.grad
+
+    @precondition(lambda self: self.grad is not None)
+    @rule()
+    def zero_by_hand(self) -> None:
+        """Set the numbers of the gradient to 0."""
+        assert self.grad is not None
+        grad = self.bag.grad
+        array = grad if self.bag.sparse is False else getattr(grad, "values", None)
+        (grad.data if array is None else array)[...] = 0
+        if self.grad.any():
+            self.touched = set()
+        self.grad = np.zeros_like(self.grad)
+
+    @rule(sparse=st.sampled_from([False, True, "rows"]))
+    def change_form(self, sparse: Any) -> None:
+        """Change the form of the gradient."""
+        if sparse != self.bag.sparse and self.grad is not None:
+            self.settle_assigned()
+        self.bag.sparse = sparse
 
     @rule(training=st.booleans())
     def train(self, training: bool) -> None:
@@ -215,10 +274,10 @@ class ModuleLife(RuleBasedStateMachine):
     @rule(seed=seeds, dtype=st.sampled_from(DTYPES))
     def assign_weight(self, seed: int, dtype: Any) -> None:
         """Assign another table; forward has saved the old one."""
-        if self.kept is not None or self.grad is not None:
-            dtype = self.bag.weight.dtype
         if self.kept is not None:
             return
+        if dtype != self.bag.weight.dtype and self.grad is not None:
+            self.settle_assigned()
         self.bag.weight = numbers(seed, *self.table.shape).astype(dtype)
         self.table = self.bag.weight.astype("f8")
 
@@ -233,18 +292,25 @@ class ModuleLife(RuleBasedStateMachine):
         if self.kept is not None:  # its gradient is that of the table as it is now
             self.kept = (self.table.copy(), *self.kept[1:])
 
-    @rule(how=st.sampled_from(["copy", "pickle", "state"]))
+    @rule(how=st.sampled_from(["shallow", "copy", "pickle", "optimizer", "state", "file"]))
     def replace(self, how: str) -> None:
-        """Continue with a copy of the module, or of the optimizer by its state."""
-        if how == "state":
+        """Continue with copies of module and optimizer, or with the optimizer's state."""
+        if how in ("state", "file"):
             state = self.optimizer.state_dict()
-            self.optimizer = copy.copy(self.optimizer)
-            self.optimizer.load_state_dict(state)
+            self.optimizer = type(self.optimizer)(7.0, clip_value=3.0)
+            self.optimizer.load_state_dict(through_file(state) if how == "file" else state)
             return
-        old = self.bag
-        self.bag = copy.deepcopy(old) if how == "copy" else pickle.loads(pickle.dumps(old))
+        if how == "optimizer":
+            self.optimizer = copy.copy(self.optimizer)
+            return
+        old, both = self.bag, (self.bag, self.optimizer)
+        if how == "shallow":
+            copies: Any = copy.copy(self.bag), self.optimizer
+        else:
+            copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
+        self.bag, self.optimizer = copies
         self.kept = None
-        self.assigned = self.assigned or (self.bag.sparse is False and self.grad is not None)
+        old.zero_grad()
 
     def refuse(self, error: type[Exception], action: Any) -> None:
         """Check that an action raises; the invariant checks that it changed nothing."""
@@ -253,7 +319,10 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(
-            ["input", "weights", "shape", "grad", "weight", "state", "threads", "optimizer"]
+            [
+                *("input", "weights", "shape", "grad", "weight", "state", "threads"),
+                *("optimizer", "table", "option", "attribute"),
+            ]
         )
     )
     def misuse(self, name: str) -> None:
@@ -269,9 +338,21 @@ class ModuleLife(RuleBasedStateMachine):
             "state": lambda: bag.load_state_dict({"weight": np.ones((rows + 1, dim))}),
             "threads": self.call_with_bad_threads,
             "optimizer": lambda: self.optimizer.update(bag.weight, np.ones((rows, dim))),
+            "table": self.step_on_another_table,
+            "option": lambda: setattr(self.optimizer, "weight_decay", -1),
+            "attribute": lambda: setattr(self.optimizer, "clipnorm", 1.0),
         }
-        self.refuse((ValueError, IndexError, TypeError, RuntimeError), actions[name])  # type: ignore[arg-type]
+        errors = ValueError, IndexError, TypeError, RuntimeError, AttributeError
+        self.refuse(errors, actions[name])  # type: ignore[arg-type]
         assert bag._saved is saved
+
+    def step_on_another_table(self) -> None:
+        """Take a step on a second table, with an optimizer that has one."""
+        optimizer = self.optimizer
+        if optimizer._bound is None:
+            optimizer = ebagx.optim.SGD()
+            optimizer.catch_up(self.bag.weight)
+        optimizer.catch_up(self.bag.weight.copy())
 
     def call_with_bad_threads(self) -> None:
         """Call with an attribute that no call can use."""

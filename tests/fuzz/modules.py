@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 import ebagx
-from fuzz import oracle, steps
+from fuzz import oracle, steps, sums
 from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
@@ -32,9 +32,11 @@ class Life:
 
 def run(source: Source) -> str:
     """Run one case of a module."""
-    kind = source.below(4)
+    kind = source.below(6)
     if kind == 0:
         return _run_bad_construction(source)
+    if kind > 3:
+        return sums.run(source)
     return _run_life(source, spoiled=kind > 1)
 
 
@@ -124,7 +126,7 @@ def _check_gradient(bag: Any, total: np.ndarray, table: np.ndarray, life: Life) 
 
 def _step(source: Source, bag: Any, life: Life) -> None:
     optimizer, model = steps.optimizer_of(source)
-    life.arguments["optimizer"] = vars(optimizer)
+    life.arguments["optimizer"] = repr(optimizer)
     gradient = bag.row_gradient()
     expected = bag.weight.astype("f8")
     optimizer.step(bag)

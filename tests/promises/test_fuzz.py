@@ -54,7 +54,7 @@ def test_missing_errors_are_found(monkeypatch):
     monkeypatch.setattr("ebagx._core.checks.check_num_threads", lambda number: number)
     monkeypatch.setattr("ebagx.functional.check_num_threads", lambda number: None)
     failures = 0
-    for seed in range(300):
+    for seed in range(600):
         try:
             run_case(run.case_of(seed))
         except FuzzError as failure:

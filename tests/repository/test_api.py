@@ -15,6 +15,7 @@ PUBLIC = {
         "KeyedBags",
         "RowGradient",
         "__version__",
+        "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
         "optim",
@@ -45,8 +46,8 @@ PUBLIC = {
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
-    *("ebagx.cli", "ebagx.collection", "ebagx.functional", "ebagx.gradients", "ebagx.keyed"),
-    "ebagx.module",
+    *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),
+    *("ebagx.gradients", "ebagx.keyed", "ebagx.module"),
 }
 
 
