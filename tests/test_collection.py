@@ -436,6 +436,17 @@ def test_a_data_frame_is_a_mapping_of_its_columns():
             collection({**frame, "tags": categories})
 
 
+def test_a_column_of_lists():
+    pandas = pytest.importorskip("pandas")
+    table = EmbeddingBag(10, 3, mode="sum", rng=0)
+    collection = EmbeddingBagCollection({"x": table})
+    column = pandas.Series([[1, 2], [], [7]])
+    np.testing.assert_array_equal(collection(pandas.DataFrame({"x": column})), table(column))
+    weights = pandas.Series([[0.5, 2.0], [], [1.0]])
+    pooled = collection({"x": (column, None, weights)})
+    np.testing.assert_array_equal(pooled, table(column, None, weights))
+
+
 def test_tensors():
     torch = pytest.importorskip("torch")
     collection, bags = small()

@@ -23,6 +23,7 @@ forward
     * `indices_valid`, `offsets_valid`, `close_offsets` check bags (``check.pxi``)
     * `drop_padding` copies bags without one row (``padding.pxi``)
     * `pool` adds and divides: sum, mean, sqrtn (``pool.pxi``)
+    * `pool_many` does this for many tables in one call (``many.pxi``)
     * `extreme` takes the maximum or minimum (``extreme.pxi``)
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row
