@@ -18,7 +18,7 @@ from ebagx._core.pieces import is_one_piece
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 
-Job = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
+JobArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Lookup(NamedTuple):
@@ -128,13 +128,14 @@ def _pool_together(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> boo
     limits = [lookup.options.num_threads for lookup in lookups]
     num_threads = min((limit for limit in limits if limit is not None), default=None)
     valid, work = True, 0
-    jobs: list[Job] = []
+    jobs: list[tuple[JobArrays, int]] = []
     for lookup, out in zip(lookups, outs, strict=True):
         if not is_one_piece(work + lookup.work()):
             valid &= kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
             jobs, work = [], 0
         bags, table, options = lookup.bags, lookup.table, lookup.options
         kept = without_padding(bags, options.padding_idx)
-        jobs.append((kernel_view(out), table.kernel_rows(), *kept, options.mode.divisor))
+        arrays = kernel_view(out), table.kernel_rows(), *kept
+        jobs.append((arrays, options.mode.divisor))
         work += lookup.work()
     return valid & kernels.pool_many(tuple(jobs), thread_count(num_threads, work))

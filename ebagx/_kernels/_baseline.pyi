@@ -68,7 +68,7 @@ def pool(
     /,
 ) -> bool: ...
 def pool_many(
-    jobs_j: tuple[tuple[_Array, _Array, _Array, _Array, _Array, int], ...],
+    jobs_j: tuple[tuple[tuple[_Array, _Array, _Array, _Array, _Array], int], ...],
     num_threads: int,
     /,
 ) -> bool: ...

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+_PoolArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 # The numbers by which compiled kernels know divisors and rules, too.
@@ -142,16 +143,15 @@ def pool(
     return not outside.any()
 
 
-def pool_many(jobs_j: tuple[tuple[Any, ...], ...], num_threads: int) -> bool:
+def pool_many(jobs_j: tuple[tuple[_PoolArrays, int], ...], num_threads: int) -> bool:
     """Pool the bags of many tables: each job has the arrays of `pool`, and its mode.
 
     Return whether every index of every job is inside its table.
     """
     valid = True
-    for out_bd, table_rd, indices_k, offsets_b, weights_k, mode in jobs_j:
-        if out_bd.size:
-            arrays = table_rd, indices_k, offsets_b, weights_k
-            valid &= pool(out_bd, *arrays, mode, num_threads)
+    for arrays, mode in jobs_j:
+        if arrays[0].size:
+            valid &= pool(*arrays, mode, num_threads)
     return valid
 
 

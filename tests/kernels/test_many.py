@@ -29,6 +29,11 @@ def make_jobs(lengths, dims=(1, 8, 17, 64)):
     return jobs, wholes
 
 
+def packed(jobs):
+    """Return jobs as the kernel takes them: a tuple of arrays, and the mode."""
+    return tuple((tuple(job[:5]), job[5]) for job in jobs)
+
+
 @cases.levels
 @cases.threads
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_same_bits_as_one_by_one(level, num_threads, lengths):
         pooled = np.empty(shown.shape, shown.dtype)
         reference.pool(kernel_view(pooled), *arguments, 1)
         expected.append(pooled)
-    assert level.pool_many(tuple(jobs), num_threads) is True
+    assert level.pool_many(packed(jobs), num_threads) is True
     for (whole, actual), pooled in zip(wholes, expected, strict=True):
         cases.assert_same_bits(actual, pooled)
         cases.assert_guards(whole, actual.shape)
@@ -51,9 +56,9 @@ def test_same_bits_as_one_by_one(level, num_threads, lengths):
 @cases.threads
 def test_the_twin_does_the_same(level, num_threads):
     jobs, wholes = make_jobs([2, 0, 3])
-    level.pool_many(tuple(jobs), num_threads)
+    level.pool_many(packed(jobs), num_threads)
     twins, copies = make_jobs([2, 0, 3])
-    assert reference.pool_many(tuple(twins), 1) is True
+    assert reference.pool_many(packed(twins), 1) is True
     for (_, actual), (_, expected) in zip(wholes, copies, strict=True):
         cases.assert_same_bits(actual, expected)
 
@@ -66,7 +71,7 @@ def test_an_index_outside_one_table_is_found(level, num_threads, bad, place):
     for kernel in (level.pool_many, reference.pool_many):
         jobs, _ = make_jobs([3, 0, 4])
         jobs[place][2][4] = bad
-        assert kernel(tuple(jobs), num_threads) is False
+        assert kernel(packed(jobs), num_threads) is False
 
 
 @cases.levels
@@ -74,7 +79,7 @@ def test_an_index_outside_one_table_is_found(level, num_threads, bad, place):
 def test_an_index_outside_in_a_giant_bag_is_found(level, num_threads):
     jobs, _ = make_jobs([1, 9000, 1])
     jobs[-1][2][4444] = NUM_ROWS
-    assert level.pool_many(tuple(jobs), num_threads) is False
+    assert level.pool_many(packed(jobs), num_threads) is False
 
 
 @cases.levels
@@ -86,7 +91,7 @@ def test_jobs_without_output_take_no_part(level):
     no_bags = np.empty((0, 2)), np.empty((3, 2)), np.array([], int), np.array([0]), none, 0
     for kernel in (level.pool_many, reference.pool_many):
         assert kernel((), 1) is True
-        assert kernel((no_columns, no_bags), 2) is True
+        assert kernel(packed([no_columns, no_bags]), 2) is True
 
 
 @cases.levels
@@ -99,8 +104,8 @@ def test_arrays_are_given_back_also_after_an_error(level, wrong):
     before = [sys.getrefcount(array) for job in jobs for array in job[:5]]
     bad = [*jobs[-1][:wrong], "wrong", *jobs[-1][wrong + 1 :]]
     with pytest.raises(TypeError):
-        level.pool_many((*jobs, tuple(bad)), 1)
-    level.pool_many(tuple(jobs), 1)
+        level.pool_many(packed([*jobs, tuple(bad)]), 1)
+    level.pool_many(packed(jobs), 1)
     del bad
     assert [sys.getrefcount(array) for job in jobs for array in job[:5]] == before
 
@@ -110,10 +115,12 @@ def test_wrong_jobs_are_refused(level):
     jobs, wholes = make_jobs([3, 0, 4])
     read_only = jobs[2][0].copy()
     read_only.flags.writeable = False
-    for wrong in (jobs[2][:5], (*jobs[2], 1), (read_only, *jobs[2][1:]), 5):
+    good, arrays = packed(jobs)[0], tuple(jobs[2][:5])
+    wrongs = (arrays[:4], 0), ((*arrays, arrays[0]), 0), ((read_only, *arrays[1:]), 0), arrays, 5
+    for wrong in (*wrongs, (list(arrays), 0), (arrays, "0"), (arrays,)):
         with pytest.raises((TypeError, ValueError)):
-            level.pool_many((jobs[0], wrong), 1)
+            level.pool_many((good, wrong), 1)
     for whole, _ in wholes:
         assert np.all(whole == np.asarray(cases.GUARD, whole.dtype))
     with pytest.raises(TypeError):
-        level.pool_many(jobs, 1)
+        level.pool_many([good], 1)

@@ -6,6 +6,7 @@
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 cdef enum:
+    POOL_ARRAYS = 5
     RANGES_PER_THREAD = 2  # 8 units of 28 small jobs take a seventh longer than one
 
 
@@ -41,11 +42,11 @@ cdef Py_ssize_t share_jobs(PoolJob* jobs, Py_ssize_t count, int num_threads) noe
 
 
 def pool_many(
-    tuple jobs_j,      # of tuples: the arrays of `pool` (OUT first), and its mode
+    tuple jobs_j,      # pairs: a tuple of the arrays of `pool`, OUT first, and its mode
     int num_threads,
     /,
 ):
-    """Pool the bags of many tables: each job is a call ``pool(*job, num_threads)``.
+    """Pool the bags of many tables: each job is a call ``pool(*arrays, mode, num_threads)``.
 
     Return whether every index of every job is inside its table. Cost: that of the calls, without
     their way through Python.
@@ -55,11 +56,10 @@ def pool_many(
     if jobs == NULL:
         raise MemoryError
     try:
-        for out_bd, table_rd, indices_k, offsets_b, weights_k, mode in jobs_j:
-            open_pool(
-                &jobs[opened].call, &jobs[opened].arrays,
-                (out_bd, table_rd, indices_k, offsets_b, weights_k), mode,
-            )
+        for given, mode in jobs_j:
+            if len(given) != POOL_ARRAYS:
+                raise ValueError("a job must have the arrays of pool")
+            open_pool(&jobs[opened].call, &jobs[opened].arrays, given, mode)
             if jobs[opened].call.out.data == NULL:
                 close_arrays(&jobs[opened].arrays)
             else:
