@@ -8,6 +8,7 @@ import numpy as np
 from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
 from ebagx._core.bags import Bags, bags_for
 from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
+from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.options import Option, Options, checked_options
@@ -212,6 +213,7 @@ class EmbeddingBag(GradientSum):
         table = _table_of_shape(weight, self._table.shape)
         if table.sum_dtype != self._table.sum_dtype:
             self._convert(self.sparse, table)
+        Binding.move(self._table.array, table.array)  # the optimizer of this table goes on
         self._table = table
 
     @property
