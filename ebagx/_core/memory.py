@@ -56,6 +56,28 @@ def copy_sparsely(array: np.ndarray) -> np.ndarray:
     return copy
 
 
+def write_changes(out: np.ndarray, array: np.ndarray) -> None:
+    """Write an array to another one of its shape, but not to pages that have its bits already.
+
+    Pages of zeros that were never written then still take no memory. This is so if both arrays have
+    the same dtype and are contiguous, and share no memory.
+    """
+    is_flat = out.flags.c_contiguous and array.flags.c_contiguous and out.dtype == array.dtype
+    if not is_flat or np.may_share_memory(out, array):
+        out[...] = array
+        return
+    old, new = (flat.reshape(-1).view(np.uint8) for flat in (out, array))
+    for start in range(0, len(old), _BLOCK):
+        before, after = old[start : start + _BLOCK], new[start : start + _BLOCK]
+        if np.array_equal(before, after):
+            continue
+        whole = len(before) // _PAGE * _PAGE
+        pages = before[:whole].reshape(-1, _PAGE), after[:whole].reshape(-1, _PAGE)
+        changed = (pages[0] != pages[1]).any(axis=1)
+        pages[0][changed] = pages[1][changed]
+        before[whole:] = after[whole:]
+
+
 class PackedArray(NamedTuple):
     """An array without its pages of zeros, for pickles.
 
@@ -133,28 +155,6 @@ def _flat_blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         step = max(_BLOCK // (width * array.itemsize), 1)
         for row in range(0, len(array), step):
             yield row * width, np.ascontiguousarray(array[row : row + step]).reshape(-1)
-
-
-def write_changes(out: np.ndarray, array: np.ndarray) -> None:
-    """Write an array to another one of its shape, but not to pages that have its bits already.
-
-    Pages of zeros that were never written then still take no memory. This is so if both arrays have
-    the same dtype and are contiguous, and share no memory.
-    """
-    is_flat = out.flags.c_contiguous and array.flags.c_contiguous and out.dtype == array.dtype
-    if not is_flat or np.may_share_memory(out, array):
-        out[...] = array
-        return
-    old, new = (flat.reshape(-1).view(np.uint8) for flat in (out, array))
-    for start in range(0, len(old), _BLOCK):
-        before, after = old[start : start + _BLOCK], new[start : start + _BLOCK]
-        if np.array_equal(before, after):
-            continue
-        whole = len(before) // _PAGE * _PAGE
-        pages = before[:whole].reshape(-1, _PAGE), after[:whole].reshape(-1, _PAGE)
-        changed = (pages[0] != pages[1]).any(axis=1)
-        pages[0][changed] = pages[1][changed]
-        before[whole:] = after[whole:]
 
 
 class Scratch:

@@ -305,10 +305,11 @@ class ModuleLife(RuleBasedStateMachine):
             return
         old, both = self.bag, (self.bag, self.optimizer)
         if how == "shallow":
-            copies: Any = copy.copy(self.bag), self.optimizer
+            self.bag = copy.copy(old)
+        elif how == "copy":
+            self.bag, self.optimizer = copy.deepcopy(both)
         else:
-            copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
-        self.bag, self.optimizer = copies
+            self.bag, self.optimizer = pickle.loads(pickle.dumps(both))
         self.kept = None
         old.zero_grad()
 
