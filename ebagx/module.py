@@ -88,6 +88,11 @@ class EmbeddingBag:
         Source of the initial table.
     num_threads : int, optional
         Largest number of threads of a call; see `embedding_bag`.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N), as if they were padding.
+    default_row : int, optional
+        A bag without lookups, after padding and skipped ones are removed, gives this row. Negative
+        counts from the end. By default such a bag gives zeros.
 
     Attributes
     ----------
@@ -126,6 +131,8 @@ class EmbeddingBag:
     include_last_offset = _Option[bool]()
     padding_idx = _Option[int | None]()
     num_threads = _Option[int | None]()
+    invalid = _Option[str]()
+    default_row = _Option[int | None]()
     per_sample_weights_grad: np.ndarray | None
 
     def __init__(
@@ -144,6 +151,8 @@ class EmbeddingBag:
         dtype: Any = np.float32,
         rng: Any = None,
         num_threads: int | None = None,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> None:
         shape = (
             check_size(num_embeddings, "num_embeddings"),
@@ -158,6 +167,8 @@ class EmbeddingBag:
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
             num_threads=num_threads,
+            invalid=invalid,
+            default_row=default_row,
         )
         self.sparse = sparse
         self.training = True
@@ -186,6 +197,9 @@ class EmbeddingBag:
         sparse: bool | str = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        *,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> "EmbeddingBag":
         """Return an EmbeddingBag over a given table, without a copy.
 
@@ -196,6 +210,8 @@ class EmbeddingBag:
         freeze : bool, default=True
             The table takes no gradient.
         max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As in `EmbeddingBag`.
+        invalid, default_row
             As in `EmbeddingBag`.
 
         Returns
@@ -222,6 +238,8 @@ class EmbeddingBag:
             _weight=table.array,
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
+            invalid=invalid,
+            default_row=default_row,
         )
         bag.frozen = freeze
         return bag
@@ -528,6 +546,10 @@ class EmbeddingBag:
         parts.append(f"mode={self.mode!r}")
         if self.padding_idx is not None:
             parts.append(f"padding_idx={self.padding_idx}")
+        if self.invalid != "raise":
+            parts.append(f"invalid={self.invalid!r}")
+        if self.default_row is not None:
+            parts.append(f"default_row={self.default_row}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:

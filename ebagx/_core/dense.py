@@ -40,7 +40,7 @@ class DenseGradient:
     def add(self, backward: Backward) -> Self:
         """Add the gradient of a forward pass; return self."""
         if can_scatter(backward) and rows_are_contiguous(self.total):
-            kept = backward.without_padding()
+            kept = backward.selected()
             # The indices are copied, as the caller may change them, and noted before the rows are
             # written, as Ctrl-C may end the call after some of them.
             self._touched.append(kept.bags.indices.copy())

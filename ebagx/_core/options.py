@@ -3,11 +3,13 @@
 from typing import Any, NamedTuple, Self
 
 from ebagx._core.checks import (
+    RAISE,
     check_flag,
+    check_invalid,
     check_max_norm,
     check_mode,
     check_num_threads,
-    check_padding_idx,
+    check_row,
 )
 from ebagx._core.modes import Mode
 
@@ -26,6 +28,9 @@ class Options(NamedTuple):
     include_last_offset: bool
     padding_idx: int | None  # in [0, N)
     num_threads: int | None
+    invalid: str  # policy for indices outside [0, N)
+    default_row: int | None  # in [0, N)
+    selects: bool  # True if bags may lose lookups, or gain `default_row`
 
     @classmethod
     def checked(
@@ -39,6 +44,8 @@ class Options(NamedTuple):
         include_last_offset: Any = False,
         padding_idx: Any = None,
         num_threads: Any = None,
+        invalid: Any = RAISE,
+        default_row: Any = None,
     ) -> Self:
         """Return the options over a table of `num_rows` rows.
 
@@ -53,17 +60,27 @@ class Options(NamedTuple):
         check_max_norm(max_norm, norm_type)
         check_flag(scale_grad_by_freq, "scale_grad_by_freq")
         check_flag(include_last_offset, "include_last_offset")
+        if padding_idx is not None:
+            padding_idx = check_row(padding_idx, "padding_idx", num_rows)
+        if default_row is not None:
+            default_row = check_row(default_row, "default_row", num_rows)
+        if invalid is not RAISE:
+            invalid = check_invalid(invalid)
         return cls(
             row,
             max_norm,
             norm_type,
             bool(scale_grad_by_freq),
             bool(include_last_offset),
-            check_padding_idx(padding_idx, num_rows),
+            padding_idx,
             check_num_threads(num_threads),
+            invalid,
+            default_row,
+            not (padding_idx is None and default_row is None and invalid == RAISE),
         )
 
     def changed(self, num_rows: int, **options: Any) -> Self:
         """Return the options with some of them set anew, checked like all others."""
         arguments = {**self._asdict(), "mode": self.mode.name, **options}
+        del arguments["selects"]
         return self.checked(num_rows, **arguments)

@@ -150,7 +150,8 @@ class ModuleLife(RuleBasedStateMachine):
     def kept_rows(self) -> list[int]:
         """Return the rows that the kept call touches, padding aside."""
         assert self.kept is not None
-        return sorted({row for bag in self.kept[1] for row in bag} - {self.padding_idx})
+        table, bags, _, _, *policies, _ = self.kept
+        return definition.touched_rows(table, bags, *policies)
 
     def model_gradient(self, grad: np.ndarray) -> np.ndarray:
         """Return the table's gradient of the kept call."""
