@@ -276,15 +276,15 @@ def raise_bad_index(
     if ends is not None:
         bag = np.searchsorted(ends, place[0], side="right") - 1
         name, indices, place = f"{name}[{bag}]", indices[ends[bag] :], (place[0] - ends[bag],)
-    _raise_out_of_range(indices, place, name, num_rows)
+    _raise_out_of_range(indices, place, name, num_rows, f"; invalid={SKIP!r} leaves it out")
 
 
 def _raise_out_of_range(
-    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int
+    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int, way_out: str = ""
 ) -> NoReturn:
     raise IndexError(
         f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
-        f"is out of range for {num_rows} embeddings"
+        f"is out of range for {num_rows} embeddings{way_out}"
     )
 
 
