@@ -18,7 +18,7 @@ from ebagx._core.checks import (
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
-from ebagx._core.options import Options
+from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
@@ -207,7 +207,7 @@ def embedding_bag(
            [4, 4]]))
     """
     table = Table.of(weight)
-    options = Options.checked(
+    options = checked_options(
         table.num_rows,
         mode=mode,
         max_norm=max_norm,
@@ -348,7 +348,7 @@ def embedding_bag_backward(
     sparse = check_sparse(sparse)
     check_flag(weight_grad, "weight_grad")
     table = Table.of(weight)
-    options = Options.checked(
+    options = checked_options(
         table.num_rows,
         mode=mode,
         scale_grad_by_freq=scale_grad_by_freq,

@@ -10,7 +10,7 @@ from ebagx._core.checks import check_grad_output, check_size, check_sparse, chec
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
-from ebagx._core.options import Options
+from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
 from ebagx.gradients import RowGradient, as_row_gradient
@@ -158,7 +158,7 @@ class EmbeddingBag:
             check_size(num_embeddings, "num_embeddings"),
             check_size(embedding_dim, "embedding_dim"),
         )
-        self._options = Options.checked(
+        self._options = checked_options(
             shape[0],
             mode=mode,
             max_norm=max_norm,

@@ -124,8 +124,10 @@ def check_num_threads(num_threads: Any) -> int | None:
     return None if num_threads is None else check_integer(num_threads, "num_threads", 1)
 
 
-def check_row(value: Any, name: str, num_rows: int) -> int:
-    """Return a table row in [0, N); negative ones count from the end."""
+def check_row(value: Any, name: str, num_rows: int) -> int | None:
+    """Return a table row in [0, N), or None; negative ones count from the end."""
+    if value is None:
+        return None
     row = check_integer(value, name)
     if not -num_rows <= row < num_rows:
         raise ValueError(

@@ -1,6 +1,7 @@
 """`Options` are the checked options of a forward pass and of its gradients."""
 
-from typing import Any, NamedTuple, Self
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ebagx._core.checks import (
     RAISE,
@@ -17,8 +18,9 @@ from ebagx._core.modes import Mode
 class Options(NamedTuple):
     """The options of a forward pass and of its gradients, as the passes take them.
 
-    `checked` makes them of a caller's arguments: it is the one place where these are checked and
-    normalised. The functions call it once a call, a module once for each option that is set.
+    `checked_options` makes them of a caller's arguments: it is the one place where these are
+    checked and normalised. Functions call it once a call, a module once for each option that is
+    set.
     """
 
     mode: Mode
@@ -32,55 +34,86 @@ class Options(NamedTuple):
     default_row: int | None  # in [0, N)
     selects: bool  # True if bags may lose lookups, or gain `default_row`
 
-    @classmethod
-    def checked(
-        cls,
-        num_rows: int,
-        *,
-        mode: Any = "mean",
-        max_norm: Any = None,
-        norm_type: Any = 2.0,
-        scale_grad_by_freq: Any = False,
-        include_last_offset: Any = False,
-        padding_idx: Any = None,
-        num_threads: Any = None,
-        invalid: Any = RAISE,
-        default_row: Any = None,
-    ) -> Self:
-        """Return the options over a table of `num_rows` rows.
-
-        Raises
-        ------
-        ValueError
-            If a value is not allowed.
-        TypeError
-            If a number or a flag has another type.
-        """
-        row = check_mode(mode)
-        check_max_norm(max_norm, norm_type)
-        check_flag(scale_grad_by_freq, "scale_grad_by_freq")
-        check_flag(include_last_offset, "include_last_offset")
-        if padding_idx is not None:
-            padding_idx = check_row(padding_idx, "padding_idx", num_rows)
-        if default_row is not None:
-            default_row = check_row(default_row, "default_row", num_rows)
-        if invalid is not RAISE:
-            invalid = check_invalid(invalid)
-        return cls(
-            row,
-            max_norm,
-            norm_type,
-            bool(scale_grad_by_freq),
-            bool(include_last_offset),
-            padding_idx,
-            check_num_threads(num_threads),
-            invalid,
-            default_row,
-            not (padding_idx is None and default_row is None and invalid == RAISE),
-        )
-
-    def changed(self, num_rows: int, **options: Any) -> Self:
+    def changed(self, num_rows: int, **options: Any) -> "Options":
         """Return the options with some of them set anew, checked like all others."""
         arguments = {**self._asdict(), "mode": self.mode.name, **options}
         del arguments["selects"]
-        return self.checked(num_rows, **arguments)
+        return checked_options(num_rows, **arguments)
+
+
+def checked_options(
+    num_rows: int,
+    mode: Any,
+    max_norm: Any = None,
+    norm_type: Any = 2.0,
+    scale_grad_by_freq: Any = False,
+    include_last_offset: Any = False,
+    padding_idx: Any = None,
+    num_threads: Any = None,
+    invalid: Any = RAISE,
+    default_row: Any = None,
+) -> Options:
+    """Return the options over a table of `num_rows` rows.
+
+    Programs repeat their arguments: those of the last calls are not checked again, which takes a
+    third of the time.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed.
+    TypeError
+        If a number or a flag has another type.
+    """
+    arguments = (
+        num_rows,
+        mode,
+        max_norm,
+        norm_type,
+        scale_grad_by_freq,
+        include_last_offset,
+        padding_idx,
+        num_threads,
+        invalid,
+        default_row,
+    )
+    try:
+        return _known_options(*arguments)
+    except TypeError:  # of a check, or as an argument cannot be hashed
+        return _checked_options(*arguments)
+
+
+def _checked_options(
+    num_rows: int,
+    mode: Any,
+    max_norm: Any,
+    norm_type: Any,
+    scale_grad_by_freq: Any,
+    include_last_offset: Any,
+    padding_idx: Any,
+    num_threads: Any,
+    invalid: Any,
+    default_row: Any,
+) -> Options:
+    row = check_mode(mode)
+    check_max_norm(max_norm, norm_type)
+    check_flag(scale_grad_by_freq, "scale_grad_by_freq")
+    check_flag(include_last_offset, "include_last_offset")
+    padding_idx = check_row(padding_idx, "padding_idx", num_rows)
+    default_row = check_row(default_row, "default_row", num_rows)
+    invalid = check_invalid(invalid)
+    return Options(
+        row,
+        max_norm,
+        norm_type,
+        bool(scale_grad_by_freq),
+        bool(include_last_offset),
+        padding_idx,
+        check_num_threads(num_threads),
+        invalid,
+        default_row,
+        not (padding_idx is None and default_row is None and invalid == RAISE),
+    )
+
+
+_known_options = lru_cache(maxsize=64, typed=True)(_checked_options)
