@@ -190,9 +190,10 @@ def embedding_bag(
     max, min elementwise       not defined
     ======== ================= ===================================
 
-    float16 and bfloat16 tables are added up in float32 and rounded once. In max and min the
-    first of equal values is taken and NaN propagates. Cost: n·D additions and one read of each
-    row per lookup; memory: the result, B·D, and `max_indices`.
+    float16 and bfloat16 tables are added up in float32 and rounded once. Bags of more than 512
+    lookups are added up in parts of 512, whose sums are added in float64: rounding errors do not
+    grow with the bag. In max and min the first of equal values is taken and NaN propagates. Cost:
+    n·D additions and one read of each row per lookup; memory: the result, B·D, and `max_indices`.
 
     Examples
     --------

@@ -19,7 +19,7 @@ import numpy as np
 from ebagx._core.bags import Bags, are_kept, select_lookups
 from ebagx._core.levels import kernels
 from ebagx._core.memory import Scratch, aligned_empty
-from ebagx._core.modes import SUM, Mode
+from ebagx._core.modes import IN_ORDER, Mode
 from ebagx._core.options import Options
 from ebagx._core.passes import forward, pool
 from ebagx._core.pieces import COLUMNS, bag_ranges, is_one_piece, pieces
@@ -123,7 +123,7 @@ def _pool_gradient(values: np.ndarray, rows: np.ndarray, lookups: Bags, kept: Ba
     """Write the gradients of touched rows: `grad` (B, D) pooled over the transposed bags."""
     grad, winners, num_threads = kept.grad, kept.winners, kept.options.num_threads
     if winners is None:
-        pool(values, Table(grad, "grad_output"), lookups, SUM, num_threads)
+        pool(values, Table(grad, "grad_output"), lookups, IN_ORDER, num_threads)
         return
     indices, offsets, weights = lookups
     dim = grad.shape[1]
