@@ -65,7 +65,7 @@ def checked_options(
     TypeError
         If a number or a flag has another type.
     """
-    arguments = (
+    arguments: tuple[Any, ...] = (
         num_rows,
         mode,
         max_norm,
@@ -74,9 +74,9 @@ def checked_options(
         include_last_offset,
         padding_idx,
         num_threads,
-        invalid,
-        default_row,
     )
+    if not (invalid is RAISE and default_row is None):
+        arguments = (*arguments, invalid, default_row)
     try:
         return _known_options(*arguments)
     except TypeError:  # of a check, or as an argument cannot be hashed
@@ -92,8 +92,8 @@ def _checked_options(
     include_last_offset: Any,
     padding_idx: Any,
     num_threads: Any,
-    invalid: Any,
-    default_row: Any,
+    invalid: Any = RAISE,
+    default_row: Any = None,
 ) -> Options:
     row = check_mode(mode)
     check_max_norm(max_norm, norm_type)
