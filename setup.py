@@ -63,7 +63,7 @@ GCC_FLAGS = [
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
 # These modules are as fast when they are small.
-SMALL = ("ebagx._core.cpu", "ebagx.text.tokens")
+SMALL = ("ebagx._core.arrow", "ebagx._core.cpu", "ebagx.text.tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # These come after -O2 -g0 on the command line, and so replace them; the first report ends the
 # process.
@@ -126,7 +126,10 @@ def extensions():
     folder = PACKAGE / "_kernels"
     kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
-        Extension("ebagx._core.cpu", [str(PACKAGE / "_core/cpu.pyx")], **options),
+        *(
+            Extension(f"ebagx._core.{name}", [str(PACKAGE / f"_core/{name}.pyx")], **options)
+            for name in ("arrow", "cpu")
+        ),
         Extension(
             "ebagx.text.tokens",
             [str(PACKAGE / "text/tokens.pyx")],

@@ -6,7 +6,13 @@ import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
 from ebagx._core.bags import Bags, bags_for
-from ebagx._core.checks import check_grad_output, check_size, check_sparse, check_table_dtype
+from ebagx._core.checks import (
+    as_plain_array,
+    check_grad_output,
+    check_size,
+    check_sparse,
+    check_table_dtype,
+)
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
@@ -348,8 +354,8 @@ class EmbeddingBag:
         pooled, winners = pooled_bags(bags, source, table, options)
         if self._training and not self._frozen:
             shape = None
-            if per_sample_weights is not None:
-                shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
+            if per_sample_weights is not None and source.weights is not None:
+                shape = source.weights.shape
             self._saved = _Saved(bags, table, winners, shape, options)
         return pooled
 
@@ -525,7 +531,7 @@ class EmbeddingBag:
         """
         if set(state_dict) != {"weight"}:
             raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
-        table, weight = self._table, np.asarray(state_dict["weight"])
+        table, weight = self._table, as_plain_array(state_dict["weight"], "weight")
         if weight.shape != table.shape:
             raise ValueError(f"weight must have shape {table.shape}, got {weight.shape}")
         if weight.dtype != table.dtype:

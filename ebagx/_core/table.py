@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx._core.checks import check_table_dtype
+from ebagx._core.checks import as_plain_array, check_table_dtype
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous, with_contiguous_rows
 from ebagx._core.levels import kernels
@@ -69,7 +69,7 @@ class Table:
         ValueError
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
-        table = cls(weight if type(weight) is np.ndarray else np.asarray(weight), name)
+        table = cls(as_plain_array(weight, name), name)
         table.check_mapped()
         return table
 

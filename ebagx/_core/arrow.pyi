@@ -1,0 +1,26 @@
+from typing import Any
+
+__test__: dict[str, str]
+
+class Node:
+    schema: tuple[str, str, bool, int, tuple[Any, ...]] | None
+    length: int
+    null_count: int
+    offset: int
+    n_buffers: int
+    n_children: int
+    has_dictionary: bool
+    def child(self) -> Node | None: ...
+    def memory(self, number: int, start: int, size: int, /) -> Memory | None: ...
+
+class Memory:
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Stream:
+    error: str | None
+    def close(self) -> None: ...
+    def schema(self) -> tuple[str, str, bool, int, tuple[Any, ...]] | None: ...
+    def next(self) -> Node | None: ...
+
+def take_array(schema: object, array: object, /) -> Node | None: ...
+def take_stream(capsule: object, /) -> Stream | None: ...
