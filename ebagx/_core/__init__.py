@@ -17,6 +17,7 @@ levels     the kernels of one instruction-set level, or their twins
 threads    the number of threads of a call
 config     version and `show_config`
 cpu        CPUID, OpenMP and addresses (compiled)
+arrow      the structs of the Arrow C data interface (compiled)
 =========  =====================================================================
 
 Every call has three steps: check the arguments (nothing has changed when a check raises), make

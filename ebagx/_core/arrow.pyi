@@ -1,25 +1,23 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 __test__: dict[str, str]
 
+_Schema = tuple[str, str, bool, int, tuple[Any, ...]]
+
+@disjoint_base
 class Node:
-    schema: tuple[str, str, bool, int, tuple[Any, ...]] | None
-    length: int
-    null_count: int
-    offset: int
-    n_buffers: int
-    n_children: int
-    has_dictionary: bool
+    schema: _Schema | None
+    def facts(self) -> tuple[int, int, int, int, int, bool]: ...
     def child(self) -> Node | None: ...
-    def memory(self, number: int, start: int, size: int, /) -> Memory | None: ...
+    def memory(self, number: int, start: int, size: int, /) -> memoryview[int] | None: ...
 
-class Memory:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-
+@disjoint_base
 class Stream:
     error: str | None
     def close(self) -> None: ...
-    def schema(self) -> tuple[str, str, bool, int, tuple[Any, ...]] | None: ...
+    def schema(self) -> _Schema | None: ...
     def next(self) -> Node | None: ...
 
 def take_array(schema: object, array: object, /) -> Node | None: ...

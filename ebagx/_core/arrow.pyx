@@ -1,16 +1,17 @@
+# cython: auto_pickle=False
 """Take arrays out of the capsules of the Arrow C data interface, and release them.
 
 https://arrow.apache.org/docs/format/CDataInterface.html and CStreamInterface.html have the three
 structs, and CDataInterface/PyCapsuleInterface.html the capsules in which Python objects give them.
 
 A struct is moved out of its capsule, so that the capsule and other consumers cannot release it any
-more, and is released when the last `Node` and `Memory` of it is gone: NumPy arrays over a `Memory`
-keep it. Functions here return None for structs that cannot be taken; the Python code raises. They
+more, and is released when the last `Node` and memoryview of it is gone: NumPy arrays keep them. Functions here return None for structs that cannot be taken; the Python code raises. They
 read no memory that a producer calls part of a buffer: the interface has no lengths of buffers, so
 that a producer that lies about its lengths can crash every consumer.
 """
 
 from cpython.buffer cimport Py_buffer, PyBuffer_FillInfo
+from cpython.memoryview cimport PyMemoryView_FromObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport int64_t
 from libc.string cimport memset, strlen
@@ -63,7 +64,7 @@ cdef tuple described(const Schema* schema, int depth):
     cdef int64_t i, count = 0 if schema.children == NULL else schema.n_children
     # Only lists and structs are read: what a struct of another type points to is unknown here.
     if depth and schema.format != NULL and schema.format[0] == b"+":
-        for i in range(min(count, <int64_t>MAX_CHILDREN)):
+        for i in range(count if count < MAX_CHILDREN else MAX_CHILDREN):
             if schema.children[i] != NULL:
                 children.append(described(schema.children[i], depth - 1))
     return (
@@ -84,37 +85,14 @@ cdef class Node:
         if self.root.release != NULL:
             self.root.release(&self.root)
 
-    @property
-    def length(self) -> int:
-        """The number of entries."""
-        return self.array.length
+    def facts(self) -> tuple:
+        """Return length, nulls (-1: unknown), offset, buffers, children, if it has a dictionary."""
+        cdef Array* a = self.array
+        return (
+            a.length, a.null_count, a.offset, a.n_buffers, a.n_children, a.dictionary != NULL,
+        )
 
-    @property
-    def null_count(self) -> int:
-        """The number of nulls, or -1 if it is unknown."""
-        return self.array.null_count
-
-    @property
-    def offset(self) -> int:
-        """The number of entries before the first in each buffer."""
-        return self.array.offset
-
-    @property
-    def n_buffers(self) -> int:
-        """The number of buffers."""
-        return self.array.n_buffers
-
-    @property
-    def n_children(self) -> int:
-        """The number of children."""
-        return self.array.n_children
-
-    @property
-    def has_dictionary(self) -> bool:
-        """Whether the entries are codes of a dictionary."""
-        return self.array.dictionary != NULL
-
-    def child(self) -> "Node | None":
+    def child(self) -> object:
         """Return the first child; None if it is missing or was released."""
         if self.array.n_children < 1 or self.array.children == NULL:
             return None
@@ -126,18 +104,18 @@ cdef class Node:
         node.owner = self
         return node
 
-    def memory(self, Py_ssize_t number, Py_ssize_t start, Py_ssize_t size, /) -> "Memory | None":
-        """Return some bytes of a buffer that was counted by the caller; None without buffer."""
+    def memory(self, Py_ssize_t number, Py_ssize_t start, Py_ssize_t size, /) -> object:
+        """Return a memoryview of bytes of a buffer that exists by its number; None without it."""
         if self.array.buffers == NULL or self.array.buffers[number] == NULL:
             return None
-        cdef Memory memory = Memory()
+        cdef _Memory memory = _Memory()
         memory.data = <char*>self.array.buffers[number] + start
         memory.size = size
         memory.owner = self
-        return memory
+        return PyMemoryView_FromObject(memory)
 
 
-cdef class Memory:
+cdef class _Memory:
     """Bytes of a buffer, which NumPy reads by the buffer protocol."""
 
     cdef char* data
@@ -167,7 +145,7 @@ cdef tuple taken_schema(Schema* schema):
             schema.release(schema)
 
 
-def take_array(schema, array, /) -> Node | None:
+def take_array(schema, array, /) -> object:
     """Move the array out of two capsules; None if these are no such capsules, or used before."""
     if not PyCapsule_IsValid(schema, "arrow_schema"):
         return None
@@ -208,7 +186,7 @@ cdef class Stream:
         self.error = text_of(text) or f"error {code}"
         return True
 
-    def schema(self) -> tuple | None:
+    def schema(self) -> object:
         """Return the schema as `Node.schema`; None if there is an error."""
         cdef Schema schema
         cdef int code
@@ -225,7 +203,7 @@ cdef class Stream:
             return None
         return taken_schema(&schema)
 
-    def next(self) -> Node | None:
+    def next(self) -> object:
         """Return the next array; None at the end, and if there is an error."""
         cdef Array array
         cdef int code
@@ -240,7 +218,7 @@ cdef class Stream:
         return owner_of(&array, None)
 
 
-def take_stream(capsule, /) -> Stream | None:
+def take_stream(capsule, /) -> object:
     """Move the stream out of a capsule; None if this is no such capsule, or used before."""
     if not PyCapsule_IsValid(capsule, "arrow_array_stream"):
         return None

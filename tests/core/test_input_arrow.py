@@ -281,6 +281,7 @@ class TestMemory:
         assert_released(exported)
         np.testing.assert_array_equal(bag.grad[:, 0], [1, 2, 1, 1, 1])
 
+    @pytest.mark.compiled
     def test_a_million_bags_take_none(self):
         offsets = np.arange(0, 2_000_001, 2)
         child = Column("l", 2_000_000, [None, np.zeros(2_000_000, np.int64)])

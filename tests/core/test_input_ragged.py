@@ -129,11 +129,11 @@ class TestForms:
 
     def test_no_bags(self):
         for empty in ([], (), iter([]), {}.values(), np.empty(0, object)):
-            if isinstance(empty, np.ndarray):
-                with pytest.raises(TypeError, match="must be integers, got object"):
-                    embedding_bag(empty, TABLE)
-            else:
-                assert embedding_bag(empty, TABLE).shape == (0, 2)
+            assert embedding_bag(empty, TABLE).shape == (0, 2)
+            given = {"per_sample_weights": [] if isinstance(empty, type(iter([]))) else empty}
+            assert embedding_bag([], TABLE, mode="sum", **given).shape == (0, 2)
+        with rejected(TypeError, "input must be integers, got object"):
+            embedding_bag(np.empty(0, object), TABLE, [0])
 
     def test_empty_arrays_of_any_dtype(self):
         bags = [np.array([]), np.array([3], np.int8), [], np.array([], object), Arraylike([])]
@@ -168,7 +168,7 @@ class TestIterators:
 
 
 class Tensor:
-    """What torch's nested tensors and KeyedJaggedTensor of TorchRec have."""
+    """It has the methods of torch's nested tensors and of TorchRec's KeyedJaggedTensor."""
 
     __module__ = "torchlike.nested"
 
@@ -187,7 +187,7 @@ class Unreadable(Tensor):
 
 
 class RaggedTensor:
-    """What TensorFlow's has."""
+    """It has the attributes of TensorFlow's."""
 
     __module__ = "tensorlike"
     values, row_splits = [1], [0, 1]

@@ -9,7 +9,7 @@ is checked, except for the lengths of buffers, which the interface does not have
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -47,6 +47,21 @@ class _Column(NamedTuple):
     list_format: str
     dtype: np.dtype[Any]
     in_struct: bool  # the column is the only one of a table
+
+
+class _Facts(NamedTuple):
+    """The numbers of an array, as its producer gives them."""
+
+    length: int
+    null_count: int  # -1: unknown
+    offset: int  # entries before the first in each buffer
+    n_buffers: int
+    n_children: int
+    has_dictionary: bool
+
+    @classmethod
+    def of(cls, node: Node) -> Self:
+        return cls(*node.facts())
 
 
 def is_arrow(value: Any) -> bool:
@@ -174,15 +189,16 @@ def _inconsistent(name: str, what: str) -> ValueError:
 
 def _chunk(node: Node, column: _Column, name: str) -> Joined:
     """Return one array of a column."""
-    start, length = node.offset, node.length
+    length, _, start, *_ = node.facts()
     if column.in_struct:
         _check_node(node, 1, 1, name)
         if _nulls(node, start, length, name) is not None:
             raise _inconsistent(name, "null rows of a table")
-        child = _child(node, name)
-        if start + length > child.length:
-            raise _inconsistent(name, f"{start + length} rows, and {child.length} in the column")
-        node, start = child, start + child.offset
+        node = _child(node, name)
+        rows, _, offset, *_ = node.facts()
+        if start + length > rows:
+            raise _inconsistent(name, f"{start + length} rows, and {rows} in the column")
+        start += offset
     if not column.list_format:
         return Joined(_entries(node, start, length, column.dtype, name), None)
     if column.list_format in _LISTS:
@@ -191,17 +207,18 @@ def _chunk(node: Node, column: _Column, name: str) -> Joined:
 
 
 def _check_node(node: Node, n_buffers: int, n_children: int, name: str) -> None:
+    facts = _Facts.of(node)
     for what in ("length", "offset"):
-        size = getattr(node, what)
+        size = getattr(facts, what)
         if not 0 <= size < _LARGEST:
             raise _inconsistent(name, f"{what} {size}")
-    if node.null_count < -1 or node.null_count > node.length:
-        raise _inconsistent(name, f"{node.null_count} nulls of {node.length}")
-    if node.n_buffers != n_buffers:
-        raise _inconsistent(name, f"{node.n_buffers} buffers instead of {n_buffers}")
-    if node.n_children != n_children:
-        raise _inconsistent(name, f"{node.n_children} children instead of {n_children}")
-    if node.has_dictionary:
+    if not -1 <= facts.null_count <= facts.length:
+        raise _inconsistent(name, f"{facts.null_count} nulls of {facts.length}")
+    if facts.n_buffers != n_buffers:
+        raise _inconsistent(name, f"{facts.n_buffers} buffers instead of {n_buffers}")
+    if facts.n_children != n_children:
+        raise _inconsistent(name, f"{facts.n_children} children instead of {n_children}")
+    if facts.has_dictionary:
         raise _inconsistent(name, "a dictionary that its type does not have")
 
 
@@ -221,21 +238,22 @@ def _buffer(
     memory = node.memory(number, start * dtype.itemsize, length * dtype.itemsize)
     if memory is None:
         raise _inconsistent(name, f"buffer {number} of {length} entries is missing")
-    array: np.ndarray = np.frombuffer(memoryview(memory), dtype)
+    array: np.ndarray = np.frombuffer(memory, dtype)
     return array
 
 
 def _nulls(node: Node, start: int, length: int, name: str) -> np.ndarray | None:
     """Return which of some entries are null; None if none is."""
-    if node.null_count == 0 or length == 0:
+    null_count = _Facts.of(node).null_count
+    if null_count == 0 or length == 0:
         return None
     skipped = start % 8
     memory = node.memory(0, start // 8, (skipped + length + 7) // 8)
     if memory is None:
-        if node.null_count > 0:
-            raise _inconsistent(name, f"{node.null_count} nulls without a buffer")
+        if null_count > 0:
+            raise _inconsistent(name, f"{null_count} nulls without a buffer")
         return None
-    bits = np.unpackbits(np.frombuffer(memoryview(memory), np.uint8), bitorder="little")
+    bits = np.unpackbits(np.frombuffer(memory, np.uint8), bitorder="little")
     mask: np.ndarray = bits[skipped : skipped + length] == 0
     return mask if mask.any() else None
 
@@ -256,10 +274,10 @@ def _lists(node: Node, start: int, length: int, column: _Column, name: str) -> J
     if length:
         ends = _buffer(node, 1, start, length + 1, dtype, name)
     child = _child(node, name)
+    count, _, before, *_ = child.facts()
     first, last = int(ends[0]), int(ends[-1])
-    if not 0 <= first <= last <= child.length:
-        what = f"lists from {first} to {last} of {child.length} entries"
-        raise _inconsistent(name, what)
+    if not 0 <= first <= last <= count:
+        raise _inconsistent(name, f"lists from {first} to {last} of {count} entries")
     offsets = valid_offsets(
         ends if first == 0 else ends - ends[0], f"the Arrow offsets of {name}", last - first, True
     )
@@ -267,7 +285,7 @@ def _lists(node: Node, start: int, length: int, column: _Column, name: str) -> J
     if mask is not None and np.diff(offsets)[mask].any():
         starts = offsets[:-1].astype(np.int64) + first
         return _gathered(child, starts, np.where(mask, 0, np.diff(offsets)), column, name)
-    entries = _entries(child, child.offset + first, last - first, column.dtype, name)
+    entries = _entries(child, before + first, last - first, column.dtype, name)
     return Joined(entries, offsets)
 
 
@@ -276,27 +294,28 @@ def _other_lists(node: Node, start: int, length: int, column: _Column, name: str
     width = _width(column.list_format)
     _check_node(node, 3 if width is None else 1, 1, name)
     child = _child(node, name)
+    count, _, before, *_ = child.facts()
     if width is None:
         dtype = _VIEWS[column.list_format]
         starts = _buffer(node, 1, start, length, dtype, name).astype(np.int64)
         sizes = _buffer(node, 2, start, length, dtype, name).astype(np.int64)
     else:
-        if width and start + length > child.length // width:
-            what = f"{start + length} lists of {width} in {child.length} entries"
+        if width and start + length > count // width:
+            what = f"{start + length} lists of {width} in {count} entries"
             raise _inconsistent(name, what)
         starts = (start + np.arange(length)) * width
         sizes = np.full(length, width)
     mask = _nulls(node, start, length, name)
     if mask is not None:
         starts, sizes = np.where(mask, 0, starts), np.where(mask, 0, sizes)
-    outside = (starts < 0) | (sizes < 0) | (starts > child.length - sizes)
+    outside = (starts < 0) | (sizes < 0) | (starts > count - sizes)
     if outside.any():
         b = int(np.argmax(outside))
-        what = f"list {b} of {sizes[b]} at {starts[b]} of {child.length} entries"
+        what = f"list {b} of {sizes[b]} at {starts[b]} of {count} entries"
         raise _inconsistent(name, what)
     if length and mask is None and np.array_equal(starts[1:], starts[:-1] + sizes[:-1]):
         first, total = int(starts[0]), int(sizes.sum())
-        entries = _entries(child, child.offset + first, total, column.dtype, name)
+        entries = _entries(child, before + first, total, column.dtype, name)
         return Joined(entries, np.append(starts, first + total) - first)
     return _gathered(child, starts, sizes, column, name)
 
@@ -307,7 +326,8 @@ def _gathered(
     """Return a copy of lists side by side, in their order."""
     offsets = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
-    values, missing = _entries(child, child.offset, child.length, column.dtype, name)
+    count, _, before, *_ = child.facts()
+    values, missing = _entries(child, before, count, column.dtype, name)
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], sizes)
     if missing is not None:
         mask = missing.mask[places]

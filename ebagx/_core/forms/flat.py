@@ -35,14 +35,13 @@ def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
 
 def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> Entries:
     """Return the entries of an array that NumPy has made of a value."""
-    if array.dtype.kind not in kind.safe:
-        if (missing := _missing_in_pandas(value)) is not None:
-            filled = value.fillna(0)
-            return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
-                missing=missing
-            )
-        if array.dtype == object and array.ndim == 2 and any(map(_is_sized, array.flat)):
-            raise TypeError(f"{name} is a table of lists: pass one of its columns")
+    if (missing := _missing_in_pandas(value)) is not None:
+        filled = value.fillna(0)
+        return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
+            missing=missing
+        )
+    if array.dtype == object and array.ndim == 2 and any(map(_is_sized, array.flat)):
+        raise TypeError(f"{name} is a table of lists: pass one of its columns")
     mask = masked_places(array)
     array = np.asarray(array)
     kind.check(array, name)

@@ -35,8 +35,8 @@ def read(value: Any, name: str, kind: EntryKind, empty_is_ragged: bool) -> Joine
             return join_lists(value, name, kind)
         return Joined(entries_of_list(value, name, kind), None)
     array = as_numpy(value, name)
-    if array.dtype == object and array.ndim == 1 and len(array):
+    if array.dtype == object and array.ndim == 1:
         bags = array.tolist()  # arrays and series of lists
-        if is_ragged(bags, None):
+        if is_ragged(bags, None) if bags else empty_is_ragged:
             return join_lists(bags, name, kind)
     return Joined(entries_of_array(value, array, name, kind), None)
