@@ -382,7 +382,7 @@ def embedding_bag_backward(
         raise ValueError(f"max_indices must be None in mode {mode!r}")
     if per_sample_weights_grad is None:
         per_sample_weights_grad = per_sample_weights is not None or not weight_grad
-    _check_wanted(weight_grad, per_sample_weights_grad, bags, options)
+    _check_wanted(weight_grad, per_sample_weights_grad, source, options)
     if out is not None:
         if sparse or not weight_grad:
             why = f"sparse={sparse!r}" if weight_grad else "weight_grad=False"
@@ -405,13 +405,13 @@ def embedding_bag_backward(
     return EmbeddingBagGradients(of_table, of_weights)
 
 
-def _check_wanted(of_table: bool, of_weights: bool, bags: Bags, options: Options) -> None:
+def _check_wanted(of_table: bool, of_weights: bool, source: Source, options: Options) -> None:
     """Raise ValueError unless some gradient is wanted, and that of the weights exists if it is."""
     if not of_weights:
         if not of_table:
             raise ValueError("weight_grad=False needs per_sample_weights_grad=True or None")
         return
-    if options.mode.is_extreme or len(bags.weights) != len(bags.indices):
+    if options.mode.is_extreme or source.weights is None:
         names = ", ".join(map(repr, WEIGHTED_MODES))
         asked = "per_sample_weights_grad=True" if of_table else "weight_grad=False"
         raise ValueError(f"{asked} needs weights and a mode of {names}")

@@ -406,6 +406,11 @@ class TestWeightGradFalse:
             ),
             (
                 ValueError,
+                "per_sample_weights_grad=True needs weights and a mode of 'sum', 'mean', 'sqrtn'",
+                {"mode": "sum", "weight_grad": True, "per_sample_weights_grad": True},
+            ),
+            (
+                ValueError,
                 "weight_grad=False needs per_sample_weights_grad=True or None",
                 {"per_sample_weights": np.ones((1, 2)), "per_sample_weights_grad": False},
             ),
@@ -423,6 +428,16 @@ class TestWeightGradFalse:
             embedding_bag_backward(
                 np.ones((1, 2)), [[0, 1]], TABLE, **{"weight_grad": False, **options}
             )
+
+    @weighted_modes
+    def test_needs_weights_without_lookups_too(self, mode):
+        for asked in ({"weight_grad": False}, {"per_sample_weights_grad": True}):
+            with pytest.raises(ValueError, match="needs weights"):
+                embedding_bag_backward(np.ones((1, 2)), [[]], TABLE, mode=mode, **asked)
+        gradients = embedding_bag_backward(
+            np.ones((1, 2)), [[]], TABLE, mode=mode, per_sample_weights=[[]], weight_grad=False
+        )
+        np.testing.assert_array_equal(gradients.per_sample_weights, np.empty(0), strict=True)
 
 
 class TestOptions:

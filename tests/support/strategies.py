@@ -92,11 +92,11 @@ def bags_for(draw, form, num_rows, outside=False):
 
 
 @st.composite
-def calls(draw, modes=MODES, forms=FORMS):
-    """Valid calls of every mode, form, dtype and padding, weighted or not."""
+def calls(draw, modes=MODES, forms=FORMS, policies=True):
+    """Valid calls of every mode, form, dtype, padding and other policy, weighted or not."""
     mode, form = draw(st.sampled_from(modes)), draw(st.sampled_from(forms))
     table = draw(tables())
-    invalid = draw(st.sampled_from(["raise", "skip"]))
+    invalid = draw(st.sampled_from(["raise", "skip"])) if policies else "raise"
     bags = draw(bags_for(form, len(table), outside=invalid == "skip"))
     weighted = form in SPARSE_FORMS or (mode in WEIGHTED_MODES and draw(st.booleans()))
     weights = None
@@ -104,9 +104,9 @@ def calls(draw, modes=MODES, forms=FORMS):
         rng = draw(generators)
         weights = [(rng.integers(-8, 9, len(bag)) / 4).tolist() for bag in bags]
     padding_idx = draw(st.none() | st.integers(0, len(table) - 1))
-    default_row = draw(st.none() | st.integers(0, len(table) - 1))
+    default_row = draw(st.none() | st.integers(0, len(table) - 1)) if policies else None
     call = Call(table, mode, padding_idx, form, bags, weights, invalid, default_row)
-    if weighted and draw(st.booleans()):
+    if weighted and policies and draw(st.booleans()):
         forget_weights(call)
     call.lookups = draw(lookups(call))
     if mode not in WEIGHTED_MODES:
