@@ -127,17 +127,19 @@ def embedding_bag(
 
     Parameters
     ----------
-    input : array_like of int, scipy.sparse matrix or list of sequences of int
-        The bags, n indices in all, in one of four forms:
+    input : array_like of int, scipy.sparse matrix, list of sequences of int or column of lists
+        The bags, n indices in all, in one of five forms:
 
         * 1-D of shape (n,), cut into bags by `offsets`;
         * 2-D of shape (B, L), each row a bag;
         * a sparse matrix of shape (B, N): row = bag, column = index, stored value = weight.
           CSR is used in place, other formats are converted. Stored zeros are entries,
           duplicates are allowed;
-        * a list of B integer sequences.
+        * a list, array or iterator of B integer sequences: lists, arrays, tensors, series;
+        * a column of B lists of pyarrow, polars, pandas, nanoarrow or DuckDB, by the Arrow C data
+          interface. A null list is an empty bag.
 
-        int32 and int64 indices are used without a copy.
+        int32 and int64 indices are used without a copy, except those of a list of sequences.
     weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
         The embedding table. Rows may be strided; other layouts are copied in each call.
     offsets : array_like of int of shape (B,), optional
@@ -150,8 +152,9 @@ def embedding_bag(
         Without effect here, as in PyTorch; see `embedding_bag_backward`.
     mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
         The formula that pools a bag; see Notes.
-    per_sample_weights : array_like of float, of the shape of `input`, optional
-        A weight for each lookup, in the modes sum, mean and sqrtn.
+    per_sample_weights : array_like of float, of the shape of `input`, or bags of float, optional
+        A weight for each lookup, in the modes sum, mean and sqrtn. Ragged weights may have any of
+        the forms of ragged `input`, also another one than `input` has.
     include_last_offset : bool, default=False
         `offsets` has B + 1 entries, the last one n, as the ``indptr`` of CSR.
     padding_idx : int, optional
@@ -183,7 +186,8 @@ def embedding_bag(
     IndexError
         If an index is negative or not below N, unless `invalid` is "skip".
     ValueError
-        If a shape, the offsets, or the value or combination of arguments is wrong.
+        If a shape, the offsets, or the value or combination of arguments is wrong, or an entry is
+        masked or null.
     TypeError
         If indices or offsets are not integers, or the dtype of `weight` is not supported.
 
@@ -303,7 +307,7 @@ def embedding_bag_backward(
         blocks; or a `RowGradient`, the touched rows and their values.
     max_indices : array_like of int of shape (B, D), optional
         The `max_indices` of `embedding_bag`, in the modes max and min. By default they are computed
-        again.
+        again. Those of an empty bag are not read; a row that is not in its bag is a ValueError.
     per_sample_weights_grad : bool, optional
         Compute the gradient of the weights. By default, if `per_sample_weights` is given. For
         sparse input it is the gradient of the stored values, in CSR order.
@@ -318,7 +322,7 @@ def embedding_bag_backward(
     EmbeddingBagGradients
         Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
         for float16 and bfloat16 tables. `weight` is None with ``weight_grad=False``.
-        `per_sample_weights` has the shape of that argument, is flat for lists and sparse matrices,
+        `per_sample_weights` has the shape of that argument, is flat for ragged weights and sparse matrices,
         and None if it was not computed.
 
     Raises

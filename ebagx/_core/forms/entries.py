@@ -154,7 +154,7 @@ def joined_entries(parts: Sequence[Entries], kind: EntryKind) -> Entries:
     arrays = [part.values for part in parts]
     if not arrays:
         return Entries(np.empty(0, kind.dtype))
-    values = _concatenated(arrays, kind)
+    values = concatenated(arrays, kind)
     word = next((part.missing.word for part in parts if part.missing is not None), None)
     if word is None:
         return Entries(values)
@@ -165,7 +165,8 @@ def joined_entries(parts: Sequence[Entries], kind: EntryKind) -> Entries:
     return Entries(values, Missing(np.concatenate(masks), word))
 
 
-def _concatenated(arrays: list[np.ndarray], kind: EntryKind) -> np.ndarray:
+def concatenated(arrays: Sequence[np.ndarray], kind: EntryKind) -> np.ndarray:
+    """Return 1-D arrays of numbers as one; integers stay exact."""
     dtypes = {array.dtype for array in arrays}
     if len(dtypes) == 1:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
