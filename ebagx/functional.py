@@ -322,8 +322,8 @@ def embedding_bag_backward(
     EmbeddingBagGradients
         Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
         for float16 and bfloat16 tables. `weight` is None with ``weight_grad=False``.
-        `per_sample_weights` has the shape of that argument, is flat for ragged weights and sparse matrices,
-        and None if it was not computed.
+        `per_sample_weights` has the shape of that argument, is flat for ragged weights and sparse
+        matrices, and None if it was not computed.
 
     Raises
     ------
