@@ -64,6 +64,11 @@ class EmbeddingBag(GradientSum):
         Source of the initial table.
     num_threads : int, optional
         Largest number of threads of a call; see `embedding_bag`.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N), as if they were padding.
+    default_row : int, optional
+        A bag without lookups, after padding and skipped ones are removed, gives this row. Negative
+        counts from the end. By default such a bag gives zeros.
 
     Attributes
     ----------
@@ -102,6 +107,8 @@ class EmbeddingBag(GradientSum):
     include_last_offset = Option[bool]()
     padding_idx = Option[int | None]()
     num_threads = Option[int | None]()
+    invalid = Option[str]()
+    default_row = Option[int | None]()
 
     # Attributes of other names are refused, as errors of spelling would have no effect. Subclasses
     # may have any.
@@ -123,6 +130,8 @@ class EmbeddingBag(GradientSum):
         dtype: Any = np.float32,
         rng: Any = None,
         num_threads: int | None = None,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> None:
         shape = (
             check_size(num_embeddings, "num_embeddings"),
@@ -137,6 +146,8 @@ class EmbeddingBag(GradientSum):
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
             num_threads=num_threads,
+            invalid=invalid,
+            default_row=default_row,
         )
         super().__init__(sparse)
         self._saved: _Saved | None = None
@@ -162,6 +173,9 @@ class EmbeddingBag(GradientSum):
         sparse: bool | str = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        *,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> "EmbeddingBag":
         """Return an EmbeddingBag over a given table, without a copy.
 
@@ -172,6 +186,8 @@ class EmbeddingBag(GradientSum):
         freeze : bool, default=True
             The table takes no gradient.
         max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As in `EmbeddingBag`.
+        invalid, default_row
             As in `EmbeddingBag`.
 
         Returns
@@ -199,6 +215,8 @@ class EmbeddingBag(GradientSum):
             _weight=table.array,
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
+            invalid=invalid,
+            default_row=default_row,
         )
         bag.frozen = freeze
         return bag
@@ -434,6 +452,10 @@ class EmbeddingBag(GradientSum):
         parts.append(f"mode={self.mode!r}")
         if self.padding_idx is not None:
             parts.append(f"padding_idx={self.padding_idx}")
+        if self.invalid != "raise":
+            parts.append(f"invalid={self.invalid!r}")
+        if self.default_row is not None:
+            parts.append(f"default_row={self.default_row}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from ebagx._core.forms.source import Source
 from ebagx._core.layout import rows_are_contiguous
 from ebagx._core.memory import aligned_empty
 from ebagx._core.modes import Mode
+from ebagx._core.options import Options
 from ebagx._core.pieces import is_one_piece, pieces
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
@@ -82,11 +83,16 @@ def _take_extremes(
         table.take_extremes(*part, direction, threads, d)
 
 
-def renorm(
-    bags: Bags, table: Table, max_norm: float, norm_type: float, num_threads: int | None
-) -> None:
-    """Scale down, in place, the rows in `bags` whose norm is over `max_norm`."""
-    with scratch_for(bags) as scratch:
-        rows = touched_rows(bags, table.num_rows, scratch, num_threads)
+def renorm(kept: Bags, bags: Bags, table: Table, options: Options) -> None:
+    """Scale down, in place, the rows in bags whose norm is over `max_norm`.
+
+    `kept` are the bags as they are pooled. The padding row is scaled too, if it is in `bags`.
+    """
+    max_norm, padding_idx, num_threads = options.max_norm, options.padding_idx, options.num_threads
+    assert max_norm is not None
+    with scratch_for(kept) as scratch:
+        rows = touched_rows(kept, table.num_rows, scratch, num_threads)
+    if padding_idx is not None and np.any(bags.indices == padding_idx):
+        rows = np.union1d(rows, rows.dtype.type(padding_idx))
     threads = thread_count(num_threads, len(rows) * table.dim)
-    table.renorm(rows, max_norm, norm_type, threads)
+    table.renorm(rows, max_norm, options.norm_type, threads)

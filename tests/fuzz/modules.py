@@ -51,6 +51,8 @@ def _run_bad_construction(source: Source) -> str:
             ("mode", ("average", None, 1, b"sum", ["sum"]), (ValueError,)),
             ("sparse", ("bsr", None, 1, np.array([True])), (ValueError,)),
             ("padding_idx", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("default_row", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("invalid", ("ignore", None, 1, b"skip", True), (ValueError,)),
             ("num_threads", (0, -1, *NO_INTEGERS), (ValueError, TypeError)),
             ("dtype", WRONG_DTYPES, (TypeError, ValueError)),
             ("rng", (-1, "text", 1.5, [1.5], object()), (ValueError, TypeError)),
@@ -82,6 +84,8 @@ def _run_life(source: Source, spoiled: bool) -> str:
         "scale_grad_by_freq": call.by_freq,
         "include_last_offset": call.arguments.get("include_last_offset", False),
         "padding_idx": call.padding_idx,
+        "invalid": call.invalid,
+        "default_row": call.default_row,
         "_weight": table,
     }
     life = Life("EmbeddingBag", {**options, **call.arguments}, call.bags)
@@ -204,7 +208,8 @@ def _refuse_change(source: Source, bag: Any, life: Life) -> None:
     wrong_grad = source.choice((np.ones((3, 3, 3)), "text", None, np.ones((99, dim + 1))))
     attribute, value = source.choice(
         (("mode", "average"), ("mode", None), ("num_threads", 0), ("num_threads", -5),
-         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"))
+         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"),
+         ("invalid", "pass"), ("invalid", None), ("default_row", rows), ("default_row", 0.0))
     )  # fmt: skip
 
     def assign_and_call() -> None:
