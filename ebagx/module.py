@@ -170,7 +170,7 @@ class EmbeddingBag:
         Parameters
         ----------
         embeddings : ndarray of shape (N, D)
-            The table: an array or memory map, which may be read-only.
+            The table: an array or memory map, in any memory layout, which may be read-only.
         freeze : bool, default=True
             The table takes no gradient.
         max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
@@ -181,6 +181,11 @@ class EmbeddingBag:
         EmbeddingBag
             Its `weight` shares memory with `embeddings`.
 
+        Raises
+        ------
+        ValueError
+            Without `freeze`, if elements of a writeable table share memory: it cannot be trained.
+
         Examples
         --------
         >>> import numpy as np, ebagx
@@ -189,6 +194,8 @@ class EmbeddingBag:
         array([[0.5, 0. , 0.5]])
         """
         table = Table.of(embeddings, "embeddings")
+        if not freeze:
+            table.check_updatable()
         bag = cls(
             table.num_rows,
             table.dim,
@@ -197,7 +204,7 @@ class EmbeddingBag:
             scale_grad_by_freq=scale_grad_by_freq,
             mode=mode,
             sparse=sparse,
-            _weight=table.array,
+            _weight=Table.of(table.array),
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
         )
@@ -211,7 +218,12 @@ class EmbeddingBag:
 
     @weight.setter
     def weight(self, weight: Any) -> None:
-        table = Table.of(weight)
+        if isinstance(weight, Table):  # of from_pretrained, which has checked it
+            table = weight
+        else:
+            table = Table.of(weight)
+            if not self.frozen:
+                table.check_updatable()
         shape = (self.num_embeddings, self.embedding_dim)
         if table.shape != shape:
             raise ValueError(f"weight must have shape {shape}, got {table.shape}")

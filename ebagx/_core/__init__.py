@@ -3,6 +3,7 @@
 =========  =====================================================================
 bags       `Bags`: the one internal form of input; forms/ makes it from each form
 table      `Table`: the rows of an embedding table, and how they lie in memory
+gather     rows in other layouts, copied for the kernels
 passes     the forward pass, and max_norm
 backward   the gradients of touched rows and of weights
 dense      sums of gradients in an array of the table's size

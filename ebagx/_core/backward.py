@@ -139,11 +139,10 @@ def weights_gradient(backward: Backward) -> np.ndarray:
     kept = without_padding(bags, padding_idx)
     gradient = np.empty_like(kept.weights)
     threads = thread_count(num_threads, len(kept.indices) * table.dim)
-    readable = table.readable()
     for start, stop in bag_ranges(kept.offsets, table.dim):
         ends = kept.offsets[start : stop + 1]
         part = gradient, grad[start:stop], kept.indices, ends, kept.weights
-        readable.differentiate_weights(*part, mode.divisor, threads)
+        table.differentiate_weights(*part, mode.divisor, threads)
     if padding_idx is None:
         return gradient
     spread = np.zeros_like(bags.weights)

@@ -57,7 +57,7 @@ def pool(out: np.ndarray, table: Table, bags: Bags, mode: Mode, num_threads: int
     written = kernel_view(out)
     if is_one_piece(work):  # slices would cost more than the work
         return table.pool(written, indices, offsets, weights, divisor, threads)
-    valid, table = True, table.readable()
+    valid = True
     for b, ends, d in pieces(offsets, dim):
         part = written[b, d], indices, offsets[ends], weights
         valid &= table.pool(*part, divisor, threads, d)
@@ -76,7 +76,7 @@ def _take_extremes(
     indices, offsets, _ = bags
     dim, direction = table.dim, mode.direction
     threads = thread_count(num_threads, len(indices) * dim)
-    written, table = kernel_view(out), table.readable()
+    written = kernel_view(out)
     for b, ends, d in pieces(offsets, dim):
         part = written[b, d], winners[b, d], indices, offsets[ends]
         table.take_extremes(*part, direction, threads, d)

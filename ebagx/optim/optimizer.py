@@ -25,7 +25,6 @@ from ebagx._core.layout import (
     overlaps_itself,
     rows_are_contiguous,
 )
-from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_zeros, check_mapped
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
@@ -57,8 +56,7 @@ class _Prepared(NamedTuple):
     """The part of a step that does not change from step to step."""
 
     table: Table
-    # The kernel takes the table and two arrays of state.
-    written: tuple[np.ndarray, np.ndarray, np.ndarray]
+    states: tuple[np.ndarray, np.ndarray]  # the kernel takes two
     rule: Rule
 
 
@@ -169,14 +167,14 @@ class Optimizer:
         Parameters
         ----------
         weight : ndarray of shape (N, D)
-            The table: writeable, with contiguous rows, and the same one in each call.
+            The table: writeable, and the same one in each call.
         gradient : RowGradient
             Gradient of that table, as ``embedding_bag_backward(..., sparse="rows")`` gives it.
 
         Raises
         ------
         ValueError
-            If shapes differ, `weight` is read-only or its rows are not contiguous, or the learning
+            If shapes differ, `weight` is read-only or its elements share memory, or the learning
             rate has become negative or too large for the weight decay.
         """
         table = self._checked_table(weight)
@@ -323,7 +321,7 @@ class Optimizer:
                 self._state[name] = self._new_state(table)
         none = _NO_STATE[table.sum_dtype]
         first, second, *_ = *(self._state[name] for name in rule.states), none, none
-        return _Prepared(table, (table.kernel_rows(), first, second), rule)
+        return _Prepared(table, (first, second), rule)
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
@@ -335,10 +333,8 @@ class Optimizer:
         """Return the table once everything but the gradient has been checked."""
         table = Table.of(weight)
         table.check_writeable("an optimizer step")
-        if not (isinstance(weight, np.ndarray) and table.has_contiguous_rows):
-            raise ValueError(
-                "weight must be an ndarray with contiguous rows to be updated in place"
-            )
+        if not isinstance(weight, np.ndarray):
+            raise ValueError("weight must be an ndarray to be updated in place")
         shape = self._rule().state_shape(table.shape)
         for name, array in self._state.items():
             _check_state(array, name, shape, table.sum_dtype)
@@ -347,7 +343,7 @@ class Optimizer:
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        table, written, rule = prepared
+        table, states, rule = prepared
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
         kept = 1 - rate * decay
         if not kept > 0:
@@ -364,7 +360,7 @@ class Optimizer:
         for rows, values in chain(first, pieces):
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
-            kernels.step_rows(*written, scales, rows, values, constants, rule.code, threads)
+            table.step_rows(*states, scales, rows, values, constants, rule.code, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors of rows before the step; empty if all are 1."""
