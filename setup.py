@@ -126,7 +126,12 @@ def extensions():
     folder = PACKAGE / "_kernels"
     kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
-        Extension("ebagx._core.cpu", [str(PACKAGE / "_core/cpu.pyx")], **options),
+        Extension(
+            "ebagx._core.cpu",
+            [str(PACKAGE / "_core/cpu.pyx")],
+            depends=[str(PACKAGE / "_core/pages.pxi")],
+            **options,
+        ),
         Extension(
             "ebagx.text.tokens",
             [str(PACKAGE / "text/tokens.pyx")],

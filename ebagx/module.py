@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for_mode
+from ebagx._core.bags import Bags, as_bags, bags_for_mode
 from ebagx._core.checks import (
     check_grad_output,
     check_max_norm,
@@ -18,6 +18,7 @@ from ebagx._core.checks import (
 )
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
+from ebagx._core.maps import Use, in_sequence
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.modes import Mode
 from ebagx._core.table import Table
@@ -256,10 +257,11 @@ class EmbeddingBag:
         table = self._table
         table.check_writeable("reset_parameters")
         generator, dtype, weight = np.random.default_rng(rng), table.sum_dtype, table.array
-        if table.dtype == dtype and weight.flags.c_contiguous:
-            generator.standard_normal(out=weight, dtype=dtype)
-        else:
-            weight[...] = generator.standard_normal(table.shape, dtype)
+        with in_sequence(weight):
+            if table.dtype == dtype and weight.flags.c_contiguous:
+                generator.standard_normal(out=weight, dtype=dtype)
+            else:
+                weight[...] = generator.standard_normal(table.shape, dtype)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
 
@@ -314,6 +316,44 @@ class EmbeddingBag:
     ) -> np.ndarray:
         """Pool the bags of `input`, as `forward`."""
         return self.forward(input, offsets, per_sample_weights)
+
+    def prefetch(
+        self, input: Any, offsets: Any = None, *, optimizer: Optimizer | None = None
+    ) -> None:
+        """Ask the system to read the rows of a later call from the disk.
+
+        A call asks for its own rows; asked for ahead, the disk reads them while other code runs. It
+        does nothing if the table is not in a memory map. The GIL is free meanwhile, so that a
+        thread can do this during the call before.
+
+        Parameters
+        ----------
+        input, offsets
+            As `forward` will get them.
+        optimizer : ebagx.optim.Optimizer, optional
+            The optimizer whose state, loaded with ``copy=False``, is read too.
+
+        Examples
+        --------
+        >>> import numpy as np, ebagx
+        >>> bag = ebagx.EmbeddingBag(10, 3, rng=0)
+        >>> batches = [[[1, 2], [4, 2]], [[3, 3], [9, 1]]]
+        >>> for batch, following in zip(batches, [*batches[1:], None]):
+        ...     if following is not None:
+        ...         bag.prefetch(following)
+        ...     pooled = bag(batch)
+        """
+        table = self._table
+        if table.map_advice is None and optimizer is None:
+            return
+        table.check_mapped()
+        last, num_rows, sums = self.include_last_offset, table.num_rows, table.sum_dtype
+        bags, _ = as_bags(
+            input, offsets, None, include_last_offset=last, num_rows=num_rows, sums=sums
+        )
+        table.will_need(bags.indices, Use.PREFETCH)
+        if optimizer is not None:
+            optimizer.prefetch(bags.indices)
 
     def backward(self, grad_output: Any) -> None:
         """Add the gradients of the last forward call to `grad` and `per_sample_weights_grad`.
@@ -501,7 +541,8 @@ class EmbeddingBag:
             raise TypeError(f"weight must have dtype {table.dtype}, got {weight.dtype}")
         check_mapped(weight, "weight")
         table.check_writeable("load_state_dict")
-        table.array[...] = weight
+        with in_sequence(table.array, weight):
+            table.array[...] = weight
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation, as PyTorch writes them."""

@@ -13,11 +13,12 @@ checks     checks of arguments, and their error messages
 dtypes     one row for each dtype
 modes      one row for each pooling mode
 layout     contiguous rows, overlaps, copies
-memory     aligned arrays, scratch memory, memory maps
+memory     aligned arrays, scratch memory, memory maps whose file became shorter
+maps       advice to the system on memory maps: pages of a batch are read in parallel
 levels     the kernels of one instruction-set level, or their twins
 threads    the number of threads of a call
 config     version and `show_config`
-cpu        CPUID, OpenMP and addresses (compiled)
+cpu        CPUID, OpenMP, addresses and pages (compiled)
 =========  =====================================================================
 
 Every call has three steps: check the arguments (nothing has changed when a check raises), make

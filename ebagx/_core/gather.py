@@ -181,22 +181,12 @@ def step_rows(
     num_threads: int,
 ) -> None:
     """Take one step of an optimizer on the rows of a gradient; states may be empty."""
+    arrays = table, first, second
     for part, some in row_pieces(table, rows):
-        written = [
-            np.ascontiguousarray(array[some]) if array.size else array
-            for array in (table, first, second)
-        ]
+        new = [np.ascontiguousarray(array[some]) if array.size else array for array in arrays]
         numbers = np.arange(len(some), dtype=some.dtype)
-        kernels.step_rows(
-            kernel_view(written[0]),
-            *written[1:],
-            scales[part],
-            numbers,
-            values[part],
-            constants,
-            rule,
-            num_threads,
-        )
-        for array, new in zip((table, first, second), written, strict=True):
+        gradient = scales[part], numbers, values[part], constants
+        kernels.step_rows(kernel_view(new[0]), new[1], new[2], *gradient, rule, num_threads)
+        for array, changed in zip(arrays, new, strict=True):
             if array.size:
-                array[some] = new
+                array[some] = changed

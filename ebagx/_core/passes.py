@@ -6,6 +6,7 @@ from ebagx._core.bags import Bags, raise_bad_source
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.forms.source import Source
 from ebagx._core.layout import rows_are_contiguous
+from ebagx._core.maps import Use
 from ebagx._core.memory import aligned_empty
 from ebagx._core.modes import Mode
 from ebagx._core.pieces import is_one_piece, pieces
@@ -27,6 +28,7 @@ def forward(
     Indices must have been checked in the modes max and min, for tables without entries, and
     without `source`, by which an IndexError names the index.
     """
+    table.will_need(bags.indices, Use.POOL)
     shape = (bags.num_bags, table.dim)
     if out is None or not rows_are_contiguous(out):
         result = aligned_empty(shape, table.dtype)
@@ -88,5 +90,6 @@ def renorm(
     """Scale down, in place, the rows in `bags` whose norm is over `max_norm`."""
     with scratch_for(bags) as scratch:
         rows = touched_rows(bags, table.num_rows, scratch, num_threads)
+    table.will_need(rows, Use.RENORM)
     threads = thread_count(num_threads, len(rows) * table.dim)
     table.renorm(rows, max_norm, norm_type, threads)

@@ -8,6 +8,7 @@ from ebagx._core import gather
 from ebagx._core.checks import check_table_dtype
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous
 from ebagx._core.levels import kernels
+from ebagx._core.maps import MapAdvice, Use
 from ebagx._core.memory import check_mapped
 
 _ALL_COLUMNS = slice(None)
@@ -38,9 +39,13 @@ class Table:
         Dtype of the rows, and of pooled bags.
     sum_dtype : dtype
         Dtype of sums over rows, and of gradients.
+    map_advice : MapAdvice or None
+        The advice to the system on the memory map of the rows, if they are in one.
     """
 
-    __slots__ = ("_view", "array", "dim", "dtype", "name", "num_rows", "shape", "sum_dtype")
+    __slots__ = (
+        *("_view", "array", "dim", "dtype", "map_advice", "name", "num_rows", "shape", "sum_dtype"),
+    )
 
     def __init__(self, array: np.ndarray, name: str = "weight") -> None:
         dtype, shape = array.dtype, array.shape
@@ -51,6 +56,7 @@ class Table:
             )
         self.array = array
         self.name = name
+        self.map_advice: MapAdvice | None = None
         self.dtype: np.dtype[Any] = dtype
         self.sum_dtype = cell.sum_dtype
         self.shape: tuple[int, int] = shape
@@ -62,6 +68,8 @@ class Table:
     def of(cls, weight: Any, name: str = "weight") -> Self:
         """Return the table in an array, list or memory map, without a copy if it is an array.
 
+        A memory map is advised that its rows are read in random order.
+
         Raises
         ------
         TypeError
@@ -70,7 +78,9 @@ class Table:
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
         table = cls(weight if type(weight) is np.ndarray else np.asarray(weight), name)
-        table.check_mapped()
+        mapped = check_mapped(table.array, name)
+        if mapped is not None:
+            table.map_advice = MapAdvice.on(mapped)
         return table
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -112,6 +122,11 @@ class Table:
         """Return the rows as kernels take them, which must be contiguous."""
         assert self._view is not None
         return self._view
+
+    def will_need(self, rows: np.ndarray, use: Use) -> None:
+        """Ask the system for the pages of some rows, if the table is in a memory map."""
+        if self.map_advice is not None:
+            self.map_advice.will_need(self.array, rows, use)
 
     # The methods below call the kernel of the same task, with its arguments apart from the rows.
     # Only `columns` of the rows are read, as many as the output has.

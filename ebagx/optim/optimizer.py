@@ -25,7 +25,8 @@ from ebagx._core.layout import (
     overlaps_itself,
     rows_are_contiguous,
 )
-from ebagx._core.memory import aligned_zeros, check_mapped
+from ebagx._core.maps import Use, ask_for_rows
+from ebagx._core.memory import aligned_zeros, check_mapped, find_map
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.gradients import RowGradient
@@ -58,6 +59,7 @@ class _Prepared(NamedTuple):
     table: Table
     states: tuple[np.ndarray, np.ndarray]  # the kernel takes two
     rule: Rule
+    mapped: list[np.ndarray]  # the table and the state, where they are in memory maps
 
 
 class Trainable(Protocol):
@@ -225,6 +227,20 @@ class Optimizer:
         table = self._checked_table(weight)
         self._decay.settle(table)
 
+    def prefetch(self, rows: np.ndarray) -> None:
+        """Ask the system to read the state of some rows from the disk, for a later step.
+
+        It does nothing for state that is not in memory maps; see `EmbeddingBag.prefetch`.
+
+        Parameters
+        ----------
+        rows : array_like of int
+            Rows of the table, in any order.
+        """
+        ask_for_rows(
+            (*self._state.values(), self._decay.seen), as_indices(np.asarray(rows)), Use.PREFETCH
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer; arrays are not copied.
 
@@ -321,7 +337,9 @@ class Optimizer:
                 self._state[name] = self._new_state(table)
         none = _NO_STATE[table.sum_dtype]
         first, second, *_ = *(self._state[name] for name in rule.states), none, none
-        return _Prepared(table, (first, second), rule)
+        read = table.array, *self._state.values(), self._decay.seen
+        mapped = [array for array in read if array is not None and find_map(array) is not None]
+        return _Prepared(table, (first, second), rule, mapped)
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
@@ -343,7 +361,7 @@ class Optimizer:
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        table, states, rule = prepared
+        table, states, rule, mapped = prepared
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
         kept = 1 - rate * decay
         if not kept > 0:
@@ -358,6 +376,8 @@ class Optimizer:
         self.num_steps += 1
         constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
+            if mapped:
+                ask_for_rows(mapped, rows, Use.STEP)
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
             table.step_rows(*states, scales, rows, values, constants, rule.code, threads)
