@@ -79,9 +79,9 @@ def advised(way: str) -> Iterator[None]:
     """Leave out the advice that a way of reading does without."""
     with ExitStack() as stack:
         if way == "plain":
-            stack.enter_context(mock.patch.object(maps, "_advise", lambda *_: None))
+            stack.enter_context(mock.patch.object(maps, "_advise"))
         if way in ("plain", "random"):
-            stack.enter_context(mock.patch.object(maps, "read_ahead", lambda *_, **__: False))
+            stack.enter_context(mock.patch.object(maps, "read_ahead", return_value=False))
         yield
 
 

@@ -95,10 +95,12 @@ cdef bint any_missing(
     cdef Py_ssize_t k, row, size = min(count, SAMPLE)
     cdef long before = ebagx_blocks_read()
     cdef bint found = False
+    cdef size_t start
     for k in range(size):
         row = entry(rows, is_long, count // size * k)
         if 0 <= row < table.num_rows:
-            found |= ebagx_is_missing((table.address + <size_t>(row * table.row_bytes)) // page * page)
+            start = table.address + <size_t>(row * table.row_bytes)
+            found |= ebagx_is_missing(start // page * page)
     return found or ebagx_blocks_read() != before
 
 
@@ -129,9 +131,9 @@ def read_ahead(
 ) -> bool:
     """Ask the system for the pages of some rows of a memory map; do not wait for them.
 
-    Row r has `stretches` stretches of `length` bytes, which start `apart` bytes from each other, the
-    first at ``address + r * row_bytes``. `rows`, contiguous int32 or int64, may be in any order;
-    those outside [0, num_rows) are left out. Nothing of the map is read here.
+    Row r has `stretches` stretches of `length` bytes, which start `apart` bytes from each other,
+    the first at ``address + r * row_bytes``. `rows`, contiguous int32 or int64, may be in any
+    order; those outside [0, num_rows) are left out. Nothing of the map is read here.
 
     If the map seems to be in memory, a sample of the rows is looked at first, and the others only
     if pages of that are missing. Return False if none is. The GIL is free meanwhile. Cost: 0.4
