@@ -96,29 +96,37 @@ class Training:
         states: dict[str, Any] = {**self.optimizer.state_dict(), "squares": state}
         self.optimizer.load_state_dict(states, copy=False)
 
-    def step(self, batch: np.ndarray) -> None:
-        """Take one step."""
+    def step(self, batch: np.ndarray) -> float:
+        """Take one step; return the seconds of its forward pass."""
+        start = time.perf_counter()
         pooled = self.bag(batch)
+        seconds = time.perf_counter() - start
         self.bag.backward_update(pooled, self.optimizer)
+        return seconds
 
     def prefetch(self, batch: np.ndarray) -> None:
         """Ask for the pages of a step."""
         self.bag.prefetch(batch, optimizer=self.optimizer)
 
 
-def times_of_steps(training: Training, batches: list[np.ndarray], way: str, limit: float) -> list:
-    """Return the seconds of each step, until all together take the limit."""
-    seconds: list[float] = []
+Seconds = list[tuple[float, float]]
+
+
+def times_of_steps(
+    training: Training, batches: list[np.ndarray], way: str, limit: float
+) -> Seconds:
+    """Return the seconds of each step and of its forward pass, until the steps take the limit."""
+    seconds: Seconds = []
     with ThreadPoolExecutor(1) as thread:
         for k, batch in enumerate(batches):
             start = time.perf_counter()
             following = batches[k + 1 : k + 2] if way == "ahead" else []
             asked = [thread.submit(training.prefetch, other) for other in following]
-            training.step(batch)
+            forward = training.step(batch)
             for future in asked:
                 future.result()
-            seconds.append(time.perf_counter() - start)
-            if sum(seconds) > limit:
+            seconds.append((time.perf_counter() - start, forward))
+            if sum(step for step, _ in seconds) > limit:
                 break
     return seconds
 
@@ -135,8 +143,8 @@ def shortest(call: Any, repeats: int = 30) -> float:
 
 def report_cold(paths: list[Path], shape: tuple[int, int], args: argparse.Namespace) -> None:
     """Print a line for each way of reading."""
-    print("| way | steps | first step, s | median of the others | GB in memory |")
-    print("|---|---|---|---|---|")
+    print("| way | steps | first step, s | others, median | of which forward | GB in memory |")
+    print("|---|---|---|---|---|---|")
     for number, way in enumerate(args.ways):
         for path in paths:
             evict(path)
@@ -145,8 +153,9 @@ def report_cold(paths: list[Path], shape: tuple[int, int], args: argparse.Namesp
         with advised(way):
             training = Training(paths, *shape)
             seconds = times_of_steps(training, batches, way, args.seconds)
-            others = statistics.median(seconds[1:]) if len(seconds) > 1 else float("nan")
-            figures = f"{len(seconds)} | {seconds[0]:.3f} | {others:.3f}"
+            columns = zip(*(seconds[1:] or [(float("nan"),) * 2]), strict=True)
+            step, forward = map(statistics.median, columns)
+            figures = f"{len(seconds)} | {seconds[0][0]:.2f} | {step:.2f} | {forward:.2f}"
             print(f"| {way} | {figures} | {memory_of_process():.1f} |", flush=True)
             del training
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ebagx._core.bags import Bags, without_padding
 from ebagx._core.levels import kernels
-from ebagx._core.maps import Use
+from ebagx._core.maps import ROWS_AT_ONCE, Use
 from ebagx._core.memory import Scratch, aligned_empty
 from ebagx._core.modes import SUM, Mode
 from ebagx._core.passes import forward, pool
@@ -138,11 +138,12 @@ def weights_gradient(backward: Backward) -> np.ndarray:
     """Return the gradient of the per-sample weights, in the order of the lookups; 0 at padding."""
     grad, bags, table, _, mode, padding_idx, _, num_threads = backward
     kept = without_padding(bags, padding_idx)
-    table.will_need(kept.indices, Use.DIFFERENTIATE)
     gradient = np.empty_like(kept.weights)
     threads = thread_count(num_threads, len(kept.indices) * table.dim)
-    for start, stop in bag_ranges(kept.offsets, table.dim):
+    most = None if table.map_advice is None else ROWS_AT_ONCE * table.dim
+    for start, stop in bag_ranges(kept.offsets, table.dim, most):
         ends = kept.offsets[start : stop + 1]
+        table.will_need(kept.indices[ends[0] : ends[-1]], Use.DIFFERENTIATE)
         part = gradient, grad[start:stop], kept.indices, ends, kept.weights
         table.differentiate_weights(*part, mode.divisor, threads)
     if padding_idx is None:

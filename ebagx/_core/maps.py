@@ -21,6 +21,10 @@ import numpy as np
 from ebagx._core import cpu
 from ebagx._core.memory import find_map
 
+# Passes ask for the pages of so many rows at a time, 256 MB, and compute in between.
+ROWS_AT_ONCE = 1 << 16
+# One bag or one step may have more rows. So many, of 4 GB, are asked for; more might not fit.
+_MOST_ROWS = 1 << 20
 # Ctrl-C takes effect between two calls that ask for so many stretches of memory.
 _STRETCHES = 1 << 17
 # A map all of whose sampled pages are in memory is left alone in up to so many calls.
@@ -97,6 +101,7 @@ def read_ahead(array: np.ndarray, rows: np.ndarray, in_memory: bool = False) -> 
     """
     if array.size == 0:
         return False
+    rows = rows[:_MOST_ROWS]
     address, stride = array.__array_interface__["data"][0], array.strides[0]
     stretches, apart, length = 1, 0, array.itemsize
     if array.ndim == 2:

@@ -14,6 +14,7 @@ from ebagx import optim
 from ebagx._core import cpu, maps
 from ebagx._core.maps import Use
 from ebagx._core.memory import find_map
+from ebagx._core.modes import EXTREME_MODES, MODES
 from ebagx._core.table import Table
 from support.optim_cases import MAKERS
 
@@ -152,6 +153,27 @@ class TestEachUseAsksForItsRows:
         asked.clear()
         bag.prefetch(np.array([7, 8], np.uint8), offsets=[0])
         assert self.rows(asked) == [[7, 8]]
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_many_rows_are_asked_for_in_parts(self, monkeypatch, table, asked, mode):
+        """The rows of the next part are asked for before a part is computed."""
+        weights = None if mode in EXTREME_MODES else np.linspace(0, 1, IDS.size).reshape(IDS.shape)
+        grad, plain = np.ones((30, D)), np.array(table)
+
+        def all_results(array):
+            options = {"mode": mode, "per_sample_weights": weights}
+            pooled = ebagx.embedding_bag(IDS, array, max_norm=5.0, **options)
+            gradient = ebagx.embedding_bag_backward(grad, IDS, array, sparse="rows", **options)
+            return pooled, gradient.weight.values, gradient.per_sample_weights
+
+        expected = all_results(plain)
+        monkeypatch.setattr("ebagx._core.passes.ROWS_AT_ONCE", 50)
+        monkeypatch.setattr("ebagx._core.backward.ROWS_AT_ONCE", 50)
+        for got, wanted in zip(all_results(table), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+        assert max(len(rows) for _, rows in asked) <= 50
+        # Three passes over the lookups: norms, sums, and winners or gradients of weights.
+        assert len(asked) == 3 * -(-IDS.size // 49)
 
 
 def on_disk(state):
