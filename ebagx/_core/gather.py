@@ -6,6 +6,9 @@ is that of its n lookups, n * D, and not that of the table. At most `BUFFER_BYTE
 time, or one column of a bag that is larger: kernels add the lookups of a column in bag order, and
 so no bit of a result depends on the cuts.
 
+A call with more than half as many lookups as the table has rows copies some columns of all rows
+instead, each number once.
+
 The functions take the arguments of the kernels of the same names. They rely on NumPy's checks if
 another thread changes the indices during a call.
 """
@@ -21,6 +24,7 @@ from ebagx._core.modes import SUM
 from ebagx._core.pieces import bag_ranges, pieces
 
 BUFFER_BYTES = 1 << 20  # half of the second cache of a core
+BLOCK_BYTES = 1 << 25  # of all rows, in some columns
 
 
 class _Part(NamedTuple):
@@ -54,6 +58,19 @@ def _parts(table: np.ndarray, indices: np.ndarray, offsets: np.ndarray) -> Itera
         yield _Part(bags, columns, lookups, rows, numbers, own_offsets)
 
 
+def _prefers_blocks(table: np.ndarray, offsets: np.ndarray) -> bool:
+    return 2 * int(offsets[-1] - offsets[0]) > len(table)
+
+
+def _blocks(table: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield ranges of columns, and these of all rows, as kernels take them."""
+    num_rows, dim = table.shape
+    step = max(BLOCK_BYTES // (num_rows * table.itemsize), 1)
+    for start in range(0, dim, step):
+        columns = slice(start, start + step)
+        yield columns, kernel_view(np.ascontiguousarray(table[:, columns]))
+
+
 def pool(
     out: np.ndarray,
     table: np.ndarray,
@@ -67,6 +84,10 @@ def pool(
     looked_up = indices[int(offsets[0]) : int(offsets[-1])]
     if not kernels.indices_valid(looked_up, len(table), num_threads):
         return False
+    if _prefers_blocks(table, offsets):
+        for d, rows in _blocks(table):
+            kernels.pool(out[:, d], rows, indices, offsets, weights, divisor, num_threads)
+        return True
     for part in _parts(table, indices, offsets):
         written, of_part = out[part.bags, part.columns], weights[part.lookups]
         kernels.pool(written, part.rows, part.numbers, part.offsets, of_part, divisor, num_threads)
@@ -83,6 +104,11 @@ def extreme(
     num_threads: int,
 ) -> None:
     """Write the extreme of each column of each bag's rows, and its row; -1 in empty bags."""
+    if _prefers_blocks(table, offsets):
+        for d, rows in _blocks(table):
+            part_out = out[:, d], winners[:, d]
+            kernels.extreme(*part_out, rows, indices, offsets, direction, num_threads)
+        return
     for part in _parts(table, indices, offsets):
         written, won = out[part.bags, part.columns], winners[part.bags, part.columns]
         kernels.extreme(written, won, part.rows, part.numbers, part.offsets, direction, num_threads)

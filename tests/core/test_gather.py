@@ -39,6 +39,8 @@ LAYOUTS = (*WRITEABLE, same_columns, backwards)
 layouts = pytest.mark.parametrize("lay_out", LAYOUTS, ids=lambda make: make.__name__)
 table_dtypes = pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
 # A buffer of a byte holds one column of one bag; the last one holds all lookups.
+# The lookups are more than half of 60 rows, and less than half of 1000.
+row_counts = pytest.mark.parametrize("num_rows", [N, 1000])
 buffers = pytest.mark.parametrize("buffer", [1, 1000, 10_000, gather.BUFFER_BYTES])
 
 
@@ -83,18 +85,21 @@ def assert_all_same(actual, expected):
 
 @layouts
 @table_dtypes
+@row_counts
 @pytest.mark.parametrize("mode", MODES)
-def test_every_layout_gives_the_same_bits(lay_out, dtype, mode):
-    table, plain = laid_out(lay_out, dtype)
+def test_every_layout_gives_the_same_bits(lay_out, dtype, num_rows, mode):
+    table, plain = laid_out(lay_out, dtype, num_rows)
     assert_all_same(results(table, mode), results(plain, mode))
 
 
 @buffers
+@row_counts
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_the_buffer_does_not_change_bits(monkeypatch, buffer, mode, num_threads):
-    table, plain = laid_out(fortran, np.float32)
+def test_the_buffer_does_not_change_bits(monkeypatch, buffer, num_rows, mode, num_threads):
+    table, plain = laid_out(fortran, np.float32, num_rows)
     expected = results(plain, mode)
+    monkeypatch.setattr(gather, "BLOCK_BYTES", buffer)
     monkeypatch.setattr(gather, "BUFFER_BYTES", buffer)
     monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 1)
     assert_all_same(results(table, mode, num_threads, np.int32), expected)
@@ -126,19 +131,18 @@ def test_tables_with_few_rows_and_columns(lay_out, shape, mode):
     assert_same_bits(ebagx.embedding_bag(bags, table, mode=mode), expected)
 
 
-@layouts
-@buffers
+@pytest.mark.parametrize("lay_out", [fortran, mirrored, odd_rows])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("bad", [-1, N, -N])
-def test_indices_are_checked_before_rows_are_read(monkeypatch, lay_out, buffer, mode, bad):
-    monkeypatch.setattr(gather, "BUFFER_BYTES", buffer)
-    table, _ = laid_out(lay_out, np.float32)
-    indices = INDICES.copy()
+@pytest.mark.parametrize("bad", [-N, N, -N * N])
+@row_counts
+def test_indices_are_checked_before_rows_are_read(lay_out, mode, bad, num_rows):
+    table, _ = laid_out(lay_out, np.float32, num_rows)
+    indices, bad = INDICES.copy(), bad * num_rows // N
     indices[[300, 350]] = bad
-    with pytest.raises(IndexError, match=rf"^input\[300\] = {bad} is out of range for {N} "):
+    with pytest.raises(IndexError, match=rf"^input\[300\] = {bad} is out of range for {num_rows} "):
         ebagx.embedding_bag(indices, table, OFFSETS, mode=mode)
     bag = ebagx.EmbeddingBag.from_pretrained(table, mode=mode)
-    with pytest.raises(IndexError, match=rf"^input\[300\] = {bad} is out of range for {N} "):
+    with pytest.raises(IndexError, match=rf"^input\[300\] = {bad} is out of range for {num_rows} "):
         bag(indices, OFFSETS)
 
 
@@ -221,12 +225,15 @@ def test_ten_lookups_take_no_memory_for_the_table(wide, mode):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("mode", MODES)
-def test_a_bag_larger_than_the_buffer_takes_memory_for_one_column(wide, mode):
+@pytest.mark.parametrize("blocks", [False, True])
+def test_a_bag_larger_than_the_buffer_takes_no_memory_for_all(monkeypatch, wide, mode, blocks):
     ids, grad = np.zeros((1, 500_000), np.int32), np.ones((1, WIDE[1]), np.float32)
+    monkeypatch.setattr(gather, "_prefers_blocks", lambda *_: blocks)
     lookups = ids.size * WIDE[1] * 4  # 64 MB
-    # One column of the bag, its numbers and, for NumPy, its indices.
+    # One column of the bag, its numbers and, for NumPy, its indices; or some columns of all rows.
+    monkeypatch.setattr(gather, "BLOCK_BYTES", 4_000_000)
     assert peak(lambda: ebagx.embedding_bag(ids, wide, mode=mode)) < lookups / 4
-    if mode in EXTREME_MODES:
+    if blocks or mode in EXTREME_MODES:
         return
     weights, sort = np.ones(ids.shape, np.float32), 96 * ids.size + (1 << 20)
     options = {"sparse": "rows", "mode": mode, "per_sample_weights": weights}
