@@ -6,20 +6,12 @@ import numpy as np
 
 from ebagx._core import passes
 from ebagx._core.backward import Backward, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for_mode, check_indices, without_padding
-from ebagx._core.checks import (
-    check_grad_output,
-    check_max_indices,
-    check_max_norm,
-    check_mode,
-    check_num_threads,
-    check_out,
-    check_padding_idx,
-    check_sparse,
-)
+from ebagx._core.bags import Bags, bags_for, check_indices, without_padding
+from ebagx._core.checks import check_grad_output, check_max_indices, check_out, check_sparse
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
-from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES, Mode
+from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
+from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
@@ -179,9 +171,10 @@ def embedding_bag(
     max, min elementwise       not defined
     ======== ================= ===================================
 
-    float16 and bfloat16 tables are added up in float32 and rounded once. In max and min the
-    first of equal values is taken and NaN propagates. Cost: n·D additions and one read of each
-    row per lookup; memory: the result, B·D, and `max_indices`.
+    float16 and bfloat16 tables are added up in float32 and rounded once. Bags of more than 512
+    lookups are added up in parts of 512, whose sums are added in float64: rounding errors do not
+    grow with the bag. In max and min the first of equal values is taken and NaN propagates. Cost:
+    n·D additions and one read of each row per lookup; memory: the result, B·D, and `max_indices`.
 
     Examples
     --------
@@ -195,50 +188,30 @@ def embedding_bag(
            [ 9., 10.]]), array([[3, 3],
            [4, 4]]))
     """
-    how = check_mode(mode)
-    check_max_norm(max_norm, norm_type)
-    num_threads = check_num_threads(num_threads)
     table = Table.of(weight)
-    padding_idx = check_padding_idx(padding_idx, table.num_rows)
-    if return_indices and not how.is_extreme:
-        names = " or ".join(map(repr, EXTREME_MODES))
-        raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
-    bags, source = bags_for_mode(
-        input,
-        offsets,
-        per_sample_weights,
-        include_last_offset,
-        how,
+    options = checked_options(
         table.num_rows,
-        table.sum_dtype,
-    )
-    pooled, winners = pooled_bags(
-        bags,
-        source,
-        table,
-        mode=how,
+        mode=mode,
         max_norm=max_norm,
         norm_type=norm_type,
+        scale_grad_by_freq=scale_grad_by_freq,
+        include_last_offset=include_last_offset,
         padding_idx=padding_idx,
-        out=out,
         num_threads=num_threads,
     )
+    if return_indices and not options.mode.is_extreme:
+        names = " or ".join(map(repr, EXTREME_MODES))
+        raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
+    bags, source = bags_for(input, offsets, per_sample_weights, table, options)
+    pooled, winners = pooled_bags(bags, source, table, options, out)
     return (pooled, winners) if return_indices else pooled
 
 
 def pooled_bags(
-    bags: Bags,
-    source: Source,
-    table: Table,
-    *,
-    mode: Mode,
-    max_norm: float | None,
-    norm_type: float,
-    padding_idx: int | None,
-    out: np.ndarray | None,
-    num_threads: int | None,
+    bags: Bags, source: Source, table: Table, options: Options, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check indices and `out`, then pool; return pooled bags and, in max and min, their rows."""
+    mode, max_norm, num_threads = options.mode, options.max_norm, options.num_threads
     # A check of the indices takes a tenth of the time of pooling small rows in the cache. The pass
     # itself can make it where it changes no array of the caller.
     in_pass = out is None and max_norm is None and not mode.is_extreme and 0 not in table.shape
@@ -248,8 +221,8 @@ def pooled_bags(
         check_out(out, (bags.num_bags, table.dim), table.dtype, (table.array, *bags))
     if max_norm is not None:
         table.check_writeable("max_norm")
-        passes.renorm(bags, table, max_norm, norm_type, num_threads)
-    kept = without_padding(bags, padding_idx)
+        passes.renorm(bags, table, max_norm, options.norm_type, num_threads)
+    kept = without_padding(bags, options.padding_idx)
     return passes.forward(kept, table, mode, out, num_threads, source if in_pass else None)
 
 
@@ -331,21 +304,19 @@ def embedding_bag_backward(
     >>> gradient.weight.rows
     array([0, 1, 3, 4])
     """
-    how = check_mode(mode)
-    check_sparse(sparse)
-    num_threads = check_num_threads(num_threads)
+    sparse = check_sparse(sparse)
     table = Table.of(weight)
-    padding_idx = check_padding_idx(padding_idx, table.num_rows)
-    bags, source = bags_for_mode(
-        input,
-        offsets,
-        per_sample_weights,
-        include_last_offset,
-        how,
+    options = checked_options(
         table.num_rows,
-        table.sum_dtype,
+        mode=mode,
+        scale_grad_by_freq=scale_grad_by_freq,
+        include_last_offset=include_last_offset,
+        padding_idx=padding_idx,
+        num_threads=num_threads,
     )
-    check_indices(bags, source, table.num_rows, num_threads)
+    how = options.mode
+    bags, source = bags_for(input, offsets, per_sample_weights, table, options)
+    check_indices(bags, source, table.num_rows, options.num_threads)
     shape = bags.num_bags, table.dim
     grad = check_grad_output(grad_output, shape, table.sum_dtype)
     winners = None
@@ -363,9 +334,7 @@ def embedding_bag_backward(
             raise ValueError(f"out must be None for sparse={sparse!r}, it takes a dense gradient")
         read = [array for array in (table.array, grad, winners, *bags) if array is not None]
         check_out(out, table.shape, grad.dtype, read)
-    backward = Backward(
-        grad, bags, table, winners, how, padding_idx, scale_grad_by_freq, num_threads
-    )
+    backward = Backward(grad, bags, table, winners, options)
     if sparse:
         of_table: Any = RowGradient(*row_gradient(backward), table.shape).to_form(sparse)
     else:

@@ -1,26 +1,17 @@
 """`EmbeddingBag` holds a table and its gradients, as ``torch.nn.EmbeddingBag`` does."""
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, as_bags, bags_for_mode
-from ebagx._core.checks import (
-    check_grad_output,
-    check_max_norm,
-    check_mode,
-    check_num_threads,
-    check_padding_idx,
-    check_size,
-    check_sparse,
-    check_table_dtype,
-)
+from ebagx._core.bags import Bags, as_bags, bags_for
+from ebagx._core.checks import check_grad_output, check_size, check_sparse, check_table_dtype
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.maps import Use, in_sequence
 from ebagx._core.memory import aligned_empty, check_mapped
-from ebagx._core.modes import Mode
+from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
 from ebagx.gradients import RowGradient, as_row_gradient
@@ -36,9 +27,32 @@ class _Saved(NamedTuple):
     table: Table
     winners: np.ndarray | None
     weights_shape: tuple[int, ...] | None
-    mode: Mode
-    padding_idx: int | None
-    by_freq: bool
+    options: Options
+
+
+_T = TypeVar("_T")
+
+
+class _Option(Generic[_T]):
+    """An attribute of a module that is checked and normalised when it is set, and not later."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, bag: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, bag: "EmbeddingBag", owner: type) -> _T: ...
+
+    def __get__(self, bag: "EmbeddingBag | None", owner: type) -> Any:
+        if bag is None:
+            return self
+        value = getattr(bag._options, self._name)
+        return value.name if self._name == "mode" else value
+
+    def __set__(self, bag: "EmbeddingBag", value: _T) -> None:
+        bag._options = bag._options.changed(bag.num_embeddings, **{self._name: value})
 
 
 class EmbeddingBag:
@@ -106,6 +120,13 @@ class EmbeddingBag:
     array([2., 2., 2.], dtype=float32)
     """
 
+    max_norm = _Option[float | None]()
+    norm_type = _Option[float]()
+    scale_grad_by_freq = _Option[bool]()
+    mode = _Option[str]()
+    include_last_offset = _Option[bool]()
+    padding_idx = _Option[int | None]()
+    num_threads = _Option[int | None]()
     per_sample_weights_grad: np.ndarray | None
 
     def __init__(
@@ -125,21 +146,23 @@ class EmbeddingBag:
         rng: Any = None,
         num_threads: int | None = None,
     ) -> None:
-        check_mode(mode)
-        check_sparse(sparse)
-        check_max_norm(max_norm, norm_type)
-        self.num_embeddings = check_size(num_embeddings, "num_embeddings")
-        self.embedding_dim = check_size(embedding_dim, "embedding_dim")
-        self.max_norm = max_norm
-        self.norm_type = norm_type
-        self.scale_grad_by_freq = scale_grad_by_freq
-        self.mode = mode
+        shape = (
+            check_size(num_embeddings, "num_embeddings"),
+            check_size(embedding_dim, "embedding_dim"),
+        )
+        self._options = checked_options(
+            shape[0],
+            mode=mode,
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            include_last_offset=include_last_offset,
+            padding_idx=padding_idx,
+            num_threads=num_threads,
+        )
         self.sparse = sparse
-        self.include_last_offset = include_last_offset
-        self.padding_idx = check_padding_idx(padding_idx, self.num_embeddings)
-        self.num_threads = check_num_threads(num_threads)
         self.training = True
-        self.frozen = False
+        self._frozen = False
         self._saved: _Saved | None = None
         self._grad: Any = None
         self._dense: DenseGradient | None = None
@@ -147,11 +170,12 @@ class EmbeddingBag:
         if _weight is None:
             dtype = np.dtype(dtype)
             check_table_dtype(dtype, "dtype")
-            shape = self.num_embeddings, self.embedding_dim
             self._table = Table(aligned_empty(shape, dtype))
             self.reset_parameters(rng)
         else:
-            self.weight = _weight
+            self._table = _table_of_shape(_weight, shape)
+            if not isinstance(_weight, Table):  # from_pretrained gives one, which may be frozen
+                self._table.check_updatable()
 
     @classmethod
     def from_pretrained(
@@ -209,7 +233,7 @@ class EmbeddingBag:
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
         )
-        bag.frozen = bool(freeze)
+        bag.frozen = freeze
         return bag
 
     @property
@@ -219,16 +243,51 @@ class EmbeddingBag:
 
     @weight.setter
     def weight(self, weight: Any) -> None:
-        if isinstance(weight, Table):  # of from_pretrained, which has checked it
-            table = weight
-        else:
-            table = Table.of(weight)
-            if not self.frozen:
-                table.check_updatable()
-        shape = (self.num_embeddings, self.embedding_dim)
-        if table.shape != shape:
-            raise ValueError(f"weight must have shape {shape}, got {table.shape}")
+        table = _table_of_shape(weight, self._table.shape)
+        if not self.frozen:
+            table.check_updatable()
         self._table = table
+
+    @property
+    def num_embeddings(self) -> int:
+        """The number of table rows N."""
+        return self._table.num_rows
+
+    @property
+    def embedding_dim(self) -> int:
+        """The length D of a row."""
+        return self._table.dim
+
+    @property
+    def sparse(self) -> bool | str:
+        """The form of `grad`: False, True or ``"rows"``."""
+        return self._sparse
+
+    @sparse.setter
+    def sparse(self, sparse: bool | str) -> None:
+        self._sparse = check_sparse(sparse)
+
+    @property
+    def training(self) -> bool:
+        """True if calls keep what `backward` needs."""
+        return self._training
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        self._training = bool(training)
+        if not self._training:
+            self._saved = None
+
+    @property
+    def frozen(self) -> bool:
+        """True if the table takes no gradient."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        if not frozen:
+            self._table.check_updatable()
+        self._frozen = bool(frozen)
 
     @property
     def grad(self) -> Any:
@@ -281,34 +340,15 @@ class EmbeddingBag:
         ndarray of shape (B, D)
             In the dtype of `weight`.
         """
-        mode, table = self._checked_mode(), self._table
+        table, options = self._table, self._options
         table.check_mapped()
-        bags, source = bags_for_mode(
-            input,
-            offsets,
-            per_sample_weights,
-            self.include_last_offset,
-            mode,
-            table.num_rows,
-            table.sum_dtype,
-        )
-        pooled, winners = pooled_bags(
-            bags,
-            source,
-            table,
-            mode=mode,
-            max_norm=self.max_norm,
-            norm_type=self.norm_type,
-            padding_idx=self.padding_idx,
-            out=None,
-            num_threads=self.num_threads,
-        )
-        if self.training and not self.frozen:
+        bags, source = bags_for(input, offsets, per_sample_weights, table, options)
+        pooled, winners = pooled_bags(bags, source, table, options)
+        if self._training and not self._frozen:
             shape = None
             if per_sample_weights is not None:
                 shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
-            by_freq = self.scale_grad_by_freq
-            self._saved = _Saved(bags, table, winners, shape, mode, self.padding_idx, by_freq)
+            self._saved = _Saved(bags, table, winners, shape, options)
         return pooled
 
     def __call__(
@@ -431,22 +471,13 @@ class EmbeddingBag:
             return RowGradient(*self._dense.row_gradient(), self._dense.total.shape)
         return as_row_gradient(self._grad)
 
-    def _checked_mode(self) -> Mode:
-        """Check the attributes, which may be assigned, and return the mode."""
-        check_sparse(self.sparse)
-        check_max_norm(self.max_norm, self.norm_type)
-        check_num_threads(self.num_threads)
-        check_padding_idx(self.padding_idx, self.num_embeddings)
-        return check_mode(self.mode)
-
     def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
         """Return the inputs of the table's gradient, and the gradient of the weights."""
         if self.frozen:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
             raise RuntimeError("backward needs a forward call in training mode before it")
-        self._checked_mode()
-        bags, table, winners, weights_shape, mode, padding_idx, by_freq = self._saved
+        bags, table, winners, weights_shape, options = self._saved
         table.check_mapped()
         for array, name in zip(bags, Bags._fields, strict=True):
             check_mapped(array, name)
@@ -455,9 +486,7 @@ class EmbeddingBag:
         if self._dense is not None:
             grad = copy_if_overlapping(grad, self._dense.total)
         self._check_accumulated(weights_shape)
-        backward = Backward(
-            grad, bags, table, winners, mode, padding_idx, by_freq, self.num_threads
-        )
+        backward = Backward(grad, bags, table, winners, options)
         if weights_shape is None:
             return backward, None
         return backward, weights_gradient(backward).reshape(weights_shape)
@@ -505,9 +534,7 @@ class EmbeddingBag:
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""
-        self.training = bool(mode)
-        if not self.training:
-            self._saved = None
+        self.training = mode
         return self
 
     def eval(self) -> "EmbeddingBag":
@@ -560,3 +587,11 @@ class EmbeddingBag:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _table_of_shape(weight: Any, shape: tuple[int, int]) -> Table:
+    """Return the table in an array, or raise ValueError if it has another shape."""
+    table = weight if isinstance(weight, Table) else Table.of(weight)
+    if table.shape != shape:
+        raise ValueError(f"weight must have shape {shape}, got {table.shape}")
+    return table

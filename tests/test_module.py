@@ -301,7 +301,7 @@ def test_backward_update_of_a_read_only_table_changes_nothing():
 
 
 class TestAssignedAttributes:
-    """Attributes may be assigned, so that each call checks them as the constructor does."""
+    """An attribute is checked when it is set, as the constructor checks it, and not later."""
 
     @pytest.mark.parametrize(
         ("name", "value", "error", "message"),
@@ -313,24 +313,73 @@ class TestAssignedAttributes:
             ("max_norm", -1, ValueError, "max_norm must be at least 0, got -1"),
             ("sparse", "bsr", ValueError, "sparse must be False, True or 'rows'"),
             ("padding_idx", 5, ValueError, "padding_idx = 5 is out of range for 5 embeddings"),
+            ("scale_grad_by_freq", "no", TypeError, "scale_grad_by_freq must be True or False"),
+            ("include_last_offset", 2, TypeError, "include_last_offset must be True or False"),
+            ("num_embeddings", 7, AttributeError, ".*num_embeddings.* has no setter"),
+            ("embedding_dim", 7, AttributeError, ".*embedding_dim.* has no setter"),
         ],
     )
     def test_errors(self, name, value, error, message):
+        bag = EmbeddingBag(5, 2, rng=0)
+        before = bag(BAGS), getattr(bag, name)
+        with pytest.raises(error, match=f"^{message}"):
+            setattr(bag, name, value)
+        assert getattr(bag, name) == before[1]
+        np.testing.assert_array_equal(bag(BAGS), before[0])
+        if error is not AttributeError:
+            with pytest.raises(error, match=f"^{message}"):
+                EmbeddingBag(5, 2, **{name: value})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("padding_idx", -1),
+            ("padding_idx", np.int8(3)),
+            ("mode", "max"),
+            ("mode", "sqrtn"),
+            ("max_norm", 0.5),
+            ("norm_type", 1.0),
+            ("scale_grad_by_freq", np.True_),
+            ("include_last_offset", np.True_),
+            ("num_threads", np.int64(1)),
+            ("sparse", np.True_),
+            ("sparse", "rows"),
+        ],
+    )
+    def test_an_assigned_module_is_like_a_made_one(self, name, value):
+        table = np.random.default_rng(0).standard_normal((5, 2))
+        also = {"max_norm": 0.5} if name == "norm_type" else {}
+        made = EmbeddingBag(5, 2, _weight=table.copy(), **{name: value}, **also)
+        assigned = EmbeddingBag(5, 2, _weight=table.copy(), **also)
+        setattr(assigned, name, value)
+        assert repr(assigned) == repr(made)
+        assert getattr(assigned, name) == getattr(made, name)
+        assert type(getattr(assigned, name)) is type(getattr(made, name))
+        results = []
+        for bag in (made, assigned):
+            pooled = bag([4, 3, 3, 0], [0, 2, 4] if bag.include_last_offset else [0, 2])
+            bag.backward(np.ones_like(pooled))
+            results.append((pooled, bag.row_gradient().toarray(), bag.weight))
+        for mine, theirs in zip(*results, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_backward_has_the_options_of_its_forward_call(self):
+        bag = EmbeddingBag(5, 2, mode="sum", rng=0)
+        bag(BAGS)
+        bag.mode = "max"
+        bag.backward(GRAD)
+        expected = EmbeddingBag(5, 2, mode="sum", rng=0)
+        expected(BAGS)
+        expected.backward(GRAD)
+        np.testing.assert_array_equal(bag.grad, expected.grad)
+
+    def test_training_and_frozen(self):
         bag = EmbeddingBag(5, 2)
         bag(BAGS)
-        setattr(bag, name, value)
-        with pytest.raises(error, match=f"^{message}"):
-            bag(BAGS)
-        with pytest.raises(error, match=f"^{message}"):
+        bag.training = False
+        bag.training = True
+        with pytest.raises(RuntimeError, match="^backward needs a forward call"):
             bag.backward(GRAD)
-        assert bag.grad is None
-
-    def test_many_threads_less_than_one(self):
-        """OpenMP ends the process for such a team."""
-        bag = EmbeddingBag(100, 2000)
-        bag.num_threads = -5
-        with pytest.raises(ValueError, match="^num_threads must be at least 1"):
-            bag(np.zeros((300, 1), int))
 
 
 @pytest.mark.parametrize("shape", [(5, 0), (0, 2), (5, 2)])

@@ -20,7 +20,8 @@ from ebagx._core.bags import Bags, without_padding
 from ebagx._core.levels import kernels
 from ebagx._core.maps import ROWS_AT_ONCE, Use
 from ebagx._core.memory import Scratch, aligned_empty
-from ebagx._core.modes import SUM, Mode
+from ebagx._core.modes import IN_ORDER, Mode
+from ebagx._core.options import Options
 from ebagx._core.passes import forward, pool
 from ebagx._core.pieces import COLUMNS, bag_ranges, is_one_piece, pieces
 from ebagx._core.table import Table
@@ -38,17 +39,15 @@ class Backward(NamedTuple):
     bags: Bags
     table: Table
     winners: np.ndarray | None  # (B, D); None in max and min: computed again
-    mode: Mode
-    padding_idx: int | None
-    by_freq: bool
-    num_threads: int | None
+    options: Options
 
     def without_padding(self) -> "Backward":
         """Return the same without the lookups of the padding row, and with `winners`."""
-        bags, winners = without_padding(self.bags, self.padding_idx), self.winners
-        if self.mode.is_extreme and winners is None:
-            _, winners = forward(bags, self.table, self.mode, None, self.num_threads)
-        return self._replace(bags=bags, winners=winners, padding_idx=None)
+        options, winners = self.options, self.winners
+        bags = without_padding(self.bags, options.padding_idx)
+        if options.mode.is_extreme and winners is None:
+            _, winners = forward(bags, self.table, options.mode, None, options.num_threads)
+        return self._replace(bags=bags, winners=winners, options=options._replace(padding_idx=None))
 
 
 def row_gradient(backward: Backward) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +56,7 @@ def row_gradient(backward: Backward) -> tuple[np.ndarray, np.ndarray]:
     with scratch_for(kept.bags) as scratch:
         rows, lookups = _transposed(kept, scratch)
         values = aligned_empty((len(rows), kept.grad.shape[1]), kept.grad.dtype)
-        _pool_gradient(values, rows, lookups, kept.grad, kept.num_threads, kept.winners)
+        _pool_gradient(values, rows, lookups, kept)
     return rows, values
 
 
@@ -68,24 +67,24 @@ def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray
     of it to memory and reading it back.
     """
     kept = backward.without_padding()
-    grad, num_threads = kept.grad, kept.num_threads
+    grad = kept.grad
     with scratch_for(kept.bags) as scratch:
         rows, (indices, offsets, weights) = _transposed(kept, scratch)
         dim = grad.shape[1]
-        threads = thread_count(num_threads, len(indices) * dim)
+        threads = thread_count(kept.options.num_threads, len(indices) * dim)
         step = max(threads * _CACHED_BYTES // max(dim * grad.itemsize, 1), 1)
         buffer = aligned_empty((min(step, len(rows)), dim), grad.dtype)
         for start in range(0, len(rows), step):
             piece = rows[start : start + step]
             values = buffer[: len(piece)]
             part = Bags(indices, offsets[start : start + step + 1], weights)
-            _pool_gradient(values, piece, part, grad, num_threads, kept.winners)
+            _pool_gradient(values, piece, part, kept)
             yield piece, values
 
 
 def can_scatter(backward: Backward) -> bool:
     """Return whether a lookup's part of the gradient does not depend on other lookups."""
-    return not (backward.mode.is_extreme or backward.by_freq)
+    return not (backward.options.mode.is_extreme or backward.options.scale_grad_by_freq)
 
 
 def scatter(
@@ -109,22 +108,19 @@ def scatter(
 
 
 def _transposed(kept: Backward, scratch: Scratch) -> tuple[np.ndarray, Bags]:
-    return transposed(
-        kept.bags, kept.table.num_rows, kept.mode, kept.by_freq, scratch, kept.num_threads
+    mode, by_freq, num_threads = (
+        kept.options.mode,
+        kept.options.scale_grad_by_freq,
+        kept.options.num_threads,
     )
+    return transposed(kept.bags, kept.table.num_rows, mode, by_freq, scratch, num_threads)
 
 
-def _pool_gradient(
-    values: np.ndarray,
-    rows: np.ndarray,
-    lookups: Bags,
-    grad: np.ndarray,
-    num_threads: int | None,
-    winners: np.ndarray | None,
-) -> None:
+def _pool_gradient(values: np.ndarray, rows: np.ndarray, lookups: Bags, kept: Backward) -> None:
     """Write the gradients of touched rows: `grad` (B, D) pooled over the transposed bags."""
+    grad, winners, num_threads = kept.grad, kept.winners, kept.options.num_threads
     if winners is None:
-        pool(values, Table(grad, "grad_output"), lookups, SUM, num_threads)
+        pool(values, Table(grad, "grad_output"), lookups, IN_ORDER, num_threads)
         return
     indices, offsets, weights = lookups
     dim = grad.shape[1]
@@ -136,7 +132,8 @@ def _pool_gradient(
 
 def weights_gradient(backward: Backward) -> np.ndarray:
     """Return the gradient of the per-sample weights, in the order of the lookups; 0 at padding."""
-    grad, bags, table, _, mode, padding_idx, _, num_threads = backward
+    grad, bags, table, _, options = backward
+    mode, padding_idx, num_threads = options.mode, options.padding_idx, options.num_threads
     kept = without_padding(bags, padding_idx)
     gradient = np.empty_like(kept.weights)
     threads = thread_count(num_threads, len(kept.indices) * table.dim)

@@ -10,7 +10,8 @@ from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
 from ebagx._core.layout import as_contiguous, as_indices
 from ebagx._core.levels import kernels
-from ebagx._core.modes import Mode
+from ebagx._core.options import Options
+from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 
 _NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
@@ -62,25 +63,20 @@ def as_bags(
     return _normalised(source, sums), source
 
 
-def bags_for_mode(
-    input: Any,
-    offsets: Any,
-    per_sample_weights: Any,
-    include_last_offset: bool,
-    mode: Mode,
-    num_rows: int,
-    sums: np.dtype[Any],
+def bags_for(
+    input: Any, offsets: Any, per_sample_weights: Any, table: Table, options: Options
 ) -> tuple[Bags, Source]:
     """Return what `as_bags` does, without weights in the modes max and min."""
+    mode = options.mode
     if mode.is_extreme and per_sample_weights is not None:
         raise ValueError(f"per_sample_weights must be None in mode {mode.name!r}")
     bags, source = as_bags(
         input,
         offsets,
         per_sample_weights,
-        include_last_offset=include_last_offset,
-        num_rows=num_rows,
-        sums=sums,
+        include_last_offset=options.include_last_offset,
+        num_rows=table.num_rows,
+        sums=table.sum_dtype,
     )
     return (without_weights(bags) if mode.is_extreme else bags), source
 

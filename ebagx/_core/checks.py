@@ -66,10 +66,13 @@ def check_mode(mode: Any) -> Mode:
     return MODES[mode]
 
 
-def check_sparse(sparse: bool | str) -> None:
-    """Raise ValueError unless `sparse` names a form of gradient."""
-    if not (isinstance(sparse, (bool, np.bool_)) or sparse == "rows"):
-        raise ValueError(f"sparse must be False, True or 'rows', got {shown(sparse)}")
+def check_sparse(sparse: Any) -> bool | str:
+    """Return the form of a gradient that `sparse` names, or raise ValueError."""
+    if isinstance(sparse, (bool, np.bool_)):
+        return bool(sparse)
+    if isinstance(sparse, str) and sparse == "rows":
+        return "rows"
+    raise ValueError(f"sparse must be False, True or 'rows', got {shown(sparse)}")
 
 
 def check_integer(value: Any, name: str, low: int | None = None, high: int | None = None) -> int:

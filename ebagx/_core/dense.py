@@ -44,10 +44,10 @@ class DenseGradient:
             # The indices are copied, as the caller may change them, and noted before the rows are
             # written, as Ctrl-C may end the call after some of them.
             self._touched.append(kept.bags.indices.copy())
-            scatter(self.total, kept.grad, kept.bags, kept.mode, kept.num_threads)
+            scatter(self.total, kept.grad, kept.bags, kept.options.mode, kept.options.num_threads)
             return self
         for rows, values in gradient_pieces(backward):
-            threads = thread_count(backward.num_threads, values.size)
+            threads = thread_count(backward.options.num_threads, values.size)
             self._touched.append(rows)
             if rows_are_contiguous(self.total):
                 kernels.add_rows(self.total, rows, values, threads)

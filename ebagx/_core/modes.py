@@ -30,6 +30,8 @@ MODES = {
     )
 }
 SUM = MODES["sum"]
+# Sums of gradients are not added up in parts, as those of long bags are.
+IN_ORDER = Mode("sum", divisor=-1)
 EXTREME_MODES = tuple(name for name, mode in MODES.items() if mode.is_extreme)
 # Estimators train in these modes, which are weighted sums.
 WEIGHTED_MODES = tuple(name for name, mode in MODES.items() if not mode.is_extreme)

@@ -60,7 +60,7 @@ class Table:
         self.dtype: np.dtype[Any] = dtype
         self.sum_dtype = cell.sum_dtype
         self.shape: tuple[int, int] = shape
-        self.num_rows, self.dim = shape
+        self.num_rows, self.dim = self.shape
         # Rows in other layouts are gathered in each call, as the caller may change them in between.
         self._view = cell.kernel_view(array) if rows_are_contiguous(array) else None
 

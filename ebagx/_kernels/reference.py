@@ -18,7 +18,8 @@ import numpy as np
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 # The numbers by which compiled kernels know divisors and rules, too.
-SUM, MEAN, SQRTN = range(3)
+IN_ORDER, SUM, MEAN, SQRTN = range(-1, 3)
+LONG_BAG = 512
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ROWWISE_ADAGRAD, ADAM = range(6)
 LANES = 16  # partial sums of a dot product
 
@@ -87,7 +88,7 @@ def drop_padding(
 
 def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) -> Any:
     """Return what a bag's sum is divided by: added in float64, in order, rounded once."""
-    if mode == SUM or count == 0:
+    if mode <= SUM or count == 0:
         return real.type(min(count, 1))
     total = float(count)
     if len(weights):
@@ -102,6 +103,15 @@ def _add_in_order(rows_kd: np.ndarray) -> np.ndarray:
     terms_kd = np.concatenate([zeros, rows_kd])
     total_d: np.ndarray = np.cumsum(terms_kd, axis=0, dtype=rows_kd.dtype)[-1]
     return total_d
+
+
+def _add_in_parts(rows_kd: np.ndarray) -> np.ndarray:
+    """Add rows in parts of LONG_BAG, and the sums of several parts in float64."""
+    if len(rows_kd) <= LONG_BAG:
+        return _add_in_order(rows_kd)
+    starts = range(0, len(rows_kd), LONG_BAG)
+    parts = [_add_in_order(rows_kd[start : start + LONG_BAG]) for start in starts]
+    return _add_in_order(np.array(parts, np.float64))
 
 
 @_quietly
@@ -126,9 +136,9 @@ def pool(
         rows_kd = table_rd[indices_k[start:end]].astype(real)
         if len(weights_k):
             rows_kd *= weights_k[start:end, np.newaxis]
-        sum_d = _add_in_order(rows_kd)
+        sum_d = _add_in_order(rows_kd) if mode == IN_ORDER else _add_in_parts(rows_kd)
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
-        out_bd[b] = sum_d / divisor if divisor != 0 else 0
+        out_bd[b] = (sum_d / divisor).astype(real) if divisor != 0 else 0
     return not outside.any()
 
 

@@ -10,6 +10,7 @@ import ebagx
 from ebagx._core.backward import Backward, weights_gradient
 from ebagx._core.bags import as_bags, check_indices
 from ebagx._core.modes import MODES
+from ebagx._core.options import checked_options
 from ebagx._core.passes import forward
 from ebagx._core.table import Table
 from support.kernel_cases import TABLE_DTYPES, assert_same_bits
@@ -134,6 +135,8 @@ def test_rows_may_be_stored_in_another_way(monkeypatch, stored, mode):
     if how.is_extreme:
         return
     grad = np.ones_like(pooled)
-    gradient = weights_gradient(Backward(grad, bags, table, winners, how, None, False, 1))
+    gradient = weights_gradient(
+        Backward(grad, bags, table, winners, checked_options(7, mode=mode, num_threads=1))
+    )
     expected = ebagx.embedding_bag_backward(grad, BAGS, array, **options).per_sample_weights
     np.testing.assert_array_equal(gradient, expected)

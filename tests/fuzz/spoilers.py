@@ -202,7 +202,7 @@ def options(source: Source, call: Call) -> Errors | None:
             ("padding_idx", NO_INTEGERS, (TypeError,)),
             ("num_threads", (0, -1, -(2**70), np.int8(-3)), (ValueError,)),
             ("num_threads", NO_INTEGERS, (TypeError,)),
-            ("include_last_offset", (np.array([True, False]),), (ValueError,)),
+            ("include_last_offset", (np.array([True, False]), 1, "no"), (TypeError,)),
             ("max_norm", (float("nan"), -1, -0.5, 10**400, -float("inf")), (ValueError,)),
             ("max_norm", NO_NUMBERS, (TypeError,)),
             ("norm_type", (float("nan"), 10**400), (ValueError,)),

@@ -19,7 +19,7 @@ def expected(request):
     results = {}
     for dim in cases.DIMS:
         table = cases.make_table(rng, NUM_ROWS, dim, dtype)
-        for mode in (reference.SUM, reference.MEAN, reference.SQRTN):
+        for mode in (reference.IN_ORDER, reference.SUM, reference.MEAN, reference.SQRTN):
             for weighted, w in weights.items():
                 out = np.empty((len(offsets) - 1, dim), dtype)
                 with np.errstate(invalid="ignore", over="ignore"):
@@ -41,6 +41,26 @@ def test_same_bits_as_reference(level, index_dtype, num_threads, expected):
         assert kernel(kernel_view(actual), *arguments) is True
         cases.assert_same_bits(actual, out)
         cases.assert_guards(whole, actual.shape)
+
+
+@cases.levels
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 1024, 5000])
+def test_long_bags_are_added_up_in_parts(level, dtype, length):
+    """The twin is not asked here: the parts are written out."""
+    rng = np.random.default_rng(2)
+    table = rng.standard_normal((50, 3)).astype(dtype)
+    indices, offsets = rng.integers(0, 50, length), np.array([0, length])
+    no_weights = np.empty(0, dtype)
+    rows = table[indices]
+    in_order = np.cumsum(rows, axis=0, dtype=dtype)[-1:]
+    parts = [np.cumsum(rows[k : k + 512], axis=0, dtype=dtype)[-1] for k in range(0, length, 512)]
+    in_parts = np.cumsum(parts, axis=0, dtype=np.float64)[-1:].astype(dtype)
+    actual = np.empty((1, 3), dtype)
+    level.pool(actual, table, indices, offsets, no_weights, reference.SUM, 1)
+    cases.assert_same_bits(actual, in_parts)
+    level.pool(actual, table, indices, offsets, no_weights, reference.IN_ORDER, 1)
+    cases.assert_same_bits(actual, in_order)
 
 
 @cases.levels

@@ -77,7 +77,7 @@ def enum_values(path):
     """Return the numbers that the enums of a Cython file give to names."""
     text = (KERNELS / path).read_text("utf-8")
     return {
-        name: int(value) for name, value in re.findall(r"^    ([A-Z]\w+) = (\d+)\b", text, re.M)
+        name: int(value) for name, value in re.findall(r"^    ([A-Z]\w+) = (-?\d+)\b", text, re.M)
     }
 
 
@@ -104,6 +104,8 @@ def test_kernels_number_divisors_alike():
     for mode in modes.MODES.values():
         if not mode.is_extreme:
             assert enum[mode.name.upper()] == getattr(reference, mode.name.upper()) == mode.divisor
+    assert enum["IN_ORDER"] == reference.IN_ORDER == modes.IN_ORDER.divisor
+    assert enum["LONG_BAG"] == reference.LONG_BAG
 
 
 @needs_sources

@@ -7,11 +7,21 @@
 # The gradient is pooling, too: gradient rows in place of table rows, and the lookups of each row,
 # which transpose.pxi finds, in place of those of each bag. scatter.pxi adds it to a dense table;
 # weights.pxi has the gradient of w.
+#
+# The rounding errors of a sum grow with its number of terms: a float mean of a million times 0.1,
+# added up in order, is 0.101. So a bag of more than LONG_BAG lookups is added up in parts of so
+# many, and the sums of the parts are added up in float64. Shorter bags are added up in order. A
+# gradient always is (IN_ORDER), as scatter.pxi cannot find the parts of a row's lookups.
 
 cdef enum:
+    IN_ORDER = -1  # a sum that is not added up in parts
     SUM = 0
     MEAN = 1
     SQRTN = 2
+
+cdef enum:
+    LONG_BAG = 512   # lookups of one part
+    LONG_SPAN = 128  # columns of a long bag that one walk adds up
 
 
 cdef struct PoolCall:
@@ -30,7 +40,7 @@ cdef inline real_t divisor_of_bag(
     # Weights are added in float64, and their sum is rounded once. `like` only names the type.
     cdef double total = 0
     cdef Py_ssize_t k
-    if mode == SUM:
+    if mode <= SUM:
         return 1 if bag.start < bag.end else 0
     if weights_k == NULL:
         total = <double>(bag.end - bag.start)
@@ -50,13 +60,18 @@ cdef inline real_t scale_of(const real_t* weights_k, Py_ssize_t k, real_t diviso
 
 
 cdef inline void finish_block(
-    cell_t* out_d, real_t* sum_d, real_t divisor, int width
+    cell_t* out_d, Py_ssize_t column, real_t* sum_d, real_t divisor, int width
 ) noexcept nogil:
+    # The divisor 0 stands for a part of a bag, whose sums out_d takes as they are.
     cdef int d
+    if unlikely(divisor == 0):
+        for d in range(width):
+            (<real_t*>out_d)[column + d] = sum_d[d]
+        return
     if divisor != 1:
         for d in range(width):
             sum_d[d] /= divisor
-    store(out_d, sum_d, width)
+    store(&out_d[column], sum_d, width)
 
 
 cdef inline bint add_lookup(
@@ -120,8 +135,8 @@ cdef inline bint pool_blocks(
             k += 1
             if k >= end:
                 break
-    finish_block(&out_d[column], sum_d, divisor, width)
-    finish_block(&out_d[column + tail], tail_d, divisor, tail_width)
+    finish_block(out_d, column, sum_d, divisor, width)
+    finish_block(out_d, column + tail, tail_d, divisor, tail_width)
     return outside
 
 
@@ -165,17 +180,13 @@ cdef inline bint pool_columns(
     return outside
 
 
-cdef bint pool_bag(
+cdef bint pool_part(
     cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
-    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
+    const Lookups* bag, real_t divisor, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    # Pools columns [first, last) of one bag. Returns whether an index is outside the table.
+    # Pools columns [first, last) of a short bag, or of a part of a long one.
     cdef Py_ssize_t tail, span = last - first
     cdef int widest = BLOCK_BYTES // <int>sizeof(real_t)
-    cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
-    if divisor == 0:
-        memset(&out_d[first], 0, <size_t>span * sizeof(cell_t))
-        return any_outside(&indices_k[bag.start], bag.end - bag.start, table.count)
     # Two blocks overlap, and one walk fills both.
     if widest >= 64 and 64 < span <= 112:
         tail = span - 48
@@ -184,6 +195,54 @@ cdef bint pool_bag(
         tail = span - 32
         return pool_blocks(out_d, table, indices_k, weights_k, bag, divisor, first, 32, tail, 32)
     return pool_columns(out_d, table, indices_k, weights_k, bag, divisor, first, last)
+
+
+cdef bint pool_long_bag(
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Lookups* bag, real_t divisor, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Adds up a bag in parts, and the sums of the parts in float64.
+    cdef real_t[LONG_SPAN] part_d
+    cdef double[LONG_SPAN] total_d
+    cdef Rows columns = table[0]
+    cdef Lookups part = bag[0]
+    cdef Py_ssize_t column = first, k
+    cdef bint outside = False
+    cdef int d, span
+    columns.data += first * <Py_ssize_t>sizeof(cell_t)
+    while column < last:
+        span = <int>min(last - column, LONG_SPAN)
+        for d in range(span):
+            total_d[d] = 0
+        k = bag.start
+        while k < bag.end:
+            part.start, part.end = k, min(k + LONG_BAG, bag.end)
+            outside |= pool_part(
+                <cell_t*>part_d, &columns, indices_k, weights_k, &part, <real_t>0, 0, span
+            )
+            for d in range(span):
+                total_d[d] += part_d[d]
+            k = part.end
+        for d in range(span):
+            part_d[d] = <real_t>(total_d[d] / divisor)
+        store(&out_d[column], part_d, span)
+        columns.data += span * <Py_ssize_t>sizeof(cell_t)
+        column += span
+    return outside
+
+
+cdef inline bint pool_bag(
+    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    # Pools columns [first, last) of one bag. Returns whether an index is outside the table.
+    cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
+    if divisor == 0:
+        memset(&out_d[first], 0, <size_t>(last - first) * sizeof(cell_t))
+        return any_outside(&indices_k[bag.start], bag.end - bag.start, table.count)
+    if unlikely(bag.end - bag.start > LONG_BAG) and mode != IN_ORDER:
+        return pool_long_bag(out_d, table, indices_k, weights_k, bag, divisor, first, last)
+    return pool_part(out_d, table, indices_k, weights_k, bag, divisor, first, last)
 
 
 cdef Py_ssize_t pool_unit(
@@ -232,7 +291,8 @@ def pool(
 
     Return whether every index is in [0, num_rows); row 0 stands for the others, so a table without
     rows takes empty bags alone. If `out_bd` has no entries, no index is looked at. Cost: one read
-    of each looked-up row. Each column is added in bag order by one thread.
+    of each looked-up row. Each column is added by one thread in bag order, the parts of long bags
+    in float64.
     """
     cdef PoolCall call
     cdef Arrays arrays
