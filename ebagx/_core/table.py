@@ -84,8 +84,8 @@ class Table:
         return table
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The kernels' view of a copy must share memory with the copy.
-        return type(self), (self.array, self.name)
+        # The kernels' view of a copy must share memory with the copy, which may be a memory map.
+        return type(self).of, (self.array, self.name)
 
     def __repr__(self) -> str:
         return f"Table({self.num_rows} rows, embedding_dim={self.dim}, dtype={self.dtype})"

@@ -11,6 +11,7 @@ import numpy as np
 from ebagx._core.checks import (
     AT_LEAST_0,
     POSITIVE,
+    as_integer_array,
     as_real,
     check_num_threads,
     check_number,
@@ -235,11 +236,10 @@ class Optimizer:
         Parameters
         ----------
         rows : array_like of int
-            Rows of the table, in any order.
+            Rows of the table, in any order; those that it does not have are left out.
         """
-        ask_for_rows(
-            (*self._state.values(), self._decay.seen), as_indices(np.asarray(rows)), Use.PREFETCH
-        )
+        indices = as_indices(as_integer_array(rows, "rows")).reshape(-1)
+        ask_for_rows((*self._state.values(), self._decay.seen), indices, Use.PREFETCH)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer; arrays are not copied.

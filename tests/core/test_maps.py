@@ -22,7 +22,6 @@ PAGE = mmap.PAGESIZE
 N, D = 4000, 100
 IDS = np.random.default_rng(0).integers(0, N, (30, 7))
 
-advice = pytest.mark.skipif(not hasattr(mmap, "MADV_RANDOM"), reason="no advice on this system")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the system's figures are Linux's")
 
 
@@ -183,6 +182,20 @@ def on_disk(state):
     return {n: memory_map(a) if isinstance(a, np.ndarray) else a for n, a in state.items()}
 
 
+def test_copies_of_maps_are_advised_too(given, table):
+    """A process that joblib starts gets the map itself."""
+    again, (array, name) = Table.of(table).__reduce__()
+    assert again(array, name).map_advice is Table.of(table).map_advice
+    assert names(given, table) == ["MADV_RANDOM"]
+
+
+def test_prefetch_takes_integers():
+    with pytest.raises(TypeError, match="^rows must be integers, got float64$"):
+        optim.SGD().prefetch([1.5])
+    optim.SGD().prefetch([])
+    optim.SGD().prefetch([[1, 2], [-1, 2**40]])
+
+
 def test_calls_rest_while_nothing_is_missing(monkeypatch, table):
     looks = []
     monkeypatch.setattr(maps, "read_ahead", lambda *_, **__: bool(looks.append(1)) or missing)
@@ -339,7 +352,7 @@ def test_empty_arrays(shape):
 
 
 def test_no_rows(table):
-    assert maps.read_ahead(table, np.empty(0, np.int64)) is True
+    assert maps.read_ahead(table, np.empty(0, np.int64)) is (sys.platform != "win32")
     ebagx.embedding_bag([[], []], table)
 
 
