@@ -13,8 +13,9 @@ checks     checks of arguments, and their error messages
 dtypes     one row for each dtype
 modes      one row for each pooling mode
 layout     contiguous rows, overlaps, copies
-memory     aligned arrays, scratch memory, memory maps whose file became shorter
+memory     aligned arrays, copies without pages of zeros, scratch memory, files that became shorter
 maps       advice to the system on memory maps: pages of a batch are read in parallel
+identity   `Binding`: a table known by its memory
 levels     the kernels of one instruction-set level, or their twins
 threads    the number of threads of a call
 config     version and `show_config`
