@@ -141,7 +141,8 @@ def embedding_bag(
 
         int32 and int64 indices are used without a copy, except those of a list of sequences.
     weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
-        The embedding table. Rows may be strided; other layouts are copied in each call.
+        The embedding table, in any memory layout. Only the rows that occur in `input` are read;
+        those that are not contiguous are copied first.
     offsets : array_like of int of shape (B,), optional
         Start of each bag in 1-D `input`; the last bag ends at n.
     max_norm : float, optional

@@ -9,6 +9,7 @@ import scipy.sparse
 import ebagx
 from fuzz import oracle, steps, sums
 from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
+from fuzz.layouts import WRITEABLE, lay_out
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
 from support import definition
@@ -77,7 +78,7 @@ def _run_life(source: Source, spoiled: bool) -> str:
         call = valid_call(source)
     if call.grad is None:
         call.grad = np.ones((len(call.bags), call.table.shape[1]))
-    table = np.array(call.table)
+    table = lay_out(source, call.table, WRITEABLE)
     options = {
         "mode": call.mode,
         "sparse": source.choice((False, True, "rows")),
