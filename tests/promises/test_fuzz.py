@@ -62,13 +62,7 @@ def forget_options():
 
 @pytest.mark.usefixtures("forget_options")
 def test_missing_errors_are_found(monkeypatch):
-<<<<<<< HEAD
     monkeypatch.setattr("ebagx._core.options.check_num_threads", lambda number: None)
-=======
-    options = importlib.import_module("ebagx._core.options")
-    monkeypatch.setattr(options, "check_num_threads", lambda number: None)
-    monkeypatch.setattr(options, "_known_options", options._checked_options)  # keep none of these
->>>>>>> grads
     failures = 0
     for seed in range(600):
         try:
