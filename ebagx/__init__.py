@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
 
 from ebagx import optim
 from ebagx._core.config import __version__, show_config
-from ebagx.functional import embedding_bag, embedding_bag_backward
+from ebagx.functional import csr_from_bags, embedding_bag, embedding_bag_backward
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 from ebagx.module import EmbeddingBag
 
@@ -37,6 +37,7 @@ __all__ = [
     "EmbeddingBagGradients",
     "RowGradient",
     "__version__",
+    "csr_from_bags",
     "embedding_bag",
     "embedding_bag_backward",
     "optim",

@@ -72,6 +72,12 @@ def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return cell.sum_dtype
 
 
+def nearest_sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `sum_dtype`, or the widest one for numbers that tables cannot hold."""
+    cell = cell_type(dtype)
+    return SUM_DTYPES[-1] if cell is None else cell.sum_dtype
+
+
 def kernel_view(array: np.ndarray) -> np.ndarray:
     """Return an array of table cells as kernels take it: 16-bit floats as integers."""
     cell = cell_type(array.dtype)

@@ -1,6 +1,5 @@
 """Run a fixed list of hostile cases in a separate process, and test how crashes are reported."""
 
-import importlib
 import os
 import runpy
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx._core import options
 from fuzz import run
 from fuzz.oracle import FuzzError, run_case
 
@@ -51,12 +51,19 @@ def test_wrong_results_are_found(monkeypatch):
         run_case(b"")
 
 
+@pytest.fixture
+def forget_options():
+    """Options are checked once, and known after that: also those of a wrong check."""
+    options._known_options.cache_clear()
+    yield
+    options._known_options.cache_clear()
+
+
+@pytest.mark.usefixtures("forget_options")
 def test_missing_errors_are_found(monkeypatch):
-    options = importlib.import_module("ebagx._core.options")
-    monkeypatch.setattr(options, "check_num_threads", lambda number: None)
-    monkeypatch.setattr(options, "_known_options", options._checked_options)  # keep none of these
+    monkeypatch.setattr("ebagx._core.options.check_num_threads", lambda number: None)
     failures = 0
-    for seed in range(300):
+    for seed in range(600):
         try:
             run_case(run.case_of(seed))
         except FuzzError as failure:

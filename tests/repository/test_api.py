@@ -13,6 +13,7 @@ PUBLIC = {
         "EmbeddingBagGradients",
         "RowGradient",
         "__version__",
+        "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
         "optim",
