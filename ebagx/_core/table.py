@@ -79,7 +79,11 @@ class Table:
         ValueError
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
-        table = cls(as_plain_array(weight, name), name)
+        return cls._advised(as_plain_array(weight, name), name)
+
+    @classmethod
+    def _advised(cls, array: np.ndarray, name: str) -> Self:
+        table = cls(array, name)
         mapped = check_mapped(table.array, name)
         if mapped is not None:
             table.map_advice = MapAdvice.on(mapped)
@@ -87,7 +91,7 @@ class Table:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The kernels' view of a copy must share memory with the copy, which may be a memory map.
-        return type(self).of, (self.array, self.name)
+        return type(self)._advised, (self.array, self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         array = self.array

@@ -1,6 +1,5 @@
 """Run a fixed list of hostile cases in a separate process, and test how crashes are reported."""
 
-import importlib
 import os
 import runpy
 import subprocess
