@@ -12,7 +12,8 @@ checks     checks of arguments, and their error messages
 dtypes     one row for each dtype
 modes      one row for each pooling mode
 layout     contiguous rows, overlaps, copies
-memory     aligned arrays, scratch memory, memory maps
+memory     aligned arrays, copies without pages of zeros, scratch memory, memory maps
+identity   `Binding`: a table known by its memory
 levels     the kernels of one instruction-set level, or their twins
 threads    the number of threads of a call
 config     version and `show_config`

@@ -128,7 +128,7 @@ def _check_gradient(bag: Any, total: np.ndarray, table: np.ndarray, life: Life) 
 
 def _step(source: Source, bag: Any, life: Life) -> None:
     optimizer, model = steps.optimizer_of(source)
-    life.arguments["optimizer"] = vars(optimizer)
+    life.arguments["optimizer"] = repr(optimizer)
     gradient = bag.row_gradient()
     expected = bag.weight.astype("f8")
     optimizer.step(bag)
