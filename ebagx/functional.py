@@ -3,17 +3,27 @@
 from typing import Any, Literal, overload
 
 import numpy as np
+import scipy.sparse
 
 from ebagx._core import passes
 from ebagx._core.backward import Backward, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for, check_indices, raise_bad_source, select_lookups
+from ebagx._core.bags import (
+    Bags,
+    as_bags,
+    bags_for,
+    check_indices,
+    raise_bad_source,
+    select_lookups,
+)
 from ebagx._core.checks import (
     RAISE,
     check_flag,
     check_grad_output,
     check_max_indices,
     check_out,
+    check_size,
     check_sparse,
+    check_winners,
 )
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
@@ -22,7 +32,7 @@ from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
-__all__ = ["embedding_bag", "embedding_bag_backward"]
+__all__ = ["csr_from_bags", "embedding_bag", "embedding_bag_backward"]
 
 
 @overload
@@ -117,19 +127,22 @@ def embedding_bag(
 
     Parameters
     ----------
-    input : array_like of int, scipy.sparse matrix or list of sequences of int
-        The bags, n indices in all, in one of four forms:
+    input : array_like of int, scipy.sparse matrix, list of sequences of int or column of lists
+        The bags, n indices in all, in one of five forms:
 
         * 1-D of shape (n,), cut into bags by `offsets`;
         * 2-D of shape (B, L), each row a bag;
         * a sparse matrix of shape (B, N): row = bag, column = index, stored value = weight.
           CSR is used in place, other formats are converted. Stored zeros are entries,
           duplicates are allowed;
-        * a list of B integer sequences.
+        * a list, array or iterator of B integer sequences: lists, arrays, tensors, series;
+        * a column of B lists of pyarrow, polars, pandas, nanoarrow or DuckDB, by the Arrow C data
+          interface. A null list is an empty bag.
 
-        int32 and int64 indices are used without a copy.
+        int32 and int64 indices are used without a copy, except those of a list of sequences.
     weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
-        The embedding table. Rows may be strided; other layouts are copied in each call.
+        The embedding table, in any memory layout. Only the rows that occur in `input` are read;
+        those that are not contiguous are copied first.
     offsets : array_like of int of shape (B,), optional
         Start of each bag in 1-D `input`; the last bag ends at n.
     max_norm : float, optional
@@ -140,8 +153,9 @@ def embedding_bag(
         Without effect here, as in PyTorch; see `embedding_bag_backward`.
     mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
         The formula that pools a bag; see Notes.
-    per_sample_weights : array_like of float, of the shape of `input`, optional
-        A weight for each lookup, in the modes sum, mean and sqrtn.
+    per_sample_weights : array_like of float, of the shape of `input`, or bags of float, optional
+        A weight for each lookup, in the modes sum, mean and sqrtn. Ragged weights may have any of
+        the forms of ragged `input`, also another one than `input` has.
     include_last_offset : bool, default=False
         `offsets` has B + 1 entries, the last one n, as the ``indptr`` of CSR.
     padding_idx : int, optional
@@ -173,7 +187,8 @@ def embedding_bag(
     IndexError
         If an index is negative or not below N, unless `invalid` is "skip".
     ValueError
-        If a shape, the offsets, or the value or combination of arguments is wrong.
+        If a shape, the offsets, or the value or combination of arguments is wrong, or an entry is
+        masked or null.
     TypeError
         If indices or offsets are not integers, or the dtype of `weight` is not supported.
 
@@ -293,7 +308,7 @@ def embedding_bag_backward(
         blocks; or a `RowGradient`, the touched rows and their values.
     max_indices : array_like of int of shape (B, D), optional
         The `max_indices` of `embedding_bag`, in the modes max and min. By default they are computed
-        again.
+        again. Those of an empty bag are not read; a row that is not in its bag is a ValueError.
     per_sample_weights_grad : bool, optional
         Compute the gradient of the weights. By default, if `per_sample_weights` is given. For
         sparse input it is the gradient of the stored values, in CSR order.
@@ -308,8 +323,8 @@ def embedding_bag_backward(
     EmbeddingBagGradients
         Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
         for float16 and bfloat16 tables. `weight` is None with ``weight_grad=False``.
-        `per_sample_weights` has the shape of that argument, is flat for lists and sparse matrices,
-        and None if it was not computed.
+        `per_sample_weights` has the shape of that argument, is flat for ragged weights and sparse
+        matrices, and None if it was not computed.
 
     Raises
     ------
@@ -380,15 +395,18 @@ def embedding_bag_backward(
         read = [array for array in (table.array, grad, winners, *bags) if array is not None]
         check_out(out, table.shape, grad.dtype, read)
     backward = Backward(grad, bags, table, winners, options)
+    if winners is not None:
+        backward = backward.selected()
+        check_winners(winners, backward.bags.indices, backward.bags.offsets)
     of_table: Any = None
     if weight_grad and sparse:
-        of_table = RowGradient(*row_gradient(backward), table.shape).to_form(sparse)
+        of_table = RowGradient._of(*row_gradient(backward), table.shape).to_form(sparse)
     elif weight_grad:
         of_table = DenseGradient(table.shape, grad.dtype, out).add(backward).total
     of_weights = None
     if per_sample_weights_grad:
-        of_weights = weights_gradient(backward)
-        of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
+        assert source.weights is not None
+        of_weights = weights_gradient(backward).reshape(source.weights.shape)
     return EmbeddingBagGradients(of_table, of_weights)
 
 
@@ -402,3 +420,72 @@ def _check_wanted(of_table: bool, of_weights: bool, source: Source, options: Opt
         names = ", ".join(map(repr, WEIGHTED_MODES))
         asked = "per_sample_weights_grad=True" if of_table else "weight_grad=False"
         raise ValueError(f"{asked} needs weights and a mode of {names}")
+
+
+def csr_from_bags(
+    input: Any,
+    num_embeddings: int,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+) -> scipy.sparse.csr_array:
+    r"""Return bags of any form as a sparse matrix: row = bag, column = index, value = weight.
+
+    Estimators take such a matrix, and `embedding_bag` takes it as `input`.
+
+    Parameters
+    ----------
+    input, offsets, per_sample_weights, include_last_offset
+        As in `embedding_bag`.
+    num_embeddings : int
+        Number of columns N of the matrix.
+
+    Returns
+    -------
+    csr_array of shape (B, N), float32 or float64
+        It shares memory with `input`, `offsets` and `per_sample_weights` where they have dtypes
+        that fit: the indices int32 or int64, the offsets the same and B + 1 of them, the weights
+        float32 or float64. Others are cast. Without weights, the values are ones in float32.
+
+    Raises
+    ------
+    IndexError
+        If an index is negative or not below N.
+    ValueError, TypeError
+        As `embedding_bag`.
+
+    Notes
+    -----
+    The order of a bag and its duplicates are kept, and nothing is added up; SciPy's own operations
+    may add duplicates up, or sort. The memory of Arrow columns is read-only: ``copy()`` the matrix
+    before you change it in place, as ``sum_duplicates()`` does.
+
+    Cost: one read of indices and offsets; memory: the ones.
+
+    Examples
+    --------
+    >>> import ebagx
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).indices
+    array([3, 1, 1, 2])
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).toarray()
+    array([[0., 2., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 0., 1., 0.]], dtype=float32)
+    """
+    num_rows = check_size(num_embeddings, "num_embeddings")
+    bags, source = as_bags(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset=include_last_offset,
+        num_rows=num_rows,
+        sums=None,
+    )
+    check_indices(bags, source, num_rows, None)
+    values = bags.weights
+    if source.weights is None:
+        values = np.ones(len(bags.indices), values.dtype)
+    matrix = scipy.sparse.csr_array((bags.num_bags, num_rows), dtype=values.dtype)
+    # SciPy's constructor may copy indices to another dtype.
+    matrix.data, matrix.indices, matrix.indptr = values, bags.indices, bags.offsets
+    return matrix

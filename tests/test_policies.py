@@ -580,3 +580,69 @@ class TestWideIndices:
         np.testing.assert_array_equal(embedding_bag(*lookups, **options)[::2], expected[[0, 0]])
         gradient = embedding_bag_backward(np.ones((3, 2)), *lookups, **options)
         np.testing.assert_array_equal(gradient.weight[0], [2, 2])
+
+
+MASKED = np.ma.masked_array([3, 9, 1], [False, True, False])
+
+
+@modes
+class TestIndicesThatNoArrayHolds:
+    """Missing indices, and integers beyond 64 bits, are invalid ones."""
+
+    @pytest.mark.parametrize(
+        "lookups",
+        [
+            {"input": [[3, 2**64, -(2**70), 1]]},
+            {"input": [[3, -1, 2**63, 1]]},
+            {"input": [3, 10**30, 1], "offsets": [0]},
+            {"input": MASKED, "offsets": [0]},
+            {"input": MASKED[np.newaxis]},
+            {"input": MASKED.astype("u1")[np.newaxis]},
+            {"input": [MASKED]},
+            {"input": [[3, np.ma.masked, 1]]},
+        ],
+        ids=str,
+    )
+    def test_skipped_or_refused(self, mode, lookups):
+        options = {"weight": TABLE, "mode": mode, "default_row": 0}
+        pooled = embedding_bag(**lookups, invalid="skip", **options)
+        np.testing.assert_array_equal(pooled, embedding_bag([[3, 1]], TABLE, mode=mode))
+        grad = np.ones((1, 2))
+        gradient = embedding_bag_backward(grad, **lookups, invalid="skip", **options)
+        expected = embedding_bag_backward(grad, [[3, 1]], TABLE, mode=mode)
+        np.testing.assert_array_equal(gradient.weight, expected.weight)
+        for call in (
+            lambda: embedding_bag(**lookups, **options),
+            lambda: embedding_bag_backward(grad, **lookups, **options),
+        ):
+            with pytest.raises((IndexError, ValueError), match="; invalid='skip' leaves it out$"):
+                call()
+
+    def test_arrays_of_several_dtypes(self, mode):
+        bags = [np.array([3, -5], "i8"), np.array([2**64 - 1, 1], "u8"), np.array([2**63], "u8")]
+        pooled = embedding_bag(bags, TABLE, mode=mode, invalid="skip", default_row=-1)
+        np.testing.assert_array_equal(pooled, TABLE[[3, 1, 4]])
+
+    def test_missing_ones_of_pandas(self, mode):
+        pandas = pytest.importorskip("pandas")
+        series = pandas.Series([3, None, 1], dtype="Int64")
+        pooled = embedding_bag(series, TABLE, offsets=[0, 1, 2], mode=mode, invalid="skip")
+        np.testing.assert_array_equal(pooled, [TABLE[3], [0, 0], TABLE[1]])
+
+    def test_nulls_of_arrow(self, mode):
+        pyarrow = pytest.importorskip("pyarrow")
+        column = pyarrow.array([[3, None, 1], None, [None]])
+        options = {"mode": mode, "invalid": "skip", "default_row": 4}
+        pooled = embedding_bag(column, TABLE, **options)
+        expected = embedding_bag([[3, 1], [4], [4]], TABLE, mode=mode)
+        np.testing.assert_array_equal(pooled, expected)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_foreign_max_indices_are_refused(mode):
+    bags, options = [[3, 9], [-1], [2]], {"mode": mode, "invalid": "skip", "padding_idx": 2}
+    for default_row, wrong in ((0, [[3, 3], [1, 0], [0, 0]]), (None, [[1, 3], [0, 0], [0, 0]])):
+        with pytest.raises(ValueError, match="is no row of bag"):
+            embedding_bag_backward(
+                np.ones((3, 2)), bags, TABLE, max_indices=wrong, default_row=default_row, **options
+            )

@@ -18,6 +18,7 @@ import numpy as np
 
 from ebagx._core.bags import Bags, are_kept, select_lookups
 from ebagx._core.levels import kernels
+from ebagx._core.maps import ROWS_AT_ONCE, Use
 from ebagx._core.memory import Scratch, aligned_empty
 from ebagx._core.modes import IN_ORDER, Mode
 from ebagx._core.options import Options
@@ -145,11 +146,12 @@ def weights_gradient(backward: Backward) -> np.ndarray:
         kept, _ = select_lookups(bags, table.num_rows, padding_idx)
     gradient = np.empty_like(kept.weights)
     threads = thread_count(num_threads, len(kept.indices) * table.dim)
-    readable = table.readable()
-    for start, stop in bag_ranges(kept.offsets, table.dim):
+    most = None if table.map_advice is None else ROWS_AT_ONCE * table.dim
+    for start, stop in bag_ranges(kept.offsets, table.dim, most):
         ends = kept.offsets[start : stop + 1]
+        table.will_need(kept.indices[ends[0] : ends[-1]], Use.DIFFERENTIATE)
         part = gradient, grad[start:stop], kept.indices, ends, kept.weights
-        readable.differentiate_weights(*part, mode.divisor, threads)
+        table.differentiate_weights(*part, mode.divisor, threads)
     if not options.selects:
         return gradient
     spread = np.zeros_like(bags.weights)

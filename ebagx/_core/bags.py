@@ -4,8 +4,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import as_real, raise_bad_index
-from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.checks import SKIP, as_real, raise_bad_index, raise_missing
+from ebagx._core.dtypes import SUM_DTYPES, nearest_sum_dtype
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
 from ebagx._core.layout import as_contiguous, as_indices
@@ -41,7 +41,8 @@ def as_bags(
     *,
     include_last_offset: bool = False,
     num_rows: int,
-    sums: np.dtype[Any],
+    sums: np.dtype[Any] | None,
+    skips_invalid: bool = False,
 ) -> tuple[Bags, Source]:
     """Return any accepted input as bags over a table, and its `Source`, for error messages.
 
@@ -52,7 +53,10 @@ def as_bags(
     num_rows : int
         Number of rows N of the table.
     sums : dtype
-        The dtype of sums over its rows, and so of the weights.
+        The dtype of sums over its rows, and so of the weights. None: that of sums over a table of
+        the dtype of the given weights.
+    skips_invalid : bool
+        Indices without a value become invalid ones. They raise by default.
 
     Notes
     -----
@@ -60,6 +64,8 @@ def as_bags(
     the table must check that.
     """
     source = take_apart(input, offsets, per_sample_weights, include_last_offset, num_rows)
+    if source.missing is not None:
+        source = _with_invalid(source, *source.missing, skips_invalid)
     return _normalised(source, sums), source
 
 
@@ -80,6 +86,7 @@ def bags_for(
         include_last_offset=options.include_last_offset,
         num_rows=table.num_rows,
         sums=table.sum_dtype,
+        skips_invalid=options.invalid == SKIP,
     )
     if default_row is not None and max(len(bags.indices) + bags.num_bags, default_row) > INT32_MAX:
         indices, ends = (array.astype(np.int64, copy=False) for array in bags[:2])
@@ -138,8 +145,20 @@ def are_kept(bags: Bags, num_rows: int, padding_idx: int | None) -> np.ndarray:
     return inside if padding_idx is None else inside & (bags.indices != padding_idx)
 
 
-def _normalised(source: Source, sums: np.dtype[Any]) -> Bags:
+def _with_invalid(source: Source, mask: np.ndarray, word: str, skips_invalid: bool) -> Source:
+    """Return the source with an invalid index for each missing one, or raise ValueError."""
+    if not skips_invalid:
+        ends = source.offsets if source.is_list else None
+        way_out = f"drop or replace it; invalid={SKIP!r} leaves it out"
+        raise_missing(mask, word, source.name, ends, way_out)
+    indices = as_indices(source.indices)
+    return source._replace(indices=np.where(mask, indices.dtype.type(-1), indices))
+
+
+def _normalised(source: Source, sums: np.dtype[Any] | None) -> Bags:
     """Return the bags in the layout and dtypes that kernels take."""
+    if sums is None:
+        sums = SUM_DTYPES[0] if source.weights is None else nearest_sum_dtype(source.weights.dtype)
     indices = as_indices(source.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)

@@ -1,7 +1,7 @@
-"""`Options` are the checked options of a forward pass and of its gradients."""
+"""`Options` are the checked options of a forward pass and of its gradients; `Option` is one."""
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
 from ebagx._core.checks import (
     RAISE,
@@ -13,6 +13,8 @@ from ebagx._core.checks import (
     check_row,
 )
 from ebagx._core.modes import Mode
+
+_T = TypeVar("_T")
 
 
 class Options(NamedTuple):
@@ -117,3 +119,35 @@ def _checked_options(
 
 
 _known_options = lru_cache(maxsize=64, typed=True)(_checked_options)
+
+
+class HasOptions(Protocol):
+    """An object whose attributes are options over a table of `num_embeddings` rows."""
+
+    _options: Options
+
+    @property
+    def num_embeddings(self) -> int:
+        """The number of table rows."""
+
+
+class Option(Generic[_T]):
+    """An attribute of a module that is checked and normalised when it is set, and not later."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, module: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, module: "HasOptions", owner: type) -> _T: ...
+
+    def __get__(self, module: "HasOptions | None", owner: type) -> Any:
+        if module is None:
+            return self
+        value = getattr(module._options, self._name)
+        return value.name if self._name == "mode" else value
+
+    def __set__(self, module: "HasOptions", value: _T) -> None:
+        module._options = module._options.changed(module.num_embeddings, **{self._name: value})

@@ -14,7 +14,7 @@ from support import definition
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 POOLING = MODES[:3]
 SPARSE_FORMS = ("csr", "csc", "coo", "lil", "bsr", "dok")
-FORMS = ("offsets", "last offset", "rows", "lists", *SPARSE_FORMS)
+FORMS = ("offsets", "last offset", "rows", "lists", "ragged", *SPARSE_FORMS)
 INTEGERS = ("i8", "i4", "i1", "u1", "i2", "u2", "u4", "u8", ">i4", ">i8", ">u2")
 TABLE_DTYPES = [np.dtype(name) for name in ("f4", "f8", "f2")]
 try:
@@ -135,7 +135,8 @@ def _bags(source: Source, rng: np.random.Generator, form: str, num_rows: int) ->
         bag = rng.integers(0, max(num_rows, 1), size).tolist()
         if form in ("coo", "dok", "lil", "bsr"):  # these know no duplicates
             bag = list(set(bag))
-        bags.append(bag if form in ("csr", "rows", "lists") or "offset" in form else sorted(bag))
+        keeps_order = form in ("csr", "rows", "lists", "ragged") or "offset" in form
+        bags.append(bag if keeps_order else sorted(bag))
     return bags
 
 
@@ -157,6 +158,13 @@ def _lookups(source: Source, call: Call) -> dict[str, Any]:
         return {"input": as_sparse(source, call, flat, ends, values)}
     if call.form == "lists":
         return _lists(source, call)
+    if call.form == "ragged":
+        from fuzz.ragged import ragged
+
+        written = {"input": ragged(source, call.bags, False)}
+        if call.weights is not None:
+            written["per_sample_weights"] = ragged(source, call.weights, True)
+        return written
     indices = flat.astype(source.choice(INTEGERS))
     weights = None if values is None else values.astype(source.choice(("f4", "f8", "f2", ">f8")))
     if call.form == "rows":

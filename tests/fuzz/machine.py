@@ -142,6 +142,7 @@ class ModuleLife(RuleBasedStateMachine):
         if not self.fits_weights():
             self.refuse(ValueError, lambda: self.bag.backward(grad))
             return
+        self.settle_assigned()
         self.bag.backward(grad)
         gradient = self.model_gradient(grad)
         self.grad = gradient if self.grad is None else self.grad + gradient
@@ -201,11 +202,14 @@ class ModuleLife(RuleBasedStateMachine):
         if self.wrong_optimizer():
             self.refuse(ValueError, lambda: self.optimizer.step(self.bag))
             return
-        rows = self.touched
-        if self.assigned:
-            rows = {row for row in range(len(self.table)) if self.grad[row].any()}
         self.optimizer.step(self.bag)
-        self.optimizer_model.step(self.table, sorted(rows), self.grad)
+        self.optimizer_model.step(self.table, sorted(self.rows_of_step()), self.grad)
+
+    def rows_of_step(self) -> set[int]:
+        """Return the rows that bags have touched, or those of an assigned array."""
+        assert self.grad is not None
+        nonzero = {row for row in range(len(self.table)) if self.grad[row].any()}
+        return nonzero if self.assigned else self.touched | nonzero
 
     @rule()
     def catch_up(self) -> None:
@@ -220,14 +224,53 @@ class ModuleLife(RuleBasedStateMachine):
         self.bag.zero_grad()
         self.grad, self.weights_grad, self.touched, self.assigned = None, None, set(), False
 
-    @precondition(lambda self: self.bag.sparse is False)
-    @rule(seed=seeds)
-    def assign_grad(self, seed: int) -> None:
-        """Assign a dense gradient."""
+    def settle_assigned(self) -> None:
+        """Take the rows of an assigned array, as the module does when something is added."""
+        if self.assigned:
+            self.touched, self.assigned = self.rows_of_step(), False
+
+    @rule(seed=seeds, form=st.sampled_from(["dense", "rows", "bsr"]))
+    def assign_grad(self, seed: int, form: str) -> None:
+        """Assign a gradient of any form."""
         self.grad = numbers(seed, *self.table.shape)
         self.grad[seed % len(self.grad)] = 0
-        self.bag.grad = self.grad.astype(self.bag.weight.dtype)
-        self.assigned = True
+        given = self.grad.astype(self.bag.weight.dtype)
+        rows = np.flatnonzero(given.any(axis=1))
+        gradient = ebagx.RowGradient(rows, given[rows], given.shape)
+        self.bag.grad = {"dense": given, "rows": gradient, "bsr": gradient.tobsr()}[form]
+        self.touched, self.assigned = (
+            set(rows.tolist()),
+            self.bag.sparse is False and form == "dense",
+        )
+
+    @precondition(lambda self: self.grad is not None)
+    @rule(factor=st.sampled_from([0.5, -1, 0]))
+    def scale_grad(self, factor: float) -> None:
+        """Multiply the gradient in place; a factor of 0 is as good as `zero_grad`."""
+        assert self.grad is not None
+        self.bag.grad *= factor
+        if not factor and self.grad.any():
+            self.touched = set()
+        self.grad = factor * self.grad
+
+    @precondition(lambda self: self.grad is not None)
+    @rule()
+    def zero_by_hand(self) -> None:
+        """Set the numbers of the gradient to 0."""
+        assert self.grad is not None
+        grad = self.bag.grad
+        array = grad if self.bag.sparse is False else getattr(grad, "values", None)
+        (grad.data if array is None else array)[...] = 0
+        if self.grad.any():
+            self.touched = set()
+        self.grad = np.zeros_like(self.grad)
+
+    @rule(sparse=st.sampled_from([False, True, "rows"]))
+    def change_form(self, sparse: Any) -> None:
+        """Change the form of the gradient."""
+        if sparse != self.bag.sparse and self.grad is not None:
+            self.settle_assigned()
+        self.bag.sparse = sparse
 
     @rule(invalid=st.sampled_from(["raise", "skip"]), filled=st.booleans(), seed=seeds)
     def assign_policies(self, invalid: str, filled: bool, seed: int) -> None:
@@ -246,10 +289,10 @@ class ModuleLife(RuleBasedStateMachine):
     @rule(seed=seeds, dtype=st.sampled_from(DTYPES))
     def assign_weight(self, seed: int, dtype: Any) -> None:
         """Assign another table; forward has saved the old one."""
-        if self.kept is not None or self.grad is not None:
-            dtype = self.bag.weight.dtype
         if self.kept is not None:
             return
+        if dtype != self.bag.weight.dtype and self.grad is not None:
+            self.settle_assigned()
         self.bag.weight = numbers(seed, *self.table.shape).astype(dtype)
         self.table = self.bag.weight.astype("f8")
 
@@ -264,7 +307,7 @@ class ModuleLife(RuleBasedStateMachine):
         if self.kept is not None:  # its gradient is that of the table as it is now
             self.kept = (self.table.copy(), *self.kept[1:])
 
-    @rule(how=st.sampled_from(["copy", "pickle", "optimizer", "state", "file"]))
+    @rule(how=st.sampled_from(["shallow", "copy", "pickle", "optimizer", "state", "file"]))
     def replace(self, how: str) -> None:
         """Continue with copies of module and optimizer, or with the optimizer's state."""
         if how in ("state", "file"):
@@ -275,11 +318,15 @@ class ModuleLife(RuleBasedStateMachine):
         if how == "optimizer":
             self.optimizer = copy.copy(self.optimizer)
             return
-        both = self.bag, self.optimizer
-        copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
-        self.bag, self.optimizer = copies
+        old, both = self.bag, (self.bag, self.optimizer)
+        if how == "shallow":
+            self.bag = copy.copy(old)
+        elif how == "copy":
+            self.bag, self.optimizer = copy.deepcopy(both)
+        else:
+            self.bag, self.optimizer = pickle.loads(pickle.dumps(both))
         self.kept = None
-        self.assigned = self.assigned or (self.bag.sparse is False and self.grad is not None)
+        old.zero_grad()
 
     def refuse(self, error: type[Exception], action: Any) -> None:
         """Check that an action raises; the invariant checks that it changed nothing."""

@@ -7,8 +7,9 @@ import numpy as np
 import scipy.sparse
 
 import ebagx
-from fuzz import oracle, steps
+from fuzz import oracle, steps, sums
 from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
+from fuzz.layouts import WRITEABLE, lay_out
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
 from support import definition
@@ -32,9 +33,11 @@ class Life:
 
 def run(source: Source) -> str:
     """Run one case of a module."""
-    kind = source.below(4)
+    kind = source.below(6)
     if kind == 0:
         return _run_bad_construction(source)
+    if kind > 3:
+        return sums.run(source)
     return _run_life(source, spoiled=kind > 1)
 
 
@@ -75,7 +78,7 @@ def _run_life(source: Source, spoiled: bool) -> str:
         call = valid_call(source)
     if call.grad is None:
         call.grad = np.ones((len(call.bags), call.table.shape[1]))
-    table = np.array(call.table)
+    table = lay_out(source, call.table, WRITEABLE)
     options = {
         "mode": call.mode,
         "sparse": source.choice((False, True, "rows")),

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fuzz.calls import POOLING, SPARSE_FORMS, Call, Errors
+from fuzz.ragged import spoil_ragged
 from fuzz.source import Source
 from fuzz.spoiled_sparse import spoil_sparse
+from support import definition
 
 Spoiler = Callable[[Source, Call], "Errors | None"]
 
@@ -21,7 +23,9 @@ NO_NUMBERS = ("1", 1j, True, [1.0], b"1", object(), np.array([1.0, 2.0]))
 def _array(call: Call, name: str) -> np.ndarray | None:
     """Return a writeable copy of an argument, if it is an array."""
     value = call.arguments.get(name)
-    if value is None or isinstance(value, (list, tuple)) or call.form in SPARSE_FORMS:
+    if value is None or isinstance(value, (list, tuple)):
+        return None
+    if call.form == "ragged" or call.form in SPARSE_FORMS:
         return None
     return np.array(np.asarray(value))
 
@@ -38,10 +42,10 @@ def index_value(source: Source, call: Call) -> Errors | None:
         bags = [list(bag) for bag in call.bags]
         bags[source.choice(places)][-1] = value
         call.arguments["input"] = bags
-        if call.invalid == "skip" and -(2**63) <= value < 2**63:
+        if call.invalid == "skip":
             call.bags = bags
             return None
-        return (IndexError, TypeError) if not -(2**63) <= value < 2**63 else (IndexError,)
+        return (IndexError,)
     indices = _array(call, "input")
     if indices is None or not indices.size:
         return None
@@ -138,7 +142,7 @@ def offset_form(source: Source, call: Call) -> Errors | None:
     """Give offsets another shape or dtype, or to input that has none."""
     offsets = _array(call, "offsets")
     if offsets is None:
-        if call.form == "lists" and not call.bags:
+        if call.form in ("lists", "ragged") and not call.bags:
             return None  # which may as well be no indices
         call.arguments["offsets"] = [0]
         return (ValueError, TypeError) if call.form != "lists" else (ValueError,)
@@ -290,6 +294,11 @@ def gradient(source: Source, call: Call) -> Errors | None:
     if kind == 2 and winners.size:
         winners.flat[source.below(winners.size)] = source.choice((-2, len(call.table), 2**40))
         return (IndexError,)
+    looked_up = definition.touched_rows(call.table, call.bags, *call.policies)
+    absent = set(range(len(call.table))) - set(looked_up)
+    if kind == 3 and absent and looked_up and winners.size:
+        winners[:] = absent.pop()  # a row that is in no bag
+        return (ValueError,)
     wrong_winners = winners.astype(source.choice(("f8", "O", "?"))), winners[..., np.newaxis]
     call.arguments["max_indices"] = source.choice(wrong_winners)
     return ValueError, TypeError
@@ -297,11 +306,11 @@ def gradient(source: Source, call: Call) -> Errors | None:
 
 SPOILERS: tuple[Spoiler, ...] = (
     index_value, index_dtype, index_shape, list_entries, offset_values, offset_form, weights, table,
-    options, results, gradient, spoil_sparse,
+    options, results, gradient, spoil_sparse, spoil_ragged,
 )  # fmt: skip
 
 
 def spoil(source: Source, call: Call) -> None:
     """Make a valid call wrong, if the chosen way applies to it."""
-    spoiler = source.choice((*SPOILERS, spoil_sparse, spoil_sparse))
+    spoiler = source.choice((*SPOILERS, spoil_sparse, spoil_sparse, spoil_ragged))
     call.errors = spoiler(source, call) or ()

@@ -120,7 +120,7 @@ def test_errors_bind_to_no_table():
     with pytest.raises(ValueError, match="gradient must have shape"):
         optimizer.update(other, cases.gradient(0))
     bad = RowGradient([1, 2], np.ones((2, 2)), (9, 2))
-    bad.rows[:] = 2, 1
+    object.__setattr__(bad, "rows", np.array([2, 1]))
     with pytest.raises(ValueError, match="must ascend"):
         optimizer.update(other, bad)
     optimizer.learning_rate = lambda _: -1

@@ -63,7 +63,7 @@ def forget_options():
 def test_missing_errors_are_found(monkeypatch):
     monkeypatch.setattr("ebagx._core.options.check_num_threads", lambda number: None)
     failures = 0
-    for seed in range(300):
+    for seed in range(600):
         try:
             run_case(run.case_of(seed))
         except FuzzError as failure:

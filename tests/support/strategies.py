@@ -8,12 +8,13 @@ import scipy.sparse
 from hypothesis import strategies as st
 
 from support import definition
+from support.arrow import Exported, lists
 from support.kernel_cases import TABLE_DTYPES
 
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 WEIGHTED_MODES = ("sum", "mean", "sqrtn")
 SPARSE_FORMS = ("csr", "csc", "coo")
-FORMS = ("offsets", "last offset", "rows", "lists", *SPARSE_FORMS)
+FORMS = ("offsets", "last offset", "rows", "lists", "arrays", "arrow", *SPARSE_FORMS)
 # These are outside every table here, also when an unsigned or a short dtype wraps them.
 OUTSIDE = (-1, -7, 100, 127)
 INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">u2")
@@ -132,6 +133,18 @@ def lookups(draw, call):
         return {"input": as_sparse(call.form, np.array(flat, dtype), ends, values, shape)}
     if call.form == "lists":
         return {"input": call.bags, "per_sample_weights": call.weights}
+    if call.form == "arrays":
+        bags = [np.array(bag, np.int64).astype(draw(integer_dtypes)) for bag in call.bags]
+        weights = call.weights and [np.array(weights, float) for weights in call.weights]
+        return {"input": bags, "per_sample_weights": weights}
+    if call.form == "arrow":
+        forms = st.sampled_from(["+l", "+L", "+vl"])
+        letters = "cil" if min(flat, default=0) < 0 else "cSiLl"
+        bags = Exported(lists(call.bags, draw(forms), draw(st.sampled_from(letters))))
+        weights = call.weights
+        if weights is not None:
+            weights = Exported(lists(weights, draw(forms), draw(st.sampled_from("fg"))))
+        return {"input": bags, "per_sample_weights": weights}
     indices = np.array(flat, np.int64).astype(draw(integer_dtypes))
     weights = None if values is None else np.array(values, draw(st.sampled_from("fd")))
     if call.form == "rows":
