@@ -126,9 +126,12 @@ def extensions():
     folder = PACKAGE / "_kernels"
     kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
-        *(
-            Extension(f"ebagx._core.{name}", [str(PACKAGE / f"_core/{name}.pyx")], **options)
-            for name in ("arrow", "cpu")
+        Extension("ebagx._core.arrow", [str(PACKAGE / "_core/arrow.pyx")], **options),
+        Extension(
+            "ebagx._core.cpu",
+            [str(PACKAGE / "_core/cpu.pyx")],
+            depends=[str(PACKAGE / "_core/pages.pxi")],
+            **options,
         ),
         Extension(
             "ebagx.text.tokens",

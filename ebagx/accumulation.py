@@ -246,7 +246,7 @@ class GradientSum:
         before, self._sparse = self._sparse, sparse
         try:
             self._put(RowGradient._of(gradient.rows, values, table.shape))
-        except MemoryError:
+        except BaseException:
             self._sparse = before
             raise
 

@@ -287,11 +287,12 @@ class EmbeddingBagGradients(NamedTuple):
 
     Attributes
     ----------
-    weight : ndarray, bsr_array or RowGradient of shape (N, D)
-        Gradient of the table.
+    weight : ndarray, bsr_array or RowGradient of shape (N, D), or None
+        Gradient of the table; None with ``weight_grad=False``.
     per_sample_weights : ndarray or None
         Gradient of the per-sample weights; None if it was not computed.
     """
 
-    weight: np.ndarray | scipy.sparse.bsr_array | RowGradient
+    # Any stands for None: only callers that asked for None have to expect it.
+    weight: np.ndarray | scipy.sparse.bsr_array | RowGradient | Any
     per_sample_weights: np.ndarray | None

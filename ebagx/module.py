@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
-from ebagx._core.bags import Bags, bags_for
+from ebagx._core.bags import Bags, as_bags, bags_for
 from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
 from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
+from ebagx._core.maps import Use, in_sequence
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.options import Option, Options, checked_options
 from ebagx._core.table import Table
@@ -64,6 +65,11 @@ class EmbeddingBag(GradientSum):
         Source of the initial table.
     num_threads : int, optional
         Largest number of threads of a call; see `embedding_bag`.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N), as if they were padding.
+    default_row : int, optional
+        A bag without lookups, after padding and skipped ones are removed, gives this row. Negative
+        counts from the end. By default such a bag gives zeros.
 
     Attributes
     ----------
@@ -102,6 +108,8 @@ class EmbeddingBag(GradientSum):
     include_last_offset = Option[bool]()
     padding_idx = Option[int | None]()
     num_threads = Option[int | None]()
+    invalid = Option[str]()
+    default_row = Option[int | None]()
 
     # Attributes of other names are refused, as errors of spelling would have no effect. Subclasses
     # may have any.
@@ -123,6 +131,8 @@ class EmbeddingBag(GradientSum):
         dtype: Any = np.float32,
         rng: Any = None,
         num_threads: int | None = None,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> None:
         shape = (
             check_size(num_embeddings, "num_embeddings"),
@@ -137,6 +147,8 @@ class EmbeddingBag(GradientSum):
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
             num_threads=num_threads,
+            invalid=invalid,
+            default_row=default_row,
         )
         super().__init__(sparse)
         self._saved: _Saved | None = None
@@ -149,6 +161,8 @@ class EmbeddingBag(GradientSum):
             self.reset_parameters(rng)
         else:
             self._table = _table_of_shape(_weight, shape)
+            if not isinstance(_weight, Table):  # from_pretrained gives one, which may be frozen
+                self._table.check_updatable()
 
     @classmethod
     def from_pretrained(
@@ -162,22 +176,32 @@ class EmbeddingBag(GradientSum):
         sparse: bool | str = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        *,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> "EmbeddingBag":
         """Return an EmbeddingBag over a given table, without a copy.
 
         Parameters
         ----------
         embeddings : ndarray of shape (N, D)
-            The table: an array or memory map, which may be read-only.
+            The table: an array or memory map, in any memory layout, which may be read-only.
         freeze : bool, default=True
             The table takes no gradient.
         max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As in `EmbeddingBag`.
+        invalid, default_row
             As in `EmbeddingBag`.
 
         Returns
         -------
         EmbeddingBag
             Its `weight` shares memory with `embeddings`.
+
+        Raises
+        ------
+        ValueError
+            Without `freeze`, if elements of a writeable table share memory: it cannot be trained.
 
         Examples
         --------
@@ -188,6 +212,8 @@ class EmbeddingBag(GradientSum):
         """
         check_flag(freeze, "freeze")
         table = Table.of(embeddings, "embeddings")
+        if not freeze:
+            table.check_updatable()
         bag = cls(
             table.num_rows,
             table.dim,
@@ -196,9 +222,11 @@ class EmbeddingBag(GradientSum):
             scale_grad_by_freq=scale_grad_by_freq,
             mode=mode,
             sparse=sparse,
-            _weight=table.array,
+            _weight=Table.of(table.array),
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
+            invalid=invalid,
+            default_row=default_row,
         )
         bag.frozen = freeze
         return bag
@@ -211,6 +239,8 @@ class EmbeddingBag(GradientSum):
     @weight.setter
     def weight(self, weight: Any) -> None:
         table = _table_of_shape(weight, self._table.shape)
+        if not self.frozen:
+            table.check_updatable()
         if table.sum_dtype != self._table.sum_dtype:
             self._convert(self.sparse, table)
         Binding.move(self._table.array, table.array)  # the optimizer of this table goes on
@@ -246,6 +276,8 @@ class EmbeddingBag(GradientSum):
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
         check_flag(frozen, "frozen")
+        if not frozen:
+            self._table.check_updatable()
         self._frozen = bool(frozen)
         if frozen:
             self._saved = None
@@ -261,10 +293,11 @@ class EmbeddingBag(GradientSum):
         table = self._table
         table.check_writeable("reset_parameters")
         generator, dtype, weight = np.random.default_rng(rng), table.sum_dtype, table.array
-        if table.dtype == dtype and weight.flags.c_contiguous:
-            generator.standard_normal(out=weight, dtype=dtype)
-        else:
-            weight[...] = generator.standard_normal(table.shape, dtype)
+        with in_sequence(weight):
+            if table.dtype == dtype and weight.flags.c_contiguous:
+                generator.standard_normal(out=weight, dtype=dtype)
+            else:
+                weight[...] = generator.standard_normal(table.shape, dtype)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
 
@@ -300,6 +333,44 @@ class EmbeddingBag(GradientSum):
     ) -> np.ndarray:
         """Pool the bags of `input`, as `forward`."""
         return self.forward(input, offsets, per_sample_weights)
+
+    def prefetch(
+        self, input: Any, offsets: Any = None, *, optimizer: Optimizer | None = None
+    ) -> None:
+        """Ask the system to read the rows of a later call from the disk.
+
+        A call asks for its own rows; asked for ahead, the disk reads them while other code runs. It
+        does nothing if the table is not in a memory map. The GIL is free meanwhile, so that a
+        thread can do this during the call before.
+
+        Parameters
+        ----------
+        input, offsets
+            As `forward` will get them.
+        optimizer : ebagx.optim.Optimizer, optional
+            The optimizer whose state, loaded with ``copy=False``, is read too.
+
+        Examples
+        --------
+        >>> import numpy as np, ebagx
+        >>> bag = ebagx.EmbeddingBag(10, 3, rng=0)
+        >>> batches = [[[1, 2], [4, 2]], [[3, 3], [9, 1]]]
+        >>> for batch, following in zip(batches, [*batches[1:], None]):
+        ...     if following is not None:
+        ...         bag.prefetch(following)
+        ...     pooled = bag(batch)
+        """
+        table = self._table
+        if table.map_advice is None and optimizer is None:
+            return
+        table.check_mapped()
+        last, num_rows, sums = self.include_last_offset, table.num_rows, table.sum_dtype
+        bags, _ = as_bags(
+            input, offsets, None, include_last_offset=last, num_rows=num_rows, sums=sums
+        )
+        table.will_need(bags.indices, Use.PREFETCH)
+        if optimizer is not None:
+            optimizer.prefetch(bags.indices)
 
     def backward(self, grad_output: Any) -> None:
         """Add the gradients of the last forward call to `grad` and `per_sample_weights_grad`.
@@ -438,6 +509,10 @@ class EmbeddingBag(GradientSum):
         parts.append(f"mode={self.mode!r}")
         if self.padding_idx is not None:
             parts.append(f"padding_idx={self.padding_idx}")
+        if self.invalid != "raise":
+            parts.append(f"invalid={self.invalid!r}")
+        if self.default_row is not None:
+            parts.append(f"default_row={self.default_row}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:
@@ -446,7 +521,7 @@ class EmbeddingBag(GradientSum):
 
 def _table_of_shape(weight: Any, shape: tuple[int, int]) -> Table:
     """Return the table in an array, or raise ValueError if it has another shape."""
-    table = Table.of(weight)
+    table = weight if isinstance(weight, Table) else Table.of(weight)
     if table.shape != shape:
         raise ValueError(f"weight must have shape {shape}, got {table.shape}")
     return table

@@ -56,6 +56,16 @@ def test_several_threads_and_pieces_give_the_same_bits(case, limit):
         assert_same(case.make()(case.bags()), expected)
 
 
+def test_policies_of_the_tables():
+    table = EmbeddingBag(3, 1, mode="sum", invalid="skip", default_row=2, _weight=np.eye(3)[:, :1])
+    table.weight[:, 0] = 1, 10, 100
+    collection = EmbeddingBagCollection({"x": table}, {"a": "x", "b": "x"})
+    bags = {"a": [-1, 0, 1, 7], "b": [[-1, 0], [], [7], [1, 1]]}
+    np.testing.assert_array_equal(collection(bags), [[100, 1], [1, 100], [10, 100], [100, 20]])
+    collection.backward(np.ones((4, 2)))
+    np.testing.assert_array_equal(table.grad[:, 0], [2, 3, 4])
+
+
 @given(cases)
 def test_keyed_bags_are_the_bags_of_a_mapping(case):
     expected = case.make()(case.bags())

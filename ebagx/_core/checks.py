@@ -32,6 +32,9 @@ class Range(NamedTuple):
         return (self.low <= value if self.has_low else self.low < value) and value < self.high
 
 
+# Policies for indices outside the table.
+RAISE, SKIP = "raise", "skip"
+
 FINITE = Range(-math.inf, math.inf, False, "finite")
 AT_LEAST_0 = Range(0, math.inf, True, "at least 0 and finite")
 POSITIVE = Range(0, math.inf, False, "positive and finite")
@@ -150,17 +153,23 @@ def check_num_threads(num_threads: Any) -> int | None:
     return None if num_threads is None else check_integer(num_threads, "num_threads", 1)
 
 
-def check_padding_idx(padding_idx: Any, num_rows: int) -> int | None:
-    """Return the padding row in [0, N), or None; negative ones count from the end."""
-    if padding_idx is None:
+def check_row(value: Any, name: str, num_rows: int) -> int | None:
+    """Return a table row in [0, N), or None; negative ones count from the end."""
+    if value is None:
         return None
-    row = check_integer(padding_idx, "padding_idx")
+    row = check_integer(value, name)
     if not -num_rows <= row < num_rows:
         raise ValueError(
-            f"padding_idx = {row} is out of range for {num_rows} embeddings, "
+            f"{name} = {row} is out of range for {num_rows} embeddings, "
             f"it must be in [{-num_rows}, {num_rows})"
         )
     return row + num_rows if row < 0 else row
+
+
+def check_invalid(invalid: Any) -> str:
+    """Return the policy for indices outside the table, or raise ValueError."""
+    check_one_of(invalid, "invalid", (RAISE, SKIP))
+    return SKIP if invalid == SKIP else RAISE
 
 
 def check_max_norm(max_norm: Any, norm_type: Any) -> None:
@@ -352,7 +361,8 @@ def raise_bad_index(
     if not len(outside):
         raise RuntimeError(f"{name} was changed by another thread during the call")
     name, place, start = _named(name, tuple(outside[0]), ends)
-    _raise_out_of_range(indices[start:], place, name, num_rows)
+    way_out = f"; invalid={SKIP!r} leaves it out"
+    _raise_out_of_range(indices[start:], place, name, num_rows, way_out)
 
 
 def _named(
@@ -366,11 +376,11 @@ def _named(
 
 
 def _raise_out_of_range(
-    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int
+    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int, way_out: str = ""
 ) -> NoReturn:
     raise IndexError(
         f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
-        f"is out of range for {num_rows} embeddings"
+        f"is out of range for {num_rows} embeddings{way_out}"
     )
 
 

@@ -68,7 +68,7 @@ class DenseGradient:
         earlier, total = len(self._touched), self.total
         in_place = self._in_place and total.dtype == backward.grad.dtype
         if not earlier and in_place and can_scatter(backward):
-            kept = backward.without_padding()
+            kept = backward.selected()
             # The indices are copied, as the caller may change them, and noted before the rows are
             # written, as Ctrl-C may end the call after some of them.
             self._touch(kept.bags.indices.copy())

@@ -28,7 +28,7 @@ KERNEL_NAMES = (
     "indices_valid",
     "offsets_valid",
     "close_offsets",
-    "drop_padding",
+    "select_lookups",
     "pool",
     "pool_many",
     "extreme",

@@ -7,8 +7,15 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ebagx._core import passes
-from ebagx._core.bags import Bags, bags_for, bags_of, check_indices, without_padding
-from ebagx._core.checks import raise_about
+from ebagx._core.bags import (
+    Bags,
+    bags_for,
+    bags_of,
+    check_indices,
+    raise_bad_source,
+    select_lookups,
+)
+from ebagx._core.checks import RAISE, raise_about
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.forms.feature import FeatureArguments
 from ebagx._core.forms.source import Source
@@ -49,10 +56,14 @@ class Lookup(NamedTuple):
 
     def check_indices(self) -> None:
         """Raise IndexError unless every index is inside the table."""
-        # Messages begin with `input` or, for a matrix, with `input.indices`.
+        num_rows, num_threads = self.table.num_rows, self.options.num_threads
+        check_indices(self.bags, self.named_source(), num_rows, num_threads)
+
+    def named_source(self) -> Source:
+        """Return the source with a name for error messages that names the feature."""
+        # The name is `input` or, for a matrix, `input.indices`.
         name = self.source.name.replace("input", f"input[{self.feature!r}]", 1)
-        source = self.source._replace(name=name)
-        check_indices(self.bags, source, self.table.num_rows, self.options.num_threads)
+        return self.source._replace(name=name)
 
     def check_writeable(self, why: str) -> None:
         """Raise ValueError if the table cannot be changed in place."""
@@ -61,18 +72,30 @@ class Lookup(NamedTuple):
         except ValueError as error:
             raise_about(error, f"feature {self.feature!r}")
 
-    def work(self) -> int:
-        """Return the number of element additions."""
-        return len(self.bags.indices) * self.table.dim
+    def kept(self) -> Bags:
+        """Return the bags of the lookups that count, once indices that may not be left out are not.
 
-    def fits_one_call(self) -> bool:
-        """Return whether the kernel for many tables can pool these bags and check the indices."""
+        Without options that select lookups, these are all, and their indices are not checked.
+        """
+        bags, table, options = self.bags, self.table, self.options
+        if not options.selects:
+            return bags
+        kept, inside = select_lookups(
+            bags, table.num_rows, options.padding_idx, options.default_row
+        )
+        if not inside and options.invalid == RAISE:
+            raise_bad_source(self.named_source(), table.num_rows)
+        return kept
+
+    def fits_one_call(self, kept: Bags) -> bool:
+        """Return whether the kernel for many tables can pool bags and check their indices."""
         table = self.table
         return (
             not self.options.mode.is_extreme
             and 0 not in table.shape
             and table.has_contiguous_rows
-            and is_one_piece(self.work())
+            and table.map_advice is None
+            and is_one_piece(_work(kept, table))
         )
 
 
@@ -83,59 +106,67 @@ def forward_many(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> list[
     contiguous rows. Nothing but them has been changed when an IndexError or ValueError is raised;
     with `max_norm`, tables are changed feature by feature.
     """
+    kept = [lookup.kept() for lookup in lookups]
     if any(lookup.options.max_norm is not None for lookup in lookups):
-        return _renorm_and_pool(lookups, outs)
-    fits = [lookup.fits_one_call() for lookup in lookups]
+        return _renorm_and_pool(lookups, kept, outs)
+    fits = [lookup.fits_one_call(bags) for lookup, bags in zip(lookups, kept, strict=True)]
     for lookup, in_one_call in zip(lookups, fits, strict=True):
-        if not in_one_call:
+        if not in_one_call and not lookup.options.selects:
             lookup.check_indices()
-    if not _pool_together(list(compress(lookups, fits)), list(compress(outs, fits))):
+    together = list(compress(lookups, fits)), list(compress(kept, fits)), list(compress(outs, fits))
+    if not _pool_together(*together):
         for lookup in lookups:
-            lookup.check_indices()
+            if not lookup.options.selects:
+                lookup.check_indices()
     return [
-        None if in_one_call else _pool_alone(lookup, out)
-        for lookup, out, in_one_call in zip(lookups, outs, fits, strict=True)
+        None if in_one_call else _pool_alone(lookup, bags, out)
+        for lookup, bags, out, in_one_call in zip(lookups, kept, outs, fits, strict=True)
     ]
 
 
 def _renorm_and_pool(
-    lookups: Sequence[Lookup], outs: Sequence[np.ndarray]
+    lookups: Sequence[Lookup], kept: Sequence[Bags], outs: Sequence[np.ndarray]
 ) -> list[np.ndarray | None]:
     """Do as `forward_many`, one feature after the other: each may change the next one's table."""
     for lookup in lookups:
-        lookup.check_indices()
+        if not lookup.options.selects:
+            lookup.check_indices()
         if lookup.options.max_norm is not None:
             lookup.check_writeable("max_norm")
     winners = []
-    for lookup, out in zip(lookups, outs, strict=True):
-        options = lookup.options
-        if options.max_norm is not None:
-            how = options.max_norm, options.norm_type, options.num_threads
-            passes.renorm(lookup.bags, lookup.table, *how)
-        winners.append(_pool_alone(lookup, out))
+    for lookup, bags, out in zip(lookups, kept, outs, strict=True):
+        if lookup.options.max_norm is not None:
+            passes.renorm(bags, lookup.bags, lookup.table, lookup.options)
+        winners.append(_pool_alone(lookup, bags, out))
     return winners
 
 
-def _pool_alone(lookup: Lookup, out: np.ndarray) -> np.ndarray | None:
-    bags, table, options = lookup.bags, lookup.table, lookup.options
-    kept = without_padding(bags, options.padding_idx)
-    return passes.forward(kept, table, options.mode, out, options.num_threads)[1]
+def _pool_alone(lookup: Lookup, kept: Bags, out: np.ndarray) -> np.ndarray | None:
+    options = lookup.options
+    return passes.forward(kept, lookup.table, options.mode, out, options.num_threads)[1]
 
 
-def _pool_together(lookups: Sequence[Lookup], outs: Sequence[np.ndarray]) -> bool:
+def _pool_together(
+    lookups: Sequence[Lookup], kept: Sequence[Bags], outs: Sequence[np.ndarray]
+) -> bool:
     """Pool features in one call, or one for each piece; return whether indices were valid."""
     # A call has the threads that each of its tables may have.
     limits = [lookup.options.num_threads for lookup in lookups]
     num_threads = min((limit for limit in limits if limit is not None), default=None)
     valid, work = True, 0
     jobs: list[tuple[JobArrays, int]] = []
-    for lookup, out in zip(lookups, outs, strict=True):
-        if not is_one_piece(work + lookup.work()):
+    for lookup, bags, out in zip(lookups, kept, outs, strict=True):
+        table = lookup.table
+        added = _work(bags, table)
+        if not is_one_piece(work + added):
             valid &= kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
             jobs, work = [], 0
-        bags, table, options = lookup.bags, lookup.table, lookup.options
-        kept = without_padding(bags, options.padding_idx)
-        arrays = kernel_view(out), table.kernel_rows(), *kept
-        jobs.append((arrays, options.mode.divisor))
-        work += lookup.work()
+        arrays = kernel_view(out), table.kernel_rows(), *bags
+        jobs.append((arrays, lookup.options.mode.divisor))
+        work += added
     return valid & kernels.pool_many(tuple(jobs), thread_count(num_threads, work))
+
+
+def _work(bags: Bags, table: Table) -> int:
+    """Return the number of element additions."""
+    return len(bags.indices) * table.dim

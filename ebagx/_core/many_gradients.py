@@ -112,6 +112,6 @@ def _joined_bags(bags: Sequence[Bags]) -> Bags:
         weights = np.concatenate([own if len(own) else ones[:count] for own, count in given])
     offsets = np.zeros(sum(part.num_bags for part in bags) + 1, np.int64)
     np.cumsum(np.concatenate([np.diff(part.offsets) for part in bags]), out=offsets[1:])
-    if max(len(indices), len(offsets)) > INT32_MAX:
+    if len(indices) + len(offsets) > INT32_MAX:  # `default_row` may add a lookup to each bag
         indices = indices.astype(np.int64, copy=False)
     return Bags(indices, offsets.astype(indices.dtype, copy=False), weights)

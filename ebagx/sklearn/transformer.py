@@ -178,7 +178,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        self.embedding_ = table_of(self.weight, "weight", num_rows).readable().array
+        self.embedding_ = table_of(self.weight, "weight", num_rows).array
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:

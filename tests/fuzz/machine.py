@@ -45,20 +45,25 @@ class ModuleLife(RuleBasedStateMachine):
         sparse=st.sampled_from([False, True, "rows"]),
         by_freq=st.booleans(),
         padded=st.booleans(),
+        invalid=st.sampled_from(["raise", "skip"]),
+        filled=st.booleans(),
         max_norm=st.sampled_from([None, None, 1.0]),
         dtype=st.sampled_from(DTYPES),
         seed=seeds,
     )
     def construct(
-        self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, max_norm: Any,
-        dtype: Any, seed: int,
+        self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, invalid: str,
+        filled: bool, max_norm: Any, dtype: Any, seed: int,
     ) -> None:  # fmt: skip
         """Begin with a module of a given table."""
         self.mode, self.by_freq, self.max_norm = mode, by_freq, max_norm
-        self.padding_idx = seed % sizes[0] if padded else None
+        padding_idx = seed % sizes[0] if padded else None
+        default_row = seed // 7 % sizes[0] if filled else None
+        self.policies = padding_idx, invalid, default_row
         self.bag = ebagx.EmbeddingBag(
             *sizes, max_norm, scale_grad_by_freq=by_freq, mode=mode, sparse=sparse,
-            padding_idx=self.padding_idx, _weight=numbers(seed, *sizes).astype(dtype),
+            padding_idx=padding_idx, invalid=invalid, default_row=default_row,
+            _weight=numbers(seed, *sizes).astype(dtype),
         )  # fmt: skip
         self.table = self.bag.weight.astype("f8")
         self.grad: np.ndarray | None = None
@@ -103,7 +108,7 @@ class ModuleLife(RuleBasedStateMachine):
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def forward(self, data: Any, form: str) -> None:
         """Look up bags of any form."""
-        bags = data.draw(bags_for(form, len(self.table)))
+        bags = data.draw(bags_for(form, len(self.table), self.policies[1] == "skip"))
         weighted = self.mode in WEIGHTED_MODES and (
             form in ("csr", "csc", "coo") or data.draw(st.booleans())
         )
@@ -112,15 +117,17 @@ class ModuleLife(RuleBasedStateMachine):
             if weighted or form in ("csr", "csc", "coo")
             else None
         )
-        call = Call(self.bag.weight, self.mode, self.padding_idx, form, bags, weights)
+        call = Call(self.bag.weight, self.mode, self.policies[0], form, bags, weights)
         given = data.draw(lookups(call))
         self.bag.include_last_offset = given.pop("include_last_offset", False)
         pooled = self.bag(**{name: value for name, value in given.items() if value is not None})
         if self.max_norm is not None:
-            rows = [row for bag in bags for row in bag]
+            looked_up = [row for bag in bags for row in bag if 0 <= row < len(self.table)]
+            entries = definition.kept_entries(self.table, bags, None, *self.policies)
+            rows = set(looked_up).union(*(kept.tolist() for kept, _, _ in entries))
             self.table = renormed(self.table, rows, self.max_norm, 2.0)
         of_call = weights if self.mode in WEIGHTED_MODES else None
-        meaning = self.table.copy(), bags, of_call, self.mode, self.padding_idx
+        meaning = self.table.copy(), bags, of_call, self.mode, *self.policies
         np.testing.assert_allclose(pooled, definition.pooled(*meaning), **CLOSE)
         if self.bag.training:
             self.kept = (*meaning, given.get("per_sample_weights") is not None)
@@ -154,7 +161,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     def fits_weights(self) -> bool:
         """Return whether the gradient of the weights can be added to the present one."""
-        if self.kept is None or not self.kept[5] or self.weights_grad is None:
+        if self.kept is None or not self.kept[-1] or self.weights_grad is None:
             return True
         shape = self.bag._saved.weights_shape if self.bag._saved else None
         return shape == self.bag.per_sample_weights_grad.shape
@@ -167,20 +174,21 @@ class ModuleLife(RuleBasedStateMachine):
     def kept_rows(self) -> list[int]:
         """Return the rows that the kept call touches, padding aside."""
         assert self.kept is not None
-        return sorted({row for bag in self.kept[1] for row in bag} - {self.padding_idx})
+        table, bags, _, _, *policies, _ = self.kept
+        return definition.touched_rows(table, bags, *policies)
 
     def model_gradient(self, grad: np.ndarray) -> np.ndarray:
         """Return the table's gradient of the kept call."""
         assert self.kept is not None
-        return definition.table_gradient(grad, *self.kept[:5], by_freq=self.by_freq)
+        return definition.table_gradient(grad, *self.kept[:-1], by_freq=self.by_freq)
 
     def forget_forward(self, grad: np.ndarray, touched: bool = True) -> None:
         """End a backward pass."""
         assert self.kept is not None
         if touched:
             self.touched |= set(self.kept_rows())
-        if self.kept[5]:
-            of_bags = definition.weights_gradient(grad, *self.kept[:5])
+        if self.kept[-1]:
+            of_bags = definition.weights_gradient(grad, *self.kept[:-1])
             flat = np.concatenate([*of_bags, np.zeros(0)])
             self.weights_grad = flat if self.weights_grad is None else self.weights_grad + flat
         self.kept = None
@@ -264,6 +272,13 @@ class ModuleLife(RuleBasedStateMachine):
             self.settle_assigned()
         self.bag.sparse = sparse
 
+    @rule(invalid=st.sampled_from(["raise", "skip"]), filled=st.booleans(), seed=seeds)
+    def assign_policies(self, invalid: str, filled: bool, seed: int) -> None:
+        """Assign other policies; a call that is kept for backward has those before."""
+        default_row = seed % len(self.table) if filled else None
+        self.bag.invalid, self.bag.default_row = invalid, default_row
+        self.policies = self.policies[0], invalid, default_row
+
     @rule(training=st.booleans())
     def train(self, training: bool) -> None:
         """Change between training and eval mode."""
@@ -305,10 +320,11 @@ class ModuleLife(RuleBasedStateMachine):
             return
         old, both = self.bag, (self.bag, self.optimizer)
         if how == "shallow":
-            copies: Any = copy.copy(self.bag), self.optimizer
+            self.bag = copy.copy(old)
+        elif how == "copy":
+            self.bag, self.optimizer = copy.deepcopy(both)
         else:
-            copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
-        self.bag, self.optimizer = copies
+            self.bag, self.optimizer = pickle.loads(pickle.dumps(both))
         self.kept = None
         old.zero_grad()
 
@@ -330,7 +346,7 @@ class ModuleLife(RuleBasedStateMachine):
         bag, (rows, dim) = self.bag, self.table.shape
         saved = bag._saved
         actions = {
-            "input": lambda: bag([[rows]]),
+            "input": lambda: bag([[rows if bag.invalid == "raise" else 0.5]]),
             "weights": lambda: bag([[0]], per_sample_weights=[[1.0, 2.0]]),
             "shape": lambda: bag(np.zeros((1, 1, 1), int)),
             "grad": lambda: bag.backward(np.ones((99, dim + 1))),

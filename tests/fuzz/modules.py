@@ -9,6 +9,7 @@ import scipy.sparse
 import ebagx
 from fuzz import oracle, steps, sums
 from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
+from fuzz.layouts import WRITEABLE, lay_out
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
 from support import definition
@@ -51,6 +52,8 @@ def _run_bad_construction(source: Source) -> str:
             ("mode", ("average", None, 1, b"sum", ["sum"]), (ValueError,)),
             ("sparse", ("bsr", None, 1, np.array([True])), (ValueError,)),
             ("padding_idx", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("default_row", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("invalid", ("ignore", None, 1, b"skip", True), (ValueError,)),
             ("num_threads", (0, -1, *NO_INTEGERS), (ValueError, TypeError)),
             ("dtype", WRONG_DTYPES, (TypeError, ValueError)),
             ("rng", (-1, "text", 1.5, [1.5], object()), (ValueError, TypeError)),
@@ -75,13 +78,15 @@ def _run_life(source: Source, spoiled: bool) -> str:
         call = valid_call(source)
     if call.grad is None:
         call.grad = np.ones((len(call.bags), call.table.shape[1]))
-    table = np.array(call.table)
+    table = lay_out(source, call.table, WRITEABLE)
     options = {
         "mode": call.mode,
         "sparse": source.choice((False, True, "rows")),
         "scale_grad_by_freq": call.by_freq,
         "include_last_offset": call.arguments.get("include_last_offset", False),
         "padding_idx": call.padding_idx,
+        "invalid": call.invalid,
+        "default_row": call.default_row,
         "_weight": table,
     }
     life = Life("EmbeddingBag", {**options, **call.arguments}, call.bags)
@@ -204,7 +209,8 @@ def _refuse_change(source: Source, bag: Any, life: Life) -> None:
     wrong_grad = source.choice((np.ones((3, 3, 3)), "text", None, np.ones((99, dim + 1))))
     attribute, value = source.choice(
         (("mode", "average"), ("mode", None), ("num_threads", 0), ("num_threads", -5),
-         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"))
+         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"),
+         ("invalid", "pass"), ("invalid", None), ("default_row", rows), ("default_row", 0.0))
     )  # fmt: skip
 
     def assign_and_call() -> None:

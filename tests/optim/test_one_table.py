@@ -119,8 +119,9 @@ def test_errors_bind_to_no_table():
     optimizer, other = Adagrad(), np.ones((9, 2))
     with pytest.raises(ValueError, match="gradient must have shape"):
         optimizer.update(other, cases.gradient(0))
-    bad = RowGradient([1, 2], np.ones((2, 2)), (9, 2))
-    object.__setattr__(bad, "rows", np.array([2, 1]))
+    rows = np.array([1, 2])
+    bad = RowGradient(rows, np.ones((2, 2)), (9, 2))
+    rows[:] = 2, 1
     with pytest.raises(ValueError, match="must ascend"):
         optimizer.update(other, bad)
     optimizer.learning_rate = lambda _: -1

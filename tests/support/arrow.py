@@ -93,6 +93,7 @@ class Memory:
     """Owner of structs and buffers until they are released."""
 
     def __init__(self) -> None:
+        IMMORTAL.append(self)  # a consumer may release the structs after their owner is gone
         self.released: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.kept: list[Any] = []
         self.arrays: list[np.ndarray] = []  # of the last array

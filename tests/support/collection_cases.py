@@ -97,7 +97,7 @@ class CollectionCase:
             "input": [bag for f in features for bag in f.bags],
             "weight": case.array,
             "mode": case.mode,
-            "padding_idx": case.options["padding_idx"],
+            **{name: case.options[name] for name in ("padding_idx", "invalid", "default_row")},
             "per_sample_weights": weights if weighted else None,
         }
 
@@ -137,6 +137,8 @@ def make_table(rng, modes, dtypes):
     shape = int(rng.integers(1, 9)), int(rng.choice([0, 1, 3, 8, 17]))
     options = {
         "padding_idx": None if rng.integers(2) else int(rng.integers(shape[0])),
+        "invalid": "raise" if rng.integers(3) else "skip",
+        "default_row": int(rng.integers(shape[0])) if rng.integers(3) == 0 else None,
         "scale_grad_by_freq": bool(rng.integers(4) == 0),
         "sparse": [False, True, "rows"][rng.integers(3)],
         "num_threads": [None, 1, 2][rng.integers(3)],
@@ -153,7 +155,9 @@ def make_feature(rng, name, table, num_bags):
         lengths[:] = 1
     if form in ("rows", "weighted rows"):
         lengths[:] = rng.integers(0, 4)
-    bags = [rng.integers(0, len(table.array), length).tolist() for length in lengths]
+    beyond = 2 if table.options["invalid"] == "skip" and form != "csr" else 0
+    num_rows = len(table.array) + beyond
+    bags = [rng.integers(0, num_rows, length).tolist() for length in lengths]
     weights = None
     if form in WEIGHTED_FORMS:
         weights = [(rng.integers(-8, 9, length) / 4).tolist() for length in lengths]

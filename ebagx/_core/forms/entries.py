@@ -78,12 +78,8 @@ def from_scalars(entries: Sequence[Any], kind: EntryKind, place: Place) -> Entri
     """Return numbers of a list as an array; other objects are a TypeError that names the first."""
     missing = None
     types = set(map(type, entries))
-    if types <= kind.plain:
-        pass
-    elif not all(map(kind.has, types)):
+    if not (types <= kind.plain or all(map(kind.has, types))):
         entries, missing = _converted(entries, kind, place)
-    elif np.uint64 in types:  # NumPy would convert large ones to negative numbers
-        entries = list(map(int, entries))
     try:
         return Entries(np.array(entries, kind.dtype), missing)
     except OverflowError:

@@ -59,9 +59,7 @@ def join_lists(bags: Any, name: str, kind: EntryKind) -> Joined:
     types = set(map(type, bags))
     if types <= _WALKED:
         return _join_scalars(bags, name, kind)
-    if len(types) == 1 and (arrays := _plain_arrays(bags, types.pop(), kind)) is not None:
-        for part in dict(zip(map(id, map(_BASE, arrays)), arrays, strict=True)).values():
-            check_mapped(part, name)  # views of one map are checked once
+    if len(types) == 1 and (arrays := _plain_arrays(bags, types.pop(), name, kind)) is not None:
         return Joined(Entries(concatenated(arrays, kind)), _ends(arrays))
     parts = [_entries_of(bag, name, b, kind) for b, bag in enumerate(bags)]
     offsets = _ends([part.values for part in parts])
@@ -72,9 +70,9 @@ def _ends(bags: Any) -> np.ndarray:
     return np.fromiter(accumulate(map(len, bags), initial=0), np.int64, len(bags) + 1)
 
 
-def _plain_arrays(bags: Any, of: type, kind: EntryKind) -> list[np.ndarray] | None:
+def _plain_arrays(bags: Any, of: type, name: str, kind: EntryKind) -> list[np.ndarray] | None:
     """Return bags of one type as arrays, fast; None if an array is not as the usual ones."""
-    arrays = bags
+    arrays, is_tensor = bags, False
     if of is not np.ndarray:
         if issubclass(of, np.ndarray) or not hasattr(of, "__array__") or is_arrow(bags[0]):
             return None
@@ -89,6 +87,10 @@ def _plain_arrays(bags: Any, of: type, kind: EntryKind) -> list[np.ndarray] | No
             return None  # the usual way names the bag
     kinds = {dtype.kind for dtype in set(map(_DTYPE, arrays))}
     usual = set(map(_NDIM, arrays)) == {1} and kinds <= set(kind.safe)
+    if usual and not is_tensor:  # the memory of a tensor is not NumPy's
+        views = dict(zip(map(id, map(_BASE, arrays)), arrays, strict=True))
+        for view in views.values():  # one for each map
+            check_mapped(view, name)
     return arrays if usual else None
 
 
