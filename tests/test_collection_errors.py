@@ -250,14 +250,18 @@ def test_an_update_that_raises_changes_no_table(make, error, message):
 
 
 def test_a_table_that_cannot_be_updated_in_place():
-    for change in (np.asfortranarray, lambda weight: np.broadcast_to(weight[:1], weight.shape)):
-        tables = {"x": EmbeddingBag(4, 2, rng=0), "y": EmbeddingBag(4, 2, rng=0)}
-        tables["y"].weight = change(tables["y"].weight)
-        collection = EmbeddingBagCollection(tables)
-        collection({"x": [1], "y": [2]})
-        optimizers = {name: optim.SGD(0.1) for name in tables}
-        update = lambda: collection.backward_update(np.ones((1, 4)), optimizers)  # noqa: B023, E731
-        refused(ValueError, "table 'y': ", collection, update)
+    tables = {"x": EmbeddingBag(4, 2, rng=0), "y": EmbeddingBag(4, 2, rng=0)}
+    collection = EmbeddingBagCollection(tables)
+    collection({"x": [1], "y": [2]})
+    tables["y"].weight.flags.writeable = False
+    optimizers = {name: optim.SGD(0.1) for name in tables}
+    message = "table 'y': weight is read-only, but an optimizer step changes it in place"
+    refused(
+        ValueError,
+        message,
+        collection,
+        lambda: collection.backward_update(np.ones((1, 4)), optimizers),
+    )
 
 
 def test_one_optimizer_for_the_one_table_with_a_gradient():

@@ -30,7 +30,7 @@ def run(source: Source) -> str:
         for name, pooled in case.pooled().items():
             assert_same(collection(bags, as_dict=True)[name], pooled)
         if spoiled:
-            _refuse(collection, lambda: collection(_spoiled(source, bags, case.num_bags)))
+            _refuse(collection, lambda: collection(_spoiled(source, bags, case)))
         grads = case.grads(source.rng)
         grad_output: Any = grads
         if source.below(2):
@@ -68,16 +68,17 @@ def _update(
         assert_same(collection.tables[name].weight, table)
 
 
-def _spoiled(source: Source, bags: dict[str, Any], num_bags: int) -> dict[str, Any]:
+def _spoiled(source: Source, bags: dict[str, Any], case: CollectionCase) -> dict[str, Any]:
     name = source.choice(sorted(bags))
     kind = source.below(5)
     if kind == 0:
         return {other: value for other, value in bags.items() if other != name}
     if kind == 1:
         return {**bags, "x": [1]}
-    if kind == 2:
+    skips = case.tables[case.features[name].table].options["invalid"] == "skip"
+    if kind == 2 and not skips:
         outside = source.choice((-1, 10**6, 2**31, -(2**63)))
-        return {**bags, name: [[outside]] * max(num_bags, 1)}
+        return {**bags, name: [[outside]] * max(case.num_bags, 1)}
     if kind == 3:
         return {
             **bags,
