@@ -8,6 +8,7 @@ from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weight
 from ebagx._core.bags import Bags, bags_for
 from ebagx._core.checks import check_grad_output, check_size, check_sparse, check_table_dtype
 from ebagx._core.dense import DenseGradient
+from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.options import Options, checked_options
@@ -233,7 +234,9 @@ class EmbeddingBag:
 
     @weight.setter
     def weight(self, weight: Any) -> None:
-        self._table = _table_of_shape(weight, self._table.shape)
+        table = _table_of_shape(weight, self._table.shape)
+        Binding.move(self._table.array, table.array)  # the optimizer of this table goes on
+        self._table = table
 
     @property
     def num_embeddings(self) -> int:

@@ -1,11 +1,11 @@
-"""Allocate aligned arrays and reusable scratch memory, and check memory maps."""
+"""Allocate and copy aligned arrays, lend scratch memory, and check memory maps."""
 
 import math
 import mmap
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ebagx._core import cpu
 
 _CACHE_LINE = 64
 _SMALL = 1 << 14  # bytes; aligning smaller arrays costs more time, a microsecond, than it saves
+_PAGE = 1 << 12  # bytes
+_BLOCK = 1 << 20  # bytes that are compared with zero at once
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -40,6 +42,97 @@ def _aligned(
     raw = allocate(size + _CACHE_LINE, np.uint8)
     start = -cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def copy_sparsely(array: np.ndarray) -> np.ndarray:
+    """Return a copy in C order and native byte order, in which pages of zeros take no memory.
+
+    Beside the copy, this takes about a megabyte. The cost in time is that of reading the array.
+    """
+    copy = aligned_zeros(array.shape, array.dtype.newbyteorder("="))
+    flat = copy.reshape(-1)
+    for start, values in _nonzero_parts(array):
+        flat[start : start + len(values)] = values
+    return copy
+
+
+class PackedArray(NamedTuple):
+    """An array without its pages of zeros, for pickles.
+
+    `values` are its other parts one after another, and `bounds` (parts, 2) has for each the
+    numbers of its first element and of the one after it, in C order.
+    """
+
+    shape: tuple[int, ...]
+    bounds: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> Self:
+        """Pack an array. If it has no page of zeros and is contiguous, it is not copied."""
+        bounds: list[list[int]] = []
+        for start, values in _nonzero_parts(array):
+            if bounds and bounds[-1][1] == start:
+                bounds[-1][1] += len(values)
+            else:
+                bounds.append([start, start + len(values)])
+        flat = np.asarray(array).reshape(-1)
+        parts = [flat[start:end] for start, end in bounds]
+        values = parts[0] if len(parts) == 1 else np.concatenate([flat[:0], *parts])
+        return cls(array.shape, np.array(bounds, np.int64).reshape(-1, 2), values)
+
+    def unpacked(self) -> np.ndarray:
+        """Return the array, in which pages of zeros take no memory."""
+        values = self.values
+        whole = values.size == math.prod(self.shape)
+        if whole and values.dtype.isnative and values.flags.writeable and values.flags.aligned:
+            return values.reshape(self.shape)
+        array = aligned_zeros(self.shape, values.dtype.newbyteorder("="))
+        flat, done = array.reshape(-1), 0
+        for start, end in self.bounds.tolist():
+            flat[start:end] = values[done : done + end - start]
+            done += end - start
+        return array
+
+
+def unpacked(array: "np.ndarray | PackedArray") -> np.ndarray:
+    """Return an array, which may be packed."""
+    return array.unpacked() if isinstance(array, PackedArray) else array
+
+
+def _nonzero_parts(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the parts of an array that have no page of zeros, as 1-D arrays.
+
+    Before each comes the number of its first element, in C order. A -0.0 is not a zero.
+    """
+    for start, block in _flat_blocks(array):
+        per_page = max(_PAGE // block.itemsize, 1)
+        whole = len(block) // per_page * per_page
+        bits = block.view(np.uint8)
+        pages = bits[: whole * block.itemsize].reshape(-1, per_page * block.itemsize)
+        if pages.shape[1] % 8 == 0:
+            pages = pages.view(np.uint64)
+        touched = pages.any(axis=1)
+        if whole < len(block):
+            touched = np.append(touched, bits[whole * block.itemsize :].any())
+        edges = np.flatnonzero(np.diff(touched, prepend=False, append=False)).tolist()
+        for first, end in zip(edges[::2], edges[1::2], strict=True):
+            part = block[first * per_page : end * per_page]
+            yield start + first * per_page, part
+
+
+def _flat_blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield pieces of an array, in C order, with the number of the first element of each."""
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        step = max(_BLOCK // array.itemsize, 1)
+        for start in range(0, len(flat), step):
+            yield start, flat[start : start + step]
+    elif array.size:
+        width = array.size // len(array)
+        step = max(_BLOCK // (width * array.itemsize), 1)
+        for row in range(0, len(array), step):
+            yield row * width, np.ascontiguousarray(array[row : row + step]).reshape(-1)
 
 
 class Scratch:
@@ -103,6 +196,19 @@ def check_mapped(array: np.ndarray, name: str) -> None:
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     if base is not None:
         _check_file(base, start, name)
+
+
+def mapped_file(array: np.ndarray) -> tuple[str, int] | None:
+    """Return the file that holds an array in a shared `numpy.memmap`, and the place in it.
+
+    None is for all other arrays; copy-on-write maps are among them, as they keep their changes.
+    """
+    root: Any = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":
+        return None
+    return str(root.filename), root.offset + array.ctypes.data - root.ctypes.data
 
 
 def _start(array: Any) -> int:

@@ -1,10 +1,12 @@
 """Adagrad has an accumulator for each number of the table, or for each row."""
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
 
-from ebagx._core.checks import AT_LEAST_0, check_number
-from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
-from ebagx.optim.rules import RULES, Rule, StepConstants
+from ebagx.optim.optimizer import Optimizer
+from ebagx.optim.options import ACCUMULATOR, COMMON, EPS, LearningRate
+from ebagx.optim.rules import RULES, Rule, StepConstants, states_of
+from ebagx.optim.stored import OptimizerOptions
 
 __all__ = ["Adagrad", "RowwiseAdagrad"]
 
@@ -19,7 +21,8 @@ class Adagrad(Optimizer):
     eps : float, default=1e-10
         Added to the root of the summed squares, at least 0.
     initial_accumulator_value : float, default=0.0
-        Initial value of the sums of squares, at least 0.
+        Initial value of the sums of squares, at least 0. It cannot change after the first step.
+        Other values than 0 take the memory of all rows in that step.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
         Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
 
@@ -47,7 +50,14 @@ class Adagrad(Optimizer):
     array([0.5, 1.5])
     """
 
+    __slots__ = tuple(EPS | ACCUMULATOR)
     name = "adagrad"
+    _options = COMMON | EPS | ACCUMULATOR
+    _states = states_of("adagrad")
+    _traits: ClassVar[Mapping[str, bool]] = {"per_row": False}
+
+    eps: float
+    initial_accumulator_value: float
 
     def __init__(
         self,
@@ -58,10 +68,16 @@ class Adagrad(Optimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.eps = check_number(eps, "eps", AT_LEAST_0)
-        self.initial_accumulator_value = check_number(
-            initial_accumulator_value, "initial_accumulator_value", AT_LEAST_0
-        )
+        self.eps = eps
+        self.initial_accumulator_value = initial_accumulator_value
+
+    def _check_assigned(self, name: str, value: Any) -> None:
+        super()._check_assigned(name, value)
+        if name in ACCUMULATOR and self._state and value != getattr(self, name):
+            raise ValueError(
+                f"{name} is {getattr(self, name)} in the sums of squares, which exist since the "
+                f"first step, and cannot become {value}: make a new optimizer"
+            )
 
     def _rule(self) -> Rule:
         return RULES["adagrad"]
@@ -83,7 +99,7 @@ class RowwiseAdagrad(Adagrad):
     eps : float, default=1e-10
         Added to the root of the accumulator, at least 0.
     initial_accumulator_value : float, default=0.0
-        Initial value of the accumulators, at least 0.
+        Initial value of the accumulators, at least 0. It cannot change after the first step.
     weight_decay, clip_value, clip_row_norm, clip_norm, num_threads
         Keywords of every optimizer; see `Optimizer`. The decay is that of L2.
 
@@ -110,7 +126,10 @@ class RowwiseAdagrad(Adagrad):
     array([0.9, 1.7])
     """
 
+    __slots__ = ()
     name = "rowwise_adagrad"
+    _states = states_of("rowwise_adagrad")
+    _traits: ClassVar[Mapping[str, bool]] = {"per_row": True}
 
     def _rule(self) -> Rule:
         return RULES["rowwise_adagrad"]

@@ -1,11 +1,13 @@
 """Adam and AdamW change only the moments of the touched rows."""
 
 import math
-from typing import Unpack
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
 
-from ebagx._core.checks import AT_LEAST_0, FRACTION, check_number
-from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
-from ebagx.optim.rules import RULES, Rule, StepConstants
+from ebagx.optim.optimizer import Optimizer
+from ebagx.optim.options import BETAS, COMMON, EPS, LearningRate
+from ebagx.optim.rules import RULES, Rule, StepConstants, states_of
+from ebagx.optim.stored import OptimizerOptions
 
 __all__ = ["Adam", "AdamW"]
 
@@ -48,7 +50,14 @@ class Adam(Optimizer):
     array([0.5, 1.5])
     """
 
+    __slots__ = tuple(BETAS | EPS)
     name = "adam"
+    _options = COMMON | BETAS | EPS
+    _states = states_of("adam")
+    _traits: ClassVar[Mapping[str, bool]] = {"decoupled_weight_decay": False}
+
+    betas: tuple[float, float]
+    eps: float
 
     def __init__(
         self,
@@ -58,12 +67,8 @@ class Adam(Optimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **options)
-        first, second = betas
-        self.betas = (
-            check_number(first, "betas[0]", FRACTION),
-            check_number(second, "betas[1]", FRACTION),
-        )
-        self.eps = check_number(eps, "eps", AT_LEAST_0)
+        self.betas = betas
+        self.eps = eps
 
     def _rule(self) -> Rule:
         return RULES["adam"]
@@ -113,7 +118,9 @@ class AdamW(Adam):
     array([0.4, 1.4])
     """
 
+    __slots__ = ()
     name = "adamw"
+    _traits: ClassVar[Mapping[str, bool]] = {"decoupled_weight_decay": True}
     _decoupled = True
     _default_decay = 0.01
 

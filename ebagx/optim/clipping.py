@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,32 +13,30 @@ Piece = tuple[np.ndarray, np.ndarray]
 _EPS = 1e-6
 
 
-class Clipping(NamedTuple):
-    """The limits of a gradient; None means no limit."""
+def clipped(
+    pieces: Iterable[Piece], value: float | None, row_norm: float | None, norm: float | None
+) -> Iterable[Piece]:
+    """Return the pieces of a gradient (rows, values) within limits; None means no limit.
 
-    value: float | None
-    row_norm: float | None
-    norm: float | None
+    Values are not changed in place. `norm` needs all pieces in memory.
+    """
+    if value is None and row_norm is None and norm is None:
+        return pieces
+    within = _within_each_row(pieces, value, row_norm)
+    return within if norm is None else _within_norm(within, norm)
 
-    def clipped(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
-        """Return the pieces of a gradient (rows, values) within the limits.
 
-        Values are not changed in place. `norm` needs all pieces in memory.
-        """
-        if self.value is None and self.row_norm is None and self.norm is None:
-            return pieces
-        within = self._within_each_row(pieces)
-        return within if self.norm is None else _within_norm(within, self.norm)
-
-    def _within_each_row(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        for rows, values in pieces:
-            limited = values
-            if self.value is not None:
-                limited = limited.clip(-self.value, self.value)
-            if self.row_norm is not None:
-                factors = np.minimum(self.row_norm / (np.sqrt(row_squares(limited)) + _EPS), 1)
-                limited = limited * factors.astype(values.dtype)[:, np.newaxis]
-            yield rows, limited
+def _within_each_row(
+    pieces: Iterable[Piece], value: float | None, row_norm: float | None
+) -> Iterator[Piece]:
+    for rows, values in pieces:
+        limited = values
+        if value is not None:
+            limited = limited.clip(-value, value)
+        if row_norm is not None:
+            factors = np.minimum(row_norm / (np.sqrt(row_squares(limited)) + _EPS), 1)
+            limited = limited * factors.astype(values.dtype)[:, np.newaxis]
+        yield rows, limited
 
 
 def _within_norm(pieces: Iterable[Piece], norm: float) -> list[Piece]:

@@ -18,10 +18,10 @@ class LazyDecay:
     row the total that it has had, so that it still lacks the factor exp(total - seen[row]).
     """
 
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.seen: np.ndarray | None = None
-        self._before = 0.0  # the total without the current step
+    def __init__(self, total: float = 0.0, seen: np.ndarray | None = None) -> None:
+        self.total = total
+        self.seen = seen
+        self._before = total  # the total without the current step
 
     def begin_step(self, factor: float, num_rows: int) -> None:
         """Begin a step that multiplies rows by a factor."""

@@ -1,65 +1,43 @@
-"""`Optimizer` has all that optimizers share: checks, schedule, clipping, decay, state, step."""
+"""`Optimizer` has the step that optimizers share: checks, schedule, clipping, weight decay."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain, islice
-from typing import Any, ClassVar, NamedTuple, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from ebagx._core.checks import (
-    AT_LEAST_0,
-    POSITIVE,
-    as_real,
-    check_num_threads,
-    check_number,
-    check_rows,
-    check_size,
-)
+from ebagx._core.checks import AT_LEAST_0, as_real, check_number, check_rows
 from ebagx._core.dtypes import SUM_DTYPES
-from ebagx._core.layout import (
-    as_contiguous,
-    as_indices,
-    copy_if_overlapping,
-    overlaps_itself,
-    rows_are_contiguous,
-)
+from ebagx._core.identity import Binding
+from ebagx._core.layout import as_contiguous, as_indices, copy_if_overlapping
 from ebagx._core.levels import kernels
-from ebagx._core.memory import aligned_zeros, check_mapped
+from ebagx._core.memory import aligned_zeros
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.gradients import RowGradient
-from ebagx.optim.clipping import Clipping, Piece
-from ebagx.optim.decay import LazyDecay
+from ebagx.optim.clipping import Piece, clipped
 from ebagx.optim.rules import Rule, StepConstants
+from ebagx.optim.state import check_arrays
+from ebagx.optim.stored import StoredOptimizer, set_unchecked
 
 __all__ = ["Optimizer"]
-
-LearningRate = float | Callable[[int], float]
 
 # Kernels get these for states that a rule does not have, and for scales that are all 1.
 _NO_STATE = {dtype: np.empty((0, 0), dtype) for dtype in SUM_DTYPES}
 _NO_SCALES = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
 
 
-class OptimizerOptions(TypedDict, total=False):
-    """Keywords of every optimizer."""
-
-    weight_decay: float
-    clip_value: float | None
-    clip_row_norm: float | None
-    clip_norm: float | None
-    num_threads: int | None
-
-
 class _Prepared(NamedTuple):
     """The part of a step that does not change from step to step."""
 
+    weight: np.ndarray  # the caller's object for the table
     table: Table
     # The kernel takes the table and two arrays of state.
     written: tuple[np.ndarray, np.ndarray, np.ndarray]
     rule: Rule
+    states: dict[str, np.ndarray]
+    version: int
 
 
 class Trainable(Protocol):
@@ -73,8 +51,14 @@ class Trainable(Protocol):
         """Return the gradient of the touched rows."""
 
 
-class Optimizer:
+class Optimizer(StoredOptimizer):
     r"""Base class of the optimizers. One object updates one embedding table.
+
+    The first step binds the optimizer to the table, which other tables must not follow: they would
+    share its state, its schedule and its weight decay. Views of the whole table are the table, and
+    so is a map of the same file. An assignment ``bag.weight = other`` takes along the optimizer of
+    that table. `unbind` and `load_state_dict` set it free for another one; copies, also those of a
+    pickle, are free. The table is not kept alive.
 
     A step reads and writes only the rows of the gradient and their state: its cost does not depend
     on the size of the table, which may be a memory map larger than memory. The result
@@ -84,7 +68,7 @@ class Optimizer:
     ----------
     learning_rate : float or callable
         Step size, at least 0, or a schedule: a function from the number of a step, which counts
-        from 0, to its rate. It may be assigned between steps.
+        from 0, to its rate.
     weight_decay : float, default=0.0
         Factor λ of the decay towards 0, at least 0; `learning_rate` · λ must be less than 1.
     clip_value : float, optional
@@ -104,6 +88,9 @@ class Optimizer:
 
     Notes
     -----
+    All arguments are attributes, which may be assigned between steps: they are checked at once, as
+    the arguments are, and hold from the next step on. Other attributes raise an AttributeError.
+
     *Weight decay* is applied to a row when it is next touched. A row that missed k steps of
     learning rates r₁ ... rₖ is first multiplied by (1 - r₁λ) ··· (1 - rₖλ), as plain gradient
     descent would have done; then it takes its own step with the gradient g + λ · row (L2; `AdamW`:
@@ -113,55 +100,10 @@ class Optimizer:
     table is saved or compared. This takes 8 bytes for each row that has been touched.
     """
 
+    __slots__ = ()
+
     name: ClassVar[str]  # in the argument `optimizer` of estimators
     _decoupled = False
-    _default_decay = 0.0
-
-    def __init__(self, learning_rate: LearningRate, **options: Unpack[OptimizerOptions]) -> None:
-        unknown = set(options) - set(OptimizerOptions.__annotations__)
-        if unknown:
-            raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}")
-        if not callable(learning_rate):
-            check_number(learning_rate, "learning_rate", AT_LEAST_0)
-        self.learning_rate = learning_rate
-        decay = options.get("weight_decay", self._default_decay)
-        self.weight_decay = check_number(decay, "weight_decay", AT_LEAST_0)
-        self.num_threads = check_num_threads(options.get("num_threads"))
-        self.num_steps = 0
-        self._clipping = Clipping(
-            _checked_limit(options.get("clip_value"), "clip_value"),
-            _checked_limit(options.get("clip_row_norm"), "clip_row_norm"),
-            _checked_limit(options.get("clip_norm"), "clip_norm"),
-        )
-        self._decay = LazyDecay()
-        self._state: dict[str, np.ndarray] = {}
-
-    def __repr__(self) -> str:
-        parameters = inspect.signature(type(self)).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.kind != p.VAR_KEYWORD}
-        defaults |= dict.fromkeys(OptimizerOptions.__annotations__)
-        defaults["weight_decay"] = self._default_decay
-        shown = [
-            f"{name}={getattr(self, name)!r}"
-            for name, default in defaults.items()
-            if name == "learning_rate" or getattr(self, name) != default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    @property
-    def clip_value(self) -> float | None:
-        """The limit of the elements of a gradient; set when the optimizer is made."""
-        return self._clipping.value
-
-    @property
-    def clip_row_norm(self) -> float | None:
-        """The limit of the norms of a gradient's rows; set when the optimizer is made."""
-        return self._clipping.row_norm
-
-    @property
-    def clip_norm(self) -> float | None:
-        """The limit of the norm of a gradient; set when the optimizer is made."""
-        return self._clipping.norm
 
     def update(self, weight: np.ndarray, gradient: RowGradient) -> None:
         """Take one step on the rows of a gradient, in place.
@@ -176,12 +118,13 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If shapes differ, `weight` is read-only or its rows are not contiguous, or the learning
-            rate has become negative or too large for the weight decay.
+            If `weight` is not the table of the optimizer's first step, is read-only or its rows are
+            not contiguous, if shapes differ, or if a schedule gives a negative rate, or one that is
+            too large for the weight decay.
         """
         table = self._checked_table(weight)
         pieces = [_checked_gradient(gradient, table)]
-        self._take_step(self._prepared(table), pieces)
+        self._take_step(self._prepared(weight, table), pieces)
 
     def step(self, bag: Trainable) -> None:
         """Take one step with the gradient of an `EmbeddingBag`, in any form.
@@ -192,7 +135,7 @@ class Optimizer:
         Parameters
         ----------
         bag : EmbeddingBag
-            Its `weight` is updated. Each call must have the same one.
+            Its `weight` is updated. Each call must have the same one, but it may be assigned.
 
         Raises
         ------
@@ -226,65 +169,8 @@ class Optimizer:
         """
         table = self._checked_table(weight)
         self._decay.settle(table)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the optimizer; arrays are not copied.
-
-        Returns
-        -------
-        dict
-            ``num_steps``, ``decay_total`` (float) and ``decay_seen`` (float64 array of shape (N,)
-            or None) of the weight decay, and the optimizer's own arrays, of the table's shape
-            (None before the first step): ``momentum_buffer`` (SGD), ``squares`` (Adagrad; shape
-            (N, 1) if row-wise), ``exp_avg`` and ``exp_avg_sq`` (Adam).
-        """
-        return {
-            "num_steps": self.num_steps,
-            "decay_total": self._decay.total,
-            "decay_seen": self._decay.seen,
-            **{name: self._state.get(name) for name in self._rule().states},
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any], *, copy: bool = True) -> None:
-        """Continue from a `state_dict`.
-
-        Parameters
-        ----------
-        state_dict : dict
-            As `state_dict` returns it.
-        copy : bool, default=True
-            Copy the arrays. With False, they are used in place and must be writeable: memory maps
-            for a table that is larger than memory, say (new ones hold zeros).
-
-        Raises
-        ------
-        KeyError
-            If names are missing or unknown.
-        """
-        names = self.state_dict().keys()
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict must be a mapping, got {type(state_dict).__name__}")
-        if state_dict.keys() != names:
-            raise KeyError(
-                f"state_dict must have the names {', '.join(names)}, "
-                f"got {', '.join(map(str, state_dict))}"
-            )
-
-        def own(array: Any) -> np.ndarray | None:
-            if array is None:
-                return None
-            return np.array(array, order="C") if copy else np.asarray(array)
-
-        num_steps = check_size(state_dict["num_steps"], "num_steps")
-        total = check_number(state_dict["decay_total"], "decay_total")
-        seen = own(state_dict["decay_seen"])
-        arrays = {name: own(state_dict[name]) for name in self._rule().states}
-        self.num_steps, self._decay.total, self._decay.seen = num_steps, total, seen
-        self._state = {name: array for name, array in arrays.items() if array is not None}
-
-    def _rule(self) -> Rule:
-        """Return the rule of a step."""
-        raise NotImplementedError
+        if self._bound is None:
+            self._bound = Binding(weight)
 
     def _constants(self, rate: float, decay: float) -> StepConstants:
         """Return the numbers of the step `num_steps`, which counts from 1, with this L2 decay."""
@@ -305,61 +191,79 @@ class Optimizer:
             pieces, and their gradients in the dtype of sums. They are not checked, and each is
             used before the next one is requested.
         """
-        self._take_step(self._prepared(self._checked_table(weight)), pieces)
+        self._take_step(self._prepared(weight, self._checked_table(weight)), pieces)
 
     def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
         """Return `update_pieces` for one table, checked now, for loops of steps of microseconds.
 
-        The function is valid until another state is loaded or the table becomes read-only. Rows
-        need not ascend.
+        The function is valid until another state is loaded, the optimizer is unbound, its momentum
+        is assigned (after that it raises a RuntimeError) or the table becomes read-only. Rows need
+        not ascend.
         """
-        return partial(self._take_step, self._prepared(self._checked_table(weight)))
+        prepared = self._prepared(weight, self._checked_table(weight))
+        self._adopt(prepared)
+        return partial(self._take_step, prepared)
 
-    def _prepared(self, table: Table) -> "_Prepared":
-        """Return the constant part of steps on a checked table; make missing state."""
-        rule = self._rule()
-        for name in rule.states:
-            if name not in self._state:
-                self._state[name] = self._new_state(table)
+    def _prepared(self, weight: np.ndarray, table: Table) -> "_Prepared":
+        """Return the constant part of steps on a checked table, with states that it still lacks."""
+        rule, states = self._rule(), self._state
+        missing = [name for name in rule.states if name not in states]
+        if missing:
+            states = {**states, **{name: self._new_state(table) for name in missing}}
         none = _NO_STATE[table.sum_dtype]
-        first, second, *_ = *(self._state[name] for name in rule.states), none, none
-        return _Prepared(table, (table.kernel_rows(), first, second), rule)
+        first, second, *_ = *(states[name] for name in rule.states), none, none
+        written = table.kernel_rows(), first, second
+        return _Prepared(weight, table, written, rule, states, self._version)
+
+    def _adopt(self, prepared: "_Prepared") -> None:
+        """Keep new states and belong to the table, as a step is about to be taken."""
+        set_unchecked(self, "_state", prepared.states)
+        if self._bound is None:
+            set_unchecked(self, "_bound", Binding(prepared.weight))
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
-        if callable(rate):
-            rate = rate(step)
-        return check_number(rate, "learning_rate", AT_LEAST_0)
+        return check_number(rate(step), "learning_rate", AT_LEAST_0) if callable(rate) else rate
 
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = Table.of(weight)
+        table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
         table.check_writeable("an optimizer step")
         if not (isinstance(weight, np.ndarray) and table.has_contiguous_rows):
             raise ValueError(
                 "weight must be an ndarray with contiguous rows to be updated in place"
             )
-        shape = self._rule().state_shape(table.shape)
-        for name, array in self._state.items():
-            _check_state(array, name, shape, table.sum_dtype)
-        if self._decay.seen is not None:
-            _check_state(self._decay.seen, "decay_seen", table.shape[:1], np.dtype(np.float64))
+        bound, states, seen = self._bound, self._state, self._decay.seen
+        if bound is not None and not bound.is_to(weight):
+            raise ValueError(
+                f"weight is another table than that of the optimizer's earlier steps, of shape "
+                f"{bound.shape}: use one optimizer per table, or call optimizer.unbind() if this "
+                "array replaces that table"
+            )
+        if states or seen is not None:
+            shape = self._rule().state_shape(table.shape)
+            check_arrays(states, seen, shape, table.num_rows, table.sum_dtype)
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        table, written, rule = prepared
+        _, table, written, rule, states, version = prepared
+        if version != self._version:
+            raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
         kept = 1 - rate * decay
         if not kept > 0:
             raise ValueError(
                 f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
             )
-        pieces = iter(self._clipping.clipped(pieces))
+        pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))
-        if decay:
+        if self._state is not states or self._bound is None:
+            self._adopt(prepared)
+        # Rows may lack the decay of earlier steps when there is none now.
+        if decay or self._decay.seen is not None:
             self._decay.begin_step(kept, table.num_rows)
-        self.num_steps += 1
+        set_unchecked(self, "num_steps", self.num_steps + 1)
         constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
             scales = self._scales(rows, kept, values.dtype)
@@ -368,7 +272,7 @@ class Optimizer:
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors of rows before the step; empty if all are 1."""
-        if not self.weight_decay:
+        if self._decay.seen is None:
             return _NO_SCALES[dtype]
         factors = self._decay.missed(rows)
         return (factors * kept if self._decoupled else factors).astype(dtype)
@@ -379,29 +283,6 @@ class Optimizer:
         if self._initial_value():
             array += self._initial_value()
         return array
-
-
-def _checked_limit(limit: float | None, name: str) -> float | None:
-    return None if limit is None else check_number(limit, name, POSITIVE)
-
-
-def _check_state(
-    array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"the optimizer's {name} is {array.dtype} of shape {array.shape}, weight needs {dtype} "
-            f"of shape {shape}: use one optimizer per table"
-        )
-    if not (array.flags.writeable and _is_in_place(array)):
-        raise ValueError(f"the optimizer's {name} must be writeable, with contiguous rows")
-    check_mapped(array, f"the optimizer's {name}")
-
-
-def _is_in_place(array: np.ndarray) -> bool:
-    if array.ndim == 2:
-        return rows_are_contiguous(array) and not overlaps_itself(array)
-    return array.flags.c_contiguous and array.flags.aligned
 
 
 def _checked_gradient(gradient: RowGradient, table: Table) -> Piece:

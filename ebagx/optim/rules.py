@@ -33,6 +33,14 @@ RULES = {
     )
 }
 
+# States of rules that are sums or means of squares.
+SQUARES = frozenset({"squares", "exp_avg_sq"})
+
+
+def states_of(*names: str) -> tuple[str, ...]:
+    """Return the names of the states that some rules have, each once."""
+    return tuple(dict.fromkeys(state for name in names for state in RULES[name].states))
+
 
 class StepConstants(NamedTuple):
     """The numbers of a step, in the order in which the kernel takes them."""

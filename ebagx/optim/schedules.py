@@ -11,13 +11,28 @@ class Schedule:
     """A learning rate that depends on the number of the step, which counts from 0.
 
     The function `maker` of this module made it with `arguments`; the function `rate` of this module
-    takes those and the step. So a schedule can be pickled, compared and shown.
+    takes those and the step. So a schedule can be pickled, compared and shown. It does not change.
     """
 
+    __slots__ = ("_arguments", "_maker", "_rate")
+
+    _arguments: dict[str, Any]
+    _maker: str
+    _rate: Callable[..., float]
+
     def __init__(self, maker: str, rate: Callable[..., float], **arguments: Any) -> None:
-        self._maker = maker
-        self._rate = rate
-        self._arguments = arguments
+        for name, value in (("_maker", maker), ("_rate", rate), ("_arguments", arguments)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse all attributes."""
+        raise AttributeError(
+            f"a schedule does not change, cannot set {name} = {shown(value)}: assign a new one to "
+            "the optimizer's learning_rate"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return globals()[self._maker], tuple(self._arguments.values())
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -28,7 +43,9 @@ class Schedule:
         return f"{self._maker}({arguments})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Schedule) and self.__dict__ == other.__dict__
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return self._maker == other._maker and self._arguments == other._arguments
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -112,7 +129,8 @@ def exponential_decay(start: float, factor: float) -> Schedule:
     0.0625
     """
     start = check_number(start, "start", AT_LEAST_0)
-    if not 0 < check_number(factor, "factor") <= 1:
+    factor = check_number(factor, "factor")
+    if not 0 < factor <= 1:
         raise ValueError(f"factor must be in (0, 1], got {shown(factor)}")
     return Schedule("exponential_decay", _exponential, start=start, factor=factor)
 

@@ -1,10 +1,12 @@
 """`SGD` is stochastic gradient descent, with or without momentum."""
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
-from ebagx._core.checks import FRACTION, check_number
-from ebagx.optim.optimizer import LearningRate, Optimizer, OptimizerOptions
-from ebagx.optim.rules import RULES, Rule, StepConstants
+from ebagx.optim.optimizer import Optimizer
+from ebagx.optim.options import COMMON, MOMENTUM, NESTEROV, LearningRate
+from ebagx.optim.rules import RULES, Rule, StepConstants, states_of
+from ebagx.optim.stored import OptimizerOptions
 
 __all__ = ["SGD"]
 
@@ -32,7 +34,8 @@ class SGD(Optimizer):
     and with `nesterov` ``row -= learning_rate · (g + momentum · v)`` [1]_, as ``torch.optim.SGD``
     without dampening. Rows that a batch did not touch keep their velocity and do not change, while
     PyTorch moves them on, for sparse gradients too. Without momentum there is no state, and the
-    result of weight decay is that of dense steps on all rows.
+    result of weight decay is that of dense steps on all rows. While an assigned momentum is 0,
+    velocities stay as they are, as in PyTorch.
 
     References
     ----------
@@ -49,7 +52,13 @@ class SGD(Optimizer):
     array([0.5, 2. ])
     """
 
+    __slots__ = tuple(MOMENTUM | NESTEROV)
     name = "sgd"
+    _options = COMMON | MOMENTUM | NESTEROV
+    _states = states_of("sgd", "momentum", "nesterov")
+
+    momentum: float
+    nesterov: bool
 
     def __init__(
         self,
@@ -59,9 +68,12 @@ class SGD(Optimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.momentum = check_number(momentum, "momentum", FRACTION)
-        self.nesterov = bool(nesterov)
-        if nesterov and not momentum:
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def _check_together(self, values: Mapping[str, Any]) -> None:
+        nesterov = values.get("nesterov", getattr(self, "nesterov", False))
+        if nesterov and not values.get("momentum", getattr(self, "momentum", 0.0)):
             raise ValueError("nesterov needs momentum, which is 0")
 
     def _rule(self) -> Rule:

@@ -1,6 +1,7 @@
 """Run sequences of calls of an EmbeddingBag, drawn by hypothesis, against the model."""
 
 import copy
+import io
 import pickle
 from typing import Any
 
@@ -25,6 +26,14 @@ seeds = st.integers(0, 2**16)
 def numbers(seed: int, *shape: int) -> np.ndarray:
     """Return numbers of a seed."""
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+def through_file(state: dict[str, Any]) -> Any:
+    """Return a state dict that was saved and loaded."""
+    file = io.BytesIO()
+    np.savez(file, **state)
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
 
 
 class ModuleLife(RuleBasedStateMachine):
@@ -83,6 +92,13 @@ class ModuleLife(RuleBasedStateMachine):
         """Make an optimizer and its model."""
         self.optimizer = getattr(ebagx.optim, name)(rate, **options)
         self.optimizer_model = OptimizerModel(name, rate, options)
+
+    @rule(decay=st.sampled_from([0.0, 0.5]), rate=st.sampled_from([0.1, 0.0, 0.5]))
+    def assign_options(self, decay: float, rate: float) -> None:
+        """Assign options of the optimizer."""
+        self.optimizer.weight_decay = self.optimizer_model.decay = decay
+        self.optimizer.learning_rate = self.optimizer_model.rate = rate
+        self.optimizer_model.clip_norm = self.optimizer.clip_norm = rate or None
 
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def forward(self, data: Any, form: str) -> None:
@@ -233,16 +249,20 @@ class ModuleLife(RuleBasedStateMachine):
         if self.kept is not None:  # its gradient is that of the table as it is now
             self.kept = (self.table.copy(), *self.kept[1:])
 
-    @rule(how=st.sampled_from(["copy", "pickle", "state"]))
+    @rule(how=st.sampled_from(["copy", "pickle", "optimizer", "state", "file"]))
     def replace(self, how: str) -> None:
-        """Continue with a copy of the module, or of the optimizer by its state."""
-        if how == "state":
+        """Continue with copies of module and optimizer, or with the optimizer's state."""
+        if how in ("state", "file"):
             state = self.optimizer.state_dict()
-            self.optimizer = copy.copy(self.optimizer)
-            self.optimizer.load_state_dict(state)
+            self.optimizer = type(self.optimizer)(7.0, clip_value=3.0)
+            self.optimizer.load_state_dict(through_file(state) if how == "file" else state)
             return
-        old = self.bag
-        self.bag = copy.deepcopy(old) if how == "copy" else pickle.loads(pickle.dumps(old))
+        if how == "optimizer":
+            self.optimizer = copy.copy(self.optimizer)
+            return
+        both = self.bag, self.optimizer
+        copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
+        self.bag, self.optimizer = copies
         self.kept = None
         self.assigned = self.assigned or (self.bag.sparse is False and self.grad is not None)
 
@@ -253,7 +273,10 @@ class ModuleLife(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(
-            ["input", "weights", "shape", "grad", "weight", "state", "threads", "optimizer"]
+            [
+                *("input", "weights", "shape", "grad", "weight", "state", "threads"),
+                *("optimizer", "table", "option", "attribute"),
+            ]
         )
     )
     def misuse(self, name: str) -> None:
@@ -269,9 +292,21 @@ class ModuleLife(RuleBasedStateMachine):
             "state": lambda: bag.load_state_dict({"weight": np.ones((rows + 1, dim))}),
             "threads": self.call_with_bad_threads,
             "optimizer": lambda: self.optimizer.update(bag.weight, np.ones((rows, dim))),
+            "table": self.step_on_another_table,
+            "option": lambda: setattr(self.optimizer, "weight_decay", -1),
+            "attribute": lambda: setattr(self.optimizer, "clipnorm", 1.0),
         }
-        self.refuse((ValueError, IndexError, TypeError, RuntimeError), actions[name])  # type: ignore[arg-type]
+        errors = ValueError, IndexError, TypeError, RuntimeError, AttributeError
+        self.refuse(errors, actions[name])  # type: ignore[arg-type]
         assert bag._saved is saved
+
+    def step_on_another_table(self) -> None:
+        """Take a step on a second table, with an optimizer that has one."""
+        optimizer = self.optimizer
+        if optimizer._bound is None:
+            optimizer = ebagx.optim.SGD()
+            optimizer.catch_up(self.bag.weight)
+        optimizer.catch_up(self.bag.weight.copy())
 
     def call_with_bad_threads(self) -> None:
         """Call with an attribute that no call can use."""

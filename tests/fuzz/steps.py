@@ -1,5 +1,8 @@
 """Run gradients and optimizers: valid steps against the model; all others must raise."""
 
+import copy
+import io
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +18,9 @@ from fuzz.model import OptimizerModel
 from fuzz.source import Source
 
 RULES = ("SGD", "Adagrad", "RowwiseAdagrad", "Adam", "AdamW")
+RATES = (0.1, 0.5, 0.0, np.float32(0.25))
+DECAYS = (0.5, 0, 0.01)
+LIMITS = ("clip_value", "clip_row_norm", "clip_norm")
 NO_NUMBERS = ("1", None, 1j, True, [1.0], b"1", object(), np.array([1.0, 2.0]))
 NO_SIZES = (-0.1, float("nan"), float("inf"), 10**400, -(10**400))
 
@@ -48,16 +54,59 @@ def optimizer_of(source: Source) -> tuple[Any, OptimizerModel]:
         options["momentum"] = source.choice((0.5, 0.9))
         options["nesterov"] = source.below(2) == 1
     if source.one_in(2):
-        options["weight_decay"] = source.choice((0.5, 0, 0.01))
-    for name in ("clip_value", "clip_row_norm", "clip_norm"):
+        options["weight_decay"] = source.choice(DECAYS)
+    for name in LIMITS:
         if source.one_in(4):
             options[name] = source.choice((1.0, 0.25))
     if rule != "SGD":
         options["eps"] = source.choice((1e-3, 0.5))  # smaller: tiny gradients differ much
-    rate = source.choice((0.1, 0.5, 0.0, np.float32(0.25)))
+    rate = source.choice(RATES)
     model = OptimizerModel(rule, float(rate), options)
     wanted = source.choice((rate, lambda step: rate))
     return getattr(ebagx.optim, rule)(wanted, **options), model
+
+
+def assign(source: Source, optimizer: Any, model: OptimizerModel) -> None:
+    """Assign an option of an optimizer and of its model."""
+    name = source.choice(("learning_rate", "weight_decay", *LIMITS, "momentum"))
+    if name == "learning_rate":
+        model.rate = source.choice(RATES)
+        wanted = source.choice((model.rate, lambda _, rate=model.rate: rate))
+        optimizer.learning_rate, model.rate = wanted, float(model.rate)
+        return
+    if name == "weight_decay":
+        model.decay = optimizer.weight_decay = source.choice(DECAYS)
+    elif name in LIMITS:
+        value = source.choice((None, 1.0, 0.25))
+        setattr(optimizer, name, value)
+        setattr(model, name, value)
+    elif model.rule == "SGD":
+        value = source.choice((0.5, 0.0, 0.9))
+        if model.nesterov and not value:
+            optimizer.nesterov = model.nesterov = False
+        optimizer.momentum = model.momentum = value
+
+
+def resumed(source: Source, optimizer: Any) -> Any:
+    """Return the optimizer, or one that goes on with its state."""
+    way = source.below(6)
+    if way == 0:
+        return copy.copy(optimizer)
+    if way == 1:
+        optimizer.unbind()
+    if way == 2 and not callable(optimizer.learning_rate):
+        return pickle.loads(pickle.dumps(optimizer))
+    if way in (3, 4):
+        file, state = io.BytesIO(), optimizer.state_dict()
+        np.savez(file, **state)
+        file.seek(0)
+        if way == 3:
+            optimizer.load_state_dict(np.load(file, allow_pickle=False))
+            return optimizer
+        other = type(optimizer)(optimizer.learning_rate, num_threads=optimizer.num_threads)
+        other.load_state_dict({name: np.asarray(value) for name, value in state.items()})
+        return other
+    return optimizer
 
 
 def table_of(source: Source) -> np.ndarray:
@@ -81,7 +130,7 @@ def _run_steps(source: Source, spoiled: bool) -> str:
     expected, real = values.astype("f8"), sum_dtype(values)
     in_order = table.strides[1] == table.itemsize or table.shape[1] < 2 or table.size == 0
     in_place = table.flags.aligned and in_order
-    for _ in range(source.between(1, 3)):
+    for _ in range(source.between(1, 4)):
         rows, grads = gradient_of(source, values)
         given = lay_out(source, rows.astype(source.choice(INTEGERS)))
         gradient = RowGradient(given, lay_out(source, grads.astype(real)), values.shape)
@@ -95,7 +144,12 @@ def _run_steps(source: Source, spoiled: bool) -> str:
         model.step(expected, rows.tolist(), dense)
         _compare(step, table, expected, values.dtype)
         expected = np.asarray(table).astype("f8")  # without the rounding errors of the steps
-    if model.decay and source.below(2):
+        if source.below(2):
+            assign(source, optimizer, model)
+        optimizer = resumed(source, optimizer)
+    optimizer.update(table, RowGradient([], np.empty((0, values.shape[1])), values.shape))
+    model.step(expected, [], np.zeros(values.shape))
+    if source.below(2):
         optimizer.catch_up(table)
         model.settle(expected)
         _compare(step, table, expected, values.dtype)
@@ -142,26 +196,46 @@ def _spoil_step(source: Source, optimizer: Any, table: np.ndarray) -> None:
     elif kind == 2:
         table = table.copy()
         table.flags.writeable = False
+    elif kind == 3 and source.below(2):
+        optimizer.learning_rate = source.choice((lambda _: -1, lambda _: "1", lambda _: None))
     elif kind == 3:
-        optimizer.learning_rate = source.choice(
-            (*NO_SIZES, *NO_NUMBERS, lambda step: -1, lambda step: "1")
-        )
+        _spoil_assignment(source, optimizer, table)
+        return
     elif kind == 4 and num_rows > 1 and dim:
         table = np.lib.stride_tricks.as_strided(table, table.shape, (0, table.itemsize))
     elif kind == 5:
-        table = np.ones((num_rows + 1, dim), table.dtype)
+        table = np.ones((num_rows + source.below(2), dim), table.dtype)
     else:
         other = np.dtype("f4") if table.dtype == np.dtype("f8") else np.dtype("f8")
-        if not optimizer._state:
-            return
         table = table.astype(other)
     step = Step("step", {"table": table, "rows": rows, "values": values})
     if kind:
         shape = np.shape(table) if np.ndim(table) == 2 and kind == 5 else (num_rows, dim)
         gradient = RowGradient(rows, values, shape)
-    if kind == 5 and not (optimizer._state or optimizer._decay.seen is not None):
-        return
     refused(optimizer, table, gradient, step, errors)
+
+
+def _spoil_assignment(source: Source, optimizer: Any, table: np.ndarray) -> None:
+    """Check that a bad assignment or a bad state raises, and changes nothing."""
+    name = source.choice(("learning_rate", "weight_decay", "num_steps", "eps", "nonsense"))
+    value = source.choice((*NO_SIZES, *NO_NUMBERS))
+    before, shown = optimizer.state_dict(), repr(optimizer)
+    step = Step("assignment", {"table": table, name: value})
+    arrays = [key for key, array in before.items() if isinstance(array, np.ndarray)]
+    entry = source.choice(("weight_decay", "num_steps", "nonsense", *arrays))
+    if entry in arrays:
+        value = source.choice((-1.0, "1", object(), np.ones(3, int), np.ones((1, 1, 1))))
+    for wrong in (
+        lambda: setattr(optimizer, name, value),
+        lambda: optimizer.load_state_dict({**before, entry: value}),
+    ):
+        try:
+            wrong()
+        except (ValueError, TypeError, AttributeError, KeyError):
+            continue
+        raise oracle.FuzzError(f"{oracle.describe(step)}: no error, or none for {entry}")
+    if optimizer.state_dict() != before or repr(optimizer) != shown:
+        raise oracle.FuzzError(f"{oracle.describe(step)} changed the optimizer")
 
 
 def _run_gradient(source: Source) -> str:
@@ -252,10 +326,9 @@ def _spoil_gradient(
 def _run_bad_options(source: Source) -> str:
     rule = source.choice(RULES)
     sizes = ["weight_decay"] + ["eps"] * (rule != "SGD")
-    limits = ["clip_value", "clip_row_norm", "clip_norm"]
-    name = source.choice((*sizes, *limits, "num_threads", "learning_rate", "betas", "nonsense"))
+    name = source.choice((*sizes, *LIMITS, "num_threads", "learning_rate", "betas", "nonsense"))
     value = source.choice((*NO_SIZES, *NO_NUMBERS))
-    if name in limits and value is None:
+    if name in LIMITS and value is None:
         value = 0
     if name == "num_threads":
         value = source.choice((0, -1, 1.0, "2", True, 2.5))

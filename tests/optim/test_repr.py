@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 
 from ebagx import optim
@@ -34,6 +35,7 @@ def evaluate(call):
 def test_optimizers(call):
     optimizer = evaluate(call)
     assert repr(optimizer) == call
+    assert repr(optimizer.fresh()) == call
 
 
 def test_assigned_options_are_shown():
@@ -42,11 +44,22 @@ def test_assigned_options_are_shown():
     assert repr(optimizer) == "SGD(learning_rate=0.25, weight_decay=0.1)"
 
 
-def test_limits_of_gradients_are_set_once():
-    optimizer = optim.SGD(0.5, clip_norm=2)
-    assert (optimizer.clip_norm, optimizer.clip_value, optimizer.clip_row_norm) == (2, None, None)
-    with pytest.raises(AttributeError):
-        optimizer.clip_norm = 1.0
+def test_subclasses_with_another_signature():
+    class Mine(optim.AdamW):
+        def __init__(self, eps=0.5, **options):
+            super().__init__(0.25, eps=eps, **options)
+
+    assert repr(Mine()) == "Mine(learning_rate=0.25)"
+    assert repr(Mine(1, betas=(0, 0.5))) == "Mine(learning_rate=0.25, betas=(0.0, 0.5), eps=1.0)"
+
+
+def test_numbers_of_numpy_are_shown_as_numbers():
+    optimizer = optim.Adam(np.float32(0.5), (np.float64(0.5), 0), clip_norm=np.int64(2))
+    optimizer.eps = np.float32(0.25)
+    assert repr(optimizer) == ("Adam(learning_rate=0.5, betas=(0.5, 0.0), eps=0.25, clip_norm=2.0)")
+    assert repr(optim.exponential_decay(1, np.float32(0.5))) == (
+        "exponential_decay(start=1.0, factor=0.5)"
+    )
 
 
 @pytest.mark.parametrize("call", SCHEDULES)
@@ -58,3 +71,11 @@ def test_schedules(call):
         assert [other(step) for step in range(12)] == [schedule(step) for step in range(12)]
     assert schedule != optim.linear_decay(0.125, 3)
     assert schedule != call
+
+
+@pytest.mark.parametrize("name", ["start", "num_steps", "_arguments", "power"])
+def test_schedules_do_not_change(name):
+    schedule = optim.linear_decay(0.5, 9)
+    with pytest.raises(AttributeError, match=f"^a schedule does not change, cannot set {name} = 7"):
+        setattr(schedule, name, 7)
+    assert schedule == optim.linear_decay(0.5, 9)

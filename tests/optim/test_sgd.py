@@ -52,7 +52,7 @@ def test_untouched_rows_keep_their_velocity(momentum, nesterov):
 def test_has_no_state_without_momentum():
     optimizer = SGD()
     optimizer.update(cases.start(), cases.gradient(0))
-    assert set(optimizer.state_dict()) == {"num_steps", "decay_total", "decay_seen"}
+    assert optimizer.state_dict()["momentum_buffer"].shape == (0, 0)
 
 
 def test_momentum_may_be_assigned_between_steps():

@@ -134,6 +134,8 @@ class Network:
         self._layers = [np.column_stack(layer) for layer in layers]
         self._rows = [np.arange(len(layer)) for layer in self._layers]
         weights = [table, *self._layers]
+        for optimizer in optimizers:
+            optimizer.unbind()  # a later call of `partial_fit` has other arrays for its layers
         self._steps = [o.prepared_step(w) for o, w in zip(optimizers, weights, strict=True)]
         self._buffer: Floats = np.empty((0, 0), np.float32)
         self._inputs = [np.ones((batch_size, layer.shape[1]), np.float32) for layer in self._layers]
@@ -206,5 +208,4 @@ class Network:
     def settle(self) -> None:
         """Apply the weight decay that untouched rows still owe."""
         for optimizer, weight in zip(self._optimizers, [self.table, *self._layers], strict=True):
-            if optimizer.weight_decay:
-                optimizer.catch_up(weight)
+            optimizer.catch_up(weight)

@@ -23,7 +23,7 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     named = estimator.optimizer
     count = 2 if estimator.hidden is None else 3
     if is_optimizer(named):
-        return [copy.deepcopy(named) for _ in range(count)]
+        return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
     return [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
 

@@ -1,0 +1,107 @@
+"""`Binding` recognises a table by its memory."""
+
+import mmap
+import weakref
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ebagx._core.memory import mapped_file
+
+
+class Binding:
+    """The table that another object belongs to: known by its memory, and held weakly.
+
+    Views of all of the table are the table, and so is a map of the same part of the same file. A
+    new array at the address of one that is gone is another table.
+
+    Parameters
+    ----------
+    array : ndarray of shape (N, D)
+        The table.
+    """
+
+    _all: ClassVar["weakref.WeakSet[Binding]"] = weakref.WeakSet()
+    __slots__ = ("__weakref__", "_array", "_memory", "dtype", "shape")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._bind(array)
+        self._all.add(self)
+
+    def __repr__(self) -> str:
+        return f"Binding({self.shape[0]} rows, embedding_dim={self.shape[1]})"
+
+    def _bind(self, array: np.ndarray) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self._array = weakref.ref(array)
+        self._memory = _Memory.of(array)
+
+    def is_to(self, array: np.ndarray) -> bool:
+        """Return whether an array is the table. For the same object, this takes 0.1 us."""
+        if self._array() is array and self.shape == array.shape:
+            return True
+        if self.shape != array.shape or not self._memory.is_of(array):
+            return False
+        self._array = weakref.ref(array)
+        return True
+
+    @classmethod
+    def move(cls, old: np.ndarray, new: np.ndarray) -> None:
+        """Let all that belongs to one array belong to another one, which replaces it."""
+        for binding in list(cls._all):
+            if binding.is_to(old):
+                binding._bind(new)
+
+
+class _Memory(NamedTuple):
+    """A place in memory, and in a file if it is a map of one.
+
+    `owner` is a weak reference to the array or map that frees the memory, or None if it belongs to
+    another library, whose objects may change while the memory stays.
+    """
+
+    owner: "weakref.ref[Any] | None"
+    address: int
+    strides: tuple[int, ...]
+    file: tuple[str, int] | None
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "_Memory":
+        owner = _owner(array)
+        return cls(
+            None if owner is None else weakref.ref(owner),
+            array.ctypes.data,
+            _strides(array),
+            mapped_file(array),
+        )
+
+    def is_of(self, array: np.ndarray) -> bool:
+        """Return whether an array of the same shape is in this memory."""
+        if self.strides != _strides(array):
+            return False
+        if self.file is not None and self.file == mapped_file(array):
+            return True
+        owner = _owner(array)
+        if (None if self.owner is None else self.owner()) is not owner:
+            return False
+        return self.address == array.ctypes.data
+
+
+def _owner(array: Any) -> Any:
+    """Return the array or map that frees the memory of an array; None for foreign memory."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    base = array.base
+    if base is None:
+        return array
+    base = base.obj if isinstance(base, memoryview) else base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _strides(array: np.ndarray) -> tuple[int, ...]:
+    """Return the strides that matter: the others may have any value."""
+    if array.size == 0:
+        return ()
+    return tuple(
+        stride if size > 1 else 0 for stride, size in zip(array.strides, array.shape, strict=True)
+    )
