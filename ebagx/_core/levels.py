@@ -43,6 +43,7 @@ KERNEL_NAMES = (
     "clear_rows",
     "step_rows",
     "row_squares",
+    "train_batches",
 )
 
 

@@ -225,6 +225,16 @@ class Optimizer(StoredOptimizer):
         rate = self.learning_rate
         return check_number(rate(step), "learning_rate", AT_LEAST_0) if callable(rate) else rate
 
+    def _kept_part(self, rate: float) -> float:
+        """Return the factor by which the weight decay of a step multiplies rows."""
+        kept = 1 - rate * self.weight_decay
+        if not kept > 0:
+            raise ValueError(
+                f"learning_rate * weight_decay must be less than 1, got {rate} * "
+                f"{self.weight_decay}"
+            )
+        return kept
+
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
         table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
@@ -250,11 +260,7 @@ class Optimizer(StoredOptimizer):
         if version != self._version:
             raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
-        kept = 1 - rate * decay
-        if not kept > 0:
-            raise ValueError(
-                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
-            )
+        kept = self._kept_part(rate)
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))

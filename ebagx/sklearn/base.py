@@ -36,7 +36,8 @@ from ebagx.sklearn.parameters import (
     Seed,
     check_parameters,
 )
-from ebagx.sklearn.training.loop import Examples, History, Plan, train
+from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.loop import History, Plan, train
 from ebagx.sklearn.training.losses import Loss, target_batches
 from ebagx.sklearn.training.network import (
     Floats,
@@ -305,8 +306,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             table = initial_rows(used, shape, state.rng)
             layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
             layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
-        batch_size = min(self.batch_size, examples.num_bags)
-        network = Network(table, layers, state.optimizers, batch_size, used, self.num_threads)
+        network = Network(table, layers, state.optimizers, used, self.num_threads)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
             self._forget()

@@ -15,7 +15,7 @@ from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import as_csr
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.parameters import Constraints, OneOf
-from ebagx.sklearn.training.loop import Examples
+from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
 from ebagx.sklearn.weights import Weights, class_weights
