@@ -23,6 +23,7 @@ _SUPPORTED: dict[str, Callable[[], bool]] = {
 
 # The level of the twins in NumPy is slow, and used only if EBAGX_LEVEL names it.
 REFERENCE = "reference"
+REFERENCE_MODULES = ("reference", "training_reference")
 
 KERNEL_NAMES = (
     "indices_valid",
@@ -73,7 +74,8 @@ def load_level(name: str) -> SimpleNamespace:
     A level that was built and fails to load is an error.
     """
     if name == REFERENCE:
-        modules = [importlib.import_module("ebagx._kernels.reference")]
+        names = REFERENCE_MODULES
+        modules = [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
     else:
         below = takewhile(lambda level: level != name, available_levels())
         names = (name, *reversed(tuple(below)))

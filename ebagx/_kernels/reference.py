@@ -289,7 +289,7 @@ def scatter(
         np.add.at(table_rd, indices_k[start:end], scales[:, np.newaxis] * grad_bd[b])
 
 
-def _add_lanes(terms: np.ndarray) -> Any:
+def add_lanes(terms: np.ndarray) -> Any:
     """Add as kernels do: term d goes to partial sum d % LANES, those are added in halves."""
     lanes = np.zeros(LANES, terms.dtype)
     for start in range(0, len(terms), LANES):
@@ -323,7 +323,7 @@ def weights_gradient(
             out_k[start:end] = 0
             continue
         rows = table_rd[indices_k[start:end]].astype(real)
-        dots = np.array([_add_lanes(grad_bd[b] * row) for row in rows], real)
+        dots = np.array([add_lanes(grad_bd[b] * row) for row in rows], real)
         out_k[start:end] = dots
         if mode == SUM:
             continue
@@ -341,12 +341,12 @@ def _norm(row: np.ndarray, norm_type: float) -> float:
     if math.isinf(norm_type):
         return float(np.max(sizes) if norm_type > 0 else np.min(sizes))
     if norm_type == 2:
-        return math.sqrt(_add_lanes(sizes * sizes))
+        return math.sqrt(add_lanes(sizes * sizes))
     if norm_type == 1:
-        return float(_add_lanes(sizes))
+        return float(add_lanes(sizes))
     if norm_type == 0:
         return float(np.count_nonzero(sizes))
-    return _pow(_add_lanes(np.array([_pow(size, norm_type) for size in sizes])), 1 / norm_type)
+    return _pow(add_lanes(np.array([_pow(size, norm_type) for size in sizes])), 1 / norm_type)
 
 
 def _pow(base: float, exponent: float) -> float:
@@ -439,7 +439,7 @@ def step_rows(
 def _row_squares(grad_ud: np.ndarray) -> np.ndarray:
     """Return the sum of squares of each row, in float64."""
     exact = grad_ud.astype(np.float64)
-    return np.array([_add_lanes(row * row) for row in exact], np.float64)
+    return np.array([add_lanes(row * row) for row in exact], np.float64)
 
 
 @_quietly

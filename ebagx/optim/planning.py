@@ -9,7 +9,9 @@ from ebagx.optim.stored import set_unchecked
 
 # A plan has the columns of StepConstants, and three of the weight decay: the sum of the logarithms
 # of all factors before the step and after it, and the factor of the step if decay is decoupled.
-_COLUMNS, _AFTER = 8, 6
+_COLUMNS, _OF_DECAY = 8, 3
+_BEFORE, _AFTER, _KEPT = 5, 6, 7
+_FEW = 4  # steps whose numbers are not compared
 _FLOAT64 = np.dtype(np.float64)
 _NO_ROWS = np.empty(0)
 
@@ -55,25 +57,49 @@ class PlannedSteps:
 
         A schedule may raise, or have a bad rate: the steps before that one can still be taken.
         """
-        optimizer, decays = self._optimizer, len(self._seen) > 0
-        decoupled, first, total = optimizer._decoupled, optimizer.num_steps, optimizer._decay.total
-        decay = 0.0 if decoupled else optimizer.weight_decay
-        plan: list[tuple[float, ...]] = []
+        numbers: list[tuple[float, ...]] = []
         error = None
         try:
-            for step in range(first, first + count):
-                rate = optimizer._rate_of_step(step)
-                kept = optimizer._kept_part(rate)
-                # The numbers of Adam depend on the number of the step, which counts from 1.
-                set_unchecked(optimizer, "num_steps", step + 1)
-                constants = optimizer._constants(rate, decay)
-                after = total + math.log(kept) if decays else total
-                plan.append((*constants, total, after, kept if decoupled else 1.0))
-                total = after
+            if self._is_steady(count):
+                numbers = [self._numbers_of_step(0)] * count
+            else:
+                for step in range(count):
+                    numbers.append(self._numbers_of_step(step))  # noqa: PERF401 - keeps the first
         except BaseException as caught:  # Ctrl-C in a schedule, too
             error = caught
-        set_unchecked(optimizer, "num_steps", first)
-        return np.array(plan, _FLOAT64).reshape(-1, _COLUMNS), error
+        plan = np.empty((len(numbers), _COLUMNS))
+        plan[:, :-_OF_DECAY] = [constants for *constants, _ in numbers] or np.empty((0, 5))
+        plan[:, _KEPT] = [kept for *_, kept in numbers]
+        logarithms = np.zeros(len(numbers) + 1)
+        logarithms[0] = self._optimizer._decay.total
+        if len(self._seen):
+            logarithms[1:] = [math.log(kept) for *_, kept in numbers]
+        totals = np.add.accumulate(logarithms)
+        plan[:, _BEFORE], plan[:, _AFTER] = totals[:-1], totals[1:]
+        if not self._optimizer._decoupled:
+            plan[:, _KEPT] = 1
+        return plan, error
+
+    def _is_steady(self, count: int) -> bool:
+        """Return whether the next steps have the same numbers, as without schedule and moments."""
+        optimizer = self._optimizer
+        own = type(optimizer)._constants.__module__.startswith(f"{__package__}.")
+        if count < _FEW or callable(optimizer.learning_rate) or not own:
+            return False
+        return self._numbers_of_step(0) == self._numbers_of_step(count - 1)
+
+    def _numbers_of_step(self, ahead: int) -> tuple[float, ...]:
+        """Return the constants of a later step and the factor of its weight decay."""
+        optimizer, step = self._optimizer, self._optimizer.num_steps
+        rate = optimizer._rate_of_step(step + ahead)
+        kept = optimizer._kept_part(rate)
+        decay = 0.0 if optimizer._decoupled else optimizer.weight_decay
+        try:
+            # The numbers of Adam depend on the number of the step, which counts from 1.
+            set_unchecked(optimizer, "num_steps", step + ahead + 1)
+            return *optimizer._constants(rate, decay), kept
+        finally:
+            set_unchecked(optimizer, "num_steps", step)
 
     def arrays(self, plan: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the arrays that the kernel takes for steps of this plan."""

@@ -14,7 +14,6 @@ from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
-from ebagx._core.transpose import scratch_for, touched_rows
 from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import (
     as_csr,
@@ -295,9 +294,9 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _train(self, examples: Examples, plan: Plan, state: _State, going_on: bool) -> History:
         """Train a new model or the present one, and set the fitted attributes to its weights."""
         shape = self.n_features_in_, self.embedding_dim
-        with scratch_for(examples.bags) as scratch:
-            # Training needs this once, which is not worth waking threads for.
-            used = touched_rows(examples.bags, shape[0], scratch, num_threads=1)
+        is_used = np.zeros(shape[0], bool)
+        is_used[examples.bags.indices] = True
+        used = np.flatnonzero(is_used)
         if going_on:
             table, layers = self.embedding_, self._layers()
             layers[-1] = self._head_in_training(layers[-1])

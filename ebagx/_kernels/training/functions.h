@@ -12,13 +12,22 @@
 #include "../common/portable.h"
 #include "../common/row_ops.h"
 
+/* Masks choose between numbers: of several conditions with ?:, GCC makes branches, and no vectors. */
+#define EBAGX_MASK(condition) (0u - (uint32_t)(condition))
+
+EBAGX_INLINE float ebagx_choose(uint32_t mask, float yes, float no)
+{
+    uint32_t bits = ebagx_bits_from_float(yes) & mask;
+    return ebagx_float_from_bits(bits | (ebagx_bits_from_float(no) & ~mask));
+}
+
 /* exp(x) is 2^n exp(r) with |r| <= log(2) / 2. An addition of 1.5 * 2^23 rounds x / log(2) to n,
    whose bits are then the low ones. Below -87 the result is 0, above 88 infinity; NaN stays NaN. */
 EBAGX_INLINE float ebagx_exp(float x)
 {
-    float within = x < -87.0f ? -87.0f : x;
+    uint32_t below = EBAGX_MASK(x < -87.0f), above = EBAGX_MASK(x > 88.0f);
+    float within = ebagx_choose(above, 88.0f, ebagx_choose(below, -87.0f, x));
     float shifted, n, r, y;
-    within = within > 88.0f ? 88.0f : within;
     shifted = within * 1.44269504f + 12582912.0f;
     n = shifted - 12582912.0f;
     r = (within - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -30,8 +39,7 @@ EBAGX_INLINE float ebagx_exp(float x)
     y = y * r + 5.0000001201e-1f;
     y = (y * (r * r) + r) + 1.0f;
     y *= ebagx_float_from_bits((ebagx_bits_from_float(shifted) - 0x4B400000u + 127u) << 23);
-    y = x < -87.0f ? 0.0f : y;
-    return x > 88.0f ? INFINITY : y;
+    return ebagx_choose(above, INFINITY, ebagx_choose(below, 0.0f, y));
 }
 
 /* log(x) of a normal number x = 2^n m is log(m) + n log(2), with m in [sqrt(1/2), sqrt(2)). */
@@ -40,10 +48,10 @@ EBAGX_INLINE float ebagx_log(float x)
     uint32_t bits = ebagx_bits_from_float(x);
     float n = (float)((int32_t)(bits >> 23) - 126);
     float m = ebagx_float_from_bits((bits & 0x7FFFFF) | 0x3F000000);
-    float above = n - 1.0f, doubled = m + m, z, y;
-    n = m < 0.70710678f ? above : n;
-    m = m < 0.70710678f ? doubled : m;
-    m -= 1.0f;
+    uint32_t small = EBAGX_MASK(m < 0.70710678f);
+    float z, y;
+    n = ebagx_choose(small, n - 1.0f, n);
+    m = ebagx_choose(small, m + m, m) - 1.0f;
     z = m * m;
     y = 7.0376836292e-2f;
     y = y * m - 1.1514610310e-1f;
@@ -56,7 +64,7 @@ EBAGX_INLINE float ebagx_log(float x)
     y = y * m + 3.3333331174e-1f;
     y = (y * m) * z - n * 2.12194440e-4f;
     y = (m + (y - 0.5f * z)) + n * 0.693359375f;
-    return x == x ? y : x;
+    return ebagx_choose(EBAGX_MASK(x == x), y, x);
 }
 
 /* log(1 + u) of u in [0, 1] is 2 artanh(s) with s = u / (2 + u). */

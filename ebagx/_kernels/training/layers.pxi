@@ -13,7 +13,8 @@ cdef extern from "training/strip_ops.h" nogil:
         float*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, int
     )
     void outer_products "ebagx_outer_products"(
-        float*, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, int, int
+        float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*,
+        Py_ssize_t, Py_ssize_t, bint, int, int
     )
     void add_strips "ebagx_add_strips"(float*, const float*, Py_ssize_t, Py_ssize_t)
     void add_bias "ebagx_add_bias"(float*, float)
@@ -29,7 +30,7 @@ cdef enum:
 # The numbers of one batch at a layer of `in` inputs and `out` outputs, for `bags` bags at most.
 cdef struct LayerBuffers:
     Rows inputs  # (bags, in)
-    Rows strips  # (strips * in, 16): the inputs; after `layer_below`, of the first layer their gradient
+    Rows strips  # (strips * in, 16): the same in strips
     Rows errors  # (strips * out, 16): the outputs, later their gradient
 
 
@@ -100,21 +101,67 @@ cdef void layer_below(float* out, Rows weights, const float* errors) noexcept no
         k += count
 
 
+cdef inline void columns_below(
+    float* out, Py_ssize_t out_row, const float* errors, const float* values, Py_ssize_t row,
+    Py_ssize_t count, Py_ssize_t bags, int width,
+) noexcept nogil:
+    # Adds what `count` outputs give to `width` columns of the gradient of the inputs.
+    cdef Py_ssize_t b = 0
+    while b + 4 <= bags:
+        outer_products(
+            &out[b * out_row], out_row, &errors[b], 1, STRIP, 0, values, row, count, True, 4, width
+        )
+        b += 4
+    while b < bags:
+        outer_products(
+            &out[b * out_row], out_row, &errors[b], 1, STRIP, 0, values, row, count, True, 1, width
+        )
+        b += 1
+
+
+cdef void first_layer_below(
+    float* out, Rows weights, const float* errors, Py_ssize_t bags
+) noexcept nogil:
+    # Writes the gradient of the inputs of the first layer for the bags of a strip: rows, one after
+    # the other.
+    cdef Py_ssize_t k = 0, count, column, row = weights.row_bytes // <Py_ssize_t>sizeof(float)
+    cdef Py_ssize_t inputs = weights.dim - 1, outputs = weights.count
+    clear_floats(out, inputs * bags)
+    while k < outputs:
+        count = min(PANEL, outputs - k)
+        column = 0
+        while column + STRIP <= inputs:
+            columns_below(
+                &out[column], inputs, &errors[k * STRIP], weights_of(weights, k) + column, row,
+                count, bags, STRIP,
+            )
+            column += STRIP
+        if column < inputs:
+            columns_below(
+                &out[column], inputs, &errors[k * STRIP], weights_of(weights, k) + column, row,
+                count, bags, <int>(inputs - column),
+            )
+        k += count
+
+
 cdef inline void outer_rows(
-    float* grad, Py_ssize_t columns, const float* errors, Py_ssize_t strip, Rows inputs,
+    float* grad, Py_ssize_t columns, const float* errors, Py_ssize_t outputs, Rows inputs,
     Py_ssize_t bags, int rows,
 ) noexcept nogil:
     # Writes the gradient of `rows` rows of weights, without their biases. The last columns may be
     # computed twice.
     cdef const float* values = <const float*>inputs.data
-    cdef Py_ssize_t column = 0, dim = inputs.dim
+    cdef Py_ssize_t column = 0, dim = inputs.dim, skip = (outputs - 1) * STRIP
     if dim < STRIP:
-        outer_products(grad, columns, errors, strip, values, dim, bags, rows, <int>dim)
+        outer_products(
+            grad, columns, errors, STRIP, 1, skip, values, dim, bags, False, rows, <int>dim
+        )
         return
     while column < dim:
         column = min(column, dim - STRIP)
         outer_products(
-            grad + column, columns, errors, strip, values + column, dim, bags, rows, STRIP
+            grad + column, columns, errors, STRIP, 1, skip, values + column, dim, bags, False, rows,
+            STRIP,
         )
         column += STRIP
 
@@ -129,11 +176,11 @@ cdef void layer_gradient(
     cdef float[LANES] lanes
     cdef int lane
     if count == 4:
-        outer_rows(grad, columns, errors, strip, layer.inputs, bags, 4)
+        outer_rows(grad, columns, errors, outputs, layer.inputs, bags, 4)
     else:
         for r in range(count):
             outer_rows(
-                grad + r * columns, columns, errors + r * STRIP, strip, layer.inputs, bags, 1
+                grad + r * columns, columns, errors + r * STRIP, outputs, layer.inputs, bags, 1
             )
     for r in range(count):
         for lane in range(LANES):

@@ -25,14 +25,15 @@ cdef struct BlockLookups:
     Rows numbers   # (n,) int32: which of the batch's rows each lookup is of
     Rows rows      # (n,) int64
     Rows row_ends  # (n + BLOCK_BATCHES,) int64
-    Rows bags      # (n,) int64
+    Rows bags      # (n,) int32
     Rows scales    # (n,)
 
 
 cdef struct BlockPlan:
     Rows slots     # (threads, N) int32: numbers that rows had in batches of this thread
     Rows firsts    # (threads,) int64: the next number, at first 1
-    Rows ends      # (bags of a block + 1,) int64: where the lookups of bags end, from 0 on
+    Rows starts    # (bags of a block,) int64: where the lookups of bags start in all examples
+    Rows ends      # (bags of a block + 1,) int64: where they end in the block, from 0 on
     Rows counts    # (BLOCK_BATCHES,) int64: touched rows of batches
 
 
@@ -43,52 +44,39 @@ cdef inline Py_ssize_t example_at(const ExampleBags* bags, Py_ssize_t place) noe
 
 
 cdef Py_ssize_t measure_batch(
-    const ExampleBags* bags, Indices offsets, int64_t* ends, Py_ssize_t first, Py_ssize_t count,
-    Py_ssize_t start,
+    const ExampleBags* bags, Indices offsets, int64_t* starts, int64_t* ends, Py_ssize_t place,
+    Py_ssize_t count, Py_ssize_t end,
 ) noexcept nogil:
-    # Writes where the lookups of each bag of a batch end if those of the first bag begin at
-    # `start`, and returns the last end.
-    cdef Py_ssize_t b, example, length, n = bags.indices.count
+    # Writes where the lookups of each bag of a batch start in all examples, and where they end if
+    # those of the first bag begin at `end`. Returns the last end.
+    cdef Py_ssize_t b, example, start, n = bags.indices.count
     for b in range(count):
-        example = example_at(bags, first + b)
-        length = clamped(index_at(offsets, example + 1), n)
-        length -= clamped(index_at(offsets, example), n)
-        start += max(length, 0)
-        ends[b] = start
-    return start
+        example = example_at(bags, place + b)
+        start = clamped(index_at(offsets, example), n)
+        starts[b] = start
+        end += max(clamped(index_at(offsets, example + 1), n) - start, 0)
+        ends[b] = end
+    return end
 
 
-cdef void copy_lookups(
-    const ExampleBags* bags, const BlockLookups* block, Indices offsets, Indices indices,
-    const int64_t* ends, Py_ssize_t first, Py_ssize_t count,
+cdef int32_t number_bag(
+    const BlockLookups* block, int32_t* slots_r, Py_ssize_t num_rows, int64_t* rows_u,
+    int64_t* lengths_u, const index_t* given_k, const float* given_weights_k, Py_ssize_t place,
+    Py_ssize_t count, int32_t first, int32_t following,
 ) noexcept nogil:
-    # Copies the lookups of `count` bags; `ends` starts with the end of the bag before them.
-    cdef int64_t* indices_k = <int64_t*>block.indices.data
-    cdef float* weights_k = <float*>block.weights.data
-    cdef const float* given_k = <const float*>bags.weights.data
-    cdef Py_ssize_t b, k, source, n = bags.indices.count
-    for b in range(count):
-        source = clamped(index_at(offsets, example_at(bags, first + b)), n) - ends[b]
-        for k in range(ends[b], min(ends[b + 1], n - source)):
-            indices_k[k] = index_at(indices, source + k)
-            weights_k[k] = given_k[source + k]
-
-
-cdef int32_t number_lookups(
-    const BlockLookups* block, int32_t* slots_r, Py_ssize_t num_rows, int64_t* lengths_u,
-    Py_ssize_t start, Py_ssize_t end, int32_t first,
-) noexcept nogil:
-    # Writes the rows of lookups, which of them each lookup is of, and how many lookups each row
-    # has. Row 0 stands for rows outside the table. Returns the next number.
-    cdef const int64_t* indices_k = <const int64_t*>block.indices.data
-    cdef int32_t* numbers_k = <int32_t*>block.numbers.data
-    cdef int64_t* rows_u = &(<int64_t*>block.rows.data)[start]
-    cdef Py_ssize_t k
-    cdef int64_t row
-    cdef int32_t number, is_new, following = first
-    for k in range(start, end):
-        row = indices_k[k]
+    # Copies the lookups of a bag to `place`. Writes their rows that are new to the batch, which of
+    # the batch's rows each lookup is of, and how many lookups each row has. Row 0 stands for rows
+    # outside the table. Numbers of the batch start at `first`; returns the next one.
+    cdef int64_t* indices_k = &(<int64_t*>block.indices.data)[place]
+    cdef float* weights_k = &(<float*>block.weights.data)[place]
+    cdef int32_t* numbers_k = &(<int32_t*>block.numbers.data)[place]
+    cdef Py_ssize_t k, row
+    cdef int32_t number, is_new
+    for k in range(count):
+        row = given_k[k]
         row = row if <size_t>row < <size_t>num_rows else 0
+        indices_k[k] = row
+        weights_k[k] = given_weights_k[k]
         number = slots_r[row]
         # Each row is stored, then kept or overwritten: there is no branch to mispredict.
         is_new = -<int32_t>(number < first)
@@ -102,36 +90,68 @@ cdef int32_t number_lookups(
     return following
 
 
+cdef int32_t number_batch_lookups(
+    const ExampleBags* bags, const BlockLookups* block, bint is_long, int32_t* slots_r,
+    Py_ssize_t num_rows, int64_t* lengths_u, const int64_t* starts, const int64_t* ends,
+    Py_ssize_t count, int32_t first,
+) noexcept nogil:
+    # Numbers the rows of a batch of `count` bags; returns the next number. `ends` starts with the
+    # end of the bag before them.
+    cdef int64_t* rows_u = &(<int64_t*>block.rows.data)[ends[0]]
+    cdef const float* weights_k
+    cdef int32_t following = first
+    cdef Py_ssize_t b, start
+    for b in range(count):
+        start = starts[b]
+        weights_k = &(<const float*>bags.weights.data)[start]
+        if is_long:
+            following = number_bag(
+                block, slots_r, num_rows, rows_u, lengths_u,
+                &(<const int64_t*>bags.indices.data)[start], weights_k, ends[b],
+                ends[b + 1] - ends[b], first, following,
+            )
+        else:
+            following = number_bag(
+                block, slots_r, num_rows, rows_u, lengths_u,
+                &(<const int32_t*>bags.indices.data)[start], weights_k, ends[b],
+                ends[b + 1] - ends[b], first, following,
+            )
+    return following
+
+
 cdef void sort_lookups_of_batch(
     const BlockLookups* block, int64_t* starts_u, const int64_t* ends, Py_ssize_t count
 ) noexcept nogil:
     # Writes bag and weight of each lookup in row order; each row's start moves on to its end.
     cdef const int32_t* numbers_k = <const int32_t*>block.numbers.data
     cdef const float* weights_k = <const float*>block.weights.data
-    cdef int64_t* bags_k = <int64_t*>block.bags.data
+    cdef int32_t* bags_k = <int32_t*>block.bags.data
     cdef float* scales_k = <float*>block.scales.data
     cdef Py_ssize_t b, k, place
     for b in range(count):
         for k in range(ends[b], ends[b + 1]):
             place = starts_u[numbers_k[k]]
             starts_u[numbers_k[k]] = place + 1
-            bags_k[place] = b
+            bags_k[place] = <int32_t>b
             scales_k[place] = weights_k[k]
 
 
 cdef Py_ssize_t transpose_batch(
-    const BlockLookups* block, int32_t* slots_r, Py_ssize_t num_rows, int64_t* next_number,
-    const int64_t* ends, Py_ssize_t count, Py_ssize_t batch,
+    const ExampleBags* bags, const BlockLookups* block, bint is_long, int32_t* slots_r,
+    Py_ssize_t num_rows, int64_t* next_number, const int64_t* starts, const int64_t* ends,
+    Py_ssize_t count, Py_ssize_t batch,
 ) noexcept nogil:
-    # Lists the touched rows of a batch, and sorts its lookups by them. Returns the number of rows.
-    cdef Py_ssize_t start = ends[0], end = ends[count], u, num_touched
+    # Lists the touched rows of a batch of `count` bags, and sorts its lookups by them. Returns the
+    # number of rows.
+    cdef Py_ssize_t start = ends[0], u, num_touched
     cdef int64_t* row_ends = &(<int64_t*>block.row_ends.data)[start + batch]
     cdef int64_t length, total = start
-    if next_number[0] + (end - start) > 0x7FFFFFFF:
+    if next_number[0] + (ends[count] - start) > 0x7FFFFFFF:
         memset(slots_r, 0, <size_t>num_rows * sizeof(int32_t))
         next_number[0] = 1
-    num_touched = number_lookups(
-        block, slots_r, num_rows, &row_ends[1], start, end, <int32_t>next_number[0]
+    num_touched = number_batch_lookups(
+        bags, block, is_long, slots_r, num_rows, &row_ends[1], starts, ends, count,
+        <int32_t>next_number[0],
     ) - next_number[0]
     next_number[0] += num_touched
     for u in range(num_touched):

@@ -40,33 +40,77 @@ EBAGX_INLINE void ebagx_add_strip_products(
     }
 }
 
-/* out[r][d] = sum_b errors[strip of b][r][bag of b] * inputs[b][d], in the order of bags b */
+/* out[r][d] = sum_i factors[i * step + r * row] * values[i][d], in the order of i. After each 16 of
+   i, the factors go on `skip` numbers later. The sums start from `out` or from 0. */
 EBAGX_INLINE void ebagx_outer_products(
-    float *out, ptrdiff_t out_row, const float *errors, ptrdiff_t strip, const float *inputs,
-    ptrdiff_t input_row, ptrdiff_t bags, int rows, int width)
+    float *out, ptrdiff_t out_row, const float *factors, ptrdiff_t row, ptrdiff_t step,
+    ptrdiff_t skip, const float *values, ptrdiff_t value_row, ptrdiff_t count, int goes_on,
+    int rows, int width)
 {
     float sums[4][EBAGX_STRIP];
-    ptrdiff_t b;
+    ptrdiff_t i;
     int r, d;
     EBAGX_UNROLL
     for (r = 0; r < rows; r++) {
         EBAGX_SIMD
-        for (d = 0; d < width; d++) sums[r][d] = 0;
+        for (d = 0; d < width; d++) sums[r][d] = goes_on ? out[r * out_row + d] : 0;
     }
-    b = 0;
+    i = 0;
     do {
-        const float *error = errors + (b / EBAGX_STRIP) * strip + (b % EBAGX_STRIP);
+        const float *factor = factors + i * step + (i / EBAGX_STRIP) * skip;
         EBAGX_UNROLL
         for (r = 0; r < rows; r++) {
-            float factor = error[EBAGX_STRIP * r];
+            float one = factor[r * row];
             EBAGX_SIMD
-            for (d = 0; d < width; d++) sums[r][d] += factor * inputs[b * input_row + d];
+            for (d = 0; d < width; d++) sums[r][d] += one * values[i * value_row + d];
         }
-    } while (++b < bags);
+    } while (++i < count);
     EBAGX_UNROLL
     for (r = 0; r < rows; r++) {
         EBAGX_SIMD
         for (d = 0; d < width; d++) out[r * out_row + d] = sums[r][d];
+    }
+}
+
+/* out[d] = sum_k scales[k] * grad[bags[k]][d], in the order of k, over `width` columns */
+EBAGX_INLINE void ebagx_sum_columns(
+    float *out, const float *grad, ptrdiff_t grad_row, const int32_t *bags, const float *scales,
+    ptrdiff_t count, int width)
+{
+    float sums[32];
+    ptrdiff_t k = 0;
+    int d;
+    EBAGX_SIMD
+    for (d = 0; d < width; d++) sums[d] = 0;
+    do {
+        const float *row = grad + bags[k] * grad_row;
+        float scale = scales[k];
+        EBAGX_SIMD
+        for (d = 0; d < width; d++) sums[d] += scale * row[d];
+    } while (++k < count);
+    EBAGX_SIMD
+    for (d = 0; d < width; d++) out[d] = sums[d];
+}
+
+/* The same over `dim` columns. The last ones may be computed twice. */
+EBAGX_INLINE void ebagx_sum_gradients(
+    float *out, const float *grad, ptrdiff_t grad_row, const int32_t *bags, const float *scales,
+    ptrdiff_t count, ptrdiff_t dim)
+{
+    ptrdiff_t d = 0;
+    if (dim < 8) {
+        ebagx_sum_columns(out, grad, grad_row, bags, scales, count, (int)dim);
+        return;
+    }
+    for (; d + 32 <= dim; d += 32)
+        ebagx_sum_columns(out + d, grad + d, grad_row, bags, scales, count, 32);
+    if (d + 16 <= dim) {
+        ebagx_sum_columns(out + d, grad + d, grad_row, bags, scales, count, 16);
+        d += 16;
+    }
+    for (; d < dim; d += 8) {
+        d = d + 8 <= dim ? d : dim - 8;
+        ebagx_sum_columns(out + d, grad + d, grad_row, bags, scales, count, 8);
     }
 }
 
@@ -154,12 +198,10 @@ EBAGX_INLINE void ebagx_sigmoid(float *loss, float *score)
     EBAGX_SIMD
     EBAGX_EACH_BAG {
         float s = score[lane];
-        float size = s < 0 ? -s : s;
-        float u = ebagx_exp(-size);
-        float above = s < 0 ? 0 : s;
-        float part = s < 0 ? u : 1.0f;
-        loss[lane] += above + ebagx_log1p(u);
-        score[lane] = part / (1.0f + u);
+        uint32_t negative = EBAGX_MASK(s < 0);
+        float u = ebagx_exp(ebagx_choose(negative, s, -s));
+        loss[lane] += ebagx_choose(negative, 0.0f, s) + ebagx_log1p(u);
+        score[lane] = ebagx_choose(negative, u, 1.0f) / (1.0f + u);
     }
 }
 
@@ -181,8 +223,8 @@ EBAGX_INLINE void ebagx_huber(float *loss, float *score, const float *target, fl
     EBAGX_SIMD
     EBAGX_EACH_BAG {
         float error = score[lane] - target[lane];
-        float limited = error < -epsilon ? -epsilon : error;
-        limited = limited > epsilon ? epsilon : limited;
+        float limited = ebagx_choose(EBAGX_MASK(error < -epsilon), -epsilon, error);
+        limited = ebagx_choose(EBAGX_MASK(error > epsilon), epsilon, limited);
         loss[lane] += limited * (error - 0.5f * limited);
         score[lane] = limited;
     }
@@ -194,7 +236,7 @@ EBAGX_INLINE void ebagx_poisson(float *loss, float *score, const float *target)
     EBAGX_SIMD
     EBAGX_EACH_BAG {
         float t = target[lane];
-        float normal = t < 1.17549435e-38f ? 1.17549435e-38f : t;
+        float normal = ebagx_choose(EBAGX_MASK(t < 1.17549435e-38f), 1.17549435e-38f, t);
         float expected = ebagx_exp(score[lane]);
         loss[lane] += (t * ebagx_log(normal) - t * (score[lane] + 1.0f)) + expected;
         score[lane] = expected - t;

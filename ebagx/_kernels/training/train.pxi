@@ -25,6 +25,11 @@ cdef extern from "training/team.h" nogil:
     int64_t next_unit "ebagx_next_unit"(Team*)
     bint finish_unit "ebagx_finish_unit"(Team*)
 
+cdef extern from "training/strip_ops.h" nogil:
+    void sum_gradients "ebagx_sum_gradients"(
+        float*, const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t, Py_ssize_t
+    )
+
 cdef enum:
     MAX_LAYERS = 3
     UNIT_ROWS = 64      # touched rows of one unit
@@ -77,6 +82,7 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
     # Takes as many batches as the arrays of a block have room for, and writes where the lookups of
     # their bags end. Returns whether there is one.
     cdef Indices offsets = Indices(call.bags.offsets.data, call.long_bags)
+    cdef int64_t* starts = <int64_t*>call.plan.starts.data
     cdef int64_t* ends = <int64_t*>call.plan.ends.data
     cdef Py_ssize_t room = call.block.indices.count, count, first, b, end = 0, stop
     call.first_batch += call.num_batches
@@ -88,12 +94,14 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
         if count <= 0:
             break
         b = call.num_batches * call.batch_size
-        stop = measure_batch(&call.bags, offsets, &ends[b + 1], first, count, end)
+        stop = measure_batch(
+            &call.bags, offsets, &starts[b], &ends[b + 1], first, count, end
+        )
         if stop > room:
             if call.num_batches > 0:
                 break
-            for b in range(1, count + 1):  # the lookups are more than the caller has counted
-                ends[b] = min(ends[b], room)
+            for b in range(count):  # the lookups are more than the caller has counted
+                ends[b + 1] = min(ends[b + 1], room)
             stop = min(stop, room)
         end = stop
         call.num_batches += 1
@@ -101,17 +109,14 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
 
 
 cdef void prepare_unit(const TrainCall* call, Py_ssize_t batch, Py_ssize_t thread) noexcept nogil:
-    cdef Indices offsets = Indices(call.bags.offsets.data, call.long_bags)
-    cdef Indices indices = Indices(call.bags.indices.data, call.long_bags)
     cdef Py_ssize_t first = batch * call.batch_size
-    cdef const int64_t* ends = &(<const int64_t*>call.plan.ends.data)[first]
-    cdef Py_ssize_t count = bags_of_batch(call, call.first_batch + batch)
-    cdef Py_ssize_t place = (call.first_batch + batch) * call.batch_size
     cdef int64_t* counts = <int64_t*>call.plan.counts.data
-    copy_lookups(&call.bags, &call.block, offsets, indices, ends, place, count)
     counts[batch] = transpose_batch(
-        &call.block, <int32_t*>row_address(call.plan.slots, thread), call.plan.slots.dim,
-        <int64_t*>row_address(call.plan.firsts, thread), ends, count, batch,
+        &call.bags, &call.block, call.long_bags, <int32_t*>row_address(call.plan.slots, thread),
+        call.plan.slots.dim, <int64_t*>row_address(call.plan.firsts, thread),
+        &(<const int64_t*>call.plan.starts.data)[first],
+        &(<const int64_t*>call.plan.ends.data)[first],
+        bags_of_batch(call, call.first_batch + batch), batch,
     )
 
 
@@ -200,13 +205,10 @@ cdef void differentiate_strip(
         for k in range(dim):
             mask_errors(&outputs[k * STRIP], &inputs[k * STRIP])
     layer = &call.layers[0]
-    dim = layer.inputs.dim
-    inputs = strip_of(layer.strips, dim, strip)
-    layer_below(
-        inputs, call.trained[0].arrays.weights,
-        strip_of(layer.errors, call.trained[0].arrays.weights.count, strip),
+    first_layer_below(
+        <float*>row_address(call.buffers.grad, first), call.trained[0].arrays.weights,
+        strip_of(layer.errors, call.trained[0].arrays.weights.count, strip), count,
     )
-    from_strip(<float*>row_address(call.buffers.grad, first), inputs, dim, count)
 
 
 cdef void forward_unit(const TrainCall* call, Py_ssize_t strip) noexcept nogil:
@@ -261,9 +263,9 @@ cdef void table_unit(TrainCall* call, Py_ssize_t first, float* work) noexcept no
     cdef Py_ssize_t start = ends[0], count = touched_of_batch(call), u, dim = call.buffers.grad.dim
     cdef const int64_t* rows_u = &(<const int64_t*>call.block.rows.data)[start]
     cdef const int64_t* row_ends = &(<const int64_t*>call.block.row_ends.data)[start + call.batch]
-    cdef Py_ssize_t stop = min(first + UNIT_ROWS, count)
-    cdef Lookups bag
-    bag.last = ends[call.num_bags] - 1
+    cdef const int32_t* bags_k = <const int32_t*>call.block.bags.data
+    cdef const float* scales_k = <const float*>call.block.scales.data
+    cdef Py_ssize_t stop = min(first + UNIT_ROWS, count), k
     if call.phase == UPDATE and trained.norm != INFINITY:
         for u in range(first, stop):
             prefetch_trained(trained, rows_u[min(u + AHEAD // 2, count - 1)])
@@ -271,10 +273,10 @@ cdef void table_unit(TrainCall* call, Py_ssize_t first, float* work) noexcept no
         return
     for u in range(first, stop):
         prefetch_trained(trained, rows_u[min(u + AHEAD // 2, count - 1)])
-        bag.start, bag.end = row_ends[u], row_ends[u + 1]
-        pool_part(
-            work, &call.buffers.grad, <const int64_t*>call.block.bags.data,
-            <const float*>call.block.scales.data, &bag, <float>1, 0, dim,
+        k = row_ends[u]
+        sum_gradients(
+            work, <const float*>call.buffers.grad.data, dim, &bags_k[k], &scales_k[k],
+            row_ends[u + 1] - k, dim,
         )
         use_gradient(call, trained, u, rows_u[u], work)
 
@@ -413,7 +415,7 @@ def train_batches(
     bags,              # indices, offsets, weights, order (n,) intp of the bags to train on
     targets,           # offsets and classes, numbers, weights: see Targets
     block,             # OUT see BlockLookups
-    plan,              # INOUT slots, firsts, OUT ends, counts: see BlockPlan
+    plan,              # INOUT slots, firsts, OUT starts, ends, counts: see BlockPlan
     layers,            # INOUT for each layer a tuple as `table` has it, and its LayerBuffers
     table,             # INOUT weights, states, plan of steps and options: see TrainedArrays
     Py_ssize_t batch_size,
@@ -438,8 +440,8 @@ def train_batches(
         call.long_bags = groups[count - 1].index == INT64
         open_group(groups, &count, <Rows*>&call.targets, targets, b"i1 i1 f2 f1")
         call.long_targets = groups[count - 1].index == INT64
-        open_group(groups, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w q1w f1w")
-        open_group(groups, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w")
+        open_group(groups, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w l1w f1w")
+        open_group(groups, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w q1w")
         for given, of_layer in layers:
             open_trained(groups, &count, &call.trained[call.num_layers], given)
             open_group(

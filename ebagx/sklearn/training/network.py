@@ -151,7 +151,9 @@ class Network:
     def is_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""
         weights = [self.table[self._used], *self.weights]
-        return all(bool(np.isfinite(weight).all()) for weight in weights)
+        # A NaN is the largest and the least number; no array of answers is made.
+        ends = [end for weight in weights if weight.size for end in (weight.max(), weight.min())]
+        return bool(np.isfinite(ends).all())
 
     def settle(self) -> None:
         """Apply the weight decay that untouched rows still owe."""

@@ -67,6 +67,7 @@ class Steps:
         self._plan = (
             aligned_zeros((self._threads, len(network.table)), np.dtype(np.int32)),
             np.ones(self._threads, np.int64),
+            np.empty(num_batches * batch_size, np.int64),
             np.empty(num_batches * batch_size + 1, np.int64),
             np.empty(num_batches, np.int64),
         )
@@ -154,7 +155,7 @@ def _layer_buffers(weights: np.ndarray, batch_size: int) -> Arrays:
 
 def _block(room: int, num_batches: int) -> Arrays:
     """Return arrays for the lookups of a block of batches."""
-    types = np.int64, np.float32, np.int32, np.int64, np.int64, np.int64, np.float32
+    types = np.int64, np.float32, np.int32, np.int64, np.int64, np.int32, np.float32
     sizes = [room] * len(types)
     sizes[4] += num_batches
     return tuple(
