@@ -278,8 +278,11 @@ def train_batches(
     loss: int,
     epsilon: float,
     num_threads: int,
-) -> None:
-    """Take a step for each batch of bags, and write the loss of each bag before its step."""
+) -> bool:
+    """Take a step for each batch of bags, and write the loss of each bag before its step.
+
+    Return whether other processes needed the processors, so that one thread is faster: never.
+    """
     losses, order = buffers[0], bags[-1]
     trained = [arrays for arrays, _ in layers]
     for step, first in enumerate(range(0, len(order), batch_size)):
@@ -306,3 +309,4 @@ def train_batches(
                 _take_step(arrays, np.arange(len(arrays[0])), of_layer, step)
             if len(rows):
                 _take_step(table, rows, gradient, step)
+    return False

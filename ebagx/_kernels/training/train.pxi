@@ -21,9 +21,12 @@ from cython.parallel cimport parallel, threadid
 cdef extern from "training/team.h" nogil:
     ctypedef struct Team "ebagx_team":
         pass
-    void begin_phase "ebagx_begin_phase"(Team*, int64_t)
-    int64_t next_unit "ebagx_next_unit"(Team*)
+    void form_team "ebagx_form_team"(Team*)
+    void begin_phase "ebagx_begin_phase"(Team*, int64_t, bint)
+    int64_t next_unit "ebagx_next_unit"(Team*, int64_t)
     bint finish_unit "ebagx_finish_unit"(Team*)
+    void join_team "ebagx_join_team"(Team*)
+    bint is_busy_team "ebagx_is_busy"(Team*)
 
 cdef extern from "training/strip_ops.h" nogil:
     void sum_gradients "ebagx_sum_gradients"(
@@ -370,24 +373,33 @@ cdef void train_alone(TrainCall* call) noexcept nogil:
         units = begin_next_phase(call)
 
 
+cdef void begin_phase_of_team(TrainCall* call, Team* team) noexcept nogil:
+    cdef Py_ssize_t units = begin_next_phase(call)
+    begin_phase(team, units, call.phase == PREPARE)
+
+
 cdef void train_in_team(TrainCall* call, Team* team, Py_ssize_t thread) noexcept nogil:
-    cdef int64_t unit = next_unit(team)
+    cdef int64_t unit
+    join_team(team)
+    unit = next_unit(team, thread)
     while unit >= 0:
         run_train_unit(call, unit, thread)
         if finish_unit(team):
-            begin_phase(team, begin_next_phase(call))
-        unit = next_unit(team)
+            begin_phase_of_team(call, team)
+        unit = next_unit(team, thread)
 
 
-cdef void train_all(TrainCall* call, int num_threads) noexcept nogil:
+cdef bint train_all(TrainCall* call, int num_threads) noexcept nogil:
+    # Returns whether other processes needed the processors, so that one thread is better.
     cdef Team team
     if num_threads <= 1:
         train_alone(call)
-        return
-    memset(&team, 0, sizeof(Team))
-    begin_phase(&team, begin_next_phase(call))
+        return False
+    form_team(&team)
+    begin_phase_of_team(call, &team)
     with parallel(num_threads=num_threads):
         train_in_team(call, &team, threadid())
+    return is_busy_team(&team)
 
 
 cdef enum:
@@ -426,11 +438,12 @@ def train_batches(
 ):
     """Take a step for each batch of bags, and write the loss of each bag before its step.
 
-    Cost: as `pool` and `step_rows` for each batch, and three products with each layer.
+    Return whether other processes needed the processors, so that one thread is faster. Cost: as `pool` and `step_rows` for each batch, and three products with each layer.
     """
     cdef TrainCall call
     cdef Arrays[MAX_GROUPS] groups
     cdef int count = 0
+    cdef bint is_busy = False
     memset(&call, 0, sizeof(TrainCall))
     if not 0 < len(layers) <= MAX_LAYERS:
         raise ValueError(f"there must be 1 to {MAX_LAYERS} layers, got {len(layers)}")
@@ -451,8 +464,9 @@ def train_batches(
         open_trained(groups, &count, &call.trained[call.num_layers], table)
         call.batch_size, call.loss, call.epsilon = batch_size, loss, epsilon
         with nogil:
-            train_all(&call, num_threads)
+            is_busy = train_all(&call, num_threads)
     finally:
         while count:
             count -= 1
             close_arrays(&groups[count])
+    return is_busy

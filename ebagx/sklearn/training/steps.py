@@ -76,6 +76,7 @@ class Steps:
         self._work = _for_threads(self._threads, widest)
         self._grad = aligned_empty((batch_size, dim), _FLOAT32)
         self._steps_per_call = 1
+        self._turns = _Turns(self._threads)
 
     def make_pass(
         self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
@@ -119,7 +120,7 @@ class Steps:
             for steps, plan, buffers in zip(self._layers, of_layers, self._buffers, strict=True)
         )
         bags = self._examples.bags
-        kernels.train_batches(
+        is_busy = kernels.train_batches(
             (losses, self._grad, self._work),
             (bags.indices, bags.offsets, bags.weights, order),
             self._targets,
@@ -130,8 +131,40 @@ class Steps:
             self._batch_size,
             self._loss.code,
             self._loss.epsilon,
-            self._threads,
+            self._turns.threads,
         )
+        self._turns.note(is_busy)
+
+
+class _Turns:
+    """The number of threads of the next call: one for a while where processors are busy.
+
+    There a thread that has taken a part of the work may not run for milliseconds, and the others
+    wait for it. After a call where that happened, one thread makes the next calls: each time four
+    times as many as the time before.
+    """
+
+    _LEAST_ALONE, _MOST_ALONE = 4, 64
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._alone = 0  # calls that one thread still makes
+        self._wait = self._LEAST_ALONE
+
+    @property
+    def threads(self) -> int:
+        """Number of threads of the next call."""
+        return 1 if self._alone else self._threads
+
+    def note(self, is_busy: bool) -> None:
+        """Note whether threads have lost time in a call."""
+        if self._alone:
+            self._alone -= 1
+        elif is_busy:
+            self._alone = self._wait
+            self._wait = min(4 * self._wait, self._MOST_ALONE)
+        else:
+            self._wait = max(self._wait // 4, self._LEAST_ALONE)
 
 
 def _most_lookups(offsets: npt.NDArray[Any], batch_size: int) -> int:
