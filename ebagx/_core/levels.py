@@ -23,7 +23,7 @@ _SUPPORTED: dict[str, Callable[[], bool]] = {
 
 # The level of the twins in NumPy is slow, and used only if EBAGX_LEVEL names it.
 REFERENCE = "reference"
-REFERENCE_MODULES = ("reference", "training_reference")
+REFERENCE_MODULES: tuple[str, ...] = ("reference", "training_reference")
 
 KERNEL_NAMES = (
     "indices_valid",
@@ -75,11 +75,10 @@ def load_level(name: str) -> SimpleNamespace:
     """
     if name == REFERENCE:
         names = REFERENCE_MODULES
-        modules = [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
     else:
         below = takewhile(lambda level: level != name, available_levels())
-        names = (name, *reversed(tuple(below)))
-        modules = [importlib.import_module(f"ebagx._kernels._{level}") for level in names]
+        names = tuple(f"_{level}" for level in (name, *reversed(tuple(below))))
+    modules = [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
     return SimpleNamespace(
         **{
             kernel: next(getattr(module, kernel) for module in modules if hasattr(module, kernel))

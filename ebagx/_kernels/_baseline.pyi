@@ -104,6 +104,20 @@ def step_rows(
     num_threads: int,
     /,
 ) -> None: ...
+def train_batches(
+    buffers: tuple[_Array, ...],
+    bags: tuple[_Array, ...],
+    targets: tuple[_Array, ...],
+    block: tuple[_Array, ...],
+    plan: tuple[_Array, ...],
+    layers: tuple[tuple[tuple[_Array, ...], tuple[_Array, ...]], ...],
+    table: tuple[_Array, ...],
+    batch_size: int,
+    loss: int,
+    epsilon: float,
+    num_threads: int,
+    /,
+) -> bool: ...
 def transpose_lookups(
     bags_k: _Array,
     scales_k: _Array,

@@ -52,7 +52,8 @@ def exp(x: np.ndarray) -> np.ndarray:
     r = (within - n * _f(0.693359375)) + n * _f(2.12194440e-4)
     y = (_polynomial(r, (*_EXP, _EXP_LAST)) * (r * r) + r) + _f(1)
     power = ((shifted.view(np.uint32) - np.uint32(0x4B400000) + np.uint32(127)) << 23).view(_f)
-    return np.where(above, _f(np.inf), np.where(below, _f(0), y * power))
+    result: np.ndarray = np.where(above, _f(np.inf), np.where(below, _f(0), y * power))
+    return result
 
 
 def log(x: np.ndarray) -> np.ndarray:
@@ -66,13 +67,15 @@ def log(x: np.ndarray) -> np.ndarray:
     z = m * m
     y = (_polynomial(m, _LOG) * m) * z - n * _f(2.12194440e-4)
     y = (m + (y - _f(0.5) * z)) + n * _f(0.693359375)
-    return np.where(np.isnan(x), x, y)
+    result: np.ndarray = np.where(np.isnan(x), x, y)
+    return result
 
 
 def log1p(u: np.ndarray) -> np.ndarray:
     """Return log(1 + u) of float32 numbers in [0, 1]: 2 artanh(u / (2 + u))."""
     s = u / (_f(2) + u)
-    return (s + s) * _polynomial(s * s, (*_LOG1P, 1.0))
+    result: np.ndarray = (s + s) * _polynomial(s * s, (*_LOG1P, 1.0))
+    return result
 
 
 def exp_f64(x: np.ndarray) -> np.ndarray:
@@ -84,7 +87,8 @@ def exp_f64(x: np.ndarray) -> np.ndarray:
     y = (_polynomial(r, _EXP_F64) * (r * r) + r) + 1.0
     bits = shifted.view(np.uint64) - np.uint64(0x4338000000000000) + np.uint64(1023)
     power: np.ndarray = (bits << np.uint64(52)).view(np.float64)
-    return y * power
+    result: np.ndarray = y * power
+    return result
 
 
 class _Targets(NamedTuple):

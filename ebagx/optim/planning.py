@@ -64,7 +64,7 @@ class PlannedSteps:
                 numbers = [self._numbers_of_step(0)] * count
             else:
                 for step in range(count):
-                    numbers.append(self._numbers_of_step(step))  # noqa: PERF401 - keeps the first
+                    numbers.append(self._numbers_of_step(step))
         except BaseException as caught:  # Ctrl-C in a schedule, too
             error = caught
         plan = np.empty((len(numbers), _COLUMNS))

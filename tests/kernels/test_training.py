@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,11 @@ def trained(rng, shape, rule, limits, decay, num_steps):
 def make_targets(rng, loss, num_outputs, index_dtype):
     none = np.empty(0, index_dtype)
     if loss in NUMBERS:
-        numbers = rng.poisson(2, (B, num_outputs)) if loss == "poisson" else rng.normal(size=(B, num_outputs))
+        numbers = (
+            rng.poisson(2, (B, num_outputs))
+            if loss == "poisson"
+            else rng.normal(size=(B, num_outputs))
+        )
         return none, none, numbers.astype(F)
     lengths = np.ones(B, int) if loss == "softmax" else rng.integers(0, num_outputs, B)
     classes = [rng.choice(num_outputs, length, replace=False) for length in lengths]
@@ -91,7 +96,7 @@ def make_call(
     )
     strips = -(-batch_size // 16)
     layers = []
-    for inputs, outputs in zip(dims, dims[1:], strict=False):
+    for inputs, outputs in pairwise(dims):
         buffers = (
             np.empty((batch_size, inputs), F),
             np.empty((strips * inputs, 16), F),
@@ -125,10 +130,15 @@ def assert_equals_twin(level, call):
         cases.assert_same_bits(array, wanted)
 
 
+DIMS = [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)]
+
+
 @cases.levels
 @pytest.mark.parametrize("num_threads", [1, 3])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("dims", [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)])
+@pytest.mark.parametrize(
+    "dims", [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)]
+)
 def test_losses_and_layers(level, loss, dims, num_threads):
     weighted = loss in ("softmax", "huber")
     call = make_call(loss, dims=dims, weighted=weighted, num_threads=num_threads, batch_size=20)
@@ -214,7 +224,9 @@ def test_nan_and_infinity_are_seen_in_the_losses(level):
 
 @pytest.mark.parametrize("name", ["exp", "log", "log1p", "exp_f64"])
 def test_functions(name):
-    low, high = {"exp": (-87, 88), "log": (1e-30, 1e30), "log1p": (0, 1), "exp_f64": (-700, 0)}[name]
+    low, high = {"exp": (-87, 88), "log": (1e-30, 1e30), "log1p": (0, 1), "exp_f64": (-700, 0)}[
+        name
+    ]
     dtype = np.float64 if name == "exp_f64" else F
     x = np.linspace(low, high, 100_001).astype(dtype)
     if name == "log":

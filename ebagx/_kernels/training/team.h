@@ -19,6 +19,13 @@
 #include <windows.h>
 #define EBAGX_YIELD() SwitchToThread()
 #define EBAGX_SLEEP() Sleep(1)
+static inline int64_t ebagx_nanoseconds(void)
+{
+    LARGE_INTEGER now, per_second;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&per_second);
+    return (int64_t)((double)now.QuadPart / (double)per_second.QuadPart * 1e9);
+}
 #else
 #include <sched.h>
 #define EBAGX_YIELD() sched_yield()
@@ -27,6 +34,12 @@ static inline void ebagx_sleep(void)
 {
     struct timespec millisecond = {0, 1000000};
     nanosleep(&millisecond, 0);
+}
+static inline int64_t ebagx_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 #endif
 
@@ -78,13 +91,6 @@ typedef struct {
     int64_t phase; /* of the thread that prepares phases */
     int64_t formed; /* when */
 } ebagx_team;
-
-static inline int64_t ebagx_nanoseconds(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Begins a phase of `units` units; none ends the team's work. */
 static inline void ebagx_begin_phase(ebagx_team *team, int64_t units, int are_long)

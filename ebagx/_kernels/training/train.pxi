@@ -165,7 +165,7 @@ cdef void differentiate_strip(
     const TrainCall* call, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t count
 ) noexcept nogil:
     # Writes the gradient of pooled vectors, and what the gradients of layers are made of.
-    cdef int l, last = call.num_layers - 1
+    cdef int depth, last = call.num_layers - 1
     cdef Py_ssize_t k, units, dim
     cdef double* losses_b = <double*>call.buffers.losses.data
     cdef const LayerBuffers* layer
@@ -173,16 +173,16 @@ cdef void differentiate_strip(
     cdef float* outputs
     cdef float* inputs
     cdef StripBags bags
-    for l in range(call.num_layers):
-        layer = &call.layers[l]
+    for depth in range(call.num_layers):
+        layer = &call.layers[depth]
         inputs = strip_of(layer.strips, layer.inputs.dim, strip)
-        units = call.trained[l].arrays.weights.count
+        units = call.trained[depth].arrays.weights.count
         outputs = strip_of(layer.errors, units, strip)
-        if l == 0:
+        if depth == 0:
             to_strip(inputs, <float*>row_address(layer.inputs, first), layer.inputs.dim, count)
-        layer_forward(outputs, call.trained[l].arrays.weights, inputs)
-        if l < last:
-            above = &call.layers[l + 1]
+        layer_forward(outputs, call.trained[depth].arrays.weights, inputs)
+        if depth < last:
+            above = &call.layers[depth + 1]
             for k in range(units):
                 rectify(&outputs[k * STRIP])
             memcpy(
@@ -196,13 +196,13 @@ cdef void differentiate_strip(
         &losses_b[k], outputs, &call.targets, call.long_targets, &bags, call.loss, call.epsilon,
         units,
     )
-    for l in range(last, 0, -1):
-        layer = &call.layers[l]
+    for depth in range(last, 0, -1):
+        layer = &call.layers[depth]
         dim = layer.inputs.dim
-        outputs = strip_of(call.layers[l - 1].errors, dim, strip)
+        outputs = strip_of(call.layers[depth - 1].errors, dim, strip)
         layer_below(
-            outputs, call.trained[l].arrays.weights,
-            strip_of(layer.errors, call.trained[l].arrays.weights.count, strip),
+            outputs, call.trained[depth].arrays.weights,
+            strip_of(layer.errors, call.trained[depth].arrays.weights.count, strip),
         )
         inputs = strip_of(layer.strips, dim, strip)
         for k in range(dim):
@@ -243,9 +243,9 @@ cdef inline void step_kept_row(
 
 
 cdef void layer_unit(
-    TrainCall* call, int l, Py_ssize_t first, float* work
+    TrainCall* call, int depth, Py_ssize_t first, float* work
 ) noexcept nogil:
-    cdef Trained* trained = &call.trained[l]
+    cdef Trained* trained = &call.trained[depth]
     cdef Py_ssize_t outputs = trained.arrays.weights.count, columns = trained.arrays.weights.dim
     cdef Py_ssize_t stop = min(first + UNIT_CLASSES, outputs), k = first, r, count
     if call.phase == UPDATE and trained.norm != INFINITY:
@@ -254,7 +254,7 @@ cdef void layer_unit(
         return
     while k < stop:
         count = min(CLASSES_AT_ONCE, stop - k)
-        layer_gradient(work, &call.layers[l], outputs, k, count, call.num_bags)
+        layer_gradient(work, &call.layers[depth], outputs, k, count, call.num_bags)
         for r in range(count):
             use_gradient(call, trained, k + r, k + r, &work[r * columns])
         k += count
@@ -290,9 +290,9 @@ cdef inline Py_ssize_t units_of(Py_ssize_t count, Py_ssize_t size) noexcept nogi
 
 cdef Py_ssize_t update_units(const TrainCall* call) noexcept nogil:
     cdef Py_ssize_t units = units_of(touched_of_batch(call), UNIT_ROWS)
-    cdef int l
-    for l in range(call.num_layers):
-        units += units_of(call.trained[l].arrays.weights.count, UNIT_CLASSES)
+    cdef int depth
+    for depth in range(call.num_layers):
+        units += units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
     return units
 
 
@@ -300,19 +300,19 @@ cdef void update_unit(TrainCall* call, Py_ssize_t unit, float* work) noexcept no
     # The units are those of the table, then those of each layer. Weights without a limit of their
     # norm have nothing to do in the phase GRADIENT.
     cdef Py_ssize_t units = units_of(touched_of_batch(call), UNIT_ROWS)
-    cdef int l = 0
+    cdef int depth = 0
     if unit < units:
         if call.phase == UPDATE or call.trained[call.num_layers].norm != INFINITY:
             table_unit(call, unit * UNIT_ROWS, work)
         return
     unit -= units
-    units = units_of(call.trained[l].arrays.weights.count, UNIT_CLASSES)
+    units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
     while unit >= units:
         unit -= units
-        l += 1
-        units = units_of(call.trained[l].arrays.weights.count, UNIT_CLASSES)
-    if call.phase == UPDATE or call.trained[l].norm != INFINITY:
-        layer_unit(call, l, unit * UNIT_CLASSES, work)
+        depth += 1
+        units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+    if call.phase == UPDATE or call.trained[depth].norm != INFINITY:
+        layer_unit(call, depth, unit * UNIT_CLASSES, work)
 
 
 cdef void run_train_unit(TrainCall* call, Py_ssize_t unit, Py_ssize_t thread) noexcept nogil:
@@ -325,20 +325,20 @@ cdef void run_train_unit(TrainCall* call, Py_ssize_t unit, Py_ssize_t thread) no
 
 
 cdef void begin_batch(TrainCall* call) noexcept nogil:
-    cdef int l
+    cdef int depth
     call.first_bag = call.batch * call.batch_size
     call.num_bags = bags_of_batch(call, call.first_batch + call.batch)
     call.keeps_gradients = False
-    for l in range(call.num_layers + 1):
-        begin_step(&call.trained[l], call.first_batch + call.batch)
-        call.keeps_gradients |= call.trained[l].norm != INFINITY
+    for depth in range(call.num_layers + 1):
+        begin_step(&call.trained[depth], call.first_batch + call.batch)
+        call.keeps_gradients |= call.trained[depth].norm != INFINITY
 
 
 cdef void limit_norms(TrainCall* call) noexcept nogil:
-    cdef int l
-    for l in range(call.num_layers):
-        if call.trained[l].norm != INFINITY:
-            limit_norm(&call.trained[l], call.trained[l].arrays.weights.count)
+    cdef int depth
+    for depth in range(call.num_layers):
+        if call.trained[depth].norm != INFINITY:
+            limit_norm(&call.trained[depth], call.trained[depth].arrays.weights.count)
     if call.trained[call.num_layers].norm != INFINITY:
         limit_norm(&call.trained[call.num_layers], touched_of_batch(call))
 
@@ -438,7 +438,8 @@ def train_batches(
 ):
     """Take a step for each batch of bags, and write the loss of each bag before its step.
 
-    Return whether other processes needed the processors, so that one thread is faster. Cost: as `pool` and `step_rows` for each batch, and three products with each layer.
+    Return whether other processes needed the processors, so that one thread is faster. Cost: as
+    `pool` and `step_rows` for each batch, and three products with each layer.
     """
     cdef TrainCall call
     cdef Arrays[MAX_GROUPS] groups

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
@@ -22,6 +21,9 @@ _BLOCK_LOOKUPS = 1 << 15
 _BLOCK_BATCHES = 64
 # Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
 _CALL_SECONDS = 0.1
+_FIRST_STEPS = 16  # of the first call, whose time is not known
+# Threads that go on from batch to batch share smaller ones than those that begin with each call.
+_CHEAPER = 4
 
 _FLOAT32 = np.dtype(np.float32)
 _NO_NUMBERS = np.empty((0, 0), _FLOAT32)
@@ -46,9 +48,7 @@ class Steps:
         Number of bags per step.
     """
 
-    def __init__(
-        self, network: Network, loss: Loss, examples: Examples, batch_size: int
-    ) -> None:
+    def __init__(self, network: Network, loss: Loss, examples: Examples, batch_size: int) -> None:
         batch_size = min(batch_size, examples.num_bags)
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
         most = _most_lookups(examples.bags.offsets, batch_size)
@@ -75,7 +75,7 @@ class Steps:
         widest = max(4 * max(layer.shape[1] for layer in network.weights), dim)
         self._work = _for_threads(self._threads, widest)
         self._grad = aligned_empty((batch_size, dim), _FLOAT32)
-        self._steps_per_call = 1
+        self._steps_per_call = _FIRST_STEPS
         self._turns = _Turns(self._threads)
 
     def make_pass(
@@ -148,7 +148,7 @@ class _Turns:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._alone = 0  # calls that one thread still makes
+        self._alone = 1  # calls that one thread still makes
         self._wait = self._LEAST_ALONE
 
     @property
@@ -204,9 +204,9 @@ def _for_threads(threads: int, count: int) -> np.ndarray:
 
 def _targets(examples: Examples) -> Arrays:
     """Return the targets and weights as the kernel takes them."""
-    targets = examples.targets
+    targets: Any = examples.targets
     weights = _ALL_ONE if examples.weights is None else examples.weights
-    if sparse.issparse(targets):
+    if hasattr(targets, "indptr"):
         classes = targets.indices.astype(targets.indptr.dtype, copy=False)
         return targets.indptr, classes, _NO_NUMBERS, weights
     return _NO_CLASSES, _NO_CLASSES, targets, weights
@@ -218,4 +218,4 @@ def _threads(network: Network, examples: Examples, batch_size: int) -> int:
     lookups = len(bags.indices) * batch_size // max(bags.num_bags, 1)
     work = lookups * network.table.shape[1]
     work += batch_size * sum(layer.size for layer in network.weights)
-    return thread_count(network.num_threads, work)
+    return thread_count(network.num_threads, _CHEAPER * work)
