@@ -63,7 +63,7 @@ GCC_FLAGS = [
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
 # These modules are as fast when they are small.
-SMALL = ("ebagx._core.cpu", "ebagx.text.tokens")
+SMALL = ("ebagx._core.arrow", "ebagx._core.cpu", "ebagx.text.tokens")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # These come after -O2 -g0 on the command line, and so replace them; the first report ends the
 # process.
@@ -126,7 +126,13 @@ def extensions():
     folder = PACKAGE / "_kernels"
     kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
-        Extension("ebagx._core.cpu", [str(PACKAGE / "_core/cpu.pyx")], **options),
+        Extension("ebagx._core.arrow", [str(PACKAGE / "_core/arrow.pyx")], **options),
+        Extension(
+            "ebagx._core.cpu",
+            [str(PACKAGE / "_core/cpu.pyx")],
+            depends=[str(PACKAGE / "_core/pages.pxi")],
+            **options,
+        ),
         Extension(
             "ebagx.text.tokens",
             [str(PACKAGE / "text/tokens.pyx")],

@@ -7,6 +7,7 @@ cli, __main__          the command line: ``ebagx train | predict | test ...``
 text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
+accumulation           the sum of a module's gradients, in every form
 optim                  optimizers that touch only the rows used
 gradients              `RowGradient`: the touched rows of a table and their values
 _core                  arguments become kernel calls: checks, `Bags`, `Table`, passes
@@ -27,7 +28,7 @@ except ModuleNotFoundError as error:
 
 from ebagx import optim
 from ebagx._core.config import __version__, show_config
-from ebagx.functional import embedding_bag, embedding_bag_backward
+from ebagx.functional import csr_from_bags, embedding_bag, embedding_bag_backward
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 from ebagx.module import EmbeddingBag
 
@@ -36,6 +37,7 @@ __all__ = [
     "EmbeddingBagGradients",
     "RowGradient",
     "__version__",
+    "csr_from_bags",
     "embedding_bag",
     "embedding_bag_backward",
     "optim",

@@ -3,11 +3,28 @@
 from typing import Any, Literal, overload
 
 import numpy as np
+import scipy.sparse
 
 from ebagx._core import passes
 from ebagx._core.backward import Backward, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for, check_indices, without_padding
-from ebagx._core.checks import check_grad_output, check_max_indices, check_out, check_sparse
+from ebagx._core.bags import (
+    Bags,
+    as_bags,
+    bags_for,
+    check_indices,
+    raise_bad_source,
+    select_lookups,
+)
+from ebagx._core.checks import (
+    RAISE,
+    check_flag,
+    check_grad_output,
+    check_max_indices,
+    check_out,
+    check_size,
+    check_sparse,
+    check_winners,
+)
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
@@ -15,7 +32,7 @@ from ebagx._core.options import Options, checked_options
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
-__all__ = ["embedding_bag", "embedding_bag_backward"]
+__all__ = ["csr_from_bags", "embedding_bag", "embedding_bag_backward"]
 
 
 @overload
@@ -35,6 +52,8 @@ def embedding_bag(
     return_indices: Literal[False] = ...,
     out: np.ndarray | None = ...,
     num_threads: int | None = ...,
+    invalid: str = ...,
+    default_row: int | None = ...,
 ) -> np.ndarray: ...
 
 
@@ -55,6 +74,8 @@ def embedding_bag(
     return_indices: Literal[True],
     out: np.ndarray | None = ...,
     num_threads: int | None = ...,
+    invalid: str = ...,
+    default_row: int | None = ...,
 ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
@@ -75,6 +96,8 @@ def embedding_bag(
     return_indices: bool,
     out: np.ndarray | None = ...,
     num_threads: int | None = ...,
+    invalid: str = ...,
+    default_row: int | None = ...,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]: ...
 
 
@@ -94,6 +117,8 @@ def embedding_bag(
     return_indices: bool = False,
     out: np.ndarray | None = None,
     num_threads: int | None = None,
+    invalid: str = "raise",
+    default_row: int | None = None,
 ) -> Any:
     r"""Pool the table rows of each bag of indices.
 
@@ -102,19 +127,22 @@ def embedding_bag(
 
     Parameters
     ----------
-    input : array_like of int, scipy.sparse matrix or list of sequences of int
-        The bags, n indices in all, in one of four forms:
+    input : array_like of int, scipy.sparse matrix, list of sequences of int or column of lists
+        The bags, n indices in all, in one of five forms:
 
         * 1-D of shape (n,), cut into bags by `offsets`;
         * 2-D of shape (B, L), each row a bag;
         * a sparse matrix of shape (B, N): row = bag, column = index, stored value = weight.
           CSR is used in place, other formats are converted. Stored zeros are entries,
           duplicates are allowed;
-        * a list of B integer sequences.
+        * a list, array or iterator of B integer sequences: lists, arrays, tensors, series;
+        * a column of B lists of pyarrow, polars, pandas, nanoarrow or DuckDB, by the Arrow C data
+          interface. A null list is an empty bag.
 
-        int32 and int64 indices are used without a copy.
+        int32 and int64 indices are used without a copy, except those of a list of sequences.
     weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
-        The embedding table. Rows may be strided; other layouts are copied in each call.
+        The embedding table, in any memory layout. Only the rows that occur in `input` are read;
+        those that are not contiguous are copied first.
     offsets : array_like of int of shape (B,), optional
         Start of each bag in 1-D `input`; the last bag ends at n.
     max_norm : float, optional
@@ -125,8 +153,9 @@ def embedding_bag(
         Without effect here, as in PyTorch; see `embedding_bag_backward`.
     mode : {"sum", "mean", "sqrtn", "max", "min"}, default="mean"
         The formula that pools a bag; see Notes.
-    per_sample_weights : array_like of float, of the shape of `input`, optional
-        A weight for each lookup, in the modes sum, mean and sqrtn.
+    per_sample_weights : array_like of float, of the shape of `input`, or bags of float, optional
+        A weight for each lookup, in the modes sum, mean and sqrtn. Ragged weights may have any of
+        the forms of ragged `input`, also another one than `input` has.
     include_last_offset : bool, default=False
         `offsets` has B + 1 entries, the last one n, as the ``indptr`` of CSR.
     padding_idx : int, optional
@@ -139,21 +168,27 @@ def embedding_bag(
         Largest number of threads. By default the number that OpenMP would use
         (``OMP_NUM_THREADS``), within the CPU quota of the container. The result has the same bits
         for every number.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N), as if they were padding.
+    default_row : int, optional
+        A bag without lookups, after padding and skipped ones are removed, gives this row. Negative
+        counts from the end. By default such a bag gives zeros.
 
     Returns
     -------
     pooled : ndarray of shape (B, D)
-        In the dtype of `weight`. An empty bag gives zeros.
+        In the dtype of `weight`. An empty bag gives zeros, or `default_row`.
     max_indices : ndarray of shape (B, D)
         Only with ``return_indices=True``: the table row from which each number of `pooled` is
-        taken, -1 in an empty bag.
+        taken, -1 in an empty bag without `default_row`.
 
     Raises
     ------
     IndexError
-        If an index is negative or not below N.
+        If an index is negative or not below N, unless `invalid` is "skip".
     ValueError
-        If a shape, the offsets, or the value or combination of arguments is wrong.
+        If a shape, the offsets, or the value or combination of arguments is wrong, or an entry is
+        masked or null.
     TypeError
         If indices or offsets are not integers, or the dtype of `weight` is not supported.
 
@@ -197,6 +232,8 @@ def embedding_bag(
         include_last_offset=include_last_offset,
         padding_idx=padding_idx,
         num_threads=num_threads,
+        invalid=invalid,
+        default_row=default_row,
     )
     if return_indices and not options.mode.is_extreme:
         names = " or ".join(map(repr, EXTREME_MODES))
@@ -211,18 +248,27 @@ def pooled_bags(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check indices and `out`, then pool; return pooled bags and, in max and min, their rows."""
     mode, max_norm, num_threads = options.mode, options.max_norm, options.num_threads
-    # A check of the indices takes a tenth of the time of pooling small rows in the cache. The pass
-    # itself can make it where it changes no array of the caller.
-    in_pass = out is None and max_norm is None and not mode.is_extreme and 0 not in table.shape
-    if not in_pass:
-        check_indices(bags, source, table.num_rows, num_threads)
+    kept, checks_in_pass = bags, False
+    if options.selects:
+        kept, inside = select_lookups(
+            bags, table.num_rows, options.padding_idx, options.default_row
+        )
+        if not inside and options.invalid == RAISE:
+            raise_bad_source(source, table.num_rows)
+    else:
+        # A check of the indices takes a tenth of the time of pooling small rows in the cache. The
+        # pass itself can make it where it changes no array of the caller.
+        checks_in_pass = (
+            out is None and max_norm is None and not mode.is_extreme and 0 not in table.shape
+        )
+        if not checks_in_pass:
+            check_indices(bags, source, table.num_rows, num_threads)
     if out is not None:
         check_out(out, (bags.num_bags, table.dim), table.dtype, (table.array, *bags))
     if max_norm is not None:
         table.check_writeable("max_norm")
-        passes.renorm(bags, table, max_norm, options.norm_type, num_threads)
-    kept = without_padding(bags, options.padding_idx)
-    return passes.forward(kept, table, mode, out, num_threads, source if in_pass else None)
+        passes.renorm(kept, bags, table, options)
+    return passes.forward(kept, table, mode, out, num_threads, source if checks_in_pass else None)
 
 
 def embedding_bag_backward(
@@ -239,8 +285,11 @@ def embedding_bag_backward(
     padding_idx: int | None = None,
     max_indices: Any = None,
     per_sample_weights_grad: bool | None = None,
+    weight_grad: bool = True,
     out: np.ndarray | None = None,
     num_threads: int | None = None,
+    invalid: str = "raise",
+    default_row: int | None = None,
 ) -> EmbeddingBagGradients:
     r"""Return the gradients of `embedding_bag` for a gradient of its result.
 
@@ -248,7 +297,9 @@ def embedding_bag_backward(
     ----------
     grad_output : array_like of shape (B, D)
         Gradient with respect to the pooled bags.
-    input, weight, offsets, mode, per_sample_weights, include_last_offset, padding_idx, num_threads
+    input, weight, offsets, mode, per_sample_weights, include_last_offset, padding_idx
+        As they were given to `embedding_bag`.
+    num_threads, invalid, default_row
         As they were given to `embedding_bag`.
     scale_grad_by_freq : bool, default=False
         Divide the gradient of each row by the number of its occurrences in `input`.
@@ -257,10 +308,13 @@ def embedding_bag_backward(
         blocks; or a `RowGradient`, the touched rows and their values.
     max_indices : array_like of int of shape (B, D), optional
         The `max_indices` of `embedding_bag`, in the modes max and min. By default they are computed
-        again.
+        again. Those of an empty bag are not read; a row that is not in its bag is a ValueError.
     per_sample_weights_grad : bool, optional
         Compute the gradient of the weights. By default, if `per_sample_weights` is given. For
         sparse input it is the gradient of the stored values, in CSR order.
+    weight_grad : bool, default=True
+        False computes the gradient of the weights alone: nothing is allocated for the table, and
+        `sparse` has no effect.
     out : ndarray of shape (N, D), optional
         Array for a dense gradient (``sparse=False``), of its dtype.
 
@@ -268,13 +322,15 @@ def embedding_bag_backward(
     -------
     EmbeddingBagGradients
         Named tuple ``(weight, per_sample_weights)``. Both are in the dtype of `weight`, float32
-        for float16 and bfloat16 tables. `per_sample_weights` has the shape of that argument, is
-        flat for lists and sparse matrices, and None if it was not computed.
+        for float16 and bfloat16 tables. `weight` is None with ``weight_grad=False``.
+        `per_sample_weights` has the shape of that argument, is flat for ragged weights and sparse
+        matrices, and None if it was not computed.
 
     Raises
     ------
     IndexError, ValueError, TypeError
-        As `embedding_bag`, and ValueError for a `grad_output` of another shape.
+        As `embedding_bag`, and ValueError for a `grad_output` of another shape, or if no gradient
+        is wanted.
 
     Notes
     -----
@@ -282,7 +338,9 @@ def embedding_bag_backward(
     s_i = w_i / divisor / count, where the divisor is that of the mode and count is 1, or the
     row's number of occurrences with `scale_grad_by_freq`. In the modes max and min the gradient of
     each number goes to the row from which that number is taken. The padding row gets none, and
-    gradients of empty bags are not read. The result has the same bits for every number of threads.
+    gradients of empty bags are not read. With `default_row`, that of an empty bag goes to this row,
+    unless it is the padding row. Skipped lookups get no gradient, nor do their weights. The result
+    has the same bits for every number of threads.
 
     Cost: a sort of the n lookups and n·D additions. Nothing of size N·D is allocated unless
     the gradient is dense.
@@ -304,6 +362,7 @@ def embedding_bag_backward(
     array([0, 1, 3, 4])
     """
     sparse = check_sparse(sparse)
+    check_flag(weight_grad, "weight_grad")
     table = Table.of(weight)
     options = checked_options(
         table.num_rows,
@@ -312,10 +371,13 @@ def embedding_bag_backward(
         include_last_offset=include_last_offset,
         padding_idx=padding_idx,
         num_threads=num_threads,
+        invalid=invalid,
+        default_row=default_row,
     )
     how = options.mode
     bags, source = bags_for(input, offsets, per_sample_weights, table, options)
-    check_indices(bags, source, table.num_rows, options.num_threads)
+    if options.invalid == RAISE:
+        check_indices(bags, source, table.num_rows, options.num_threads)
     shape = bags.num_bags, table.dim
     grad = check_grad_output(grad_output, shape, table.sum_dtype)
     winners = None
@@ -324,22 +386,106 @@ def embedding_bag_backward(
     elif max_indices is not None:
         raise ValueError(f"max_indices must be None in mode {mode!r}")
     if per_sample_weights_grad is None:
-        per_sample_weights_grad = per_sample_weights is not None
-    elif per_sample_weights_grad and (how.is_extreme or len(bags.weights) != len(bags.indices)):
-        names = ", ".join(map(repr, WEIGHTED_MODES))
-        raise ValueError(f"per_sample_weights_grad=True needs weights and a mode of {names}")
+        per_sample_weights_grad = per_sample_weights is not None or not weight_grad
+    _check_wanted(weight_grad, per_sample_weights_grad, source, options)
     if out is not None:
-        if sparse:
-            raise ValueError(f"out must be None for sparse={sparse!r}, it takes a dense gradient")
+        if sparse or not weight_grad:
+            why = f"sparse={sparse!r}" if weight_grad else "weight_grad=False"
+            raise ValueError(f"out must be None for {why}, it takes a dense gradient")
         read = [array for array in (table.array, grad, winners, *bags) if array is not None]
         check_out(out, table.shape, grad.dtype, read)
     backward = Backward(grad, bags, table, winners, options)
-    if sparse:
-        of_table: Any = RowGradient(*row_gradient(backward), table.shape).to_form(sparse)
-    else:
+    if winners is not None:
+        backward = backward.selected()
+        check_winners(winners, backward.bags.indices, backward.bags.offsets)
+    of_table: Any = None
+    if weight_grad and sparse:
+        of_table = RowGradient._of(*row_gradient(backward), table.shape).to_form(sparse)
+    elif weight_grad:
         of_table = DenseGradient(table.shape, grad.dtype, out).add(backward).total
     of_weights = None
     if per_sample_weights_grad:
-        of_weights = weights_gradient(backward)
-        of_weights = of_weights.reshape(getattr(per_sample_weights, "shape", -1))
+        assert source.weights is not None
+        of_weights = weights_gradient(backward).reshape(source.weights.shape)
     return EmbeddingBagGradients(of_table, of_weights)
+
+
+def _check_wanted(of_table: bool, of_weights: bool, source: Source, options: Options) -> None:
+    """Raise ValueError unless some gradient is wanted, and that of the weights exists if it is."""
+    if not of_weights:
+        if not of_table:
+            raise ValueError("weight_grad=False needs per_sample_weights_grad=True or None")
+        return
+    if options.mode.is_extreme or source.weights is None:
+        names = ", ".join(map(repr, WEIGHTED_MODES))
+        asked = "per_sample_weights_grad=True" if of_table else "weight_grad=False"
+        raise ValueError(f"{asked} needs weights and a mode of {names}")
+
+
+def csr_from_bags(
+    input: Any,
+    num_embeddings: int,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+) -> scipy.sparse.csr_array:
+    r"""Return bags of any form as a sparse matrix: row = bag, column = index, value = weight.
+
+    Estimators take such a matrix, and `embedding_bag` takes it as `input`.
+
+    Parameters
+    ----------
+    input, offsets, per_sample_weights, include_last_offset
+        As in `embedding_bag`.
+    num_embeddings : int
+        Number of columns N of the matrix.
+
+    Returns
+    -------
+    csr_array of shape (B, N), float32 or float64
+        It shares memory with `input`, `offsets` and `per_sample_weights` where they have dtypes
+        that fit: the indices int32 or int64, the offsets the same and B + 1 of them, the weights
+        float32 or float64. Others are cast. Without weights, the values are ones in float32.
+
+    Raises
+    ------
+    IndexError
+        If an index is negative or not below N.
+    ValueError, TypeError
+        As `embedding_bag`.
+
+    Notes
+    -----
+    The order of a bag and its duplicates are kept, and nothing is added up; SciPy's own operations
+    may add duplicates up, or sort. The memory of Arrow columns is read-only: ``copy()`` the matrix
+    before you change it in place, as ``sum_duplicates()`` does.
+
+    Cost: one read of indices and offsets; memory: the ones.
+
+    Examples
+    --------
+    >>> import ebagx
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).indices
+    array([3, 1, 1, 2])
+    >>> ebagx.csr_from_bags([[3, 1, 1], [], [2]], 4).toarray()
+    array([[0., 2., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 0., 1., 0.]], dtype=float32)
+    """
+    num_rows = check_size(num_embeddings, "num_embeddings")
+    bags, source = as_bags(
+        input,
+        offsets,
+        per_sample_weights,
+        include_last_offset=include_last_offset,
+        num_rows=num_rows,
+        sums=None,
+    )
+    check_indices(bags, source, num_rows, None)
+    values = bags.weights
+    if source.weights is None:
+        values = np.ones(len(bags.indices), values.dtype)
+    matrix = scipy.sparse.csr_array((bags.num_bags, num_rows), dtype=values.dtype)
+    # SciPy's constructor may copy indices to another dtype.
+    matrix.data, matrix.indices, matrix.indptr = values, bags.indices, bags.offsets
+    return matrix

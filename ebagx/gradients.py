@@ -1,7 +1,8 @@
 """`RowGradient` is a gradient as touched rows and their values."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import numbers
+from dataclasses import FrozenInstanceError, dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse
@@ -12,6 +13,7 @@ from ebagx._core.checks import (
     check_real,
     check_rows,
     check_size,
+    shown,
 )
 from ebagx._core.forms.sparse import csr_parts
 from ebagx._core.layout import as_indices
@@ -20,16 +22,21 @@ from ebagx._core.memory import check_mapped
 __all__ = ["EmbeddingBagGradients", "RowGradient"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class RowGradient:
     """Gradient of an embedding table that is zero outside some rows.
+
+    Gradients of one table can be added and subtracted, also by `sum`, and multiplied and divided by
+    numbers. The result is a new gradient, with the dtype that NumPy gives to the values. The three
+    attributes cannot be assigned, and `rows` cannot be written to; `values` can, also as in
+    ``gradient.values *= 0.5``.
 
     Parameters
     ----------
     rows : array_like of shape (U,), int32 or int64
         The touched rows, ascending, each once.
     values : array_like of shape (U, D), float32 or float64
-        Their gradients.
+        Their gradients. An array is not copied.
     shape : tuple of int
         Shape (N, D) of the table.
 
@@ -48,11 +55,17 @@ class RowGradient:
     RowGradient(2 of 5 rows, embedding_dim=3, dtype=float64)
     >>> gradient.toarray()[:, 0]
     array([0., 1., 0., 0., 1.])
+    >>> mean = (gradient + 3 * gradient) / 2
+    >>> mean.values[0]
+    array([2., 2., 2.])
     """
 
     rows: np.ndarray
     values: np.ndarray
     shape: tuple[int, int]
+
+    # NumPy's arrays and numbers on the left leave the operators to this class.
+    __array_ufunc__ = None
 
     def __post_init__(self) -> None:
         num_rows, dim = self.shape
@@ -62,9 +75,36 @@ class RowGradient:
         check_real(values, "values")
         if values.shape != (len(rows), shape[1]):
             raise ValueError(f"values must have shape {(len(rows), shape[1])}, got {values.shape}")
-        object.__setattr__(self, "rows", as_indices(rows))
+        self._set(as_indices(rows), values, shape)
+
+    @classmethod
+    def _of(cls, rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Self:
+        """Return a gradient of arrays that need no checks, which take longer than small steps."""
+        gradient = object.__new__(cls)
+        gradient._set(rows, values, shape)
+        return gradient
+
+    def _set(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> None:
+        rows = rows.view()
+        rows.flags.writeable = False
+        object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "shape", shape)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The statement ``gradient.values *= 0.5`` changes the array, and then assigns it.
+        if hasattr(self, name) and value is not getattr(self, name):
+            raise FrozenInstanceError(
+                f"cannot assign {name} of a RowGradient: make another one, "
+                "RowGradient(rows, values, shape), or write to its values"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name} of a RowGradient")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rows, self.values, self.shape), getattr(self, "__dict__", None)
 
     def __repr__(self) -> str:
         return (
@@ -72,17 +112,72 @@ class RowGradient:
             f"embedding_dim={self.shape[1]}, dtype={self.values.dtype})"
         )
 
-    def __add__(self, other: "RowGradient") -> "RowGradient":
-        """Return the sum of two gradients of one table."""
+    def __add__(self, other: Any) -> "RowGradient":
+        """Return the sum of two gradients of one table; 0 changes nothing, for `sum`."""
         if not isinstance(other, RowGradient):
-            return NotImplemented
+            return self if _is_zero(other) else NotImplemented
         if self.shape != other.shape:
             raise ValueError(f"cannot add a gradient of shape {other.shape} to {self.shape}")
         rows = np.union1d(self.rows, other.rows)
         values = np.zeros((len(rows), self.shape[1]), np.result_type(self.values, other.values))
         values[np.searchsorted(rows, self.rows)] = self.values
         values[np.searchsorted(rows, other.rows)] += other.values
-        return RowGradient(rows, values, self.shape)
+        return RowGradient._of(rows, values, self.shape)
+
+    def __radd__(self, other: Any) -> "RowGradient":
+        """Return the same as ``self + other``, for `sum`."""
+        return self if _is_zero(other) else NotImplemented
+
+    def __sub__(self, other: Any) -> "RowGradient":
+        """Return the difference of two gradients of one table."""
+        if isinstance(other, RowGradient):
+            return self + -other
+        return self if _is_zero(other) else NotImplemented
+
+    def __rsub__(self, other: Any) -> "RowGradient":
+        """Return 0 less the gradient."""
+        return -self if _is_zero(other) else NotImplemented
+
+    def __neg__(self) -> "RowGradient":
+        """Return the gradient with the other sign."""
+        return RowGradient._of(self.rows, -self.values, self.shape)
+
+    def __mul__(self, factor: Any) -> "RowGradient":
+        """Return the gradient times a number."""
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> "RowGradient":
+        """Return the gradient divided by a number."""
+        return RowGradient._of(self.rows, self.values / _as_factor(divisor, "divisor"), self.shape)
+
+    def scaled(self, factor: Any) -> "RowGradient":
+        """Return the gradient times a number, as the operator ``*``.
+
+        Parameters
+        ----------
+        factor : int or float
+            A real number of Python or NumPy. NaN and infinity are allowed, as in NumPy.
+
+        Returns
+        -------
+        RowGradient
+            With values in the dtype of ``values * factor``. A number of Python leaves float32 as
+            it is; ``np.float64`` makes it float64.
+
+        Raises
+        ------
+        TypeError
+            If `factor` is a bool, a complex number, an array or no number.
+
+        Examples
+        --------
+        >>> import ebagx
+        >>> ebagx.RowGradient([1], [[2.0, 4.0]], (5, 2)).scaled(0.25).values
+        array([[0.5, 1. ]])
+        """
+        return RowGradient._of(self.rows, self.values * _as_factor(factor, "factor"), self.shape)
 
     def tobsr(self) -> scipy.sparse.bsr_array:
         """Return the gradient as a block matrix: one (1, D) block per touched row.
@@ -111,18 +206,36 @@ class RowGradient:
         dense[self.rows] = self.values
         return dense
 
-    def added_to(
-        self, total: "scipy.sparse.bsr_array | RowGradient | None", sparse: bool | str
-    ) -> "scipy.sparse.bsr_array | RowGradient":
-        """Return the sum with an earlier gradient, in the form that `sparse` names."""
-        if total is None:
-            return self.to_form(sparse)
-        # SciPy's own sum drops rows that become zero.
-        return (as_row_gradient(total) + self).to_form(sparse)
-
     def to_form(self, sparse: bool | str) -> "scipy.sparse.bsr_array | RowGradient":
         """Return the gradient in the form that ``sparse=True`` or ``"rows"`` names."""
         return self if sparse == "rows" else self.tobsr()
+
+
+def _is_zero(term: Any) -> bool:
+    """Return whether a term is the number 0; raise TypeError for other numbers and for arrays."""
+    is_number = isinstance(term, numbers.Number) and not isinstance(term, bool)
+    if is_number and not term:
+        return True
+    if not (is_number or isinstance(term, np.ndarray) or scipy.sparse.issparse(term)):
+        return False
+    raise TypeError(
+        f"a RowGradient can be added to a RowGradient or 0, got {shown(term)}: "
+        "add toarray() to an array, and tobsr() to a SciPy matrix"
+    )
+
+
+def _as_factor(factor: Any, name: str) -> Any:
+    """Return a real number that NumPy multiplies by, or raise TypeError."""
+    if isinstance(factor, np.ndarray) and factor.ndim == 0:
+        factor = factor[()]
+    if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
+        raise TypeError(
+            f"{name} must be a number, got {shown(factor)}: to scale each row by its own number, "
+            "make a RowGradient of rows and scaled values"
+        )
+    if isinstance(factor, np.number):
+        return factor
+    return int(factor) if isinstance(factor, int) else float(factor)
 
 
 def _rows_of_blocks(grad: Any) -> RowGradient | None:
@@ -174,11 +287,12 @@ class EmbeddingBagGradients(NamedTuple):
 
     Attributes
     ----------
-    weight : ndarray, bsr_array or RowGradient of shape (N, D)
-        Gradient of the table.
+    weight : ndarray, bsr_array or RowGradient of shape (N, D), or None
+        Gradient of the table; None with ``weight_grad=False``.
     per_sample_weights : ndarray or None
         Gradient of the per-sample weights; None if it was not computed.
     """
 
-    weight: np.ndarray | scipy.sparse.bsr_array | RowGradient
+    # Any stands for None: only callers that asked for None have to expect it.
+    weight: np.ndarray | scipy.sparse.bsr_array | RowGradient | Any
     per_sample_weights: np.ndarray | None

@@ -1,20 +1,21 @@
 """`EmbeddingBag` holds a table and its gradients, as ``torch.nn.EmbeddingBag`` does."""
 
-from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.backward import Backward, gradient_pieces, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for
-from ebagx._core.checks import check_grad_output, check_size, check_sparse, check_table_dtype
-from ebagx._core.dense import DenseGradient
+from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
+from ebagx._core.bags import Bags, as_bags, bags_for
+from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
 from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
+from ebagx._core.maps import Use, in_sequence
 from ebagx._core.memory import aligned_empty, check_mapped
-from ebagx._core.options import Options, checked_options
+from ebagx._core.options import Option, Options, checked_options
 from ebagx._core.table import Table
+from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
-from ebagx.gradients import RowGradient, as_row_gradient
 from ebagx.optim import Optimizer
 
 __all__ = ["EmbeddingBag"]
@@ -30,32 +31,7 @@ class _Saved(NamedTuple):
     options: Options
 
 
-_T = TypeVar("_T")
-
-
-class _Option(Generic[_T]):
-    """An attribute of a module that is checked and normalised when it is set, and not later."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, bag: None, owner: type) -> Self: ...
-
-    @overload
-    def __get__(self, bag: "EmbeddingBag", owner: type) -> _T: ...
-
-    def __get__(self, bag: "EmbeddingBag | None", owner: type) -> Any:
-        if bag is None:
-            return self
-        value = getattr(bag._options, self._name)
-        return value.name if self._name == "mode" else value
-
-    def __set__(self, bag: "EmbeddingBag", value: _T) -> None:
-        bag._options = bag._options.changed(bag.num_embeddings, **{self._name: value})
-
-
-class EmbeddingBag:
+class EmbeddingBag(GradientSum):
     r"""A table of embeddings that pools bags of its rows.
 
     The arguments, their order and their meaning are those of ``torch.nn.EmbeddingBag``.
@@ -89,6 +65,11 @@ class EmbeddingBag:
         Source of the initial table.
     num_threads : int, optional
         Largest number of threads of a call; see `embedding_bag`.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N), as if they were padding.
+    default_row : int, optional
+        A bag without lookups, after padding and skipped ones are removed, gives this row. Negative
+        counts from the end. By default such a bag gives zeros.
 
     Attributes
     ----------
@@ -120,14 +101,19 @@ class EmbeddingBag:
     array([2., 2., 2.], dtype=float32)
     """
 
-    max_norm = _Option[float | None]()
-    norm_type = _Option[float]()
-    scale_grad_by_freq = _Option[bool]()
-    mode = _Option[str]()
-    include_last_offset = _Option[bool]()
-    padding_idx = _Option[int | None]()
-    num_threads = _Option[int | None]()
-    per_sample_weights_grad: np.ndarray | None
+    max_norm = Option[float | None]()
+    norm_type = Option[float]()
+    scale_grad_by_freq = Option[bool]()
+    mode = Option[str]()
+    include_last_offset = Option[bool]()
+    padding_idx = Option[int | None]()
+    num_threads = Option[int | None]()
+    invalid = Option[str]()
+    default_row = Option[int | None]()
+
+    # Attributes of other names are refused, as errors of spelling would have no effect. Subclasses
+    # may have any.
+    __slots__ = ("__weakref__", "_options", "_saved", "_table", "_training")
 
     def __init__(
         self,
@@ -145,6 +131,8 @@ class EmbeddingBag:
         dtype: Any = np.float32,
         rng: Any = None,
         num_threads: int | None = None,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> None:
         shape = (
             check_size(num_embeddings, "num_embeddings"),
@@ -159,14 +147,13 @@ class EmbeddingBag:
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
             num_threads=num_threads,
+            invalid=invalid,
+            default_row=default_row,
         )
-        self.sparse = sparse
-        self.training = True
-        self.frozen = False
+        super().__init__(sparse)
         self._saved: _Saved | None = None
-        self._grad: Any = None
-        self._dense: DenseGradient | None = None
-        self.per_sample_weights_grad = None
+        self._training = True
+        self._frozen = False
         if _weight is None:
             dtype = np.dtype(dtype)
             check_table_dtype(dtype, "dtype")
@@ -174,6 +161,8 @@ class EmbeddingBag:
             self.reset_parameters(rng)
         else:
             self._table = _table_of_shape(_weight, shape)
+            if not isinstance(_weight, Table):  # from_pretrained gives one, which may be frozen
+                self._table.check_updatable()
 
     @classmethod
     def from_pretrained(
@@ -187,22 +176,32 @@ class EmbeddingBag:
         sparse: bool | str = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        *,
+        invalid: str = "raise",
+        default_row: int | None = None,
     ) -> "EmbeddingBag":
         """Return an EmbeddingBag over a given table, without a copy.
 
         Parameters
         ----------
         embeddings : ndarray of shape (N, D)
-            The table: an array or memory map, which may be read-only.
+            The table: an array or memory map, in any memory layout, which may be read-only.
         freeze : bool, default=True
             The table takes no gradient.
         max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As in `EmbeddingBag`.
+        invalid, default_row
             As in `EmbeddingBag`.
 
         Returns
         -------
         EmbeddingBag
             Its `weight` shares memory with `embeddings`.
+
+        Raises
+        ------
+        ValueError
+            Without `freeze`, if elements of a writeable table share memory: it cannot be trained.
 
         Examples
         --------
@@ -211,7 +210,10 @@ class EmbeddingBag:
         >>> bag([[0, 2]])
         array([[0.5, 0. , 0.5]])
         """
+        check_flag(freeze, "freeze")
         table = Table.of(embeddings, "embeddings")
+        if not freeze:
+            table.check_updatable()
         bag = cls(
             table.num_rows,
             table.dim,
@@ -220,9 +222,11 @@ class EmbeddingBag:
             scale_grad_by_freq=scale_grad_by_freq,
             mode=mode,
             sparse=sparse,
-            _weight=table.array,
+            _weight=Table.of(table.array),
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
+            invalid=invalid,
+            default_row=default_row,
         )
         bag.frozen = freeze
         return bag
@@ -235,6 +239,10 @@ class EmbeddingBag:
     @weight.setter
     def weight(self, weight: Any) -> None:
         table = _table_of_shape(weight, self._table.shape)
+        if not self.frozen:
+            table.check_updatable()
+        if table.sum_dtype != self._table.sum_dtype:
+            self._convert(self.sparse, table)
         Binding.move(self._table.array, table.array)  # the optimizer of this table goes on
         self._table = table
 
@@ -249,23 +257,15 @@ class EmbeddingBag:
         return self._table.dim
 
     @property
-    def sparse(self) -> bool | str:
-        """The form of `grad`: False, True or ``"rows"``."""
-        return self._sparse
-
-    @sparse.setter
-    def sparse(self, sparse: bool | str) -> None:
-        self._sparse = check_sparse(sparse)
-
-    @property
     def training(self) -> bool:
         """True if calls keep what `backward` needs."""
         return self._training
 
     @training.setter
     def training(self, training: bool) -> None:
+        check_flag(training, "training")
         self._training = bool(training)
-        if not self._training:
+        if not training:
             self._saved = None
 
     @property
@@ -275,23 +275,12 @@ class EmbeddingBag:
 
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
+        check_flag(frozen, "frozen")
+        if not frozen:
+            self._table.check_updatable()
         self._frozen = bool(frozen)
-
-    @property
-    def grad(self) -> Any:
-        """The sum of the table's gradients since `zero_grad`; None if there were none.
-
-        It may be assigned, also as in ``bag.grad += decay * bag.weight``. The memory of a dense one
-        is used again, and `zero_grad` clears only the rows that bags have touched: do not write to
-        other rows by index (``bag.grad[5] = 1``).
-        """
-        return self._grad
-
-    @grad.setter
-    def grad(self, grad: Any) -> None:
-        # `bag.grad += ...` too may set rows that _dense would not clear.
-        self._dense = None
-        self._grad = grad
+        if frozen:
+            self._saved = None
 
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw the table anew from N(0, 1), in place; the row `padding_idx` becomes 0.
@@ -304,10 +293,11 @@ class EmbeddingBag:
         table = self._table
         table.check_writeable("reset_parameters")
         generator, dtype, weight = np.random.default_rng(rng), table.sum_dtype, table.array
-        if table.dtype == dtype and weight.flags.c_contiguous:
-            generator.standard_normal(out=weight, dtype=dtype)
-        else:
-            weight[...] = generator.standard_normal(table.shape, dtype)
+        with in_sequence(weight):
+            if table.dtype == dtype and weight.flags.c_contiguous:
+                generator.standard_normal(out=weight, dtype=dtype)
+            else:
+                weight[...] = generator.standard_normal(table.shape, dtype)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
 
@@ -333,8 +323,8 @@ class EmbeddingBag:
         pooled, winners = pooled_bags(bags, source, table, options)
         if self._training and not self._frozen:
             shape = None
-            if per_sample_weights is not None:
-                shape = getattr(per_sample_weights, "shape", (len(bags.indices),))
+            if per_sample_weights is not None and source.weights is not None:
+                shape = source.weights.shape
             self._saved = _Saved(bags, table, winners, shape, options)
         return pooled
 
@@ -343,6 +333,44 @@ class EmbeddingBag:
     ) -> np.ndarray:
         """Pool the bags of `input`, as `forward`."""
         return self.forward(input, offsets, per_sample_weights)
+
+    def prefetch(
+        self, input: Any, offsets: Any = None, *, optimizer: Optimizer | None = None
+    ) -> None:
+        """Ask the system to read the rows of a later call from the disk.
+
+        A call asks for its own rows; asked for ahead, the disk reads them while other code runs. It
+        does nothing if the table is not in a memory map. The GIL is free meanwhile, so that a
+        thread can do this during the call before.
+
+        Parameters
+        ----------
+        input, offsets
+            As `forward` will get them.
+        optimizer : ebagx.optim.Optimizer, optional
+            The optimizer whose state, loaded with ``copy=False``, is read too.
+
+        Examples
+        --------
+        >>> import numpy as np, ebagx
+        >>> bag = ebagx.EmbeddingBag(10, 3, rng=0)
+        >>> batches = [[[1, 2], [4, 2]], [[3, 3], [9, 1]]]
+        >>> for batch, following in zip(batches, [*batches[1:], None]):
+        ...     if following is not None:
+        ...         bag.prefetch(following)
+        ...     pooled = bag(batch)
+        """
+        table = self._table
+        if table.map_advice is None and optimizer is None:
+            return
+        table.check_mapped()
+        last, num_rows, sums = self.include_last_offset, table.num_rows, table.sum_dtype
+        bags, _ = as_bags(
+            input, offsets, None, include_last_offset=last, num_rows=num_rows, sums=sums
+        )
+        table.will_need(bags.indices, Use.PREFETCH)
+        if optimizer is not None:
+            optimizer.prefetch(bags.indices)
 
     def backward(self, grad_output: Any) -> None:
         """Add the gradients of the last forward call to `grad` and `per_sample_weights_grad`.
@@ -361,7 +389,8 @@ class EmbeddingBag:
         """
         backward, of_weights = self._gradients(grad_output)
         self._add_gradient(backward)
-        self._forget_forward(of_weights)
+        self._add_weights_gradient(of_weights)
+        self._saved = None
 
     def backward_update(self, grad_output: Any, optimizer: Optimizer) -> None:
         """Go backward and let an optimizer update the table, without making `grad`.
@@ -397,28 +426,13 @@ class EmbeddingBag:
         array([1, 2, 4])
         """
         backward, of_weights = self._gradients(grad_output)
-        optimizer.update_pieces(backward.table.array, gradient_pieces(backward))
-        self._forget_forward(of_weights)
-
-    def row_gradient(self) -> RowGradient:
-        """Return `grad`, in any form, as the `RowGradient` that optimizers take.
-
-        Returns
-        -------
-        RowGradient
-            Gradient of the rows that bags have touched or, if a dense `grad` was assigned, of those
-            that are not all zeros.
-
-        Raises
-        ------
-        RuntimeError
-            If `grad` is None.
-        """
-        if self._grad is None:
-            raise RuntimeError("grad is None: call backward first")
-        if self._dense is not None and self._grad is self._dense.total:
-            return RowGradient(*self._dense.row_gradient(), self._dense.total.shape)
-        return as_row_gradient(self._grad)
+        dtype = self._table.sum_dtype  # that of a table assigned since `forward` may be another
+        pieces = (
+            (rows, values.astype(dtype, copy=False)) for rows, values in gradient_pieces(backward)
+        )
+        optimizer.update_pieces(self.weight, pieces)
+        self._add_weights_gradient(of_weights)
+        self._saved = None
 
     def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
         """Return the inputs of the table's gradient, and the gradient of the weights."""
@@ -431,55 +445,14 @@ class EmbeddingBag:
         for array, name in zip(bags, Bags._fields, strict=True):
             check_mapped(array, name)
         grad = check_grad_output(grad_output, (bags.num_bags, table.dim), table.sum_dtype)
-        grad = copy_if_overlapping(grad, table.array)
+        grad = copy_if_overlapping(grad, self.weight)
         if self._dense is not None:
             grad = copy_if_overlapping(grad, self._dense.total)
-        self._check_accumulated(weights_shape)
+        self._check_weights_gradient(weights_shape)
         backward = Backward(grad, bags, table, winners, options)
         if weights_shape is None:
             return backward, None
         return backward, weights_gradient(backward).reshape(weights_shape)
-
-    def _forget_forward(self, of_weights: np.ndarray | None) -> None:
-        """End a backward pass: add the gradient of the weights, drop the saved state."""
-        if of_weights is not None:
-            previous = self.per_sample_weights_grad
-            self.per_sample_weights_grad = of_weights if previous is None else previous + of_weights
-        self._saved = None
-
-    def _add_gradient(self, backward: Backward) -> None:
-        """Add a gradient of the table to `grad`, in the form that `sparse` names."""
-        if self.sparse:
-            gradient = RowGradient(*row_gradient(backward), backward.table.shape)
-            self._grad = gradient.added_to(self._grad, self.sparse)
-            return
-        shape, dtype = self._table.shape, backward.grad.dtype
-        dense = self._dense
-        if dense is not None and (dense.total.shape, dense.total.dtype) != (shape, dtype):
-            dense = None
-        if self._grad is not None and (dense is None or self._grad is not dense.total):
-            self._grad = self._grad + DenseGradient(shape, dtype).add(backward).total
-            return
-        self._dense = dense or DenseGradient(shape, dtype)
-        self._grad = self._dense.add(backward).total
-
-    def _check_accumulated(self, weights_shape: tuple[int, ...] | None) -> None:
-        previous = self.per_sample_weights_grad
-        if weights_shape is not None and previous is not None and previous.shape != weights_shape:
-            raise ValueError(
-                f"per_sample_weights_grad has shape {previous.shape} from an earlier call, "
-                f"cannot add shape {weights_shape}: call zero_grad() first"
-            )
-
-    def zero_grad(self) -> None:
-        """Drop the gradients.
-
-        The next dense `grad` uses the same memory: copy a gradient that you need later.
-        """
-        if self._dense is not None:
-            self._dense.clear(self.num_threads)
-        self._grad = None
-        self.per_sample_weights_grad = None
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""
@@ -490,34 +463,35 @@ class EmbeddingBag:
         """Set eval mode, in which calls keep nothing for backward; return self."""
         return self.train(False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the state of the last call: a copy needs its own call before `backward`."""
-        return {**self.__dict__, "_saved": None, "_dense": None}
+    def _copied(self) -> dict[str, Any]:
+        # A copy needs its own call before `backward`.
+        return {**super()._copied(), "_saved": None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return ``{"weight": table}``; the table is not copied."""
+        """Return ``{"weight": table}``; the table is not copied.
+
+        It can be written by `numpy.savez` and loaded by `numpy.load`, also in bfloat16.
+        """
         return {"weight": self.weight}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Copy the table of a `state_dict` into `weight`.
+
+        The gradients stay. Memory pages that are the same in both tables are not written.
 
         Raises
         ------
         KeyError
             If a name is missing or unknown.
         ValueError, TypeError
-            If shape or dtype differ.
+            If shape or dtype differ, or `state_dict` is no mapping.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict must be a mapping, got {type(state_dict).__name__}")
         if set(state_dict) != {"weight"}:
-            raise KeyError(f"state_dict must have the one name 'weight', got {sorted(state_dict)}")
-        table, weight = self._table, np.asarray(state_dict["weight"])
-        if weight.shape != table.shape:
-            raise ValueError(f"weight must have shape {table.shape}, got {weight.shape}")
-        if weight.dtype != table.dtype:
-            raise TypeError(f"weight must have dtype {table.dtype}, got {weight.dtype}")
-        check_mapped(weight, "weight")
-        table.check_writeable("load_state_dict")
-        table.array[...] = weight
+            names = sorted(map(str, state_dict))
+            raise KeyError(f"state_dict must have the one name 'weight', got {names}")
+        self._table.overwrite(state_dict["weight"], "load_state_dict")
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation, as PyTorch writes them."""
@@ -531,6 +505,10 @@ class EmbeddingBag:
         parts.append(f"mode={self.mode!r}")
         if self.padding_idx is not None:
             parts.append(f"padding_idx={self.padding_idx}")
+        if self.invalid != "raise":
+            parts.append(f"invalid={self.invalid!r}")
+        if self.default_row is not None:
+            parts.append(f"default_row={self.default_row}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:
@@ -539,7 +517,7 @@ class EmbeddingBag:
 
 def _table_of_shape(weight: Any, shape: tuple[int, int]) -> Table:
     """Return the table in an array, or raise ValueError if it has another shape."""
-    table = Table.of(weight)
+    table = weight if isinstance(weight, Table) else Table.of(weight)
     if table.shape != shape:
         raise ValueError(f"weight must have shape {shape}, got {table.shape}")
     return table

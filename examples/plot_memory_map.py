@@ -3,7 +3,8 @@ A table on disk
 ===============
 
 A table may be a memory map: a lookup reads the rows that occur from the file, and an optimizer
-writes only the rows that a batch touches. The table may then be larger than memory.
+writes only the rows that a batch touches. The table may then be larger than memory: see
+:ref:`larger-than-memory` for what to expect of a disk.
 """
 
 # %%

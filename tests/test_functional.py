@@ -80,8 +80,8 @@ def test_equals_its_definition(call):
 @given(strategies.calls(modes=("max", "min")))
 def test_max_indices_equal_their_definition(call):
     pooled, winners = embedding_bag(**call.arguments, return_indices=True)
-    table, bags, _, mode, padding_idx = call.meaning
-    expected = definition.winners(table, bags, mode, padding_idx)
+    table = call.table
+    expected = definition.winners(table, call.bags, call.mode, *call.policies)
     np.testing.assert_array_equal(winners, expected)
     columns = np.arange(table.shape[1])
     won = np.where(expected < 0, table.dtype.type(0), table[expected, columns])

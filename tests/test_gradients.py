@@ -1,5 +1,11 @@
 """Test RowGradient: its sum and its other forms."""
 
+import copy
+import pickle
+from decimal import Decimal
+from enum import IntEnum
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -82,14 +88,179 @@ def test_sum_of_other_shapes():
         gradient([1]) + gradient([1], shape=(7, 2))
 
 
-def test_sum_with_something_else():
-    with pytest.raises(TypeError, match="unsupported operand"):
-        gradient([1]) + 1
+@pytest.mark.parametrize("zero", [0, 0.0, np.float32(0), np.int8(0), 0j])
+def test_zero_changes_nothing(zero):
+    for total in (gradient([1]) + zero, zero + gradient([1]), gradient([1]) - zero):
+        np.testing.assert_array_equal(total.toarray(), gradient([1]).toarray(), strict=True)
+    np.testing.assert_array_equal((zero - gradient([1])).toarray(), -gradient([1]).toarray())
 
 
-def test_is_immutable():
+def test_sum_of_a_list():
+    terms = [gradient([0, 2], np.float32), gradient([2, 3], np.float32), gradient([2], np.float32)]
+    expected = sum(term.toarray() for term in terms)
+    np.testing.assert_array_equal(sum(terms).toarray(), expected, strict=True)
+    np.testing.assert_array_equal((sum(terms) / 3).toarray(), expected / 3, strict=True)
+
+
+@pytest.mark.parametrize(
+    "other", [1, True, False, np.bool_(False), 1.5, np.ones((6, 2)), scipy.sparse.eye_array(6, 2)]
+)
+def test_sum_with_something_else(other):
+    message = "^a RowGradient can be added to a RowGradient or 0, got .*: add toarray.. to an array"
+    if isinstance(other, (bool, np.bool_)):
+        message = "unsupported operand|RowGradient can be added|does not support ufuncs"
+    for add in (
+        lambda: gradient([1]) + other,
+        lambda: other + gradient([1]),
+        lambda: gradient([1]) - other,
+        lambda: other - gradient([1]),
+    ):
+        with pytest.raises(TypeError, match=message):
+            add()
+
+
+def test_sum_with_an_object_that_can_add_it():
+    class Other:
+        def __radd__(self, other):
+            return "added"
+
+        __rsub__ = __radd__
+
+    assert gradient([1]) + Other() == gradient([1]) - Other() == "added"
+
+
+def test_difference_and_sign():
+    left, right = gradient([0, 2]), gradient([2, 3], np.float32, np.int32)
+    expected = left.toarray() - right.toarray()
+    np.testing.assert_array_equal((left - right).toarray(), expected, strict=True)
+    np.testing.assert_array_equal((-left).values, -left.values)
+
+
+FACTORS = [3, 0.5, -1, 0, np.float32(0.1), np.float64(0.1), np.float16(2), np.int64(5)]
+FACTORS += [np.longdouble(0.5), np.array(2.0), np.array(3, np.int32), float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize("factor", FACTORS, ids=lambda factor: f"{type(factor).__name__} {factor}")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_factors_are_those_of_numpy(dtype, factor):
+    original = gradient([1, 4], dtype)
+    number = factor[()] if isinstance(factor, np.ndarray) else factor
+    for product in (original * factor, factor * original, original.scaled(factor)):
+        assert type(product) is RowGradient
+        np.testing.assert_array_equal(product.values, original.values * number, strict=True)
+        np.testing.assert_array_equal(product.rows, [1, 4])
+    quotient = original / factor
+    np.testing.assert_array_equal(quotient.values, original.values / number, strict=True)
+    np.testing.assert_array_equal(original.values, gradient([1, 4], dtype).values)
+
+
+@pytest.mark.parametrize("factor", [Fraction(1, 4), Decimal("0.25"), IntEnum("E", "two").two])
+def test_factors_of_other_kinds_give_no_objects(factor):
+    if isinstance(factor, Decimal):
+        with pytest.raises(TypeError, match="^factor must be a number, got Decimal"):
+            gradient([1]) * factor
+        return
+    product = gradient([1], np.float32) * factor
+    np.testing.assert_array_equal(
+        product.values, gradient([1], np.float32).values * float(factor), strict=True
+    )
+
+
+NO_FACTORS = [True, np.True_, 1j, np.complex64(1), "2", None, [2.0], np.ones(2), np.ones((1, 2))]
+
+
+@pytest.mark.parametrize("factor", NO_FACTORS, ids=repr)
+def test_what_is_no_number_does_not_scale(factor):
+    original = gradient([1])
+    message = "^{} must be a number, got .*: to scale each row by its own number, make a RowGrad"
+    for name, scale in {
+        "factor": lambda: original * factor,
+        "divisor": lambda: original / factor,
+    }.items():
+        with pytest.raises(TypeError, match=message.format(name)):
+            scale()
+    with pytest.raises(TypeError):
+        _ = factor * original
+    with pytest.raises(TypeError):
+        _ = 1 / original
+    with pytest.raises(TypeError):
+        original.scaled(factor)
+    np.testing.assert_array_equal(original.values, gradient([1]).values)
+
+
+def test_assignments_with_an_operator_make_a_new_gradient():
+    original = gradient([1])
+    scaled = original
+    scaled *= 4
+    scaled /= 2
+    scaled += original
+    scaled -= gradient([3])
+    assert scaled.values.tolist() == [[6, 6], [-4, -4]]
+    np.testing.assert_array_equal(original.values, gradient([1]).values)
+
+
+def test_values_can_be_written_to_also_by_an_operator():
+    given = np.ones((2, 3))
+    original = RowGradient([1, 4], given, (5, 3))
+    assert original.values is given
+    original.values *= 4
+    original.values -= 1
+    original.values[0] = 7
+    np.testing.assert_array_equal(given, [[7, 7, 7], [3, 3, 3]])
+    given.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        original.values *= 4
+    np.testing.assert_array_equal(given, [[7, 7, 7], [3, 3, 3]])
+
+
+def test_other_assignments_change_nothing():
+    given = np.array([1, 4])
+    original = RowGradient(given, np.ones((2, 3)), (5, 3))
+    for name, value in {"rows": [1, 2], "values": np.ones((2, 3)), "shape": (9, 3)}.items():
+        with pytest.raises(AttributeError, match=f"^cannot assign {name} of a RowGradient: make a"):
+            setattr(original, name, value)
+        with pytest.raises(AttributeError, match=f"^cannot delete {name}"):
+            delattr(original, name)
+    with pytest.raises(ValueError, match="read-only"):
+        original.rows += 1
     with pytest.raises(AttributeError):
-        gradient([1]).rows = np.array([2])
+        original.shape += (1,)
+    with pytest.raises(AttributeError):
+        original.other = 1
+    assert (original.rows.tolist(), original.shape) == ([1, 4], (5, 3))
+    assert original.values.tolist() == np.ones((2, 3)).tolist()
+    assert given.flags.writeable
+
+
+def test_equality_and_hash_are_those_of_objects():
+    first, second = gradient([1]), gradient([1])
+    assert first == first
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+class Named(RowGradient):
+    """A subclass with an attribute."""
+
+
+@pytest.mark.parametrize(
+    "way", [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))]
+)
+@pytest.mark.parametrize("cls", [RowGradient, Named])
+def test_copies(way, cls):
+    original = cls([1, 4], np.ones((2, 3), np.float32), (5, 3))
+    if cls is Named:
+        original.name = "words"
+    other = way(original)
+    assert type(other) is cls
+    assert getattr(other, "name", None) == getattr(original, "name", None)
+    np.testing.assert_array_equal(other.toarray(), original.toarray(), strict=True)
+    assert np.shares_memory(other.values, original.values) is (way is copy.copy)
+    other.values *= 2
+    with pytest.raises(ValueError, match="read-only"):
+        other.rows += 1
 
 
 def test_repr():

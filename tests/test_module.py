@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -426,3 +427,78 @@ def test_tables_beyond_any_memory(sizes):
         EmbeddingBag(*sizes)
     with pytest.raises(ValueError, match="^num_embeddings must be at most 9223372036854775807"):
         EmbeddingBag(2**70, 0)
+
+
+class TestStateDict:
+    @pytest.mark.parametrize("dtype", TABLE_DTYPES, ids=str)
+    @pytest.mark.parametrize("compressed", [False, True])
+    def test_goes_through_files_of_numpy(self, tmp_path, dtype, compressed):
+        bag, other = EmbeddingBag(5, 2, rng=0, dtype=dtype), EmbeddingBag(5, 2, rng=1, dtype=dtype)
+        save = np.savez_compressed if compressed else np.savez
+        save(tmp_path / "state.npz", **bag.state_dict())
+        memory = other.weight
+        with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+            other.load_state_dict(state)
+        assert other.weight is memory
+        np.testing.assert_array_equal(
+            other.weight.view(np.uint8), bag.weight.view(np.uint8), strict=True
+        )
+        np.testing.assert_array_equal(other(BAGS), bag(BAGS))
+
+    @pytest.mark.parametrize(
+        ("state", "error", "message"),
+        [
+            (None, TypeError, "state_dict must be a mapping, got NoneType"),
+            (["weight"], TypeError, "state_dict must be a mapping, got list"),
+            ({}, KeyError, "\"state_dict must have the one name 'weight', got []\""),
+            ({1: 2, "a": 3}, KeyError, "\"state_dict must have the one name 'weight', got ['1', "),
+            ({"weight": None}, ValueError, "weight must have shape (5, 2), got ()"),
+            ({"weight": np.ones((2, 5), "f4")}, ValueError, "weight must have shape (5, 2), got ("),
+            ({"weight": np.ones((5, 2))}, TypeError, "weight must have dtype float32, got float64"),
+            (
+                {"weight": np.ones((5, 2), "V4")},
+                TypeError,
+                "weight must have dtype float32, got |",
+            ),
+            (
+                {"weight": np.ones((5, 2), "i4")},
+                TypeError,
+                "weight must have dtype float32, got i",
+            ),
+        ],
+    )
+    def test_errors_change_nothing(self, state, error, message):
+        bag = EmbeddingBag(5, 2, rng=0)
+        before = bag.weight.copy()
+        with pytest.raises(error, match=f"^{re.escape(message)}"):
+            bag.load_state_dict(state)
+        np.testing.assert_array_equal(bag.weight, before)
+
+    def test_two_bytes_without_a_type_are_no_float16(self):
+        bag = EmbeddingBag(5, 2, rng=0, dtype=np.float16)
+        with pytest.raises(TypeError, match="^weight must have dtype float16, got"):
+            bag.load_state_dict({"weight": np.ones((5, 2), "V2")})
+
+    def test_of_the_table_itself(self):
+        bag = EmbeddingBag(500, 20, rng=0)
+        before = bag.weight.copy()
+        bag.load_state_dict(bag.state_dict())
+        np.testing.assert_array_equal(bag.weight, before)
+        bag.load_state_dict({"weight": bag.weight[::-1]})
+        np.testing.assert_array_equal(bag.weight, before[::-1])
+
+    def test_keeps_gradients(self):
+        bag = EmbeddingBag(5, 2, mode="sum", rng=0)
+        bag(BAGS)
+        bag.backward(GRAD)
+        before = bag.grad.copy()
+        bag.load_state_dict({"weight": np.ones((5, 2), np.float32)})
+        np.testing.assert_array_equal(bag.grad, before)
+
+
+def test_copies_of_a_module_and_its_table_stay_together():
+    bag = EmbeddingBag(5, 2, rng=0)
+    for pair in ((bag, bag.weight), (bag.weight, bag)):
+        other, weight = sorted(copy.deepcopy(pair), key=lambda thing: isinstance(thing, np.ndarray))
+        assert other.weight is weight
+        assert weight is not bag.weight

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx._core.bags import Bags, without_padding
+from ebagx._core.bags import Bags, are_kept, select_lookups
 from ebagx._core.levels import kernels
+from ebagx._core.maps import ROWS_AT_ONCE, Use
 from ebagx._core.memory import Scratch, aligned_empty
 from ebagx._core.modes import IN_ORDER, Mode
 from ebagx._core.options import Options
@@ -40,18 +41,22 @@ class Backward(NamedTuple):
     winners: np.ndarray | None  # (B, D); None in max and min: computed again
     options: Options
 
-    def without_padding(self) -> "Backward":
-        """Return the same without the lookups of the padding row, and with `winners`."""
-        options, winners = self.options, self.winners
-        bags = without_padding(self.bags, options.padding_idx)
+    def selected(self) -> "Backward":
+        """Return the same with the lookups that take a gradient alone, and with `winners`."""
+        options, bags, winners = self.options, self.bags, self.winners
+        if options.selects:
+            # The padding row takes no gradient where it fills an empty bag, either.
+            default = options.default_row if options.default_row != options.padding_idx else None
+            bags, _ = select_lookups(bags, self.table.num_rows, options.padding_idx, default)
+            options = options._replace(selects=False)
         if options.mode.is_extreme and winners is None:
             _, winners = forward(bags, self.table, options.mode, None, options.num_threads)
-        return self._replace(bags=bags, winners=winners, options=options._replace(padding_idx=None))
+        return self._replace(bags=bags, winners=winners, options=options)
 
 
 def row_gradient(backward: Backward) -> tuple[np.ndarray, np.ndarray]:
     """Return the touched rows (U,) and their gradients (U, D)."""
-    kept = backward.without_padding()
+    kept = backward.selected()
     with scratch_for(kept.bags) as scratch:
         rows, lookups = _transposed(kept, scratch)
         values = aligned_empty((len(rows), kept.grad.shape[1]), kept.grad.dtype)
@@ -65,7 +70,7 @@ def gradient_pieces(backward: Backward) -> Iterator[tuple[np.ndarray, np.ndarray
     A piece stays in the cache: for a gradient that is used once, this is faster than writing all
     of it to memory and reading it back.
     """
-    kept = backward.without_padding()
+    kept = backward.selected()
     grad = kept.grad
     with scratch_for(kept.bags) as scratch:
         rows, (indices, offsets, weights) = _transposed(kept, scratch)
@@ -130,19 +135,25 @@ def _pool_gradient(values: np.ndarray, rows: np.ndarray, lookups: Bags, kept: Ba
 
 
 def weights_gradient(backward: Backward) -> np.ndarray:
-    """Return the gradient of the per-sample weights, in the order of the lookups; 0 at padding."""
+    """Return the gradient of the per-sample weights, in the order of the lookups.
+
+    It is 0 at lookups that are left out. A lookup of `default_row` has no weight of the caller.
+    """
     grad, bags, table, _, options = backward
     mode, padding_idx, num_threads = options.mode, options.padding_idx, options.num_threads
-    kept = without_padding(bags, padding_idx)
+    kept = bags
+    if options.selects:
+        kept, _ = select_lookups(bags, table.num_rows, padding_idx)
     gradient = np.empty_like(kept.weights)
     threads = thread_count(num_threads, len(kept.indices) * table.dim)
-    readable = table.readable()
-    for start, stop in bag_ranges(kept.offsets, table.dim):
+    most = None if table.map_advice is None else ROWS_AT_ONCE * table.dim
+    for start, stop in bag_ranges(kept.offsets, table.dim, most):
         ends = kept.offsets[start : stop + 1]
+        table.will_need(kept.indices[ends[0] : ends[-1]], Use.DIFFERENTIATE)
         part = gradient, grad[start:stop], kept.indices, ends, kept.weights
-        readable.differentiate_weights(*part, mode.divisor, threads)
-    if padding_idx is None:
+        table.differentiate_weights(*part, mode.divisor, threads)
+    if not options.selects:
         return gradient
     spread = np.zeros_like(bags.weights)
-    spread[bags.indices != padding_idx] = gradient
+    spread[are_kept(bags, table.num_rows, padding_idx)] = gradient
     return spread

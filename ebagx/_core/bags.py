@@ -4,8 +4,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import as_real, raise_bad_index
-from ebagx._core.dtypes import SUM_DTYPES
+from ebagx._core.checks import SKIP, as_real, raise_bad_index, raise_missing
+from ebagx._core.dtypes import SUM_DTYPES, nearest_sum_dtype
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
 from ebagx._core.layout import as_contiguous, as_indices
@@ -41,7 +41,8 @@ def as_bags(
     *,
     include_last_offset: bool = False,
     num_rows: int,
-    sums: np.dtype[Any],
+    sums: np.dtype[Any] | None,
+    skips_invalid: bool = False,
 ) -> tuple[Bags, Source]:
     """Return any accepted input as bags over a table, and its `Source`, for error messages.
 
@@ -52,7 +53,10 @@ def as_bags(
     num_rows : int
         Number of rows N of the table.
     sums : dtype
-        The dtype of sums over its rows, and so of the weights.
+        The dtype of sums over its rows, and so of the weights. None: that of sums over a table of
+        the dtype of the given weights.
+    skips_invalid : bool
+        Indices without a value become invalid ones. They raise by default.
 
     Notes
     -----
@@ -60,14 +64,19 @@ def as_bags(
     the table must check that.
     """
     source = take_apart(input, offsets, per_sample_weights, include_last_offset, num_rows)
+    if source.missing is not None:
+        source = _with_invalid(source, *source.missing, skips_invalid)
     return _normalised(source, sums), source
 
 
 def bags_for(
     input: Any, offsets: Any, per_sample_weights: Any, table: Table, options: Options
 ) -> tuple[Bags, Source]:
-    """Return what `as_bags` does, without weights in the modes max and min."""
-    mode = options.mode
+    """Return what `as_bags` does, without weights in the modes max and min.
+
+    Indices and offsets are int64 if lookups of `default_row` need it.
+    """
+    mode, default_row = options.mode, options.default_row
     if mode.is_extreme and per_sample_weights is not None:
         raise ValueError(f"per_sample_weights must be None in mode {mode.name!r}")
     bags, source = as_bags(
@@ -77,7 +86,11 @@ def bags_for(
         include_last_offset=options.include_last_offset,
         num_rows=table.num_rows,
         sums=table.sum_dtype,
+        skips_invalid=options.invalid == SKIP,
     )
+    if default_row is not None and max(len(bags.indices) + bags.num_bags, default_row) > INT32_MAX:
+        indices, ends = (array.astype(np.int64, copy=False) for array in bags[:2])
+        bags = Bags(indices, ends, bags.weights)
     return (without_weights(bags) if mode.is_extreme else bags), source
 
 
@@ -99,18 +112,53 @@ def without_weights(bags: Bags) -> Bags:
     return bags._replace(weights=bags.weights[:0])
 
 
-def without_padding(bags: Bags, padding_idx: int | None) -> Bags:
-    """Return the bags without the lookups of the padding row."""
-    if padding_idx is None:
-        return bags
-    kept = Bags(*map(np.empty_like, bags))
-    kernels.drop_padding(*kept, *bags, padding_idx)
-    n = kept.offsets[-1]
-    return Bags(kept.indices[:n], kept.offsets, kept.weights[:n])
+def select_lookups(
+    bags: Bags, num_rows: int, padding_idx: int | None, default_row: int | None = None
+) -> tuple[Bags, bool]:
+    """Return bags of the lookups that count, and whether every index is in [0, num_rows).
+
+    Lookups of the padding row and outside the table are left out. A bag that is left empty gets one
+    lookup of `default_row`, with weight 1.
+    """
+    indices, offsets, weights = bags
+    most = len(indices) if default_row is None else len(indices) + bags.num_bags
+    kept_indices, kept_offsets = np.empty(most, indices.dtype), np.empty_like(offsets)
+    kept_weights = np.empty(most if len(weights) else 0, weights.dtype)
+    inside = kernels.select_lookups(
+        kept_indices,
+        kept_offsets,
+        kept_weights,
+        indices,
+        offsets,
+        weights,
+        num_rows,
+        -1 if padding_idx is None else padding_idx,
+        -1 if default_row is None else default_row,
+    )
+    n = kept_offsets[-1]
+    return Bags(kept_indices[:n], kept_offsets, kept_weights[:n]), inside
 
 
-def _normalised(source: Source, sums: np.dtype[Any]) -> Bags:
+def are_kept(bags: Bags, num_rows: int, padding_idx: int | None) -> np.ndarray:
+    """Return for each lookup whether `select_lookups` keeps it."""
+    inside = (bags.indices >= 0) & (bags.indices < num_rows)
+    return inside if padding_idx is None else inside & (bags.indices != padding_idx)
+
+
+def _with_invalid(source: Source, mask: np.ndarray, word: str, skips_invalid: bool) -> Source:
+    """Return the source with an invalid index for each missing one, or raise ValueError."""
+    if not skips_invalid:
+        ends = source.offsets if source.is_list else None
+        way_out = f"drop or replace it; invalid={SKIP!r} leaves it out"
+        raise_missing(mask, word, source.name, ends, way_out)
+    indices = as_indices(source.indices)
+    return source._replace(indices=np.where(mask, indices.dtype.type(-1), indices))
+
+
+def _normalised(source: Source, sums: np.dtype[Any] | None) -> Bags:
     """Return the bags in the layout and dtypes that kernels take."""
+    if sums is None:
+        sums = SUM_DTYPES[0] if source.weights is None else nearest_sum_dtype(source.weights.dtype)
     indices = as_indices(source.indices)
     if indices.ndim == 2:
         indices = indices.reshape(-1)

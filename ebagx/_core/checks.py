@@ -32,11 +32,16 @@ class Range(NamedTuple):
         return (self.low <= value if self.has_low else self.low < value) and value < self.high
 
 
+# Policies for indices outside the table.
+RAISE, SKIP = "raise", "skip"
+
 FINITE = Range(-math.inf, math.inf, False, "finite")
 AT_LEAST_0 = Range(0, math.inf, True, "at least 0 and finite")
 POSITIVE = Range(0, math.inf, False, "positive and finite")
 FRACTION = Range(0, 1, True, "in [0, 1)")
 PART = Range(0, 1, False, "between 0 and 1")
+
+_SHORT_BAG = 64  # lookups; `check_winners` compares such bags side by side
 
 
 def shown(value: Any) -> str:
@@ -121,17 +126,23 @@ def check_num_threads(num_threads: Any) -> int | None:
     return None if num_threads is None else check_integer(num_threads, "num_threads", 1)
 
 
-def check_padding_idx(padding_idx: Any, num_rows: int) -> int | None:
-    """Return the padding row in [0, N), or None; negative ones count from the end."""
-    if padding_idx is None:
+def check_row(value: Any, name: str, num_rows: int) -> int | None:
+    """Return a table row in [0, N), or None; negative ones count from the end."""
+    if value is None:
         return None
-    row = check_integer(padding_idx, "padding_idx")
+    row = check_integer(value, name)
     if not -num_rows <= row < num_rows:
         raise ValueError(
-            f"padding_idx = {row} is out of range for {num_rows} embeddings, "
+            f"{name} = {row} is out of range for {num_rows} embeddings, "
             f"it must be in [{-num_rows}, {num_rows})"
         )
     return row + num_rows if row < 0 else row
+
+
+def check_invalid(invalid: Any) -> str:
+    """Return the policy for indices outside the table, or raise ValueError."""
+    check_one_of(invalid, "invalid", (RAISE, SKIP))
+    return SKIP if invalid == SKIP else RAISE
 
 
 def check_max_norm(max_norm: Any, norm_type: Any) -> None:
@@ -151,16 +162,23 @@ def check_table_dtype(dtype: np.dtype[Any], name: str) -> CellType:
         *names, last = (cell.name for cell in CELL_TYPES)
         raise TypeError(
             f"{name} must be {', '.join(names)} or {last} in native byte order, "
-            f"got {dtype.str if dtype.kind in 'fc' else dtype}"
+            f"got {_dtype_name(dtype)}"
         )
     return cell
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return the name of a wrong dtype: '<f16' would read like float16."""
+    if dtype.type is np.longdouble:
+        return "longdouble" if dtype.isnative else "longdouble in another byte order"
+    return dtype.str if dtype.kind in "fc" else str(dtype)
 
 
 def check_grad_output(
     grad_output: Any, shape: tuple[int, int], sum_dtype: np.dtype[Any]
 ) -> np.ndarray:
     """Return grad_output (B, D) in the dtype of sums, with contiguous rows."""
-    grad = np.asarray(grad_output)
+    grad = as_plain_array(grad_output, "grad_output")
     if grad.shape != shape:
         raise ValueError(f"grad_output must have shape {shape}, got {grad.shape}")
     return with_contiguous_rows(as_real(grad, "grad_output", sum_dtype))
@@ -205,7 +223,7 @@ def check_max_indices(
 
     An entry of an empty bag may be -1.
     """
-    winners = np.asarray(max_indices)
+    winners = as_plain_array(max_indices, "max_indices")
     check_integers(winners, "max_indices")
     if winners.shape != shape:
         raise ValueError(f"max_indices must have shape {shape}, got {winners.shape}")
@@ -213,6 +231,56 @@ def check_max_indices(
     if len(outside):
         _raise_out_of_range(winners, tuple(outside[0]), "max_indices", num_rows)
     return as_contiguous(winners.astype(dtype, copy=False))
+
+
+def check_winners(winners: np.ndarray, indices: np.ndarray, offsets: np.ndarray) -> None:
+    """Raise ValueError unless each of `max_indices` (B, D) is a row of its bag.
+
+    The gradient of another row would be lost. Entries of empty bags are not read, and may be any.
+    Cost: n·D comparisons, which are made for many bags at once, or a sort of a long bag.
+    """
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    known = np.zeros(winners.shape, bool)
+    known[lengths == 0] = True
+    for b in np.flatnonzero(lengths > _SHORT_BAG):
+        known[b] = np.isin(winners[b], indices[starts[b] : offsets[b + 1]])
+    by_length = np.argsort(-lengths, kind="stable")
+    by_length = by_length[lengths[by_length] <= _SHORT_BAG]
+    for place in range(int(lengths[by_length[:1]].sum())):
+        bags = by_length[: np.count_nonzero(lengths[by_length] > place)]
+        known[bags] |= winners[bags] == indices[starts[bags] + place, np.newaxis]
+    if not known.all():
+        b, d = np.argwhere(~known)[0]
+        raise ValueError(
+            f"max_indices[{b}, {d}] = {winners[b, d]} is no row of bag {b} without its padding: "
+            "pass the max_indices of embedding_bag for the same bags, or None"
+        )
+
+
+def masked_places(array: np.ndarray) -> np.ndarray | None:
+    """Return which entries of an array are masked; None if none is."""
+    if type(array) is np.ndarray or not isinstance(array, np.ma.MaskedArray):
+        return None
+    mask: np.ndarray = np.ma.getmaskarray(array)
+    return mask if mask.any() else None
+
+
+def as_plain_array(values: Any, name: str) -> np.ndarray:
+    """Return what ``numpy.asarray`` does; a masked entry is a ValueError."""
+    if type(values) is np.ndarray:
+        return values
+    mask = masked_places(values)
+    if mask is not None:
+        raise_missing(mask, "masked", name, None, "fill it")
+    return np.asarray(values)
+
+
+def raise_missing(
+    mask: np.ndarray, word: str, name: str, ends: np.ndarray | None, way_out: str
+) -> NoReturn:
+    """Raise ValueError for the first entry without a value; `ends` are as in `raise_bad_index`."""
+    name, place, _ = _named(name, tuple(np.argwhere(mask)[0]), ends)
+    raise ValueError(f"{name}[{', '.join(map(str, place))}] is {word}: {way_out}")
 
 
 def check_integers(array: np.ndarray, name: str) -> None:
@@ -224,7 +292,7 @@ def check_integers(array: np.ndarray, name: str) -> None:
 
 def as_integer_array(values: Any, name: str) -> np.ndarray:
     """Return integers as an array of any integer dtype."""
-    array = np.asarray(values)
+    array = as_plain_array(values, name)
     if array.size == 0 and isinstance(values, (list, tuple)):
         return array.astype(np.int64)  # NumPy makes an empty list float64
     check_integers(array, name)
@@ -265,19 +333,27 @@ def raise_bad_index(
     outside = np.argwhere((indices < 0) | (indices >= num_rows))
     if not len(outside):
         raise RuntimeError(f"{name} was changed by another thread during the call")
-    place = tuple(outside[0])
-    if ends is not None:
-        bag = np.searchsorted(ends, place[0], side="right") - 1
-        name, indices, place = f"{name}[{bag}]", indices[ends[bag] :], (place[0] - ends[bag],)
-    _raise_out_of_range(indices, place, name, num_rows)
+    name, place, start = _named(name, tuple(outside[0]), ends)
+    way_out = f"; invalid={SKIP!r} leaves it out"
+    _raise_out_of_range(indices[start:], place, name, num_rows, way_out)
+
+
+def _named(
+    name: str, place: tuple[Any, ...], ends: np.ndarray | None
+) -> tuple[str, tuple[Any, ...], int]:
+    """Return the name of what holds an entry, its place there, and the place of its first entry."""
+    if ends is None:
+        return name, place, 0
+    bag = np.searchsorted(ends, place[0], side="right") - 1
+    return f"{name}[{bag}]", (place[0] - ends[bag],), int(ends[bag])
 
 
 def _raise_out_of_range(
-    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int
+    indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int, way_out: str = ""
 ) -> NoReturn:
     raise IndexError(
         f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
-        f"is out of range for {num_rows} embeddings"
+        f"is out of range for {num_rows} embeddings{way_out}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Read instruction-set levels from CPUID, OpenMP's threads, and addresses.
+"""Read instruction-set levels from CPUID, OpenMP's threads, and addresses; ask for pages.
 
 This module is built with baseline flags only. A module built for AVX2 has AVX2 instructions in its
 own start-up code, so the level must be known before such a module is imported.
@@ -89,3 +89,6 @@ def misalignment(memory, Py_ssize_t alignment, /) -> int:
     cdef size_t address = <size_t>view.buf
     PyBuffer_Release(&view)
     return <Py_ssize_t>(address % <size_t>alignment)
+
+
+include "pages.pxi"

@@ -50,6 +50,16 @@ def cell_type(dtype: np.dtype[Any]) -> CellType | None:
     return found
 
 
+def stored_as(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return an array that was stored in a file in the dtype that it had there.
+
+    NumPy's files know no bfloat16, and give cells of two bytes without a type.
+    """
+    raw = np.dtype((np.void, dtype.itemsize))
+    is_raw = array.dtype == raw and dtype.kind == "V" and cell_type(dtype) is not None
+    return array.view(dtype) if is_raw else array
+
+
 def is_index_dtype(dtype: np.dtype[Any]) -> bool:
     """Return whether kernels take indices of this dtype as they are."""
     return dtype in INDEX_TYPES
@@ -60,6 +70,12 @@ def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     cell = cell_type(dtype)
     assert cell is not None
     return cell.sum_dtype
+
+
+def nearest_sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `sum_dtype`, or the widest one for numbers that tables cannot hold."""
+    cell = cell_type(dtype)
+    return SUM_DTYPES[-1] if cell is None else cell.sum_dtype
 
 
 def kernel_view(array: np.ndarray) -> np.ndarray:

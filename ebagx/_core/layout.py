@@ -45,7 +45,13 @@ def as_contiguous(array: np.ndarray) -> np.ndarray:
 
 
 def as_indices(array: np.ndarray) -> np.ndarray:
-    """Return integers as contiguous int32 or int64; such arrays are not copied."""
+    """Return integers as contiguous int32 or int64; such arrays are not copied.
+
+    Integers outside int64 become negative, and so stay outside every table.
+    """
+    if array.dtype == object:  # Python's integers, of which some are outside int64
+        inside = (array >= -(2**63)) & (array < 2**63)
+        array = np.where(inside, array, -1)
     if not is_index_dtype(array.dtype):
         array = array.astype(np.int64)  # large uint64 become negative, and stay out of range
     return as_contiguous(array)

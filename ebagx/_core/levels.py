@@ -29,7 +29,7 @@ KERNEL_NAMES = (
     "indices_valid",
     "offsets_valid",
     "close_offsets",
-    "drop_padding",
+    "select_lookups",
     "pool",
     "extreme",
     "extreme_gradient",

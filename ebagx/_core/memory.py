@@ -14,7 +14,7 @@ from ebagx._core import cpu
 _CACHE_LINE = 64
 _SMALL = 1 << 14  # bytes; aligning smaller arrays costs more time, a microsecond, than it saves
 _PAGE = 1 << 12  # bytes
-_BLOCK = 1 << 20  # bytes that are compared with zero at once
+_BLOCK = 1 << 20  # bytes that are compared at once
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -54,6 +54,28 @@ def copy_sparsely(array: np.ndarray) -> np.ndarray:
     for start, values in _nonzero_parts(array):
         flat[start : start + len(values)] = values
     return copy
+
+
+def write_changes(out: np.ndarray, array: np.ndarray) -> None:
+    """Write an array to another one of its shape, but not to pages that have its bits already.
+
+    Pages of zeros that were never written then still take no memory. This is so if both arrays have
+    the same dtype and are contiguous, and share no memory.
+    """
+    is_flat = out.flags.c_contiguous and array.flags.c_contiguous and out.dtype == array.dtype
+    if not is_flat or np.may_share_memory(out, array):
+        out[...] = array
+        return
+    old, new = (flat.reshape(-1).view(np.uint8) for flat in (out, array))
+    for start in range(0, len(old), _BLOCK):
+        before, after = old[start : start + _BLOCK], new[start : start + _BLOCK]
+        if np.array_equal(before, after):
+            continue
+        whole = len(before) // _PAGE * _PAGE
+        pages = before[:whole].reshape(-1, _PAGE), after[:whole].reshape(-1, _PAGE)
+        changed = (pages[0] != pages[1]).any(axis=1)
+        pages[0][changed] = pages[1][changed]
+        before[whole:] = after[whole:]
 
 
 class PackedArray(NamedTuple):
@@ -181,21 +203,37 @@ class Scratch:
         return self._buffer[start : start + num_bytes].view(dtype)
 
 
-def check_mapped(array: np.ndarray, name: str) -> None:
+def check_mapped(array: np.ndarray, name: str) -> mmap.mmap | None:
     """Raise ValueError if an array is in a memory map whose file has become shorter.
 
     Reading after the end of the file ends the process with a bus error. A file that is cut during
-    the call cannot be detected.
+    the call cannot be detected. Return the map, or None if the array is in none.
     """
     base: Any = array.base
     if base is None or (type(base) is np.ndarray and base.base is None):
-        return  # an ordinary array or a view of one, found in 0.1 microseconds
+        return None  # an ordinary array or a view of one, found in 0.1 microseconds
+    mapped, start = _find_map(array)
+    if mapped is not None:
+        _check_file(mapped, start, name)
+    return mapped
+
+
+def find_map(array: np.ndarray) -> mmap.mmap | None:
+    """Return the memory map that an array is in, or None if it is in none."""
+    base = array.base
+    if base is None or (type(base) is np.ndarray and base.base is None):
+        return None
+    return _find_map(array)[0]
+
+
+def _find_map(array: np.ndarray) -> tuple[mmap.mmap | None, int]:
+    """Return the memory map that an array is in, and where in its file the map starts."""
+    base: Any = array.base
     start = _start(array)
     while base is not None and not isinstance(base, mmap.mmap):
         start = _start(base) or start
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
-    if base is not None:
-        _check_file(base, start, name)
+    return base, start
 
 
 def mapped_file(array: np.ndarray) -> tuple[str, int] | None:

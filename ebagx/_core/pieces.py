@@ -15,33 +15,37 @@ def is_one_piece(work: int) -> bool:
     return work <= _PIECE
 
 
-def pieces(offsets: np.ndarray, dim: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Cut bags into ranges of at most `_PIECE` additions, and larger bags into columns.
+def pieces(
+    offsets: np.ndarray, dim: int, most: int | None = None, multiple: int = COLUMNS
+) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut bags into ranges of at most `most` additions, and larger bags into columns.
 
     Yield the slices of bags, of their offsets and of columns. The numbers that are added for a
-    column of a bag, and their order, do not depend on the cuts.
+    column of a bag, and their order, do not depend on the cuts. By default a piece is one that
+    Ctrl-C waits for. Columns are cut at a `multiple`, and so a piece may be larger.
     """
     start, num_bags = 0, len(offsets) - 1
-    if is_one_piece(int(offsets[-1] - offsets[0]) * dim):
+    most = _PIECE if most is None else most
+    if int(offsets[-1] - offsets[0]) * dim <= most:
         yield slice(0, num_bags), slice(0, num_bags + 1), slice(0, dim)
         return
     while start < num_bags:
         # `goal` gets the dtype of the offsets, or the search would convert them each time.
-        goal = min(int(offsets[start]) + _PIECE // dim, int(offsets[-1]))
+        goal = min(int(offsets[start]) + most // dim, int(offsets[-1]))
         end = int(np.searchsorted(offsets, offsets.dtype.type(goal), side="right")) - 1
         stop = min(max(end, start + 1), num_bags)
         lookups = int(offsets[stop] - offsets[start])
-        step = dim if is_one_piece(lookups * dim) else max(_PIECE // lookups, COLUMNS)
-        for column in range(0, dim, step // COLUMNS * COLUMNS or dim):
-            columns = slice(column, column + (step // COLUMNS * COLUMNS or dim))
-            yield slice(start, stop), slice(start, stop + 1), columns
+        step = dim if lookups * dim <= most else max(most // lookups, multiple)
+        step = step // multiple * multiple or dim
+        for column in range(0, dim, step):
+            yield slice(start, stop), slice(start, stop + 1), slice(column, column + step)
         start = stop
 
 
-def bag_ranges(offsets: np.ndarray, dim: int) -> Iterator[tuple[int, int]]:
+def bag_ranges(offsets: np.ndarray, dim: int, most: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield the ranges of bags that `pieces` makes, without cuts inside a bag."""
     last = None
-    for bags, _, _ in pieces(offsets, max(dim, 1)):
+    for bags, _, _ in pieces(offsets, max(dim, 1), most):
         if bags != last:
             yield bags.start, bags.stop
         last = bags

@@ -22,7 +22,8 @@ Kernels
 -------
 forward
     * `indices_valid`, `offsets_valid`, `close_offsets` check bags (``check.pxi``)
-    * `drop_padding` copies bags without one row (``padding.pxi``)
+    * `select_lookups` copies bags without padding and invalid lookups, and fills empty bags
+      (``select.pxi``)
     * `pool` adds and divides: sum, mean, sqrtn (``pool.pxi``)
     * `extreme` takes the maximum or minimum (``extreme.pxi``)
 backward
@@ -61,7 +62,7 @@ Decisions
    costs OpenMP a microsecond. A bag larger than a thread's share is cut by columns, from 4096
    lookups on.
 7. float16 is converted by the hardware where a level has it: 8 times faster.
-8. `drop_padding`, transposition and `extreme_gradient` move integers or single numbers: no level
+8. `select_lookups`, transposition and `extreme_gradient` move integers or single numbers: no level
    but the baseline has them, as wider vectors gain nothing.
 9. Arrays come by the buffer protocol, not as typed views: those copy each function for each
    combination of dtypes that Python can call, half of a module.

@@ -11,16 +11,6 @@ __test__: dict[str, str]
 def add_rows(table_rd: _Array, rows_u: _Array, values_ud: _Array, num_threads: int, /) -> None: ...
 def clear_rows(table_rd: _Array, rows_k: _Array, num_threads: int, /) -> None: ...
 def close_offsets(ends_b: _Array, starts_b: _Array, num_lookups: int, /) -> bool: ...
-def drop_padding(
-    kept_indices_k: _Array,
-    kept_offsets_b: _Array,
-    kept_weights_k: _Array,
-    indices_k: _Array,
-    offsets_b: _Array,
-    weights_k: _Array,
-    padding_row: int,
-    /,
-) -> None: ...
 def extreme(
     out_bd: _Array,
     winners_bd: _Array,
@@ -81,6 +71,18 @@ def scatter(
     num_threads: int,
     /,
 ) -> None: ...
+def select_lookups(
+    kept_indices_k: _Array,
+    kept_offsets_b: _Array,
+    kept_weights_k: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    num_rows: int,
+    padding_row: int,
+    default_row: int,
+    /,
+) -> bool: ...
 def sort_lookups(
     keys_k: _Array,
     scratch_k: _Array,

@@ -1,11 +1,11 @@
 # These kernels move integers or single numbers: wider vectors gain nothing.
-include "forward/padding.pxi"
+include "forward/select.pxi"
 include "backward/transpose.pxi"
 include "backward/number.pxi"
 include "backward/extreme_gradient.pxi"
 
 ctypedef fused baseline_dtype_call_t:
-    DropPaddingCall
+    SelectCall
     TransposeCall
     ExtremeGradientCall
 

@@ -68,22 +68,32 @@ def close_offsets(ends_b: np.ndarray, starts_b: np.ndarray, num_lookups: int) ->
     return offsets_valid(ends_b, num_lookups)
 
 
-def drop_padding(
+def select_lookups(
     kept_indices_k: np.ndarray,
     kept_offsets_b: np.ndarray,
     kept_weights_k: np.ndarray,
     indices_k: np.ndarray,
     offsets_b: np.ndarray,
     weights_k: np.ndarray,
+    num_rows: int,
     padding_row: int,
-) -> None:
-    """Copy the bags without the lookups of padding_row."""
-    keep = indices_k != padding_row
-    kept_before = np.concatenate([[0], np.cumsum(keep)])
-    kept_offsets_b[:] = kept_before[offsets_b]
-    kept_indices_k[: kept_before[-1]] = indices_k[keep]
+    default_row: int,
+) -> bool:
+    """Copy the bags without the lookups of padding_row and those outside [0, num_rows).
+
+    A bag that is left empty gets one lookup of default_row, with weight 1. A row of -1 is none.
+    Return whether every index is in [0, num_rows).
+    """
+    inside = (indices_k >= 0) & (indices_k < num_rows)
+    keep = inside & (indices_k != padding_row)
+    ends_b = np.concatenate([[0], np.cumsum(keep)])[offsets_b]
+    filled = (np.diff(ends_b) == 0) & (default_row >= 0)
+    places = ends_b[:-1][filled]
+    kept_offsets_b[:] = ends_b + np.concatenate([[0], np.cumsum(filled)])
+    kept_indices_k[: kept_offsets_b[-1]] = np.insert(indices_k[keep], places, default_row)
     if len(weights_k):
-        kept_weights_k[: kept_before[-1]] = weights_k[keep]
+        kept_weights_k[: kept_offsets_b[-1]] = np.insert(weights_k[keep], places, 1)
+    return bool(inside.all())
 
 
 def _divisor(weights: np.ndarray, count: int, mode: int, real: np.dtype[Any]) -> Any:

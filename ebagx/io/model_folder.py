@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.maps import in_sequence
 from ebagx.io.npy import little_endian_bytes, npy_header
 from ebagx.text.corpus import is_label
 from ebagx.text.features import Features
@@ -228,7 +229,8 @@ def _write_data(model: TextModel, folder: Path) -> dict[str, dict[str, int | str
     arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
     contents: list[list[bytes | memoryview]] = [[words]]
     contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
-    return {name: _write(folder / name, c) for name, c in zip(_FILES, contents, strict=True)}
+    with in_sequence(model.embedding):
+        return {name: _write(folder / name, c) for name, c in zip(_FILES, contents, strict=True)}
 
 
 def _to_json(model: TextModel, folder: str, records: dict[str, dict[str, int | str]]) -> bytes:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ebagx._core.maps import in_sequence
 from ebagx._core.memory import aligned_zeros
 from ebagx._core.table import Table
 
@@ -50,8 +51,9 @@ class LazyDecay:
         if self.seen is None:
             return
         step = max(_CHUNK_BYTES // max(table.dim * table.dtype.itemsize, 1), 1)
-        for start in range(0, table.num_rows, step):
-            part, seen = table.array[start : start + step], self.seen[start : start + step]
-            factors = np.exp(self.total - seen).astype(table.sum_dtype)
-            part[...] = part.astype(table.sum_dtype) * factors[:, np.newaxis]
-            seen[...] = self.total
+        with in_sequence(table.array, self.seen):
+            for start in range(0, table.num_rows, step):
+                part, seen = table.array[start : start + step], self.seen[start : start + step]
+                factors = np.exp(self.total - seen).astype(table.sum_dtype)
+                part[...] = part.astype(table.sum_dtype) * factors[:, np.newaxis]
+                seen[...] = self.total

@@ -7,12 +7,18 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from ebagx._core.checks import AT_LEAST_0, as_real, check_number, check_rows
+from ebagx._core.checks import (
+    AT_LEAST_0,
+    as_integer_array,
+    as_real,
+    check_number,
+    check_rows,
+)
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.identity import Binding
 from ebagx._core.layout import as_contiguous, as_indices, copy_if_overlapping
-from ebagx._core.levels import kernels
-from ebagx._core.memory import aligned_zeros
+from ebagx._core.maps import Use, ask_for_rows
+from ebagx._core.memory import aligned_zeros, find_map
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.gradients import RowGradient
@@ -33,8 +39,8 @@ class _Prepared(NamedTuple):
 
     weight: np.ndarray  # the caller's object for the table
     table: Table
-    # The kernel takes the table and two arrays of state.
-    written: tuple[np.ndarray, np.ndarray, np.ndarray]
+    pair: tuple[np.ndarray, np.ndarray]  # the kernel takes two states
+    mapped: list[np.ndarray]  # the table and the states, where they are in memory maps
     rule: Rule
     states: dict[str, np.ndarray]
     version: int
@@ -111,15 +117,15 @@ class Optimizer(StoredOptimizer):
         Parameters
         ----------
         weight : ndarray of shape (N, D)
-            The table: writeable, with contiguous rows, and the same one in each call.
+            The table: writeable, and the same one in each call.
         gradient : RowGradient
             Gradient of that table, as ``embedding_bag_backward(..., sparse="rows")`` gives it.
 
         Raises
         ------
         ValueError
-            If `weight` is not the table of the optimizer's first step, is read-only or its rows are
-            not contiguous, if shapes differ, or if a schedule gives a negative rate, or one that is
+            If `weight` is not the table of the optimizer's first step, is read-only or its elements
+            share memory, if shapes differ, or if a schedule gives a negative rate, or one that is
             too large for the weight decay.
         """
         table = self._checked_table(weight)
@@ -172,6 +178,19 @@ class Optimizer(StoredOptimizer):
         if self._bound is None:
             self._bound = Binding(weight)
 
+    def prefetch(self, rows: np.ndarray) -> None:
+        """Ask the system to read the state of some rows from the disk, for a later step.
+
+        It does nothing for state that is not in memory maps; see `EmbeddingBag.prefetch`.
+
+        Parameters
+        ----------
+        rows : array_like of int
+            Rows of the table, in any order; those that it does not have are left out.
+        """
+        indices = as_indices(as_integer_array(rows, "rows")).reshape(-1)
+        ask_for_rows((*self._state.values(), self._decay.seen), indices, Use.PREFETCH)
+
     def _constants(self, rate: float, decay: float) -> StepConstants:
         """Return the numbers of the step `num_steps`, which counts from 1, with this L2 decay."""
         raise NotImplementedError
@@ -212,8 +231,9 @@ class Optimizer(StoredOptimizer):
             states = {**states, **{name: self._new_state(table) for name in missing}}
         none = _NO_STATE[table.sum_dtype]
         first, second, *_ = *(states[name] for name in rule.states), none, none
-        written = table.kernel_rows(), first, second
-        return _Prepared(weight, table, written, rule, states, self._version)
+        read = table.array, *states.values(), self._decay.seen
+        mapped = [array for array in read if array is not None and find_map(array) is not None]
+        return _Prepared(weight, table, (first, second), mapped, rule, states, self._version)
 
     def _adopt(self, prepared: "_Prepared") -> None:
         """Keep new states and belong to the table, as a step is about to be taken."""
@@ -239,10 +259,8 @@ class Optimizer(StoredOptimizer):
         """Return the table once everything but the gradient has been checked."""
         table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
         table.check_writeable("an optimizer step")
-        if not (isinstance(weight, np.ndarray) and table.has_contiguous_rows):
-            raise ValueError(
-                "weight must be an ndarray with contiguous rows to be updated in place"
-            )
+        if not isinstance(weight, np.ndarray):
+            raise ValueError("weight must be an ndarray to be updated in place")
         bound, states, seen = self._bound, self._state, self._decay.seen
         if bound is not None and not bound.is_to(weight):
             raise ValueError(
@@ -256,7 +274,7 @@ class Optimizer(StoredOptimizer):
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        _, table, written, rule, states, version = prepared
+        _, table, pair, mapped, rule, states, version = prepared
         if version != self._version:
             raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
@@ -272,9 +290,11 @@ class Optimizer(StoredOptimizer):
         set_unchecked(self, "num_steps", self.num_steps + 1)
         constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
         for rows, values in chain(first, pieces):
+            if mapped:
+                ask_for_rows(mapped, rows, Use.STEP)
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
-            kernels.step_rows(*written, scales, rows, values, constants, rule.code, threads)
+            table.step_rows(*pair, scales, rows, values, constants, rule.code, threads)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors of rows before the step; empty if all are 1."""

@@ -27,7 +27,7 @@ class PlannedSteps:
     optimizer : Optimizer
         It must be free or belong to the table, and belongs to it from now on.
     weight : ndarray of shape (R, C), float32
-        The table, which the kernel updates in place.
+        The table, with contiguous rows, which the kernel updates in place.
     most_rows : int
         Largest number of rows that one step may touch.
 
@@ -46,7 +46,7 @@ class PlannedSteps:
         self._options = np.array([prepared.rule.code, *numbers], _FLOAT64)
         num_kept = 0 if optimizer.clip_norm is None else most_rows
         self._whole = np.empty((num_kept, weight.shape[1]), np.float32), np.empty(num_kept)
-        self._written = prepared.written
+        self._written = weight, *prepared.pair
         # Rows may lack the decay of earlier steps when there is none now.
         self._seen = _NO_ROWS
         if optimizer.weight_decay or optimizer._decay.seen is not None:

@@ -2,7 +2,9 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,6 @@ from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
-from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import (
     as_csr,
     as_features,
@@ -42,13 +43,16 @@ from ebagx.sklearn.training.network import (
     Floats,
     Layer,
     Network,
+    checked_layer,
     initial_layers,
     initial_rows,
     scores_of,
+    trainable_table,
 )
 from ebagx.sklearn.training.optimizers import (
     OPTIMIZERS,
     SCHEDULES,
+    State,
     is_optimizer,
     make_optimizers,
     set_learning_rate,
@@ -56,13 +60,6 @@ from ebagx.sklearn.training.optimizers import (
 from ebagx.sklearn.weights import Weights, checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
-
-
-class _State(NamedTuple):
-    """State that `partial_fit` goes on with, beside the fitted attributes."""
-
-    rng: np.random.Generator
-    optimizers: list[Optimizer]
 
 
 class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -87,6 +84,10 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "verbose": Flag(),
         "num_threads": NUM_THREADS,
     }
+
+    # Parameters that belong to a fitted model, and their values when it was made.
+    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
+    _made_with: Mapping[str, Any] = MappingProxyType({})
 
     n_features_in_: int
     embedding_: Floats
@@ -127,12 +128,14 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         self._check_parameters()
         going_on = bool(self.warm_start) and self._is_fitted()
+        if going_on:
+            self._check_unchanged(*self._fixed)
         examples = self._examples(X, y, sample_weight, going_on)
         rng = self._new_rng()
         held_out = None
         if self.early_stopping:
             examples, held_out = self._split(examples, rng)
-        state = _State(rng, make_optimizers(self))
+        state = State(rng, make_optimizers(self), self.random_state)
         plan = Plan(
             self.batch_size,
             self.max_iter,
@@ -153,10 +156,14 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Make one pass that goes on with the model, if there is one."""
         self._check_parameters()
         going_on = self._is_fitted()
+        if going_on:
+            self._check_unchanged(*self._fixed)
         examples = self._examples(X, y, sample_weight, going_on, classes)
-        state: _State | None = getattr(self, "_state", None) if going_on else None
+        state: State | None = getattr(self, "_state", None) if going_on else None
         if state is None:
-            state = _State(self._new_rng(), make_optimizers(self))
+            state = State(self._new_rng(), make_optimizers(self), self.random_state)
+        else:
+            state = state.under(self)
         set_learning_rate(state.optimizers, self, None)
         plan = Plan(self.batch_size, max_iter=1, verbose=self.verbose)
         earlier = getattr(self, "loss_curve_", []) if going_on else []
@@ -188,7 +195,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.embedding_.T)
+        return int(np.shape(self.embedding_)[1])
 
     @abstractmethod
     def _loss(self) -> Loss:
@@ -235,6 +242,16 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 "make the optimizer with the schedule as its learning_rate"
             )
 
+    def _check_unchanged(self, *names: str) -> None:
+        """Raise ValueError if parameters differ from those with which the model was made."""
+        for name in names:
+            now, before = getattr(self, name), self._made_with.get(name, getattr(self, name))
+            if now != before:
+                raise ValueError(
+                    f"{name} = {shown(now)} differs from {shown(before)}, with which the model was "
+                    "fitted: set it back, or call fit with warm_start=False"
+                )
+
     def _is_fitted(self) -> bool:
         return hasattr(self, "embedding_")
 
@@ -263,7 +280,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
         bags = copy_of(self._scaled_bags(X))
         if going_on:
-            Table(self.embedding_, "embedding_").check_writeable("training")
+            table_of(self.embedding_, "embedding_", X.shape[1]).check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
         if weights is None:
             return Examples(bags, targets, None)
@@ -291,14 +308,14 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         return score
 
-    def _train(self, examples: Examples, plan: Plan, state: _State, going_on: bool) -> History:
+    def _train(self, examples: Examples, plan: Plan, state: State, going_on: bool) -> History:
         """Train a new model or the present one, and set the fitted attributes to its weights."""
         shape = self.n_features_in_, self.embedding_dim
         is_used = np.zeros(shape[0], bool)
         is_used[examples.bags.indices] = True
         used = np.flatnonzero(is_used)
         if going_on:
-            table, layers = self.embedding_, self._layers()
+            table, layers = trainable_table(self.embedding_), self._layers()
             layers[-1] = self._head_in_training(layers[-1])
         else:
             num_scores = examples.targets.shape[1]
@@ -314,6 +331,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.embedding_ = table
         self.hidden_coef_, self.hidden_intercept_ = hidden[0] if hidden else (None, None)
         self.coef_, self.intercept_ = self._head_after_training(head)
+        self._made_with = {name: getattr(self, name) for name in self._fixed}
         if history.diverged:
             self.__dict__.pop("_state", None)  # the optimizers may hold infinities
         else:
@@ -348,7 +366,10 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _forget(self) -> None:
         """Remove all fitted attributes."""
-        for name in [name for name in self.__dict__ if name.endswith("_")] + ["_state"]:
+        for name in [name for name in self.__dict__ if name.endswith("_")] + [
+            "_state",
+            "_made_with",
+        ]:
             self.__dict__.pop(name, None)
 
     def _scaled_bags(self, X: Any) -> Bags:
@@ -358,6 +379,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
         check_parameters(self, "mode", "num_threads")
+        self._check_unchanged("mode")
         X = as_features(X, self, np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         table = table_of(self.embedding_, "embedding_", X.shape[1])
@@ -367,7 +389,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return scores_of(self._pooled(X), self._layers(), dtype)
 
     def _layers(self) -> list[Layer]:
-        head = Layer(self.coef_, self.intercept_)
-        if self.hidden_coef_ is None or self.hidden_intercept_ is None:
-            return [head]
-        return [Layer(self.hidden_coef_, self.hidden_intercept_), head]
+        width, hidden = self._n_features_out, []
+        if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
+            hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
+            width = len(hidden[0].coef)
+        return [*hidden, checked_layer(self.coef_, self.intercept_, width)]

@@ -206,6 +206,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     ) -> Self:
         """Make one pass over some examples, going on with the model if there is one.
 
+        Parameters that `set_params` has changed count from this call on. A changed `optimizer`
+        starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`
+        and `mode` belong to the model: if they have changed, this raises.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -227,7 +231,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         TypeError, ValueError
             As in `fit`; if the loss diverges, the model stays as it was. Also if `classes` is
             missing in the first call or differs in later ones, if `y` has other classes, or if
-            ``class_weight="balanced"``, which needs all of `y`.
+            ``class_weight="balanced"``, which needs all of `y`, or if a parameter of the model has
+            changed.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(

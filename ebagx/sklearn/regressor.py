@@ -138,6 +138,8 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         "epsilon": Number(POSITIVE),
     }
 
+    _fixed: ClassVar[tuple[str, ...]] = (*TrainedEstimator._fixed, "loss")
+
     def __init__(
         self,
         embedding_dim: int = 32,
@@ -184,6 +186,10 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over some examples, going on with the model if there is one.
 
+        Parameters that `set_params` has changed count from this call on. A changed `optimizer`
+        starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`,
+        `mode` and `loss` belong to the model: if they have changed, this raises.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -201,7 +207,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         ------
         TypeError, ValueError
             As in `fit`; if the loss diverges, the model stays as it was. Also if `y` has another
-            number of outputs than before.
+            number of outputs than before, or a parameter of the model has changed.
         """
         return self._fit_pass(X, y, sample_weight)
 
@@ -218,6 +224,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the shape of the `y` of `fit`; float32 if `X` is, otherwise float64.
         """
+        self._check_unchanged("loss")
         is_single = getattr(X, "dtype", None) == np.float32
         values = self._scores(X, np.float32 if is_single else np.float64)
         if self.loss == "poisson":

@@ -178,7 +178,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        self.embedding_ = table_of(self.weight, "weight", num_rows).readable().array
+        self.embedding_ = table_of(self.weight, "weight", num_rows).array
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
@@ -200,7 +200,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             If `X` has a NaN or infinity, or another number of columns than in `fit`.
         """
         check_is_fitted(self)
-        check_parameters(self, "mode", "num_threads")
+        check_parameters(self, "mode", "normalize", "num_threads")
         X = as_features(X, self)
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
         table = table_of(self.embedding_, "embedding_", X.shape[1])

@@ -205,6 +205,10 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
     if isinstance(raw_documents, str | bytes):
         raise ValueError("raw_documents must be an iterable of texts, got a single string")
+    # The entries of pyarrow's columns are objects of its own, unless they are converted at once.
+    is_arrow = any(hasattr(raw_documents, f"__arrow_c_{of}__") for of in ("array", "stream"))
+    if is_arrow and hasattr(raw_documents, "to_pylist"):
+        raw_documents = raw_documents.to_pylist()
     texts = list(raw_documents)
     for i, text in enumerate(texts):
         if not isinstance(text, str):

@@ -32,21 +32,29 @@ def test_gradient_after_zero_grad_has_nothing_of_the_one_before():
         assert bag.grad is None
 
 
-def test_rows_of_an_interrupted_call_are_cleared(monkeypatch):
+@pytest.mark.parametrize("calls", [0, 1, 2])
+@pytest.mark.parametrize("zeroed", [False, True])
+def test_rows_of_an_interrupted_call_are_cleared(monkeypatch, calls, zeroed):
     rng, bag = np.random.default_rng(1), make_bag()
     step(bag, rng)
-    scatter = dense.scatter
+    bag.zero_grad()
+    for _ in range(calls):
+        step(bag, rng)
+    of, name = (dense.kernels, "add_rows") if calls else (dense, "scatter")
+    function = getattr(of, name)
 
     def interrupted(*arguments):
-        scatter(*arguments)
+        function(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dense, "scatter", interrupted)
+    monkeypatch.setattr(of, name, interrupted)
     bag([[1, 2]])
     with pytest.raises(KeyboardInterrupt):
         bag.backward(np.ones((1, D)))
     monkeypatch.undo()
-    bag.zero_grad()
+    if zeroed or calls:
+        bag.zero_grad()
+    assert bag.grad is None
     np.testing.assert_array_equal(step(bag, rng), bag.grad)
 
 

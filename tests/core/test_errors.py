@@ -9,7 +9,13 @@ from support import errors
 from support.errors import DIM, NUM_ROWS, large_table
 
 SIGNED = ["i1", "i2", "i4", "i8", ">i4"]
-FORMS = "1-D (with offsets), 2-D, a scipy.sparse matrix or a list of integer sequences"
+FORMS = (
+    "1-D (with offsets), 2-D, a scipy.sparse matrix or bags of integers (a list, an Arrow column)"
+)
+
+
+SEQUENCES = " must have a sequence for each of the 2 bags of input"
+FLAT = "flat weights go with flat input and offsets"
 
 
 def out_of_range(place, index):
@@ -67,7 +73,6 @@ class TestIndices:
         [
             (np.array([True, False]), "bool"),
             (np.array([0.0, 1.0]), "float64"),
-            ([0, 1.0], "float64"),
             (np.array([]), "float64"),
             (np.array([0, 1], complex), "complex128"),
             (np.array([0, 1], object), "object"),
@@ -76,9 +81,6 @@ class TestIndices:
             (np.array([0, 1], "M8[s]"), "datetime64[s]"),
             (np.array([0, 1], "m8[s]"), "timedelta64[s]"),
             (np.array([(0,)], [("a", "i8")]), "[('a', '<i8')]"),
-            ("01", "<U2"),
-            (None, "object"),
-            ({0, 1}, "object"),
         ],
         ids=str,
     )
@@ -86,18 +88,62 @@ class TestIndices:
         message = f"input must be integers, got {dtype}"
         rejects(TypeError, message, input=indices, offsets=[0, 1])
 
+    @pytest.mark.parametrize("indices", ["01", b"01", None, {0, 1}, {0: 1}, frozenset([0])])
+    def test_no_array(self, rejects, indices):
+        message = f"input must be an array or a list, got {indices!r}"
+        rejects(TypeError, message, input=indices, offsets=[0, 1])
+
+    @pytest.mark.parametrize("entry", [1.0, float("nan"), None, np.float32(1), 1j], ids=repr)
+    def test_no_integer(self, rejects, entry):
+        message = f"must be an integer, got {entry!r}"
+        rejects(TypeError, f"input[1] {message}", input=[0, entry], offsets=[0, 1])
+        rejects(TypeError, f"input[1][1] {message}", input=[[0], (0, entry)])
+        objects = np.array([0, entry], object)
+        rejects(TypeError, f"input[1][1] {message}", input=[[0], objects])
+
     @pytest.mark.parametrize(
-        ("bags", "dtype"),
+        ("bags", "message"),
         [
-            ([[0, 1.0], [2]], "float64"),
-            ([["a"], ["b", "c"]], "<U1"),
-            ([[None]], "object"),
-            ([np.array([0.5]), [1]], "float64"),
-            ([np.array([True]), np.array([1])], "bool"),
+            ([[0, 1.0], [2]], "[0][1] must be an integer, got 1.0"),
+            ([[1], [True]], "[1][0] must be an integer, got True"),
+            ([[1], [np.True_, 2]], "[1][0] must be an integer, got np.True_"),
+            ([[1], [2, np.array(1.5)]], "[1][1] must be an integer, got array(1.5)"),
+            ([[None]], "[0][0] must be an integer, got None"),
+            ([[1], "ab"], "[1] must be a sequence of integers, got 'ab'"),
+            ([[1], b"ab"], "[1] must be a sequence of integers, got b'ab'"),
+            ([[1], {0: 1}], "[1] must be a sequence of integers, got {0: 1}"),
+            ([[1], {0}], "[1] must be a sequence of integers, got {0}"),
+            ([[1], None], "[1] must be a sequence of integers, got None"),
+            ([[1], np.array([0.5])], "[1] must be integers, got float64"),
+            ([np.array([1]), np.array([True])], "[1] must be integers, got bool"),
+            ([np.array([1]), np.array(["1"])], "[1] must be integers, got <U1"),
+        ],
+        ids=str,
+    )
+    def test_no_integers_in_lists(self, rejects, bags, message):
+        rejects(TypeError, f"input{message}", input=bags)
+
+    @pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, -(2**64), 10**30])
+    @pytest.mark.parametrize(
+        ("write", "place"),
+        [
+            (lambda x: [0, 1, 2, x, -1], "[3]"),
+            (lambda x: [[0, 1], [2, x, -1]], "[1][1]"),
+            (lambda x: [np.array([0]), [2, x, -1]], "[1][1]"),
+            (lambda x: np.array([[0], [1, x]], object), "[1][1]"),
         ],
     )
-    def test_no_integers_in_lists(self, rejects, bags, dtype):
-        rejects(TypeError, f"input must be integers, got {dtype}", input=bags)
+    def test_integers_outside_int64(self, rejects, value, write, place):
+        lookups = write(value)
+        offsets = [0, 1] if place == "[3]" else None
+        rejects(IndexError, out_of_range(place, value), input=lookups, offsets=offsets)
+
+    @pytest.mark.parametrize("scalar", [np.uint64, int])
+    def test_large_uint64_beside_negative_ones(self, rejects, scalar):
+        bags = [[0, scalar(2**63)], [np.int8(-1)]]
+        rejects(IndexError, out_of_range("[0][1]", 2**63), input=bags)
+        bags = [np.array([0, 2**63], np.uint64), np.array([-1], np.int8)]
+        rejects(IndexError, out_of_range("[0][1]", 2**63), input=bags)
 
     @pytest.mark.parametrize(("indices", "ndim"), [(3, 0), (np.zeros((1, 2, 2), int), 3)])
     def test_dimensions(self, rejects, indices, ndim):
@@ -107,13 +153,13 @@ class TestIndices:
     @pytest.mark.parametrize(
         ("bags", "message"),
         [
-            ([[0], 1], "input must not mix sequences and numbers"),
-            ([[[0, 1]], [[1, 0]]], "input must be a list of integer sequences, got deeper nesting"),
-            ([[[0, 1], [2]]], "input must be a list of integer sequences, got deeper nesting"),
+            ([[0], 1], "input must not mix sequences and numbers, got input[1] = 1"),
             (
-                [np.zeros((1, 2), int)],
-                "input must be a list of integer sequences, got deeper nesting",
+                [[[0, 1]], [[1, 0]]],
+                "input[0][0] must be an integer, got deeper nesting: [0, 1]",
             ),
+            ([[0, [1]]], "input[0][1] must be an integer, got deeper nesting: [1]"),
+            ([np.zeros((1, 2), int)], "input[0] must be 1-D, got 2-D: deeper nesting"),
         ],
         ids=str,
     )
@@ -176,15 +222,28 @@ class TestOffsets:
         ("offsets", "dtype"),
         [
             (np.array([False]), "bool"),
-            ([0.0], "float64"),
             (np.array([]), "float64"),
             (np.array([0], object), "object"),
-            ("0", "<U1"),
         ],
     )
     def test_no_integers(self, rejects, offsets, dtype):
         message = f"offsets must be integers, got {dtype}"
         rejects(TypeError, message, input=[0] * 6, offsets=offsets)
+
+    @pytest.mark.parametrize(
+        ("offsets", "message"),
+        [
+            ([0, 1.0], "offsets[1] must be an integer, got 1.0"),
+            ([0, None], "offsets[1] must be an integer, got None"),
+            ("0", "offsets must be an array or a list, got '0'"),
+        ],
+    )
+    def test_no_integer(self, rejects, offsets, message):
+        rejects(TypeError, message, input=[0] * 6, offsets=offsets)
+
+    def test_outside_int64(self, rejects):
+        message = f"offsets[1] = {2**64} is beyond the 6 indices of input"
+        rejects(ValueError, message, input=[0] * 6, offsets=[0, 2**64])
 
     @pytest.mark.parametrize(
         ("lookups", "what"),
@@ -222,20 +281,23 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("weights", "message"),
         [
-            ([[1.0], [1.0]], "must have sequences as long as those of input"),
-            ([[1.0, 1.0]], "must have sequences as long as those of input"),
-            ([1.0, 1.0, 1.0], "must not mix sequences and numbers"),
-            (1.0, "must not mix sequences and numbers"),
+            ([[1.0], [1.0]], "[0] must have 2 weights, as many as input[0], got 1"),
+            ([[1.0, 1.0], []], "[1] must have 1 weights, as many as input[1], got 0"),
+            ([[1.0, 1.0]], f"{SEQUENCES}, got 1"),
+            (np.ones((2, 2)), "[1] must have 1 weights, as many as input[1], got 2"),
+            ([1.0, 1.0, 1.0], f"{SEQUENCES}, got an array of shape (3,): {FLAT}"),
+            (np.ones(3), f"{SEQUENCES}, got an array of shape (3,): {FLAT}"),
+            (1.0, f"{SEQUENCES}, got an array of shape ()"),
             (
                 [[[1.0], [1.0]], [[1.0]]],
-                "must be a list of sequences of numbers, got deeper nesting",
+                "[0][0] must be a real number, got deeper nesting: [1.0]",
             ),
         ],
         ids=str,
     )
     def test_lists(self, rejects, weights, message):
         bags = [[0, 1], [2]]
-        message = f"per_sample_weights {message}"
+        message = f"per_sample_weights{message}"
         rejects(ValueError, message, input=bags, per_sample_weights=weights)
 
     @pytest.mark.parametrize("mode", ["max", "min"])
@@ -280,7 +342,7 @@ def test_exactly_the_invalid_is_rejected(indices, offsets, last):
 @pytest.mark.parametrize(("shape", "index"), [((0, 4), 0), ((0, 0), 0), ((3, 0), 3), ((3, 0), -1)])
 def test_tables_without_entries(shape, index, mode):
     """No row is read, so that no pass can find the bad index."""
-    message = rf"^input\[0\] = {index} is out of range for {shape[0]} embeddings$"
+    message = rf"^input\[0\] = {index} is out of range for {shape[0]} embeddings;"
     for padding_idx in (None, 0)[: 1 + shape[0]]:
         with pytest.raises(IndexError, match=message):
             embedding_bag([index], np.ones(shape), [0], mode=mode, padding_idx=padding_idx)
@@ -289,7 +351,7 @@ def test_tables_without_entries(shape, index, mode):
 @pytest.mark.parametrize("mode", ["mean", "sqrtn"])
 def test_bags_without_a_divisor(mode):
     """Their rows are not read either."""
-    with pytest.raises(IndexError, match=r"^input\[0, 1\] = 5 is out of range for 5 embeddings$"):
+    with pytest.raises(IndexError, match=r"^input\[0, 1\] = 5 is out of range for 5 embeddings;"):
         embedding_bag(
             np.array([[0, NUM_ROWS]]), large_table(), mode=mode, per_sample_weights=[[0.0, 0.0]]
         )
@@ -303,9 +365,8 @@ class Longer(list):
 
 
 def test_sequences_that_lie():
-    message = "input has sequences with another length than number of entries"
-    with errors.rejected(ValueError, message):
+    with errors.rejected(ValueError, "input[0] has 2 entries, and a length of 5"):
         embedding_bag([Longer([1, 2]), [3]], large_table())
-    message = "per_sample_weights has sequences with another length than number of entries"
+    message = "per_sample_weights[0] has 1 entries, and a length of 4"
     with errors.rejected(ValueError, message):
         embedding_bag([[1, 2, 3, 4], [3]], large_table(), per_sample_weights=[Longer([1.0]), [1.0]])

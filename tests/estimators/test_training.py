@@ -1,6 +1,8 @@
 """Test training: passes and partial fits, early stopping, schedules, Ctrl-C and divergence."""
 
+import copy
 import pickle
+import re
 import signal
 
 import numpy as np
@@ -16,6 +18,7 @@ from ebagx.sklearn.training.network import Network
 from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
+two_kinds = pytest.mark.parametrize("kind", ["softmax", "huber"])
 
 
 def first_call(y):
@@ -307,3 +310,170 @@ def test_weights_that_overflow_in_the_last_step_are_a_divergence(monkeypatch):
     monkeypatch.undo()
     other, X, y = make("softmax", max_iter=2)
     assert_same_model(model, other.fit(X, y))
+
+
+class TestParametersChangedBetweenPasses:
+    """A parameter that was changed has effect in the next pass, or the pass raises."""
+
+    def passes(self, kind, changes, start=None, count=2):
+        model, X, y = make(kind, **(start or {}))
+        model.partial_fit(X, y, **first_call(y))
+        model.set_params(**changes)
+        for _ in range(count):
+            model.partial_fit(X, y)
+        return model
+
+    @two_kinds
+    @pytest.mark.parametrize(
+        ("name", "value"), [("embedding_dim", 6), ("hidden", 3), ("mode", "sum"), ("loss", None)]
+    )
+    @pytest.mark.parametrize("warm", [False, True])
+    def test_those_of_the_model_may_not_change(self, kind, name, value, warm):
+        model, X, y = make(kind, warm_start=warm)
+        model.fit(X, y)
+        if name == "loss":
+            if not hasattr(model, "loss"):
+                return
+            value = "huber" if model.loss == "squared_error" else "squared_error"
+        before = copy.deepcopy(model)
+        was = getattr(model, name)
+        model.set_params(**{name: value})
+        message = (
+            f"{name} = {value!r} differs from {was!r}, with which the model was fitted: set it "
+            "back, or call fit with warm_start=False"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            (model.fit if warm else model.partial_fit)(X, y)
+        if name in ("mode", "loss"):
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                model.predict(X)
+        assert_same_model(model, before)
+        model.set_params(**{name: was}).partial_fit(X, y)
+        model.set_params(**{name: value}, warm_start=False)
+        if name != "loss":
+            model.fit(X, y)
+            assert_same_model(model, clone(model).fit(X, y))
+
+    @two_kinds
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"optimizer": "adam"},
+            {"optimizer": Adam(0.01)},
+            {"optimizer": Adagrad(0.1, eps=0.5)},
+            {"alpha": 0.5},
+            {"random_state": 1},
+            {"random_state": np.random.RandomState(3)},
+            {"batch_size": 3},
+            {"learning_rate": 0.5},
+            {"learning_rate": 0.5, "optimizer": "sgd"},
+        ],
+        ids="-".join,
+    )
+    def test_others_have_effect(self, kind, changes):
+        changed, same = self.passes(kind, changes), self.passes(kind, {})
+        assert (changed.embedding_ != same.embedding_).any()
+
+    @two_kinds
+    @pytest.mark.parametrize(
+        "changes",
+        [{}, {"optimizer": "adagrad"}, {"random_state": np.int64(0)}, {"num_threads": 1}],
+        ids="-".join,
+    )
+    def test_what_is_the_same_has_none(self, kind, changes):
+        assert_same_model(self.passes(kind, changes), self.passes(kind, {}))
+
+    @two_kinds
+    def test_a_rate_leaves_the_state_of_the_optimizer(self, kind):
+        """The rate of an optimizer object is that of the object when the pass begins."""
+        named = self.passes(kind, {"learning_rate": 0.01}, {"optimizer": "adam"})
+        rate = Adam(0.1)
+        model, X, y = make(kind, optimizer=rate)
+        model.partial_fit(X, y, **first_call(y))
+        rate.learning_rate = 0.01
+        model.partial_fit(X, y).partial_fit(X, y)
+        assert_same_model(model, named)
+        decayed = self.passes(kind, {"alpha": 0.5, "num_threads": 1})
+        for each in (model, named, decayed):
+            assert each._state.optimizers[0].num_steps == 3 * 6
+
+    @two_kinds
+    def test_a_new_rule_has_new_optimizers(self, kind):
+        model = self.passes(kind, {"optimizer": "sgd"}, {"alpha": 0.25})
+        assert [type(rule) for rule in model._state.optimizers] == [SGD, SGD]
+        assert [rule.weight_decay for rule in model._state.optimizers] == [0.25, 0.25]
+        assert model._state.optimizers[0].num_steps == 2 * 6
+
+    def test_a_copy_goes_on_with_the_same_random_state(self):
+        model, X, y = make("softmax", random_state=np.random.RandomState(5))
+        model.partial_fit(X, y, **first_call(y))
+        other = pickle.loads(pickle.dumps(model))
+        assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
+
+
+class TestAssignedAttributes:
+    """A fitted attribute that is assigned has effect, or the next call raises."""
+
+    @two_kinds
+    @pytest.mark.parametrize("hidden", [None, 3])
+    @pytest.mark.parametrize("way", ["float64", "list", "fortran"])
+    def test_of_other_kinds_have_the_same_effect(self, kind, hidden, way):
+        model, X, y = make(kind, hidden=hidden)
+        model.fit(X, y)
+        other = copy.deepcopy(model)
+        for name in ("embedding_", "coef_", "intercept_", "hidden_coef_", "hidden_intercept_"):
+            value = getattr(model, name)
+            if value is not None:
+                of_way = {"float64": lambda value: value.astype("f8"), "list": np.ndarray.tolist}
+                setattr(other, name, of_way.get(way, np.asfortranarray)(value))
+        np.testing.assert_allclose(model.transform(X), other.transform(X), rtol=1e-5, atol=1e-6)
+        expected, predicted = model.predict(X), other.predict(X)
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(predicted, expected)
+        del model._state, other._state
+        assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
+
+    @two_kinds
+    @pytest.mark.parametrize("call", ["predict", "partial_fit"])
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            (
+                "coef_",
+                np.ones((3, 4)),
+                "coef_ and intercept_ must have shapes (n, 5)",
+            ),
+            ("coef_", 1.0, "coef_ and intercept_ must have shapes (n, 5) and (n,), got ()"),
+            (
+                "intercept_",
+                np.ones(9),
+                "coef_ and intercept_ must have shapes (n, 5)",
+            ),
+            (
+                "embedding_",
+                np.ones((7, 4)),
+                "coef_ and intercept_ must have shapes (n, 4)",
+            ),
+            (
+                "embedding_",
+                np.ones((6, 5)),
+                "embedding_ must have a row for each of the 7",
+            ),
+            (
+                "hidden_coef_",
+                np.ones((3, 5)),
+                "hidden_coef_ and hidden_intercept_ must",
+            ),
+        ],
+    )
+    def test_of_other_shapes_raise(self, kind, call, name, value, message):
+        model, X, y = make(kind)
+        model.fit(X, y)
+        before = copy.deepcopy(model)
+        setattr(model, name, value)
+        with pytest.raises(ValueError, match=f"^({re.escape(message)}|y must have 9 outputs)"):
+            getattr(model, call)(*(X, y)[: 1 if call == "predict" else 2])
+        setattr(model, name, copy.deepcopy(getattr(before, name)))
+        assert_same_model(model.partial_fit(X, y), before.partial_fit(X, y))

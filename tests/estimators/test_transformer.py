@@ -373,3 +373,10 @@ def test_texts_need_a_vectorizer(counts):
 def test_not_fitted(counts):
     with pytest.raises(NotFittedError):
         EmbeddingBagTransformer().transform(counts)
+
+
+def test_normalize_is_checked_where_it_is_used():
+    transformer = EmbeddingBagTransformer(np.eye(3)).fit(np.eye(3))
+    transformer.set_params(normalize="l3")
+    with pytest.raises(ValueError, match="^normalize must be one of None, 'l2', got 'l3'"):
+        transformer.transform(np.eye(3))

@@ -175,3 +175,28 @@ def test_bad_parameters(options, error, problem):
     with pytest.raises(error) as caught:
         TextVectorizer(**options).fit(TEXTS)
     assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize("form", ["array", "stream"])
+def test_columns_of_arrow(form):
+    """The entries of pyarrow's columns are no str until they are converted."""
+
+    class Column:
+        def to_pylist(self):
+            return ["a b", "b"]
+
+        def __iter__(self):
+            return iter([object(), object()])
+
+    setattr(Column, f"__arrow_c_{form}__", lambda self: None)
+    counts = TextVectorizer().fit_transform(Column())
+    np.testing.assert_array_equal(counts.toarray(), [[1, 1], [1, 0]])
+
+
+def test_columns_of_pyarrow():
+    pa = pytest.importorskip("pyarrow")
+    expected = TextVectorizer().fit_transform(["a b", "b"]).toarray()
+    for column in (pa.array(["a b", "b"]), pa.chunked_array([["a b"], ["b"]])):
+        np.testing.assert_array_equal(TextVectorizer().fit_transform(column).toarray(), expected)
+    with pytest.raises(TypeError, match=r"^raw_documents\[1\] must be str, got NoneType$"):
+        TextVectorizer().fit(pa.array(["a", None]))

@@ -9,11 +9,12 @@ import scipy.sparse
 
 from fuzz.layouts import ARRAYS, WRITEABLE, lay_out
 from fuzz.source import Source
+from support import definition
 
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 POOLING = MODES[:3]
 SPARSE_FORMS = ("csr", "csc", "coo", "lil", "bsr", "dok")
-FORMS = ("offsets", "last offset", "rows", "lists", *SPARSE_FORMS)
+FORMS = ("offsets", "last offset", "rows", "lists", "ragged", *SPARSE_FORMS)
 INTEGERS = ("i8", "i4", "i1", "u1", "i2", "u2", "u4", "u8", ">i4", ">i8", ">u2")
 TABLE_DTYPES = [np.dtype(name) for name in ("f4", "f8", "f2")]
 try:
@@ -23,6 +24,8 @@ except ImportError:
 else:
     TABLE_DTYPES.append(np.dtype(ml_dtypes.bfloat16))
 LENGTHS = (2, 0, 1, 3, 5, 9, 40)
+# These are outside every table here, also when a dtype of 8 bits wraps them.
+OUTSIDE = (-1, -7, 121, 127)
 DIMS = (2, 1, 3, 8, 0, 17, 70)
 
 Errors = tuple[type[BaseException], ...]
@@ -42,6 +45,8 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict)
     grad: np.ndarray | None = None
     by_freq: bool = False
+    invalid: str = "raise"
+    default_row: int | None = None
     max_norm: float | None = None
     # The call must raise one of these; if there are none, the result must be right.
     errors: Errors = ()
@@ -57,7 +62,19 @@ class Call:
     def meaning(self) -> tuple[Any, ...]:
         """The arguments of the functions in definition.py."""
         weights = self.weights if self.mode in POOLING else None
-        return self.table, self.bags, weights, self.mode, self.padding_idx
+        return self.table, self.bags, weights, self.mode, *self.policies
+
+    @property
+    def policies(self) -> tuple[Any, ...]:
+        """The last arguments of those functions."""
+        return self.padding_idx, self.invalid, self.default_row
+
+    @property
+    def scaled_rows(self) -> set[int]:
+        """The rows that `max_norm` may change: all looked-up ones, padding and default included."""
+        entries = definition.kept_entries(self.table, self.bags, None, *self.policies)
+        looked_up = {row for bag in self.bags for row in bag if 0 <= row < len(self.table)}
+        return looked_up.union(*(rows.tolist() for rows, _, _ in entries))
 
 
 def eighths(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -79,12 +96,24 @@ def valid_call(source: Source) -> Call:
     table = eighths(rng, num_rows, source.choice(DIMS)).astype(source.choice(TABLE_DTYPES))
     if source.one_in(8) and table.size:
         table[rng.integers(num_rows)] = rng.choice([np.nan, np.inf, -np.inf, -0.0, 0])
+    invalid = source.choice(("raise", "skip"))
     bags = _bags(source, rng, form, num_rows)
+    if invalid == "skip" and form not in SPARSE_FORMS[1:]:  # SciPy converts the others
+        for bag in bags:
+            bag[:] = [source.choice(OUTSIDE) if source.one_in(4) else row for row in bag]
     weighted = form in SPARSE_FORMS or (mode in POOLING and source.below(2) == 1)
     weights = [(rng.integers(-8, 9, len(bag)) / 4).tolist() for bag in bags] if weighted else None
     padding_idx = source.below(num_rows) if num_rows and source.one_in(3) else None
-    call = Call(operation, table, bags, weights, mode, padding_idx, form)
+    call = Call(operation, table, bags, weights, mode, padding_idx, form, invalid=invalid)
+    if num_rows and source.one_in(3):
+        call.default_row = source.below(num_rows)
+    if weights is not None and form not in SPARSE_FORMS[1:] and source.one_in(3):
+        _forget_weights(call)
     call.arguments = {"mode": mode, **_lookups(source, call)}
+    if invalid == "skip":
+        call.arguments["invalid"] = invalid
+    if call.default_row is not None:
+        call.arguments["default_row"] = call.default_row - num_rows * source.below(2)
     if padding_idx is not None:
         call.arguments["padding_idx"] = padding_idx - num_rows * source.below(2)
     num_threads = source.choice((None, 1, 2, 3, 2**70, np.int8(2)))
@@ -106,8 +135,16 @@ def _bags(source: Source, rng: np.random.Generator, form: str, num_rows: int) ->
         bag = rng.integers(0, max(num_rows, 1), size).tolist()
         if form in ("coo", "dok", "lil", "bsr"):  # these know no duplicates
             bag = list(set(bag))
-        bags.append(bag if form in ("csr", "rows", "lists") or "offset" in form else sorted(bag))
+        keeps_order = form in ("csr", "rows", "lists", "ragged") or "offset" in form
+        bags.append(bag if keeps_order else sorted(bag))
     return bags
+
+
+def _forget_weights(call: Call) -> None:
+    """Make the weights of entries that are left out NaN, which must not matter."""
+    entries = definition.kept_entries(call.table, call.bags, None, *call.policies)
+    for weights, (_, _, places) in zip(call.weights or (), entries, strict=True):
+        weights[:] = [w if k in places else np.nan for k, w in enumerate(weights)]
 
 
 def _lookups(source: Source, call: Call) -> dict[str, Any]:
@@ -121,6 +158,13 @@ def _lookups(source: Source, call: Call) -> dict[str, Any]:
         return {"input": as_sparse(source, call, flat, ends, values)}
     if call.form == "lists":
         return _lists(source, call)
+    if call.form == "ragged":
+        from fuzz.ragged import ragged
+
+        written = {"input": ragged(source, call.bags, False)}
+        if call.weights is not None:
+            written["per_sample_weights"] = ragged(source, call.weights, True)
+        return written
     indices = flat.astype(source.choice(INTEGERS))
     weights = None if values is None else values.astype(source.choice(("f4", "f8", "f2", ">f8")))
     if call.form == "rows":
@@ -221,3 +265,5 @@ def _add_backward(source: Source, call: Call) -> None:
         arguments["out"] = lay_out(source, out, WRITEABLE)
     if call.form in SPARSE_FORMS and call.mode in POOLING and source.below(2):
         arguments["per_sample_weights_grad"] = bool(call.num_lookups)
+    if "per_sample_weights" in arguments and "out" not in arguments and source.one_in(4):
+        arguments["weight_grad"] = False

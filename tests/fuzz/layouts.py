@@ -115,6 +115,17 @@ def broadcast(values: np.ndarray) -> np.ndarray:
     return np.broadcast_to(plain(values[:1]), values.shape) if same else read_only(values)
 
 
+def broadcast_columns(values: np.ndarray) -> np.ndarray:
+    """Return an array with stride 0 along the last axis, if the values are the same there."""
+    same = values.ndim == 2 and values.size and bool(np.all(values == values[:, :1]))
+    return np.broadcast_to(plain(values[:, :1]), values.shape) if same else broadcast(values)
+
+
+def fortran_map(values: np.ndarray) -> np.ndarray:
+    """Return a memory map in Fortran order."""
+    return memory_map(plain(values.T)).T
+
+
 def overlapping(values: np.ndarray) -> np.ndarray:
     """Return rows that share memory, if their values allow it."""
     if (
@@ -139,7 +150,7 @@ def nested_list(values: np.ndarray) -> Any:
 
 
 WRITEABLE = (plain, inside, backwards, fortran, every_other, mirrored, misaligned, odd_rows)
-ARRAYS = (*WRITEABLE, read_only, broadcast, overlapping, memory_map)
+ARRAYS = (*WRITEABLE, read_only, broadcast, broadcast_columns, overlapping, memory_map, fortran_map)
 ANY = (*ARRAYS, subclass, convertible)
 
 

@@ -45,20 +45,25 @@ class ModuleLife(RuleBasedStateMachine):
         sparse=st.sampled_from([False, True, "rows"]),
         by_freq=st.booleans(),
         padded=st.booleans(),
+        invalid=st.sampled_from(["raise", "skip"]),
+        filled=st.booleans(),
         max_norm=st.sampled_from([None, None, 1.0]),
         dtype=st.sampled_from(DTYPES),
         seed=seeds,
     )
     def construct(
-        self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, max_norm: Any,
-        dtype: Any, seed: int,
+        self, sizes: Any, mode: str, sparse: Any, by_freq: bool, padded: bool, invalid: str,
+        filled: bool, max_norm: Any, dtype: Any, seed: int,
     ) -> None:  # fmt: skip
         """Begin with a module of a given table."""
         self.mode, self.by_freq, self.max_norm = mode, by_freq, max_norm
-        self.padding_idx = seed % sizes[0] if padded else None
+        padding_idx = seed % sizes[0] if padded else None
+        default_row = seed // 7 % sizes[0] if filled else None
+        self.policies = padding_idx, invalid, default_row
         self.bag = ebagx.EmbeddingBag(
             *sizes, max_norm, scale_grad_by_freq=by_freq, mode=mode, sparse=sparse,
-            padding_idx=self.padding_idx, _weight=numbers(seed, *sizes).astype(dtype),
+            padding_idx=padding_idx, invalid=invalid, default_row=default_row,
+            _weight=numbers(seed, *sizes).astype(dtype),
         )  # fmt: skip
         self.table = self.bag.weight.astype("f8")
         self.grad: np.ndarray | None = None
@@ -103,7 +108,7 @@ class ModuleLife(RuleBasedStateMachine):
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def forward(self, data: Any, form: str) -> None:
         """Look up bags of any form."""
-        bags = data.draw(bags_for(form, len(self.table)))
+        bags = data.draw(bags_for(form, len(self.table), self.policies[1] == "skip"))
         weighted = self.mode in WEIGHTED_MODES and (
             form in ("csr", "csc", "coo") or data.draw(st.booleans())
         )
@@ -112,15 +117,17 @@ class ModuleLife(RuleBasedStateMachine):
             if weighted or form in ("csr", "csc", "coo")
             else None
         )
-        call = Call(self.bag.weight, self.mode, self.padding_idx, form, bags, weights)
+        call = Call(self.bag.weight, self.mode, self.policies[0], form, bags, weights)
         given = data.draw(lookups(call))
         self.bag.include_last_offset = given.pop("include_last_offset", False)
         pooled = self.bag(**{name: value for name, value in given.items() if value is not None})
         if self.max_norm is not None:
-            rows = [row for bag in bags for row in bag]
+            looked_up = [row for bag in bags for row in bag if 0 <= row < len(self.table)]
+            entries = definition.kept_entries(self.table, bags, None, *self.policies)
+            rows = set(looked_up).union(*(kept.tolist() for kept, _, _ in entries))
             self.table = renormed(self.table, rows, self.max_norm, 2.0)
         of_call = weights if self.mode in WEIGHTED_MODES else None
-        meaning = self.table.copy(), bags, of_call, self.mode, self.padding_idx
+        meaning = self.table.copy(), bags, of_call, self.mode, *self.policies
         np.testing.assert_allclose(pooled, definition.pooled(*meaning), **CLOSE)
         if self.bag.training:
             self.kept = (*meaning, given.get("per_sample_weights") is not None)
@@ -135,6 +142,7 @@ class ModuleLife(RuleBasedStateMachine):
         if not self.fits_weights():
             self.refuse(ValueError, lambda: self.bag.backward(grad))
             return
+        self.settle_assigned()
         self.bag.backward(grad)
         gradient = self.model_gradient(grad)
         self.grad = gradient if self.grad is None else self.grad + gradient
@@ -153,7 +161,7 @@ class ModuleLife(RuleBasedStateMachine):
 
     def fits_weights(self) -> bool:
         """Return whether the gradient of the weights can be added to the present one."""
-        if self.kept is None or not self.kept[5] or self.weights_grad is None:
+        if self.kept is None or not self.kept[-1] or self.weights_grad is None:
             return True
         shape = self.bag._saved.weights_shape if self.bag._saved else None
         return shape == self.bag.per_sample_weights_grad.shape
@@ -166,20 +174,21 @@ class ModuleLife(RuleBasedStateMachine):
     def kept_rows(self) -> list[int]:
         """Return the rows that the kept call touches, padding aside."""
         assert self.kept is not None
-        return sorted({row for bag in self.kept[1] for row in bag} - {self.padding_idx})
+        table, bags, _, _, *policies, _ = self.kept
+        return definition.touched_rows(table, bags, *policies)
 
     def model_gradient(self, grad: np.ndarray) -> np.ndarray:
         """Return the table's gradient of the kept call."""
         assert self.kept is not None
-        return definition.table_gradient(grad, *self.kept[:5], by_freq=self.by_freq)
+        return definition.table_gradient(grad, *self.kept[:-1], by_freq=self.by_freq)
 
     def forget_forward(self, grad: np.ndarray, touched: bool = True) -> None:
         """End a backward pass."""
         assert self.kept is not None
         if touched:
             self.touched |= set(self.kept_rows())
-        if self.kept[5]:
-            of_bags = definition.weights_gradient(grad, *self.kept[:5])
+        if self.kept[-1]:
+            of_bags = definition.weights_gradient(grad, *self.kept[:-1])
             flat = np.concatenate([*of_bags, np.zeros(0)])
             self.weights_grad = flat if self.weights_grad is None else self.weights_grad + flat
         self.kept = None
@@ -193,11 +202,14 @@ class ModuleLife(RuleBasedStateMachine):
         if self.wrong_optimizer():
             self.refuse(ValueError, lambda: self.optimizer.step(self.bag))
             return
-        rows = self.touched
-        if self.assigned:
-            rows = {row for row in range(len(self.table)) if self.grad[row].any()}
         self.optimizer.step(self.bag)
-        self.optimizer_model.step(self.table, sorted(rows), self.grad)
+        self.optimizer_model.step(self.table, sorted(self.rows_of_step()), self.grad)
+
+    def rows_of_step(self) -> set[int]:
+        """Return the rows that bags have touched, or those of an assigned array."""
+        assert self.grad is not None
+        nonzero = {row for row in range(len(self.table)) if self.grad[row].any()}
+        return nonzero if self.assigned else self.touched | nonzero
 
     @rule()
     def catch_up(self) -> None:
@@ -212,14 +224,60 @@ class ModuleLife(RuleBasedStateMachine):
         self.bag.zero_grad()
         self.grad, self.weights_grad, self.touched, self.assigned = None, None, set(), False
 
-    @precondition(lambda self: self.bag.sparse is False)
-    @rule(seed=seeds)
-    def assign_grad(self, seed: int) -> None:
-        """Assign a dense gradient."""
+    def settle_assigned(self) -> None:
+        """Take the rows of an assigned array, as the module does when something is added."""
+        if self.assigned:
+            self.touched, self.assigned = self.rows_of_step(), False
+
+    @rule(seed=seeds, form=st.sampled_from(["dense", "rows", "bsr"]))
+    def assign_grad(self, seed: int, form: str) -> None:
+        """Assign a gradient of any form."""
         self.grad = numbers(seed, *self.table.shape)
         self.grad[seed % len(self.grad)] = 0
-        self.bag.grad = self.grad.astype(self.bag.weight.dtype)
-        self.assigned = True
+        given = self.grad.astype(self.bag.weight.dtype)
+        rows = np.flatnonzero(given.any(axis=1))
+        gradient = ebagx.RowGradient(rows, given[rows], given.shape)
+        self.bag.grad = {"dense": given, "rows": gradient, "bsr": gradient.tobsr()}[form]
+        self.touched, self.assigned = (
+            set(rows.tolist()),
+            self.bag.sparse is False and form == "dense",
+        )
+
+    @precondition(lambda self: self.grad is not None)
+    @rule(factor=st.sampled_from([0.5, -1, 0]))
+    def scale_grad(self, factor: float) -> None:
+        """Multiply the gradient in place; a factor of 0 is as good as `zero_grad`."""
+        assert self.grad is not None
+        self.bag.grad *= factor
+        if not factor and self.grad.any():
+            self.touched = set()
+        self.grad = factor * self.grad
+
+    @precondition(lambda self: self.grad is not None)
+    @rule()
+    def zero_by_hand(self) -> None:
+        """Set the numbers of the gradient to 0."""
+        assert self.grad is not None
+        grad = self.bag.grad
+        array = grad if self.bag.sparse is False else getattr(grad, "values", None)
+        (grad.data if array is None else array)[...] = 0
+        if self.grad.any():
+            self.touched = set()
+        self.grad = np.zeros_like(self.grad)
+
+    @rule(sparse=st.sampled_from([False, True, "rows"]))
+    def change_form(self, sparse: Any) -> None:
+        """Change the form of the gradient."""
+        if sparse != self.bag.sparse and self.grad is not None:
+            self.settle_assigned()
+        self.bag.sparse = sparse
+
+    @rule(invalid=st.sampled_from(["raise", "skip"]), filled=st.booleans(), seed=seeds)
+    def assign_policies(self, invalid: str, filled: bool, seed: int) -> None:
+        """Assign other policies; a call that is kept for backward has those before."""
+        default_row = seed % len(self.table) if filled else None
+        self.bag.invalid, self.bag.default_row = invalid, default_row
+        self.policies = self.policies[0], invalid, default_row
 
     @rule(training=st.booleans())
     def train(self, training: bool) -> None:
@@ -231,10 +289,10 @@ class ModuleLife(RuleBasedStateMachine):
     @rule(seed=seeds, dtype=st.sampled_from(DTYPES))
     def assign_weight(self, seed: int, dtype: Any) -> None:
         """Assign another table; forward has saved the old one."""
-        if self.kept is not None or self.grad is not None:
-            dtype = self.bag.weight.dtype
         if self.kept is not None:
             return
+        if dtype != self.bag.weight.dtype and self.grad is not None:
+            self.settle_assigned()
         self.bag.weight = numbers(seed, *self.table.shape).astype(dtype)
         self.table = self.bag.weight.astype("f8")
 
@@ -249,7 +307,7 @@ class ModuleLife(RuleBasedStateMachine):
         if self.kept is not None:  # its gradient is that of the table as it is now
             self.kept = (self.table.copy(), *self.kept[1:])
 
-    @rule(how=st.sampled_from(["copy", "pickle", "optimizer", "state", "file"]))
+    @rule(how=st.sampled_from(["shallow", "copy", "pickle", "optimizer", "state", "file"]))
     def replace(self, how: str) -> None:
         """Continue with copies of module and optimizer, or with the optimizer's state."""
         if how in ("state", "file"):
@@ -260,11 +318,15 @@ class ModuleLife(RuleBasedStateMachine):
         if how == "optimizer":
             self.optimizer = copy.copy(self.optimizer)
             return
-        both = self.bag, self.optimizer
-        copies = copy.deepcopy(both) if how == "copy" else pickle.loads(pickle.dumps(both))
-        self.bag, self.optimizer = copies
+        old, both = self.bag, (self.bag, self.optimizer)
+        if how == "shallow":
+            self.bag = copy.copy(old)
+        elif how == "copy":
+            self.bag, self.optimizer = copy.deepcopy(both)
+        else:
+            self.bag, self.optimizer = pickle.loads(pickle.dumps(both))
         self.kept = None
-        self.assigned = self.assigned or (self.bag.sparse is False and self.grad is not None)
+        old.zero_grad()
 
     def refuse(self, error: type[Exception], action: Any) -> None:
         """Check that an action raises; the invariant checks that it changed nothing."""
@@ -284,7 +346,7 @@ class ModuleLife(RuleBasedStateMachine):
         bag, (rows, dim) = self.bag, self.table.shape
         saved = bag._saved
         actions = {
-            "input": lambda: bag([[rows]]),
+            "input": lambda: bag([[rows if bag.invalid == "raise" else 0.5]]),
             "weights": lambda: bag([[0]], per_sample_weights=[[1.0, 2.0]]),
             "shape": lambda: bag(np.zeros((1, 1, 1), int)),
             "grad": lambda: bag.backward(np.ones((99, dim + 1))),

@@ -7,8 +7,9 @@ import numpy as np
 import scipy.sparse
 
 import ebagx
-from fuzz import oracle, steps
+from fuzz import oracle, steps, sums
 from fuzz.calls import SPARSE_FORMS, Call, Errors, sum_dtype, valid_call
+from fuzz.layouts import WRITEABLE, lay_out
 from fuzz.source import Source
 from fuzz.spoilers import NO_INTEGERS, NO_NUMBERS, spoil
 from support import definition
@@ -32,9 +33,11 @@ class Life:
 
 def run(source: Source) -> str:
     """Run one case of a module."""
-    kind = source.below(4)
+    kind = source.below(6)
     if kind == 0:
         return _run_bad_construction(source)
+    if kind > 3:
+        return sums.run(source)
     return _run_life(source, spoiled=kind > 1)
 
 
@@ -49,6 +52,8 @@ def _run_bad_construction(source: Source) -> str:
             ("mode", ("average", None, 1, b"sum", ["sum"]), (ValueError,)),
             ("sparse", ("bsr", None, 1, np.array([True])), (ValueError,)),
             ("padding_idx", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("default_row", (5, -6, 2**70, *NO_INTEGERS), (ValueError, TypeError)),
+            ("invalid", ("ignore", None, 1, b"skip", True), (ValueError,)),
             ("num_threads", (0, -1, *NO_INTEGERS), (ValueError, TypeError)),
             ("dtype", WRONG_DTYPES, (TypeError, ValueError)),
             ("rng", (-1, "text", 1.5, [1.5], object()), (ValueError, TypeError)),
@@ -73,13 +78,15 @@ def _run_life(source: Source, spoiled: bool) -> str:
         call = valid_call(source)
     if call.grad is None:
         call.grad = np.ones((len(call.bags), call.table.shape[1]))
-    table = np.array(call.table)
+    table = lay_out(source, call.table, WRITEABLE)
     options = {
         "mode": call.mode,
         "sparse": source.choice((False, True, "rows")),
         "scale_grad_by_freq": call.by_freq,
         "include_last_offset": call.arguments.get("include_last_offset", False),
         "padding_idx": call.padding_idx,
+        "invalid": call.invalid,
+        "default_row": call.default_row,
         "_weight": table,
     }
     life = Life("EmbeddingBag", {**options, **call.arguments}, call.bags)
@@ -124,7 +131,7 @@ def _check_gradient(bag: Any, total: np.ndarray, table: np.ndarray, life: Life) 
 
 def _step(source: Source, bag: Any, life: Life) -> None:
     optimizer, model = steps.optimizer_of(source)
-    life.arguments["optimizer"] = vars(optimizer)
+    life.arguments["optimizer"] = repr(optimizer)
     gradient = bag.row_gradient()
     expected = bag.weight.astype("f8")
     optimizer.step(bag)
@@ -202,7 +209,8 @@ def _refuse_change(source: Source, bag: Any, life: Life) -> None:
     wrong_grad = source.choice((np.ones((3, 3, 3)), "text", None, np.ones((99, dim + 1))))
     attribute, value = source.choice(
         (("mode", "average"), ("mode", None), ("num_threads", 0), ("num_threads", -5),
-         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"))
+         ("num_threads", "2"), ("max_norm", -1), ("max_norm", "1"),
+         ("invalid", "pass"), ("invalid", None), ("default_row", rows), ("default_row", 0.0))
     )  # fmt: skip
 
     def assign_and_call() -> None:

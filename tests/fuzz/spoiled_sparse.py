@@ -55,16 +55,18 @@ def spoil_sparse(source: Source, call: Call) -> Errors | None:
             _set_coordinates(spoiled, name, _spoiled(source, part))
         else:
             setattr(spoiled, name, _spoiled(source, part))
-    if spoiled.format == "csr" and name == "indices" and _in_use_is_outside(spoiled, call):
+    if spoiled.format == "csr" and name == "indices" and _in_use_is_wrong(spoiled, call):
         call.may_pass = False
     return ANY_ERROR
 
 
-def _in_use_is_outside(matrix: Any, call: Call) -> bool:
+def _in_use_is_wrong(matrix: Any, call: Call) -> bool:
     used = np.asarray(matrix.indices).reshape(-1)[: call.num_lookups]
     if len(used) < call.num_lookups or used.dtype.kind not in "iu":
         return True
-    return bool(len(used)) and not (used.min() >= 0 and used.max() < len(call.table))
+    if call.invalid == "skip" or not len(used):
+        return False
+    return not (used.min() >= 0 and used.max() < len(call.table))
 
 
 def _spoiled(source: Source, part: np.ndarray) -> Any:

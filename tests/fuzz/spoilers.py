@@ -1,13 +1,16 @@
 """Make a valid call wrong in one way, and set the errors that it must raise."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fuzz.calls import POOLING, SPARSE_FORMS, Call, Errors
+from fuzz.ragged import spoil_ragged
 from fuzz.source import Source
 from fuzz.spoiled_sparse import spoil_sparse
+from support import definition
 
 Spoiler = Callable[[Source, Call], "Errors | None"]
 
@@ -20,13 +23,15 @@ NO_NUMBERS = ("1", 1j, True, [1.0], b"1", object(), np.array([1.0, 2.0]))
 def _array(call: Call, name: str) -> np.ndarray | None:
     """Return a writeable copy of an argument, if it is an array."""
     value = call.arguments.get(name)
-    if value is None or isinstance(value, (list, tuple)) or call.form in SPARSE_FORMS:
+    if value is None or isinstance(value, (list, tuple)):
+        return None
+    if call.form == "ragged" or call.form in SPARSE_FORMS:
         return None
     return np.array(np.asarray(value))
 
 
 def index_value(source: Source, call: Call) -> Errors | None:
-    """Put an index outside the table."""
+    """Put an index outside the table, which is no error if it is skipped."""
     far = (-1, len(call.table), 2**31, 2**32, -(2**31) - 1, -(2**63), 2**63 - 1)
     value = source.choice(far)
     if call.form == "lists":
@@ -37,15 +42,23 @@ def index_value(source: Source, call: Call) -> Errors | None:
         bags = [list(bag) for bag in call.bags]
         bags[source.choice(places)][-1] = value
         call.arguments["input"] = bags
-        return (IndexError, TypeError) if not -(2**63) <= value < 2**63 else (IndexError,)
+        if call.invalid == "skip":
+            call.bags = bags
+            return None
+        return (IndexError,)
     indices = _array(call, "input")
     if indices is None or not indices.size:
         return None
     indices = indices.astype(source.choice(("i8", "O") if value < 0 else ("i8", "u8", "O")))
     if indices.dtype == "u8":
         value = source.choice((value, 2**63, 2**64 - 1))
-    indices.flat[source.below(indices.size)] = value
+    place = source.below(indices.size)
+    indices.flat[place] = value
     call.arguments["input"] = indices
+    if call.invalid == "skip" and indices.dtype != "O":
+        flat, ends = indices.reshape(-1).tolist(), np.cumsum([0, *map(len, call.bags)])
+        call.bags = [flat[start:end] for start, end in pairwise(ends)]
+        return None
     return (TypeError,) if indices.dtype == "O" else (IndexError,)
 
 
@@ -129,7 +142,7 @@ def offset_form(source: Source, call: Call) -> Errors | None:
     """Give offsets another shape or dtype, or to input that has none."""
     offsets = _array(call, "offsets")
     if offsets is None:
-        if call.form == "lists" and not call.bags:
+        if call.form in ("lists", "ragged") and not call.bags:
             return None  # which may as well be no indices
         call.arguments["offsets"] = [0]
         return (ValueError, TypeError) if call.form != "lists" else (ValueError,)
@@ -200,6 +213,9 @@ def options(source: Source, call: Call) -> Errors | None:
             ("mode", ("average", "", "SUM", b"sum", None, 1, ["sum"]), (ValueError,)),
             ("padding_idx", (rows, -rows - 1, 2**70, -(2**70)), (ValueError,)),
             ("padding_idx", NO_INTEGERS, (TypeError,)),
+            ("default_row", (rows, -rows - 1, 2**70, -(2**70)), (ValueError,)),
+            ("default_row", NO_INTEGERS, (TypeError,)),
+            ("invalid", ("ignore", "", None, 1, b"skip", ["skip"]), (ValueError,)),
             ("num_threads", (0, -1, -(2**70), np.int8(-3)), (ValueError,)),
             ("num_threads", NO_INTEGERS, (TypeError,)),
             ("include_last_offset", (np.array([True, False]), 1, "no"), (TypeError,)),
@@ -235,6 +251,7 @@ def _out(source: Source, call: Call) -> Errors | None:
     forward = call.operation == "forward"
     if not forward:
         call.arguments["sparse"] = False
+        call.arguments.pop("weight_grad", None)
     shape = (len(call.bags), call.table.shape[1]) if forward else call.table.shape
     real = np.dtype("f8") if call.table.dtype == np.dtype("f8") else np.dtype("f4")
     dtype = call.table.dtype if forward else real
@@ -277,6 +294,11 @@ def gradient(source: Source, call: Call) -> Errors | None:
     if kind == 2 and winners.size:
         winners.flat[source.below(winners.size)] = source.choice((-2, len(call.table), 2**40))
         return (IndexError,)
+    looked_up = definition.touched_rows(call.table, call.bags, *call.policies)
+    absent = set(range(len(call.table))) - set(looked_up)
+    if kind == 3 and absent and looked_up and winners.size:
+        winners[:] = absent.pop()  # a row that is in no bag
+        return (ValueError,)
     wrong_winners = winners.astype(source.choice(("f8", "O", "?"))), winners[..., np.newaxis]
     call.arguments["max_indices"] = source.choice(wrong_winners)
     return ValueError, TypeError
@@ -284,11 +306,11 @@ def gradient(source: Source, call: Call) -> Errors | None:
 
 SPOILERS: tuple[Spoiler, ...] = (
     index_value, index_dtype, index_shape, list_entries, offset_values, offset_form, weights, table,
-    options, results, gradient, spoil_sparse,
+    options, results, gradient, spoil_sparse, spoil_ragged,
 )  # fmt: skip
 
 
 def spoil(source: Source, call: Call) -> None:
     """Make a valid call wrong, if the chosen way applies to it."""
-    spoiler = source.choice((*SPOILERS, spoil_sparse, spoil_sparse))
+    spoiler = source.choice((*SPOILERS, spoil_sparse, spoil_sparse, spoil_ragged))
     call.errors = spoiler(source, call) or ()

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ebagx._core import maps
+from ebagx._core.memory import find_map
 from ebagx.io import model_folder
 from ebagx.io.model_folder import check_destination, load_model, save_model
 from support.storage_cases import (
@@ -213,3 +215,13 @@ def test_the_working_directory_is_never_replaced(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ValueError, match="it is, or holds, the working directory$"):
         check_destination(Path(place))
+
+
+def test_a_mapped_table_is_saved_from_end_to_end(saved, tmp_path, monkeypatch):
+    """The file is read in sequence, although lookups have advised that they read at random."""
+    model, given = load_model(saved), []
+    model.probabilities(TEXTS)
+    monkeypatch.setattr(maps, "_advise", lambda mapped, name: given.append((mapped, name)))
+    save_model(model, tmp_path / "again")
+    mapped = find_map(model.embedding)
+    assert given == [(mapped, "MADV_SEQUENTIAL"), (mapped, "MADV_RANDOM")]

@@ -85,35 +85,3 @@ def test_close_offsets_without_bags(level):
     ends = np.full(1, -7)
     assert level.close_offsets(ends, np.empty(0, np.int64), 0) is True
     assert ends == 0
-
-
-@cases.levels
-def test_drop_padding_stays_in_its_arrays_when_offsets_changed_after_the_check(level):
-    n = 10
-    indices, offsets = np.arange(n), np.array([0, n, 0, n, -(2**60), 2**60, n])
-    outputs = [np.full(n + 20, -7), np.full(7, -7), np.empty(0)]
-    kernel = level.drop_padding
-    kernel(outputs[0][:n], *outputs[1:], indices, offsets, np.empty(0), 3)
-    np.testing.assert_array_equal(outputs[0][n:], -7)
-    assert outputs[1][-1] == n - 1
-
-
-@cases.levels
-@cases.index_dtypes
-@pytest.mark.parametrize("real", [np.float32, np.float64])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("padding_row", [0, 3, 4])
-def test_drop_padding(level, index_dtype, real, weighted, padding_row):
-    rng = np.random.default_rng(6)
-    indices, offsets = cases.make_bags(rng, 4, index_dtype)
-    weights = cases.make_weights(rng, len(indices) if weighted else 0, np.dtype(real))
-    arguments = (indices, offsets, weights, padding_row)
-    expected, actual = (
-        (np.empty_like(indices), np.empty_like(offsets), np.empty_like(weights)) for _ in range(2)
-    )
-    reference.drop_padding(*expected, *arguments)
-    level.drop_padding(*actual, *arguments)
-    np.testing.assert_array_equal(actual[1], expected[1])
-    kept = expected[1][-1]
-    np.testing.assert_array_equal(actual[0][:kept], expected[0][:kept])
-    np.testing.assert_array_equal(actual[2][:kept], expected[2][:kept])

@@ -107,12 +107,21 @@ def test_optimizers_do_not_keep_tables_alive():
     assert table() is None
 
 
+@ways
+def test_everything_that_reads_or_writes_state_binds(way):
+    optimizer = AdamW(0.1, weight_decay=0.1)
+    way(optimizer, a_bag())
+    with pytest.raises(ValueError, match=MESSAGE):
+        optimizer.catch_up(a_bag().weight)
+
+
 def test_errors_bind_to_no_table():
     optimizer, other = Adagrad(), np.ones((9, 2))
     with pytest.raises(ValueError, match="gradient must have shape"):
         optimizer.update(other, cases.gradient(0))
-    bad = RowGradient([1, 2], np.ones((2, 2)), (9, 2))
-    bad.rows[:] = 2, 1
+    rows = np.array([1, 2])
+    bad = RowGradient(rows, np.ones((2, 2)), (9, 2))
+    rows[:] = 2, 1
     with pytest.raises(ValueError, match="must ascend"):
         optimizer.update(other, bad)
     optimizer.learning_rate = lambda _: -1

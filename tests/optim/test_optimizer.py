@@ -201,8 +201,9 @@ def read_only():
 
 def changed(rows):
     """Return a gradient whose rows were changed after it was made."""
-    good = RowGradient(np.array([1, 3]), np.ones((2, 2)), (5, 2))
-    good.rows[:] = rows
+    given = np.array([1, 3])
+    good = RowGradient(given, np.ones((2, 2)), (5, 2))
+    given[:] = rows
     return good
 
 
@@ -210,8 +211,7 @@ BAD_UPDATES = [
     (np.ones((5, 3)), gradient(), ValueError, r"gradient must have shape \(5, 3\), got \(5, 2\)"),
     (np.ones((5, 2)), np.ones((5, 2)), TypeError, "gradient must be a RowGradient, got ndarray"),
     (read_only(), gradient(), ValueError, "weight is read-only, but an optimizer step changes it"),
-    (np.ones((2, 5)).T, gradient(), ValueError, "weight must be an ndarray with contiguous rows"),
-    ([[1.0, 1.0]] * 5, gradient(), ValueError, "weight must be an ndarray with contiguous rows"),
+    ([[1.0, 1.0]] * 5, gradient(), ValueError, "weight must be an ndarray to be updated in place"),
     (np.ones((5, 2), int), gradient(), TypeError, "weight must be float16, bfloat16, float32"),
     (
         np.ones((5, 2)),

@@ -52,6 +52,7 @@ def test_forward_and_backward(bags, mode, dtype, dim):
         "mode": mode,
         "per_sample_weights": rng.standard_normal(len(indices)) if weighted else None,
         "padding_idx": 3,
+        "default_row": 7,
     }
     grad = rng.standard_normal((NUM_BAGS, dim))
 

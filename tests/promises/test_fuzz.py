@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx._core import options
 from fuzz import run
 from fuzz.oracle import FuzzError, run_case
 
@@ -50,11 +51,19 @@ def test_wrong_results_are_found(monkeypatch):
         run_case(b"")
 
 
+@pytest.fixture
+def forget_options():
+    """Options are checked once, and known after that: also those of a wrong check."""
+    options._known_options.cache_clear()
+    yield
+    options._known_options.cache_clear()
+
+
+@pytest.mark.usefixtures("forget_options")
 def test_missing_errors_are_found(monkeypatch):
-    monkeypatch.setattr("ebagx._core.checks.check_num_threads", lambda number: number)
-    monkeypatch.setattr("ebagx.functional.check_num_threads", lambda number: None)
+    monkeypatch.setattr("ebagx._core.options.check_num_threads", lambda number: None)
     failures = 0
-    for seed in range(300):
+    for seed in range(600):
         try:
             run_case(run.case_of(seed))
         except FuzzError as failure:

@@ -90,6 +90,14 @@ def test_padding_takes_a_copy_of_the_lookups(table):
     assert_at_most(peak(call), B * D * 4 + lookups)
 
 
+def test_policies_take_a_copy_of_the_lookups(table):
+    lookups = (len(INDICES) + len(OFFSETS)) * 4
+    for default_row, more in ((None, 0), (0, 4 * B)):
+        policies = {"invalid": "skip", "default_row": default_row}
+        taken = peak(lambda p=policies: ebagx.embedding_bag(**options(table), mode="sum", **p))
+        assert_at_most(taken, B * D * 4 + lookups + more)
+
+
 def test_max_norm_takes_a_sort(table):
     call = lambda: ebagx.embedding_bag(**options(table), mode="sum", max_norm=1e9)  # noqa: E731
     assert_at_most(peak(call), B * D * 4 + SORT)
@@ -104,6 +112,11 @@ def test_sparse_backward_takes_the_touched_rows_and_a_sort(table):
     assert_at_most(peak(lambda: backward(table, sparse="rows")), ROWS + SORT + weights)
     indptr = (N + 1) * 4
     assert_at_most(peak(lambda: backward(table, sparse=True)), ROWS + SORT + weights + 3 * indptr)
+
+
+@pytest.mark.parametrize("sparse", [False, True, "rows"])
+def test_gradient_of_the_weights_alone_takes_itself(table, sparse):
+    assert_at_most(peak(lambda: backward(table, sparse=sparse, weight_grad=False)), n * 4)
 
 
 def test_dense_backward_takes_the_table_and_copies_the_lookups(table):

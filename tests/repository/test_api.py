@@ -13,6 +13,7 @@ PUBLIC = {
         "EmbeddingBagGradients",
         "RowGradient",
         "__version__",
+        "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
         "optim",
@@ -42,7 +43,13 @@ PUBLIC = {
     "ebagx.text": [],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
-MODULES_OF_THE_API = {"ebagx.cli", "ebagx.module", "ebagx.functional", "ebagx.gradients"}
+MODULES_OF_THE_API = {
+    "ebagx.cli",
+    "ebagx.module",
+    "ebagx.accumulation",
+    "ebagx.functional",
+    "ebagx.gradients",
+}
 
 
 def import_module(name):

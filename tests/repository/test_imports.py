@@ -18,7 +18,7 @@ RANKS = (
     {"_core"},
     {"gradients"},
     {"optim"},
-    {"functional", "module"},
+    {"accumulation", "functional", "module"},
     {"__init__"},
     {"datasets", "io", "sklearn", "text"},
     {"cli"},

@@ -17,6 +17,16 @@ assert_type(
     ebagx.embedding_bag([[0, 2]], TABLE, mode="max", return_indices=True),
     tuple[np.ndarray, np.ndarray],
 )
+assert_type(ebagx.embedding_bag([[0, 9]], TABLE, invalid="skip", default_row=1), np.ndarray)
+assert_type(
+    ebagx.embedding_bag_backward(
+        TABLE[:1], [[0, 9]], TABLE, invalid="skip", default_row=1, weight_grad=False
+    ),
+    ebagx.EmbeddingBagGradients,
+)
+assert_type(ebagx.EmbeddingBag(3, 2, invalid="skip", default_row=0).invalid, str)
+assert_type(ebagx.EmbeddingBag.from_pretrained(TABLE, default_row=0).default_row, int | None)
+assert_type(kernels.select_lookups(IDS, OFFSETS, WEIGHTS, IDS, OFFSETS, WEIGHTS, 3, -1, -1), bool)
 assert_type(kernels.pool(np.empty((1, 3)), TABLE, IDS, OFFSETS, WEIGHTS, 0, 1), bool)
 assert_type(kernels.indices_valid(IDS, 3, 1), bool)
 assert_type(ebagx.EmbeddingBag(3, 2)([[0, 2]]), np.ndarray)

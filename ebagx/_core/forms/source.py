@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.checks import as_integer_array, raise_bad_offsets
+from ebagx._core.checks import raise_bad_offsets
+from ebagx._core.forms.entries import Entries, Missing
 from ebagx._core.layout import as_indices
 from ebagx._core.levels import kernels
 
@@ -12,14 +13,25 @@ INT32_MAX = 2**31 - 1
 
 
 class Source(NamedTuple):
-    """Indices, offsets and weights of an input; indices keep the caller's shape and dtype."""
+    """Indices, offsets and weights of an input; indices keep the caller's shape and dtype.
+
+    Weights have the shape in which their gradient is returned.
+    """
 
     name: str  # of the indices, in error messages
     indices: np.ndarray
     offsets: np.ndarray  # (B + 1,), from 0 to n without decreasing
     weights: np.ndarray | None
     weights_name: str = "per_sample_weights"
-    is_list: bool = False  # the indices were flattened from a list of bags
+    is_list: bool = False  # the indices come from bags that are apart in the input
+    missing: Missing | None = None  # indices without a value, in the shape of the indices
+
+
+class Joined(NamedTuple):
+    """Numbers of an argument in any form, side by side."""
+
+    entries: Entries
+    offsets: np.ndarray | None  # (B + 1,) as in `Source`; None if there are no bags apart
 
 
 def must_be_none(value: Any, name: str, why: str) -> None:
@@ -28,20 +40,10 @@ def must_be_none(value: Any, name: str, why: str) -> None:
         raise ValueError(f"{name} must be None for {why}")
 
 
-def checked_offsets(offsets: Any, num_lookups: int, include_last_offset: bool) -> np.ndarray:
-    """Return offsets as an array (B + 1,) that runs from 0 to n without decreasing."""
-    if offsets is None:
-        raise ValueError("offsets must be given for 1-D input")
-    array = as_integer_array(offsets, "offsets")
-    if array.ndim != 1:
-        raise ValueError(f"offsets must be 1-D, got {array.ndim}-D")
-    return valid_offsets(array, "offsets", num_lookups, include_last_offset)
-
-
 def valid_offsets(
     offsets: np.ndarray, name: str, num_lookups: int, include_last_offset: bool
 ) -> np.ndarray:
-    """Return integer offsets as `checked_offsets` does, or raise ValueError."""
+    """Return integer offsets as (B + 1,) that run from 0 to n without decreasing."""
     ends = as_indices(offsets)
     if include_last_offset:
         valid = len(ends) > 0 and kernels.offsets_valid(ends, num_lookups)

@@ -14,7 +14,7 @@
 cdef struct IndicesValidCall
 cdef struct OffsetsValidCall
 cdef struct CloseOffsetsCall
-cdef struct DropPaddingCall
+cdef struct SelectCall
 cdef struct PoolCall
 cdef struct ExtremeCall
 cdef struct ExtremeGradientCall
@@ -70,8 +70,8 @@ cdef inline Py_ssize_t run_dtype_unit(
         return scatter_unit(call, index, real, unit, units)
     elif dtype_call_t is TransposeCall:
         return transpose_unit(call, index, real, unit, units)
-    elif dtype_call_t is DropPaddingCall:
-        return drop_padding_unit(call, index, real)
+    elif dtype_call_t is SelectCall:
+        return select_unit(call, index, real)
     elif dtype_call_t is RenormCall:
         return renorm_unit(call, index, cell, real, unit, units)
     elif dtype_call_t is AddRowsCall:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.layout import rows_are_contiguous
 from ebagx._core.memory import aligned_zeros
 from ebagx.optim import Optimizer
 
@@ -22,6 +23,31 @@ class Layer(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Layer({self.coef.shape[1]} inputs, {self.coef.shape[0]} outputs)"
+
+
+def checked_layer(coef: Any, intercept: Any, width: int, prefix: str = "") -> Layer:
+    """Return a layer of an estimator's attributes, which may have been assigned.
+
+    Raises
+    ------
+    ValueError
+        If their shapes do not fit each other, or the `width` numbers of the layer before.
+    """
+    weights, biases = np.asarray(coef, np.float32, order="C"), np.asarray(intercept, np.float32)
+    if weights.ndim != 2 or weights.shape[1] != width or biases.shape != weights.shape[:1]:
+        raise ValueError(
+            f"{prefix}coef_ and {prefix}intercept_ must have shapes (n, {width}) and (n,), got "
+            f"{weights.shape} and {biases.shape}"
+        )
+    return Layer(weights, biases)
+
+
+def trainable_table(embedding: Any) -> Floats:
+    """Return a table of an estimator's attribute, or a copy if steps cannot change it in place."""
+    array: Floats = np.asanyarray(embedding)
+    if array.dtype == np.float32 and rows_are_contiguous(array):
+        return array
+    return np.array(array, np.float32, order="C")
 
 
 def scores_of(

@@ -2,7 +2,10 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ebagx import optim
 
@@ -11,6 +14,22 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     for optimizer in (optim.Adagrad, optim.RowwiseAdagrad, optim.SGD, optim.Adam, optim.AdamW)
 }
 SCHEDULES = {"linear": optim.linear_decay, "cosine": optim.cosine_decay}
+
+
+class State(NamedTuple):
+    """State that `partial_fit` goes on with, beside the fitted attributes."""
+
+    rng: np.random.Generator
+    optimizers: list[optim.Optimizer]
+    random_state: Any  # the parameter that has seeded `rng`
+
+    def under(self, estimator: Any) -> "State":
+        """Return the state with which training goes on under the estimator's parameters."""
+        seed, rng = estimator.random_state, self.rng
+        is_same = seed is self.random_state
+        if not is_same and not (isinstance(seed, Integral) and seed == self.random_state):
+            rng = estimator._new_rng()
+        return State(rng, _changed_optimizers(self.optimizers, estimator), seed)
 
 
 def is_optimizer(value: Any) -> bool:
@@ -26,6 +45,21 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
     return [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
+
+
+def _changed_optimizers(optimizers: list[optim.Optimizer], estimator: Any) -> list[optim.Optimizer]:
+    """Return the optimizers with which training goes on under the estimator's parameters.
+
+    They take over a rate, a decay and a number of threads. If the rule or another of its numbers
+    has changed, they are new ones.
+    """
+    wanted = make_optimizers(estimator)
+    for mine, new in zip(optimizers, wanted, strict=True):
+        mine.learning_rate, mine.weight_decay = new.learning_rate, new.weight_decay
+        mine.num_threads = new.num_threads
+        if repr(mine) != repr(new):
+            return wanted
+    return optimizers
 
 
 def set_learning_rate(
