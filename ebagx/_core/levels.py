@@ -36,7 +36,6 @@ KERNEL_NAMES = (
     "sort_lookups",
     "group_rows",
     "transpose_lookups",
-    "number_rows",
     "scatter",
     "weights_gradient",
     "renorm",

@@ -29,7 +29,6 @@ forward
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row
       (``transpose.pxi``); `pool` on these is the gradient
-    * `number_rows` lists the rows of each batch without a sort (``number.pxi``)
     * `scatter` adds a gradient to a dense table (``scatter.pxi``)
     * `extreme_gradient` is the gradient of `extreme` (``extreme_gradient.pxi``)
     * `weights_gradient` is that of the weights (``weights.pxi``)

@@ -257,28 +257,6 @@ def transpose_lookups(
     scales_k[:] = scales[order_k]
 
 
-def number_rows(
-    rows_u: np.ndarray,
-    ends_t: np.ndarray,
-    numbers_k: np.ndarray,
-    slots_r: np.ndarray,
-    indices_k: np.ndarray,
-    bounds_t: np.ndarray,
-    first: int,
-) -> int:
-    """Write the rows of each batch, and which of them each lookup is of; return the next number."""
-    u = 0
-    for t, (start, end) in enumerate(pairwise(bounds_t)):
-        numbers: dict[int, int] = {}
-        for k in range(start, end):
-            numbers_k[k] = numbers.setdefault(int(indices_k[k]), len(numbers))
-        rows_u[u : u + len(numbers)] = list(numbers)
-        slots_r[list(numbers)] = np.arange(first + u, first + u + len(numbers))
-        u += len(numbers)
-        ends_t[t] = u
-    return first + u
-
-
 @_quietly
 def scatter(
     table_rd: np.ndarray,

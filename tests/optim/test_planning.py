@@ -107,9 +107,7 @@ def test_steps_are_those_of_update(make, options):
             optimizer.learning_rate = rate
     others = copy.deepcopy(optimizers)
     weights, expected = make_weights(), make_weights()
-    of_table, of_layer = (
-        PlannedSteps(*pair, N) for pair in zip(optimizers, weights, strict=True)
-    )
+    of_table, of_layer = (PlannedSteps(*pair, N) for pair in zip(optimizers, weights, strict=True))
     train(*weights, of_table, of_layer, 0, 3)
     train(*weights, of_table, of_layer, 3, STEPS - 3)
     for step in range(STEPS):
