@@ -37,7 +37,7 @@ TARGETS = (
 )
 
 
-def train(table, layer, of_table, of_layer, first, count):
+def train(of_table, of_layer, first, count):
     """Take `count` steps from step `first` on with the kernel."""
     bags = make_bags()
     plans = [steps.plan(count)[0] for steps in (of_table, of_layer)]
@@ -108,8 +108,8 @@ def test_steps_are_those_of_update(make, options):
     others = copy.deepcopy(optimizers)
     weights, expected = make_weights(), make_weights()
     of_table, of_layer = (PlannedSteps(*pair, N) for pair in zip(optimizers, weights, strict=True))
-    train(*weights, of_table, of_layer, 0, 3)
-    train(*weights, of_table, of_layer, 3, STEPS - 3)
+    train(of_table, of_layer, 0, 3)
+    train(of_table, of_layer, 3, STEPS - 3)
     for step in range(STEPS):
         update(*expected, others, step)
     for optimizer, other in zip(optimizers, others, strict=True):

@@ -22,8 +22,11 @@ _BLOCK_BATCHES = 64
 # Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
 _CALL_SECONDS = 0.1
 _FIRST_STEPS = 16  # of the first call, whose time is not known
-# Threads that go on from batch to batch share smaller ones than those that begin with each call.
-_CHEAPER = 4
+# Threads that go on from batch to batch share smaller ones than those that begin with each call. But
+# rows move between the caches of processors: batches of 45,000 additions gain nothing.
+_CHEAPER = 2
+# After a call of threads that have lost time, one thread works so many times as long.
+_REST = 16
 
 _FLOAT32 = np.dtype(np.float32)
 _NO_NUMBERS = np.empty((0, 0), _FLOAT32)
@@ -91,36 +94,42 @@ class Steps:
             count = min(self._steps_per_call, -(-(len(order) - done) // self._batch_size))
             stop = min(done + count * self._batch_size, len(order))
             started = time.perf_counter()
-            self._take(losses[done:stop], order[done:stop], count)
+            is_busy = self._take(losses[done:stop], order[done:stop], count)
             seconds = max(time.perf_counter() - started, 1e-6)
+            self._turns.note(is_busy, seconds)
             self._steps_per_call = max(1, min(2 * count, int(count * _CALL_SECONDS / seconds)))
             if advance is not None:
                 advance(stop - done)
             done = stop
         return float(losses.sum() if weights is None else (losses * weights[order]).sum())
 
-    def _take(self, losses: np.ndarray, order: npt.NDArray[np.intp], count: int) -> None:
-        """Take `count` steps; if one of them cannot be taken, raise after those before it."""
+    def _take(self, losses: np.ndarray, order: npt.NDArray[np.intp], count: int) -> bool:
+        """Take `count` steps; if one of them cannot be taken, raise after those before it.
+
+        Return whether threads have lost time.
+        """
         every = [self._table, *self._layers]
         plans, errors = zip(*(steps.plan(count) for steps in every), strict=True)
         count = min(map(len, plans))
         plans = [plan[:count] for plan in plans]
         for steps, plan in zip(every, plans, strict=True):
             steps.take(plan)  # first, as Ctrl-C during the call takes effect after it
+        is_busy = False
         if count:
-            self._call(losses, order[: count * self._batch_size], plans)
+            is_busy = self._call(losses, order[: count * self._batch_size], plans)
         for error in errors:
             if error is not None:
                 raise error
+        return is_busy
 
-    def _call(self, losses: np.ndarray, order: npt.NDArray[np.intp], plans: Any) -> None:
+    def _call(self, losses: np.ndarray, order: npt.NDArray[np.intp], plans: Any) -> bool:
         of_table, *of_layers = plans
         layers = tuple(
             (steps.arrays(plan), buffers)
             for steps, plan, buffers in zip(self._layers, of_layers, self._buffers, strict=True)
         )
         bags = self._examples.bags
-        is_busy = kernels.train_batches(
+        is_busy: bool = kernels.train_batches(
             (losses, self._grad, self._work),
             (bags.indices, bags.offsets, bags.weights, order),
             self._targets,
@@ -133,38 +142,29 @@ class Steps:
             self._loss.epsilon,
             self._turns.threads,
         )
-        self._turns.note(is_busy)
+        return is_busy
 
 
 class _Turns:
     """The number of threads of the next call: one for a while where processors are busy.
 
     There a thread that has taken a part of the work may not run for milliseconds, and the others
-    wait for it. After a call where that happened, one thread makes the next calls: each time four
-    times as many as the time before.
+    wait for it. After a call where that happened, one thread makes the next calls, for many times
+    the time that may have been lost.
     """
-
-    _LEAST_ALONE, _MOST_ALONE = 4, 64
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._alone = 1  # calls that one thread still makes
-        self._wait = self._LEAST_ALONE
+        self._seconds_alone = 1e-9  # of calls that one thread still makes: of the first one
 
     @property
     def threads(self) -> int:
         """Number of threads of the next call."""
-        return 1 if self._alone else self._threads
+        return 1 if self._seconds_alone > 0 else self._threads
 
-    def note(self, is_busy: bool) -> None:
-        """Note whether threads have lost time in a call."""
-        if self._alone:
-            self._alone -= 1
-        elif is_busy:
-            self._alone = self._wait
-            self._wait = min(4 * self._wait, self._MOST_ALONE)
-        else:
-            self._wait = max(self._wait // 4, self._LEAST_ALONE)
+    def note(self, is_busy: bool, seconds: float) -> None:
+        """Note the time of a call, and whether its threads have lost some of it."""
+        self._seconds_alone = _REST * seconds if is_busy else self._seconds_alone - seconds
 
 
 def _most_lookups(offsets: npt.NDArray[Any], batch_size: int) -> int:
