@@ -119,8 +119,8 @@ class Table:
             raise ValueError(f"elements of {self.name} share memory, but {why} changes it in place")
         self.check_mapped()
 
-    def overwrite(self, values: Any, why: str) -> None:
-        """Copy an array of the table's shape and dtype into it.
+    def checked_values(self, values: Any, why: str) -> np.ndarray:
+        """Return an array that `overwrite` can copy into the table; change nothing.
 
         Raises
         ------
@@ -134,6 +134,11 @@ class Table:
             raise TypeError(f"{self.name} must have dtype {self.dtype}, got {array.dtype}")
         check_mapped(array, self.name)
         self.check_writeable(why)
+        return array
+
+    def overwrite(self, values: Any, why: str) -> None:
+        """Copy an array of the table's shape and dtype into it, or raise as `checked_values`."""
+        array = self.checked_values(values, why)
         with in_sequence(self.array, array):
             write_changes(self.array, array)
 

@@ -91,8 +91,7 @@ class PlannedSteps:
     def _numbers_of_step(self, ahead: int) -> tuple[float, ...]:
         """Return the constants of a later step and the factor of its weight decay."""
         optimizer, step = self._optimizer, self._optimizer.num_steps
-        rate = optimizer._rate_of_step(step + ahead)
-        kept = optimizer._kept_part(rate)
+        rate, kept = optimizer._rate_and_factor(step + ahead)
         decay = 0.0 if optimizer._decoupled else optimizer.weight_decay
         try:
             # The numbers of Adam depend on the number of the step, which counts from 1.
