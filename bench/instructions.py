@@ -74,6 +74,8 @@ def make_operations() -> dict[str, tuple[int, Run]]:
     def adagrad(n: int) -> None:
         optimizer.update(table, ebagx.RowGradient(rows[:n], grad[:n], table.shape))
 
+    fit = training(indices, offsets, weights, table, optimizer)
+
     def validate(n: int) -> bool:
         return bool(kernels.indices_valid(many_indices[:n], NUM_ROWS, 1))
 
@@ -86,8 +88,37 @@ def make_operations() -> dict[str, tuple[int, Run]]:
         "max": (LOOKUPS, forward(table, "max")),
         "backward, rows": (LOOKUPS, backward),
         "adagrad, per row": (LOOKUPS, adagrad),
+        "training": (LOOKUPS, fit),
         "index validation": (VALIDATED, validate),
     }
+
+
+def training(indices: Any, offsets: Any, weights: Any, table: Any, optimizer: Any) -> Run:
+    """Return a pass of a classifier of 10 classes over batches of 16 bags, without its set-up."""
+    import numpy as np
+    from scipy import sparse
+
+    from ebagx._core.bags import Bags
+    from ebagx.sklearn.training.examples import Examples
+    from ebagx.sklearn.training.losses import Softmax
+    from ebagx.sklearn.training.network import Layer, Network
+    from ebagx.sklearn.training.steps import Steps
+
+    num_bags = len(offsets)
+    bags = Bags(indices, np.append(offsets, len(indices)), weights)
+    classes = np.arange(num_bags) % 10
+    ones = np.ones(num_bags, np.int8)
+    targets = sparse.csr_array((ones, classes, np.arange(num_bags + 1)), (num_bags, 10))
+    head = Layer(np.zeros((10, table.shape[1]), np.float32), np.zeros(10, np.float32))
+    optimizers = [optimizer.fresh(), optimizer.fresh()]
+    network = Network(table.copy(), [head], optimizers, np.arange(len(table)), 1)
+    steps = Steps(network, Softmax(), Examples(bags, targets, None), 16)
+
+    def run(n: int) -> Any:
+        count = n // (16 * BAG_LENGTH)
+        return steps._take(np.empty(16 * count), np.arange(16 * count), count)
+
+    return run
 
 
 def run_operations() -> None:

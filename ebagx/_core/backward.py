@@ -7,8 +7,8 @@ The gradient of a table is computed on one of three routes, which give the same 
 * `gradient_pieces` yields the same in pieces, for an optimizer that uses each piece once;
 * `scatter` adds lookup by lookup to a dense array, without a sort (`can_scatter`).
 
-The estimators' training loop takes the third route into an array of the touched rows alone, which
-the kernel ``number_rows`` numbers.
+The estimators' training has a kernel of its own, ``train_batches``, which adds the lookups of a row
+in the same order.
 """
 
 from collections.abc import Iterator

@@ -23,6 +23,7 @@ _SUPPORTED: dict[str, Callable[[], bool]] = {
 
 # The level of the twins in NumPy is slow, and used only if EBAGX_LEVEL names it.
 REFERENCE = "reference"
+REFERENCE_MODULES: tuple[str, ...] = ("reference", "training_reference")
 
 KERNEL_NAMES = (
     "indices_valid",
@@ -36,7 +37,6 @@ KERNEL_NAMES = (
     "sort_lookups",
     "group_rows",
     "transpose_lookups",
-    "number_rows",
     "scatter",
     "weights_gradient",
     "renorm",
@@ -44,6 +44,7 @@ KERNEL_NAMES = (
     "clear_rows",
     "step_rows",
     "row_squares",
+    "train_batches",
 )
 
 
@@ -73,11 +74,11 @@ def load_level(name: str) -> SimpleNamespace:
     A level that was built and fails to load is an error.
     """
     if name == REFERENCE:
-        modules = [importlib.import_module("ebagx._kernels.reference")]
+        names = REFERENCE_MODULES
     else:
         below = takewhile(lambda level: level != name, available_levels())
-        names = (name, *reversed(tuple(below)))
-        modules = [importlib.import_module(f"ebagx._kernels._{level}") for level in names]
+        names = tuple(f"_{level}" for level in (name, *reversed(tuple(below))))
+    modules = [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
     return SimpleNamespace(
         **{
             kernel: next(getattr(module, kernel) for module in modules if hasattr(module, kernel))

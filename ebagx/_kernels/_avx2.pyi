@@ -11,6 +11,7 @@ from ebagx._kernels._baseline import (
     row_squares as row_squares,
     scatter as scatter,
     step_rows as step_rows,
+    train_batches as train_batches,
     weights_gradient as weights_gradient,
 )
 

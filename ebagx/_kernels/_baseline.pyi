@@ -36,16 +36,6 @@ def group_rows(
     rows_u: _Array, row_offsets_u: _Array, payloads_k: _Array, keys_k: _Array, payload_bits: int, /
 ) -> int: ...
 def indices_valid(indices_k: _Array, num_rows: int, num_threads: int, /) -> bool: ...
-def number_rows(
-    rows_u: _Array,
-    ends_t: _Array,
-    numbers_k: _Array,
-    slots_r: _Array,
-    indices_k: _Array,
-    bounds_t: _Array,
-    first: int,
-    /,
-) -> int: ...
 def offsets_valid(offsets_b: _Array, num_lookups: int, /) -> bool: ...
 def pool(
     out_bd: _Array,
@@ -111,6 +101,20 @@ def step_rows(
     num_threads: int,
     /,
 ) -> None: ...
+def train_batches(
+    buffers: tuple[_Array, ...],
+    bags: tuple[_Array, ...],
+    targets: tuple[_Array, ...],
+    block: tuple[_Array, ...],
+    plan: tuple[_Array, ...],
+    layers: tuple[tuple[tuple[_Array, ...], tuple[_Array, ...]], ...],
+    table: tuple[_Array, ...],
+    batch_size: int,
+    loss: int,
+    epsilon: float,
+    num_threads: int,
+    /,
+) -> bool: ...
 def transpose_lookups(
     bags_k: _Array,
     scales_k: _Array,

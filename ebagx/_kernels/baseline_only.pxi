@@ -1,7 +1,6 @@
 # These kernels move integers or single numbers: wider vectors gain nothing.
 include "forward/select.pxi"
 include "backward/transpose.pxi"
-include "backward/number.pxi"
 include "backward/extreme_gradient.pxi"
 
 ctypedef fused baseline_dtype_call_t:
@@ -12,4 +11,3 @@ ctypedef fused baseline_dtype_call_t:
 ctypedef fused baseline_index_call_t:
     SortCall
     GroupCall
-    NumberCall

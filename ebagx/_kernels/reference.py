@@ -270,28 +270,6 @@ def transpose_lookups(
     scales_k[:] = scales[order_k]
 
 
-def number_rows(
-    rows_u: np.ndarray,
-    ends_t: np.ndarray,
-    numbers_k: np.ndarray,
-    slots_r: np.ndarray,
-    indices_k: np.ndarray,
-    bounds_t: np.ndarray,
-    first: int,
-) -> int:
-    """Write the rows of each batch, and which of them each lookup is of; return the next number."""
-    u = 0
-    for t, (start, end) in enumerate(pairwise(bounds_t)):
-        numbers: dict[int, int] = {}
-        for k in range(start, end):
-            numbers_k[k] = numbers.setdefault(int(indices_k[k]), len(numbers))
-        rows_u[u : u + len(numbers)] = list(numbers)
-        slots_r[list(numbers)] = np.arange(first + u, first + u + len(numbers))
-        u += len(numbers)
-        ends_t[t] = u
-    return first + u
-
-
 @_quietly
 def scatter(
     table_rd: np.ndarray,
@@ -312,7 +290,7 @@ def scatter(
         np.add.at(table_rd, indices_k[start:end], scales[:, np.newaxis] * grad_bd[b])
 
 
-def _add_lanes(terms: np.ndarray) -> Any:
+def add_lanes(terms: np.ndarray) -> Any:
     """Add as kernels do: term d goes to partial sum d % LANES, those are added in halves."""
     lanes = np.zeros(LANES, terms.dtype)
     for start in range(0, len(terms), LANES):
@@ -346,7 +324,7 @@ def weights_gradient(
             out_k[start:end] = 0
             continue
         rows = table_rd[indices_k[start:end]].astype(real)
-        dots = np.array([_add_lanes(grad_bd[b] * row) for row in rows], real)
+        dots = np.array([add_lanes(grad_bd[b] * row) for row in rows], real)
         out_k[start:end] = dots
         if mode == SUM:
             continue
@@ -364,12 +342,12 @@ def _norm(row: np.ndarray, norm_type: float) -> float:
     if math.isinf(norm_type):
         return float(np.max(sizes) if norm_type > 0 else np.min(sizes))
     if norm_type == 2:
-        return math.sqrt(_add_lanes(sizes * sizes))
+        return math.sqrt(add_lanes(sizes * sizes))
     if norm_type == 1:
-        return float(_add_lanes(sizes))
+        return float(add_lanes(sizes))
     if norm_type == 0:
         return float(np.count_nonzero(sizes))
-    return _pow(_add_lanes(np.array([_pow(size, norm_type) for size in sizes])), 1 / norm_type)
+    return _pow(add_lanes(np.array([_pow(size, norm_type) for size in sizes])), 1 / norm_type)
 
 
 def _pow(base: float, exponent: float) -> float:
@@ -462,7 +440,7 @@ def step_rows(
 def _row_squares(grad_ud: np.ndarray) -> np.ndarray:
     """Return the sum of squares of each row, in float64."""
     exact = grad_ud.astype(np.float64)
-    return np.array([_add_lanes(row * row) for row in exact], np.float64)
+    return np.array([add_lanes(row * row) for row in exact], np.float64)
 
 
 @_quietly

@@ -6,6 +6,11 @@ include "backward/weights.pxi"
 include "update/renorm.pxi"
 include "update/update.pxi"
 include "update/step.pxi"
+include "training/lookups.pxi"
+include "training/layers.pxi"
+include "training/losses.pxi"
+include "training/weights.pxi"
+include "training/train.pxi"
 
 ctypedef fused training_dtype_call_t:
     ScatterCall

@@ -2,7 +2,7 @@
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 include "common/arrays.pxi"
 include "common/row_ops.pxi"

@@ -26,10 +26,15 @@ class LazyDecay:
 
     def begin_step(self, factor: float, num_rows: int) -> None:
         """Begin a step that multiplies rows by a factor."""
-        if self.seen is None:
-            self.seen = aligned_zeros((num_rows,), np.dtype(np.float64))
+        self.of_rows(num_rows)
         self._before = self.total
         self.total += math.log(factor)
+
+    def of_rows(self, num_rows: int) -> np.ndarray:
+        """Return `seen`, and make it if there is none yet."""
+        if self.seen is None:
+            self.seen = aligned_zeros((num_rows,), np.dtype(np.float64))
+        return self.seen
 
     def missed(self, rows: np.ndarray) -> np.ndarray:
         """Return the factors (U,) of the steps that rows missed before the current one.

@@ -16,7 +16,6 @@ from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
-from ebagx._core.transpose import scratch_for, touched_rows
 from ebagx.sklearn.bags import (
     as_csr,
     as_features,
@@ -37,7 +36,8 @@ from ebagx.sklearn.parameters import (
     Seed,
     check_parameters,
 )
-from ebagx.sklearn.training.loop import Examples, History, Plan, train
+from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.loop import History, Plan, train
 from ebagx.sklearn.training.losses import Loss, target_batches
 from ebagx.sklearn.training.network import (
     Floats,
@@ -311,9 +311,9 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _train(self, examples: Examples, plan: Plan, state: State, going_on: bool) -> History:
         """Train a new model or the present one, and set the fitted attributes to its weights."""
         shape = self.n_features_in_, self.embedding_dim
-        with scratch_for(examples.bags) as scratch:
-            # Training needs this once, which is not worth waking threads for.
-            used = touched_rows(examples.bags, shape[0], scratch, num_threads=1)
+        is_used = np.zeros(shape[0], bool)
+        is_used[examples.bags.indices] = True
+        used = np.flatnonzero(is_used)
         if going_on:
             table, layers = trainable_table(self.embedding_), self._layers()
             layers[-1] = self._head_in_training(layers[-1])
@@ -322,8 +322,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             table = initial_rows(used, shape, state.rng)
             layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
             layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
-        batch_size = min(self.batch_size, examples.num_bags)
-        network = Network(table, layers, state.optimizers, batch_size, used, self.num_threads)
+        network = Network(table, layers, state.optimizers, used, self.num_threads)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
             self._forget()

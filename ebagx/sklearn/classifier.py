@@ -15,7 +15,7 @@ from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import as_csr
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.parameters import Constraints, OneOf
-from ebagx.sklearn.training.loop import Examples
+from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
 from ebagx.sklearn.weights import Weights, class_weights
@@ -83,7 +83,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Let `fit` go on with the weights of the fitted model, but a new optimizer.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
-        the fitted numbers are the same in every run, whatever `num_threads` is.
+        the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
     verbose : bool, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None

@@ -68,7 +68,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Let `fit` go on with the weights of the fitted model, but a new optimizer.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
-        the fitted numbers are the same in every run, whatever `num_threads` is.
+        the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
     verbose : bool, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None

@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 
 from ebagx.cli import commands
 from ebagx.io.model_folder import load_model
-from ebagx.sklearn.training.network import Network
+from ebagx.sklearn.training.steps import Steps
 from support.cli_cases import write_examples
 
 
@@ -340,15 +340,15 @@ def test_ctrl_c(run, monkeypatch, tmp_path):
 
 
 def interrupt_training(monkeypatch, steps):
-    """Send Ctrl-C during the step of `fit` that has this number."""
-    step, count = Network.forward, itertools.count(1)
+    """Send Ctrl-C before the call of `fit` that takes the step of this number."""
+    take, taken = Steps._take, itertools.count(1)
 
-    def forward(*args):
-        if next(count) == steps:
+    def spy(self, losses, order, count):
+        if steps in [next(taken) for _ in range(count)]:
             raise KeyboardInterrupt
-        return step(*args)
+        return take(self, losses, order, count)
 
-    monkeypatch.setattr(Network, "forward", forward)
+    monkeypatch.setattr(Steps, "_take", spy)
 
 
 def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch, tmp_path):

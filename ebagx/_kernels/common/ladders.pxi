@@ -23,7 +23,6 @@ cdef struct ScatterCall
 cdef struct SortCall
 cdef struct GroupCall
 cdef struct TransposeCall
-cdef struct NumberCall
 cdef struct RenormCall
 cdef struct AddRowsCall
 cdef struct ClearRowsCall
@@ -48,8 +47,6 @@ cdef inline Py_ssize_t run_index_unit(
         return pack_unit(call, index, unit, units)
     elif index_call_t is GroupCall:
         return group_unit(call, index)
-    elif index_call_t is NumberCall:
-        return number_unit(call, index)
     elif index_call_t is ClearRowsCall:
         return clear_rows_unit(call, index, unit, units)
 

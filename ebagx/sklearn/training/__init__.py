@@ -2,7 +2,8 @@
 
 ==========  =====================================================================
 loop        passes over shuffled batches, and the choice of the model that is kept
-batches     mini-batches, and the rows of the table that each touches
+steps       the steps of a pass: arrays and numbers for the kernel `train_batches`
+examples    bags with their targets
 network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags, and the gradients of those losses
 optimizers  optimizers and schedules that estimators know by name

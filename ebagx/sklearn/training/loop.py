@@ -4,39 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from ebagx._core.bags import Bags
-from ebagx.sklearn.bags import take
-from ebagx.sklearn.training.batches import batches
-from ebagx.sklearn.training.losses import Loss, target_batches
-from ebagx.sklearn.training.network import Floats, Network
-
-
-class Examples(NamedTuple):
-    """Bags with their targets, to learn from or to measure on."""
-
-    bags: Bags  # n of them, scaled for the mode
-    targets: Any  # (n, K): CSR of ones, or numbers
-    weights: Floats | None  # (n,)
-
-    def __repr__(self) -> str:
-        weighted = ", weighted" if self.weights is not None else ""
-        return f"Examples({self.num_bags} bags, {self.targets.shape[1]} outputs{weighted})"
-
-    @property
-    def num_bags(self) -> int:
-        """Number of bags n."""
-        return self.bags.num_bags
-
-    def take(self, rows: npt.NDArray[np.intp]) -> "Examples":
-        """Return some of the examples."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Examples(take(self.bags, rows), self.targets[rows], weights)
+from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.losses import Loss
+from ebagx.sklearn.training.network import Network
+from ebagx.sklearn.training.steps import Steps
 
 
 @dataclass(frozen=True)
@@ -82,10 +57,11 @@ def train(
     history = History()
     num_bags = examples.num_bags
     with _progress_bar(num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
+        steps = Steps(network, loss, examples, plan.batch_size)
         kept = network.snapshot()
         try:
             while len(history.losses) < plan.max_iter and not _is_stuck(history, plan):
-                total = _make_pass(network, loss, examples, plan.batch_size, rng, advance)
+                total = steps.make_pass(rng.permutation(num_bags), advance)
                 network.settle()
                 if not (np.isfinite(total) and network.is_finite()):
                     history.diverged = True
@@ -120,36 +96,6 @@ def _is_stuck(history: History, plan: Plan) -> bool:
     """Return whether the last passes have not raised the score by `tol`."""
     scores, wait = history.scores, plan.n_iter_no_change
     return len(scores) > wait and max(scores[-wait:]) < max(scores[:-wait]) + plan.tol
-
-
-def _make_pass(
-    network: Network,
-    loss: Loss,
-    examples: Examples,
-    batch_size: int,
-    rng: np.random.Generator,
-    advance: Callable[[int], object] | None,
-) -> float:
-    """Take a step for each batch; return the sum of the losses, each taken before its step."""
-    num_bags, num_rows = examples.num_bags, len(network.table)
-    order = rng.permutation(num_bags)
-    targets = target_batches(examples.targets, order, batch_size)
-    weights = None if examples.weights is None else examples.weights[order]
-    losses = np.empty(num_bags)
-    start = 0
-    made = batches(examples.bags, num_rows, order, batch_size)
-    for batch, target in zip(made, targets, strict=True):
-        errors = network.forward(batch)
-        stop = start + batch.num_bags
-        losses[start:stop] = loss.gradient(errors, target)
-        if weights is not None:
-            errors *= weights[start:stop]
-        errors *= np.float32(1 / batch.num_bags)
-        network.backward(batch, errors)
-        if advance is not None:
-            advance(batch.num_bags)
-        start = stop
-    return float(losses.sum() if weights is None else losses @ weights)
 
 
 @cache

@@ -22,6 +22,8 @@ _TINY = np.finfo(np.float32).tiny
 class Softmax:
     """Cross-entropy of the softmax of the scores: one of K classes."""
 
+    code, epsilon = 0, 0.0
+
     def gradient(self, scores: Floats, positives: Positions) -> Floats:
         """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
         _softmax(scores)
@@ -35,6 +37,8 @@ class Softmax:
 
 class Sigmoid:
     """Sum of the cross-entropies of the scores' sigmoids: any of K labels."""
+
+    code, epsilon = 1, 0.0
 
     def gradient(self, scores: Floats, positives: Positions) -> Floats:
         """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
@@ -50,6 +54,8 @@ class Sigmoid:
 class SquaredError:
     """Half the sum of squared errors."""
 
+    code, epsilon = 2, 0.0
+
     def gradient(self, scores: Floats, targets: Floats) -> Floats:
         """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
         scores -= targets
@@ -59,6 +65,8 @@ class SquaredError:
 
 class Huber:
     """Squared error up to `epsilon`, and a linear one beyond: no gradient exceeds `epsilon`."""
+
+    code = 3
 
     def __init__(self, epsilon: float) -> None:
         self.epsilon = epsilon
@@ -73,6 +81,8 @@ class Huber:
 
 class Poisson:
     """Half the Poisson deviance; scores are the logarithms of expected counts."""
+
+    code, epsilon = 4, 0.0
 
     def gradient(self, scores: Floats, targets: Floats) -> Floats:
         """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""

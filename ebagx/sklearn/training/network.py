@@ -6,14 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.backward import scatter
 from ebagx._core.layout import rows_are_contiguous
-from ebagx._core.memory import aligned_empty, aligned_zeros
-from ebagx._core.modes import SUM
-from ebagx._core.passes import pool
-from ebagx._core.table import Table
+from ebagx._core.memory import aligned_zeros
 from ebagx.optim import Optimizer
-from ebagx.sklearn.training.batches import Batch
 
 Floats = npt.NDArray[np.float32]
 
@@ -123,7 +118,7 @@ class Snapshot(NamedTuple):
 
 
 class Network:
-    """Table and layers in training: buffers, gradients and optimizers.
+    """Table and layers in training: weights, optimizers, and their steps.
 
     Parameters
     ----------
@@ -133,12 +128,10 @@ class Network:
         Initial layers, which are copied; the last is the head, ReLU comes after the others.
     optimizers : list of Optimizer
         An optimizer for the table and one for each layer.
-    batch_size : int
-        Largest number of bags in a batch.
     used : ndarray of int
         Rows of the table that training may touch, for `snapshot`.
     num_threads : int or None
-        Threads for the lookups.
+        Largest number of threads.
     """
 
     def __init__(
@@ -146,92 +139,49 @@ class Network:
         table: Floats,
         layers: Sequence[Layer],
         optimizers: list[Optimizer],
-        batch_size: int,
         used: npt.NDArray[np.integer[Any]],
         num_threads: int | None,
     ) -> None:
         self.table = table
-        self._rows_of_table = Table(table)
         self.num_threads = num_threads
-        self._optimizers = optimizers
+        self.optimizers = optimizers
         self._used = _all_or_some(used, len(table))
-        # Biases are a last column of the layer, and inputs have a last column of ones: so there is
-        # one product and one update.
-        self._layers = [np.column_stack(layer) for layer in layers]
-        self._rows = [np.arange(len(layer)) for layer in self._layers]
-        weights = [table, *self._layers]
+        # Biases are a last column of the layer: so there is one update.
+        self.weights = [np.column_stack(layer) for layer in layers]
         for optimizer in optimizers:
             optimizer.unbind()  # a later call of `partial_fit` has other arrays for its layers
-        self._steps = [o.prepared_step(w) for o, w in zip(optimizers, weights, strict=True)]
-        self._buffer: Floats = np.empty((0, 0), np.float32)
-        self._inputs = [np.ones((batch_size, layer.shape[1]), np.float32) for layer in self._layers]
 
     @property
     def layers(self) -> list[Layer]:
         """Copies of the layers."""
-        return [Layer(layer[:, :-1].copy(), layer[:, -1].copy()) for layer in self._layers]
-
-    def forward(self, batch: Batch) -> Floats:
-        """Return the scores (K, B) of a batch, and keep the inputs of layers for `backward`."""
-        num_bags = batch.num_bags
-        values = self._inputs[0][:num_bags]
-        pool(values[:, :-1], self._rows_of_table, batch.bags, SUM, self.num_threads)
-        for layer, inputs in zip(self._layers[:-1], self._inputs[1:], strict=True):
-            output = np.dot(values, layer.T)
-            values = inputs[:num_bags]
-            np.maximum(output, 0, out=values[:, :-1])
-        scores: Floats = np.dot(self._layers[-1], values.T)
-        return scores
-
-    def backward(self, batch: Batch, errors: Floats) -> None:
-        """Take one step against the gradient of the scores (K, B) of the last `forward`."""
-        for depth in reversed(range(len(self._layers))):
-            layer, values = self._layers[depth], self._inputs[depth][: batch.num_bags]
-            gradient = np.dot(errors, values)
-            below = np.dot(errors.T, layer[:, :-1])
-            self._steps[depth + 1](((self._rows[depth], gradient),))
-            if depth:
-                below *= values[:, :-1] > 0
-                errors = below.T
-        if len(batch.rows):
-            gradient = self._gradient(len(batch.rows))
-            # One thread keeps the gradient in one processor's cache.
-            scatter(gradient, below, batch.numbers, SUM, num_threads=1)
-            self._steps[0](((batch.rows, gradient),))
-
-    def _gradient(self, num_rows: int) -> Floats:
-        """Return zeros for the gradient of so many rows, in memory that the next call reuses."""
-        if len(self._buffer) < num_rows:
-            shape = (num_rows + num_rows // 4, self.table.shape[1])
-            self._buffer = aligned_empty(shape, self.table.dtype)
-        gradient = self._buffer[:num_rows]
-        gradient.fill(0)
-        return gradient
+        return [Layer(layer[:, :-1].copy(), layer[:, -1].copy()) for layer in self.weights]
 
     def snapshot(self, into: "Snapshot | None" = None) -> "Snapshot":
         """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
         if into is None:
-            return Snapshot(self.table[self._used].copy(), [w.copy() for w in self._layers])
+            return Snapshot(self.table[self._used].copy(), [w.copy() for w in self.weights])
         if isinstance(self._used, slice):
             np.copyto(into.rows, self.table)
         else:
             np.take(self.table, self._used, axis=0, out=into.rows, mode="clip")
-        for copy, layer in zip(into.layers, self._layers, strict=True):
+        for copy, layer in zip(into.layers, self.weights, strict=True):
             np.copyto(copy, layer)
         return into
 
     def restore(self, snapshot: "Snapshot") -> None:
         """Set the weights to those of a snapshot."""
         self.table[self._used] = snapshot.rows
-        for layer, copy in zip(self._layers, snapshot.layers, strict=True):
+        for layer, copy in zip(self.weights, snapshot.layers, strict=True):
             np.copyto(layer, copy)
 
     def is_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""
-        weights = [self.table[self._used], *self._layers]
-        return all(bool(np.isfinite(weight).all()) for weight in weights)
+        weights = [self.table[self._used], *self.weights]
+        # A NaN is the largest and the least number; no array of answers is made.
+        ends = [end for weight in weights if weight.size for end in (weight.max(), weight.min())]
+        return bool(np.isfinite(ends).all())
 
     def settle(self) -> None:
         """Apply the weight decay that untouched rows still owe."""
-        for optimizer, weight in zip(self._optimizers, [self.table, *self._layers], strict=True):
+        for optimizer, weight in zip(self.optimizers, [self.table, *self.weights], strict=True):
             optimizer.catch_up(weight)

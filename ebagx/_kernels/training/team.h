@@ -1,0 +1,181 @@
+/* A team of threads shares the units of one phase after the other.
+
+   `state` holds the number of the phase and the units of it that no thread has taken yet; `open`
+   counts those that are not finished. The thread that finishes the last one prepares the next
+   phase, while the others wait: a thread that is not running holds nobody up unless it has taken a
+   unit. Waiting is a few hundred turns of a loop, then the processor is offered to other threads.
+
+   If other processes need the processors, a thread that has a unit may stop for milliseconds, or
+   two threads share a processor. Threads find that out where they wait. After a few losses, one of
+   them does the rest alone, and the others sleep. */
+#ifndef EBAGX_TEAM_H
+#define EBAGX_TEAM_H
+
+#include <stdint.h>
+#include <time.h>
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#define EBAGX_YIELD() SwitchToThread()
+#define EBAGX_SLEEP() Sleep(1)
+static inline int64_t ebagx_nanoseconds(void)
+{
+    LARGE_INTEGER now, per_second;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&per_second);
+    return (int64_t)((double)now.QuadPart / (double)per_second.QuadPart * 1e9);
+}
+#else
+#include <sched.h>
+#define EBAGX_YIELD() sched_yield()
+#define EBAGX_SLEEP() ebagx_sleep()
+static inline void ebagx_sleep(void)
+{
+    struct timespec millisecond = {0, 1000000};
+    nanosleep(&millisecond, 0);
+}
+static inline int64_t ebagx_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+#endif
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+typedef volatile __int64 ebagx_atomic;
+#define EBAGX_LOAD(place) _InterlockedCompareExchange64((place), 0, 0)
+#define EBAGX_STORE(place, value) _InterlockedExchange64((place), (value))
+#define EBAGX_ADD(place, value) (_InterlockedExchangeAdd64((place), (value)) + (value))
+#define EBAGX_REPLACE(place, seen, value) \
+    (_InterlockedCompareExchange64((place), (value), (seen)) == (seen))
+#define EBAGX_PAUSE() YieldProcessor()
+#else
+typedef int64_t ebagx_atomic;
+#define EBAGX_LOAD(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
+#define EBAGX_STORE(place, value) __atomic_store_n((place), (value), __ATOMIC_RELEASE)
+#define EBAGX_ADD(place, value) __atomic_add_fetch((place), (value), __ATOMIC_ACQ_REL)
+#define EBAGX_REPLACE(place, seen, value) ebagx_replace((place), (seen), (value))
+static inline int ebagx_replace(ebagx_atomic *place, int64_t seen, int64_t value)
+{
+    return __atomic_compare_exchange_n(
+        place, &seen, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+#if defined(__x86_64__) || defined(__i386__)
+#define EBAGX_PAUSE() __builtin_ia32_pause()
+#else
+#define EBAGX_PAUSE() ((void)0)
+#endif
+#endif
+
+#define EBAGX_UNITS 0x7FFFFFFF            /* bits of the state that count units */
+#define EBAGX_LONG_UNITS ((int64_t)1 << 31) /* the bit of phases whose units may take long */
+#define EBAGX_PHASE_BITS 32
+#define EBAGX_FINISHED (-1)
+#define EBAGX_NOBODY (-1)
+#define EBAGX_SPINS 200
+#define EBAGX_LATE 5000     /* nanoseconds after which an offered processor comes back late */
+#define EBAGX_STALL 1000000 /* nanoseconds of a wait for a thread that does not run */
+#define EBAGX_STALL_LOSS 4
+#define EBAGX_MOST_LOSSES 8
+
+typedef struct {
+    ebagx_atomic state; /* of the phase, or EBAGX_FINISHED */
+    ebagx_atomic alone; /* the thread that does the rest, or EBAGX_NOBODY */
+    char padding[112];  /* two cache lines apart, which are fetched as a pair */
+    ebagx_atomic open;
+    ebagx_atomic losses;
+    char more_padding[112];
+    int64_t phase; /* of the thread that prepares phases */
+    int64_t formed; /* when */
+} ebagx_team;
+
+/* Begins a phase of `units` units; none ends the team's work. */
+static inline void ebagx_begin_phase(ebagx_team *team, int64_t units, int are_long)
+{
+    if (units <= 0) {
+        EBAGX_STORE(&team->state, (int64_t)EBAGX_FINISHED);
+        return;
+    }
+    team->phase = (team->phase + 1) & EBAGX_UNITS;
+    EBAGX_STORE(&team->open, units);
+    EBAGX_STORE(
+        &team->state,
+        (team->phase << EBAGX_PHASE_BITS) | (are_long ? EBAGX_LONG_UNITS : 0) | units);
+}
+
+static inline void ebagx_form_team(ebagx_team *team)
+{
+    team->phase = 0;
+    team->formed = ebagx_nanoseconds();
+    EBAGX_STORE(&team->losses, (int64_t)0);
+    EBAGX_STORE(&team->alone, (int64_t)EBAGX_NOBODY);
+}
+
+/* Notes whether a thread has come late: it had no processor, and the end of the work, where threads
+   wait for each other, will cost as much. */
+static inline void ebagx_join_team(ebagx_team *team)
+{
+    if (ebagx_nanoseconds() - team->formed > EBAGX_STALL)
+        EBAGX_ADD(&team->losses, (int64_t)EBAGX_MOST_LOSSES);
+}
+
+/* Adds to what threads have lost; at a limit, this thread does the rest alone. */
+static inline void ebagx_lose(ebagx_team *team, int64_t thread, int64_t loss)
+{
+    if (EBAGX_ADD(&team->losses, loss) >= EBAGX_MOST_LOSSES)
+        EBAGX_REPLACE(&team->alone, (int64_t)EBAGX_NOBODY, thread);
+}
+
+/* Offers the processor to other threads, and returns the time, or 0 if a wait in this phase says
+   nothing. If it comes back late, others needed it. */
+static inline int64_t ebagx_yield(ebagx_team *team, int64_t thread, int64_t state)
+{
+    int64_t before = ebagx_nanoseconds(), now;
+    EBAGX_YIELD();
+    if (state & EBAGX_LONG_UNITS) return 0;
+    now = ebagx_nanoseconds();
+    if (now - before > EBAGX_LATE) ebagx_lose(team, thread, 1);
+    return now;
+}
+
+/* Returns a unit that no other thread has, or -1 when all work is done. */
+static inline int64_t ebagx_next_unit(ebagx_team *team, int64_t thread)
+{
+    int64_t began = 0;
+    int spins = 0;
+    for (;;) {
+        int64_t state = EBAGX_LOAD(&team->state), alone = EBAGX_LOAD(&team->alone);
+        if (state == EBAGX_FINISHED) return -1;
+        if (alone != EBAGX_NOBODY && alone != thread) {
+            EBAGX_SLEEP();
+        } else if (state & EBAGX_UNITS) {
+            if (EBAGX_REPLACE(&team->state, state, state - 1)) return (state & EBAGX_UNITS) - 1;
+        } else if (++spins < EBAGX_SPINS) {
+            EBAGX_PAUSE();
+        } else {
+            int64_t now = ebagx_yield(team, thread, state);
+            began = began ? began : now;
+            if (now - began > EBAGX_STALL) {
+                ebagx_lose(team, thread, EBAGX_STALL_LOSS);
+                began = now;
+            }
+        }
+    }
+}
+
+/* Returns whether a unit that has been finished was the last one of its phase. */
+static inline int ebagx_finish_unit(ebagx_team *team)
+{
+    return EBAGX_ADD(&team->open, (int64_t)-1) == 0;
+}
+
+/* Returns whether threads have lost more than they should. */
+static inline int ebagx_is_busy(ebagx_team *team)
+{
+    return EBAGX_LOAD(&team->losses) >= EBAGX_MOST_LOSSES;
+}
+
+#endif

@@ -1,0 +1,221 @@
+"""`Steps` trains a network on batches of examples: arrays and numbers for the kernel."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._core.threads import thread_count
+from ebagx.optim.planning import PlannedSteps
+from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.losses import Loss
+from ebagx.sklearn.training.network import Network
+
+_STRIP = 16  # bags whose numbers lie side by side
+# The arrays of a block of so many lookups still fit a second-level cache.
+_BLOCK_LOOKUPS = 1 << 15
+_BLOCK_BATCHES = 64
+# Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
+_CALL_SECONDS = 0.1
+_FIRST_STEPS = 16  # of the first call, whose time is not known
+# Threads that go on from batch to batch share smaller ones than those that begin with each call. But
+# rows move between the caches of processors: batches of 45,000 additions gain nothing.
+_CHEAPER = 2
+# After a call of threads that have lost time, one thread works so many times as long.
+_REST = 16
+
+_FLOAT32 = np.dtype(np.float32)
+_NO_NUMBERS = np.empty((0, 0), _FLOAT32)
+_NO_CLASSES = np.empty(0, np.int32)
+_ALL_ONE = np.empty(0, _FLOAT32)
+
+Arrays = tuple[np.ndarray, ...]
+
+
+class Steps:
+    """The steps of a training, many of which one call of the kernel ``train_batches`` takes.
+
+    Parameters
+    ----------
+    network : Network
+        Its weights are trained in place.
+    loss : Loss
+        Loss that training lowers.
+    examples : Examples
+        Bags, targets and weights.
+    batch_size : int
+        Number of bags per step.
+    """
+
+    def __init__(self, network: Network, loss: Loss, examples: Examples, batch_size: int) -> None:
+        batch_size = min(batch_size, examples.num_bags)
+        self._loss, self._examples, self._batch_size = loss, examples, batch_size
+        most = _most_lookups(examples.bags.offsets, batch_size)
+        sizes = [most, *map(len, network.weights)]
+        weights = [network.table, *network.weights]
+        self._table, *self._layers = (
+            PlannedSteps(optimizer, weight, size)
+            for optimizer, weight, size in zip(network.optimizers, weights, sizes, strict=True)
+        )
+        self._buffers = [_layer_buffers(weight, batch_size) for weight in network.weights]
+        self._targets = _targets(examples)
+        self._threads = _threads(network, examples, batch_size)
+        num_batches = min(_BLOCK_BATCHES, -(-examples.num_bags // batch_size))
+        room = max(most, min(_BLOCK_LOOKUPS, len(examples.bags.indices)))
+        self._block = _block(room, num_batches)
+        self._plan = (
+            aligned_zeros((self._threads, len(network.table)), np.dtype(np.int32)),
+            np.ones(self._threads, np.int64),
+            np.empty(num_batches * batch_size, np.int64),
+            np.empty(num_batches * batch_size + 1, np.int64),
+            np.empty(num_batches, np.int64),
+        )
+        dim = network.table.shape[1]
+        widest = max(4 * max(layer.shape[1] for layer in network.weights), dim)
+        self._work = _for_threads(self._threads, widest)
+        self._grad = aligned_empty((batch_size, dim), _FLOAT32)
+        self._steps_per_call = _FIRST_STEPS
+        self._turns = _Turns(self._threads)
+
+    def make_pass(
+        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+    ) -> float:
+        """Take a step for each batch of the bags in this order.
+
+        Return the sum of the losses, each taken before the step of its batch.
+        """
+        losses, weights = np.empty(len(order)), self._examples.weights
+        done = 0
+        while done < len(order):
+            count = min(self._steps_per_call, -(-(len(order) - done) // self._batch_size))
+            stop = min(done + count * self._batch_size, len(order))
+            started = time.perf_counter()
+            is_busy = self._take(losses[done:stop], order[done:stop], count)
+            seconds = max(time.perf_counter() - started, 1e-6)
+            self._turns.note(is_busy, seconds)
+            self._steps_per_call = max(1, min(2 * count, int(count * _CALL_SECONDS / seconds)))
+            if advance is not None:
+                advance(stop - done)
+            done = stop
+        return float(losses.sum() if weights is None else (losses * weights[order]).sum())
+
+    def _take(self, losses: np.ndarray, order: npt.NDArray[np.intp], count: int) -> bool:
+        """Take `count` steps; if one of them cannot be taken, raise after those before it.
+
+        Return whether threads have lost time.
+        """
+        every = [self._table, *self._layers]
+        plans, errors = zip(*(steps.plan(count) for steps in every), strict=True)
+        count = min(map(len, plans))
+        plans = [plan[:count] for plan in plans]
+        for steps, plan in zip(every, plans, strict=True):
+            steps.take(plan)  # first, as Ctrl-C during the call takes effect after it
+        is_busy = False
+        if count:
+            is_busy = self._call(losses, order[: count * self._batch_size], plans)
+        for error in errors:
+            if error is not None:
+                raise error
+        return is_busy
+
+    def _call(self, losses: np.ndarray, order: npt.NDArray[np.intp], plans: Any) -> bool:
+        of_table, *of_layers = plans
+        layers = tuple(
+            (steps.arrays(plan), buffers)
+            for steps, plan, buffers in zip(self._layers, of_layers, self._buffers, strict=True)
+        )
+        bags = self._examples.bags
+        is_busy: bool = kernels.train_batches(
+            (losses, self._grad, self._work),
+            (bags.indices, bags.offsets, bags.weights, order),
+            self._targets,
+            self._block,
+            self._plan,
+            layers,
+            self._table.arrays(of_table),
+            self._batch_size,
+            self._loss.code,
+            self._loss.epsilon,
+            self._turns.threads,
+        )
+        return is_busy
+
+
+class _Turns:
+    """The number of threads of the next call: one for a while where processors are busy.
+
+    There a thread that has taken a part of the work may not run for milliseconds, and the others
+    wait for it. After a call where that happened, one thread makes the next calls, for many times
+    the time that may have been lost.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._seconds_alone = 1e-9  # of calls that one thread still makes: of the first one
+
+    @property
+    def threads(self) -> int:
+        """Number of threads of the next call."""
+        return 1 if self._seconds_alone > 0 else self._threads
+
+    def note(self, is_busy: bool, seconds: float) -> None:
+        """Note the time of a call, and whether its threads have lost some of it."""
+        self._seconds_alone = _REST * seconds if is_busy else self._seconds_alone - seconds
+
+
+def _most_lookups(offsets: npt.NDArray[Any], batch_size: int) -> int:
+    """Return the largest number of lookups that a batch may have."""
+    lengths = np.diff(offsets)
+    if batch_size < len(lengths):
+        lengths = np.partition(lengths, -batch_size)[-batch_size:]
+    return max(int(lengths.sum(dtype=np.int64)), 1)
+
+
+def _layer_buffers(weights: np.ndarray, batch_size: int) -> Arrays:
+    """Return arrays for the inputs of a layer, the same in strips, and its outputs in strips."""
+    outputs, inputs = len(weights), weights.shape[1] - 1
+    strips = -(-batch_size // _STRIP)
+    return (
+        aligned_empty((batch_size, inputs), _FLOAT32),
+        aligned_empty((strips * inputs, _STRIP), _FLOAT32),
+        aligned_empty((strips * outputs, _STRIP), _FLOAT32),
+    )
+
+
+def _block(room: int, num_batches: int) -> Arrays:
+    """Return arrays for the lookups of a block of batches."""
+    types = np.int64, np.float32, np.int32, np.int64, np.int64, np.int32, np.float32
+    sizes = [room] * len(types)
+    sizes[4] += num_batches
+    return tuple(
+        aligned_empty((size,), np.dtype(dtype)) for size, dtype in zip(sizes, types, strict=True)
+    )
+
+
+def _for_threads(threads: int, count: int) -> np.ndarray:
+    """Return rows of `count` numbers, one for each thread, on cache lines of their own."""
+    columns = -(-count // 32) * 32 + 32
+    return aligned_empty((threads, columns), _FLOAT32)[:, :count]
+
+
+def _targets(examples: Examples) -> Arrays:
+    """Return the targets and weights as the kernel takes them."""
+    targets: Any = examples.targets
+    weights = _ALL_ONE if examples.weights is None else examples.weights
+    if hasattr(targets, "indptr"):
+        classes = targets.indices.astype(targets.indptr.dtype, copy=False)
+        return targets.indptr, classes, _NO_NUMBERS, weights
+    return _NO_CLASSES, _NO_CLASSES, targets, weights
+
+
+def _threads(network: Network, examples: Examples, batch_size: int) -> int:
+    """Return the number of threads that share a batch."""
+    bags = examples.bags
+    lookups = len(bags.indices) * batch_size // max(bags.num_bags, 1)
+    work = lookups * network.table.shape[1]
+    work += batch_size * sum(layer.size for layer in network.weights)
+    return thread_count(network.num_threads, _CHEAPER * work)

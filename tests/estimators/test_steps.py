@@ -1,0 +1,160 @@
+"""Test the calls that take the steps of a training: threads, interruptions, one model per seed."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+pytest.importorskip("sklearn")
+
+from ebagx._core.levels import available_levels
+from ebagx.optim import Adam
+from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn.training import steps as steps_module
+from ebagx.sklearn.training.steps import Steps, _Turns
+from support.estimator_cases import assert_same_model, make
+
+
+def fingerprints():
+    """Return a line with a hash of each of some fitted models."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 50), density=0.2, rng=rng, dtype=np.float32).tocsr()
+    common = {"random_state": 0, "max_iter": 2}
+    limits = Adam(0.01, clip_norm=0.5, weight_decay=1e-3)
+    models = [
+        EmbeddingBagClassifier(20, hidden=9, schedule="cosine", **common),
+        EmbeddingBagClassifier(17, mode="sqrtn", optimizer=limits, **common),
+        EmbeddingBagRegressor(16, loss="huber", alpha=1e-3, **common),
+        EmbeddingBagRegressor(16, loss="poisson", **common),
+    ]
+    labels, indicator = rng.integers(0, 5, 300), rng.integers(0, 2, (300, 7))
+    counts = rng.poisson(3, (300, 2)).astype(float)
+    hashes = []
+    for model, y in zip(models, (labels, indicator, counts, counts), strict=True):
+        model.fit(X, y)
+        arrays = model.embedding_, model.coef_, model.intercept_, np.array(model.loss_curve_)
+        content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+        hashes.append(hashlib.sha256(content).hexdigest()[:16])
+    return " ".join(hashes)
+
+
+OTHER_MACHINES = {
+    "baseline": {"EBAGX_LEVEL": "baseline"},
+    "reference": {"EBAGX_LEVEL": "reference"},
+    "old BLAS": {"OPENBLAS_CORETYPE": "Nehalem", "EBAGX_LEVEL": available_levels()[-1]},
+}
+
+
+@pytest.mark.parametrize("machine", OTHER_MACHINES)
+def test_one_seed_gives_one_model_on_every_machine(machine):
+    code = "from estimators.test_steps import fingerprints; print(fingerprints())"
+    tests = os.path.dirname(os.path.dirname(__file__))
+    environment = {**os.environ, **OTHER_MACHINES[machine], "PYTHONPATH": tests}
+    command = [sys.executable, "-P", "-c", code]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == fingerprints()
+
+
+def spy_on_threads(monkeypatch, busy):
+    """Note the threads of each call of the kernel, and pretend that processors are busy."""
+    seen, kernel = [], steps_module.kernels.train_batches
+
+    def train_batches(*arguments):
+        kernel(*arguments)
+        seen.append(arguments[-1])
+        return arguments[-1] > 1 and busy(len(seen))
+
+    monkeypatch.setattr(steps_module.kernels, "train_batches", train_batches)
+    monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 1)
+    monkeypatch.setattr("ebagx._core.threads.default_threads", lambda: 2)
+    monkeypatch.setattr("ebagx._core.threads._PROCESSORS", 2)
+    monkeypatch.setattr("ebagx._core.cpu.openmp_version", lambda: 201511)
+    monkeypatch.setattr(steps_module, "_CALL_SECONDS", 0.0)  # a step a call
+    clock = iter(np.arange(0, 1e6, 0.01))  # of 10 ms a call
+    monkeypatch.setattr(steps_module.time, "perf_counter", lambda: next(clock))
+    return seen
+
+
+def test_threads_give_way_where_processors_are_busy(monkeypatch):
+    seen = spy_on_threads(monkeypatch, lambda _: True)
+    model, X, y = make("softmax", max_iter=30)
+    model.fit(X, y)
+    turns = np.flatnonzero(np.array(seen) == 2)
+    assert turns[0] == 1
+    np.testing.assert_allclose(np.diff(turns), 17, atol=1)
+    monkeypatch.undo()
+    assert_same_model(model, make("softmax", max_iter=30)[0].fit(X, y))
+
+
+def test_threads_come_back(monkeypatch):
+    seen = spy_on_threads(monkeypatch, lambda call: call < 20)
+    model, X, y = make("softmax", max_iter=30)
+    model.fit(X, y)
+    assert set(seen[40:]) == {2}
+
+
+def test_turns():
+    turns = _Turns(3)
+    assert turns.threads == 1
+    turns.note(False, 0.1)
+    assert turns.threads == 3
+    turns.note(True, 0.1)
+    turns.note(False, 1.5)
+    assert turns.threads == 1
+    turns.note(False, 0.2)
+    assert turns.threads == 3
+
+
+def test_calls_become_as_long_as_they_should(monkeypatch):
+    counts = []
+    take = Steps._take
+    monkeypatch.setattr(
+        Steps, "_take", lambda self, *args: counts.append(args[-1]) or take(self, *args)
+    )
+    clock = iter(np.arange(0, 1e6, 0.01))  # of 10 ms a call
+    monkeypatch.setattr(steps_module.time, "perf_counter", lambda: next(clock))
+    model, X, y = make("softmax", batch_size=1)
+    model.fit(X[:40], y[:40])
+    assert counts[:2] == [16, 24]
+    assert sum(counts) == 10 * 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer")
+def test_ctrl_c_during_a_call(monkeypatch):
+    """The call ends first, its steps are kept and counted."""
+    model, X, y = make("softmax", max_iter=5)
+    kernel = steps_module.kernels.train_batches
+    calls = []
+
+    def train_batches(*arguments):
+        result = kernel(*arguments)
+        calls.append(len(arguments[0][0]))
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(steps_module.kernels, "train_batches", train_batches)
+    with pytest.warns(UserWarning, match="interrupted in pass"):
+        model.fit(X, y)
+    steps = sum(-(-count // 7) for count in calls)
+    assert [optimizer.num_steps for optimizer in model._state.optimizers] == [steps] * 2
+    assert model.predict(X).shape == (40,)
+
+
+def test_finding_the_used_columns_takes_little_memory():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 1000), density=0.7, rng=rng, dtype=np.float32).tocsr()
+    y = rng.integers(0, 3, 300)
+    model = EmbeddingBagClassifier(4, max_iter=1, batch_size=16, random_state=0)
+    model.fit(X[:20], y[:20])
+    tracemalloc.start()
+    model.fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 45 * X.nnz

@@ -1,0 +1,254 @@
+"""Compare training with its twin, bit for bit: losses, rules, limits, layers, threads."""
+
+import copy
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ebagx._kernels import reference, training_reference
+from ebagx.optim.rules import RULES
+from support import kernel_cases as cases
+
+N, B = 40, 37
+NUMBERS = {"squared": 2, "huber": 3, "poisson": 4}
+LOSSES = {"softmax": 0, "sigmoid": 1, **NUMBERS}
+NO_LIMITS = (math.inf, math.inf, math.inf)
+F = np.float32
+
+
+def trained(rng, shape, rule, limits, decay, num_steps):
+    """Weights with the state of an optimizer and a plan of steps, as the kernel takes them."""
+    rule = RULES[rule]
+    weights = (rng.standard_normal(shape) / 4).astype(F)
+    states = [rng.random(rule.state_shape(shape)).astype(F) for _ in rule.states]
+    first, second, *_ = *states, np.empty((0, 0), F), np.empty((0, 0), F)
+    plan = np.zeros((num_steps, 8))
+    plan[:, :5] = (0.1, 0.0, 0.1, 0.01, 1e-8)
+    plan[:, 0] -= np.arange(num_steps) / 100
+    plan[:, 7] = 1
+    seen = np.empty(0)
+    if decay:
+        seen = np.zeros(shape[0])
+        totals = np.cumsum([-0.2, *np.full(num_steps, math.log(0.9))])
+        plan[:, 5], plan[:, 6] = totals[:-1], totals[1:]
+        plan[:, 1 if decay == "l2" else 7] = 0.05 if decay == "l2" else 0.9
+    kept = 500 if limits[2] != math.inf else 0
+    options = np.array([rule.code, *limits])
+    return (
+        *(weights, first, second, seen, plan, options),
+        *(np.empty((kept, shape[1]), F), np.empty(kept)),
+    )
+
+
+def make_targets(rng, loss, num_outputs, index_dtype):
+    none = np.empty(0, index_dtype)
+    if loss in NUMBERS:
+        numbers = (
+            rng.poisson(2, (B, num_outputs))
+            if loss == "poisson"
+            else rng.normal(size=(B, num_outputs))
+        )
+        return none, none, numbers.astype(F)
+    lengths = np.ones(B, int) if loss == "softmax" else rng.integers(0, num_outputs, B)
+    classes = [rng.choice(num_outputs, length, replace=False) for length in lengths]
+    offsets = np.cumsum([0, *lengths]).astype(index_dtype)
+    return offsets, np.concatenate(classes).astype(index_dtype), np.empty((0, 0), F)
+
+
+def make_call(
+    loss="softmax",
+    rule="adagrad",
+    limits=NO_LIMITS,
+    decay=None,
+    dims=(32, 10),
+    batch_size=7,
+    index_dtype=np.int32,
+    weighted=False,
+    num_threads=1,
+    room=300,
+    seed=0,
+):
+    """Return the arguments of a call. `dims` are those of the table, hidden layers, and outputs."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 12, B)
+    lengths[3] = 0
+    offsets = np.cumsum([0, *lengths]).astype(index_dtype)
+    indices = (N * rng.random(offsets[-1]) ** 2).astype(index_dtype)
+    order = np.concatenate([rng.permutation(B), rng.permutation(B)])[: B + 20]
+    bags = indices, offsets, rng.standard_normal(len(indices)).astype(F), order
+    weights = rng.random(B).astype(F) if weighted else np.empty(0, F)
+    targets = *make_targets(rng, loss, dims[-1], index_dtype), weights
+    num_steps = -(-len(order) // batch_size)
+    room = max(room, 12 * batch_size)
+    block = (
+        *(np.empty(room, np.int64), np.empty(room, F), np.empty(room, np.int32)),
+        *(np.empty(room, np.int64), np.empty(room + 9, np.int64)),
+        *(np.empty(room, np.int32), np.empty(room, F)),
+    )
+    plan = (
+        np.zeros((num_threads, N), np.int32),
+        np.ones(num_threads, np.int64),
+        np.empty(9 * batch_size, np.int64),
+        np.empty(9 * batch_size + 1, np.int64),
+        np.empty(9, np.int64),
+    )
+    strips = -(-batch_size // 16)
+    layers = []
+    for inputs, outputs in pairwise(dims):
+        buffers = (
+            np.empty((batch_size, inputs), F),
+            np.empty((strips * inputs, 16), F),
+            np.empty((strips * outputs, 16), F),
+        )
+        shape = outputs, inputs + 1
+        layers.append((trained(rng, shape, rule, limits, decay, num_steps), buffers))
+    table = trained(rng, (N, dims[0]), rule, limits, decay, num_steps)
+    work = np.empty((num_threads, 4 * (max(dims) + 1)), F)
+    buffers = np.full(len(order), np.nan), np.empty((batch_size, dims[0]), F), work
+    return [
+        *(buffers, bags, targets, block, plan, tuple(layers), table),
+        *(batch_size, LOSSES[loss], 1.35, num_threads),
+    ]
+
+
+def results(kernel, call):
+    """Return the arrays that training changes, from a copy of a call."""
+    call = copy.deepcopy(call)
+    kernel(*call)
+    buffers, *_, layers, table = call[:7]
+    return [buffers[0], *table[:4], *(array for arrays, _ in layers for array in arrays[:4])]
+
+
+def assert_equals_twin(level, call):
+    expected = results(training_reference.train_batches, call)
+    assert np.isfinite(expected[0]).all()
+    if len(call[5][-1][0][0]) > 1:  # of one class, the softmax has nothing to learn
+        assert not np.array_equal(expected[1], call[6][0])
+    for array, wanted in zip(results(level.train_batches, call), expected, strict=True):
+        cases.assert_same_bits(array, wanted)
+
+
+DIMS = [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)]
+
+
+@cases.levels
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "dims", [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)]
+)
+def test_losses_and_layers(level, loss, dims, num_threads):
+    weighted = loss in ("softmax", "huber")
+    call = make_call(loss, dims=dims, weighted=weighted, num_threads=num_threads, batch_size=20)
+    assert_equals_twin(level, call)
+
+
+@cases.levels
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("decay", [None, "l2", "decoupled"])
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_and_decay(level, rule, decay, num_threads):
+    call = make_call(rule=rule, decay=decay, dims=(17, 4, 5), num_threads=num_threads)
+    assert_equals_twin(level, call)
+
+
+@cases.levels
+@pytest.mark.parametrize("num_threads", [1, 8])
+@pytest.mark.parametrize("value", [0.02, math.inf])
+@pytest.mark.parametrize("row_norm", [0.05, math.inf])
+@pytest.mark.parametrize("norm", [0.2, 1e9, math.inf])
+def test_limits(level, value, row_norm, norm, num_threads):
+    limits = value, row_norm, norm
+    assert_equals_twin(level, make_call(limits=limits, dims=(20, 6, 5), num_threads=num_threads))
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("batch_size", [1, 2, 16, 33, 37, 100])
+def test_sizes_of_batches(level, index_dtype, batch_size):
+    call = make_call(batch_size=batch_size, index_dtype=index_dtype, dims=(8, 3), room=90)
+    assert_equals_twin(level, call)
+
+
+@cases.levels
+@pytest.mark.parametrize("num_threads", [2, 3, 8])
+def test_same_bits_for_any_number_of_threads(level, num_threads):
+    one = results(level.train_batches, make_call("sigmoid", dims=(64, 300), batch_size=37))
+    more = make_call("sigmoid", dims=(64, 300), batch_size=37, num_threads=num_threads)
+    for _ in range(5):
+        for array, wanted in zip(results(level.train_batches, more), one, strict=True):
+            cases.assert_same_bits(array, wanted)
+
+
+@cases.levels
+def test_numbers_of_rows_start_again(level):
+    """Before the numbers of touched rows are too large, all slots are cleared."""
+    call = make_call(room=90)
+    expected = results(level.train_batches, call)
+    call[4][0][:] = 2**31 - 50
+    call[4][1][:] = 2**31 - 40
+    for array, wanted in zip(results(level.train_batches, call), expected, strict=True):
+        cases.assert_same_bits(array, wanted)
+
+
+@cases.levels
+@pytest.mark.parametrize("bad", [-1, N, 2**31 - 1])
+def test_changed_by_another_thread(level, bad):
+    """Rows, bags and classes outside their arrays give wrong numbers, not wild addresses."""
+    for loss in ("softmax", "sigmoid", "huber"):
+        call = make_call(loss, batch_size=16)
+        indices, offsets, _, order = call[1]
+        indices[::7], order[::3], offsets[5], offsets[9] = bad, bad, bad, -bad
+        call[2][0][4:8] = bad
+        call[2][1][::3] = bad
+        results(level.train_batches, call)
+
+
+@cases.levels
+def test_more_lookups_than_the_caller_counted(level):
+    call = make_call(batch_size=B)
+    call[3] = tuple(array[:20] for array in call[3])
+    results(level.train_batches, call)
+
+
+@cases.levels
+def test_nan_and_infinity_are_seen_in_the_losses(level):
+    for value in (np.nan, np.inf):
+        for loss in LOSSES:
+            call = make_call(loss, num_threads=2)
+            call[6][0][...] = value
+            assert not np.isfinite(results(level.train_batches, call)[0]).all()
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "log1p", "exp_f64"])
+def test_functions(name):
+    low, high = {"exp": (-87, 88), "log": (1e-30, 1e30), "log1p": (0, 1), "exp_f64": (-700, 0)}[
+        name
+    ]
+    dtype = np.float64 if name == "exp_f64" else F
+    x = np.linspace(low, high, 100_001).astype(dtype)
+    if name == "log":
+        x = np.geomspace(low, high, 100_001).astype(dtype)
+    exact = getattr(np, name.removesuffix("_f64"))(x.astype(np.longdouble))
+    found = getattr(training_reference, name)(x)
+    np.testing.assert_allclose(found, exact.astype(dtype), rtol=3e-7 if dtype == F else 4e-16 * 4)
+
+
+def test_functions_beyond_their_range():
+    x = np.array([-np.inf, -88, 89, np.inf, np.nan], F)
+    np.testing.assert_array_equal(training_reference.exp(x), [0, 0, np.inf, np.inf, np.nan])
+    assert training_reference.exp(np.zeros(1, F)) == training_reference.exp_f64(np.zeros(1)) == 1
+    assert np.isnan(training_reference.log(np.array([np.nan], F)))
+
+
+def test_layers_must_be_few():
+    call = make_call()
+    for layers in ((), call[5] * 4):
+        with pytest.raises(ValueError, match="1 to 3 layers"):
+            next(iter(cases.LEVELS.values())).train_batches(*call[:5], layers, *call[6:])
+
+
+def test_constants_are_equal():
+    assert reference.LANES == training_reference.STRIP
