@@ -62,9 +62,9 @@ class Optimizer(StoredOptimizer):
 
     The first step binds the optimizer to the table, which other tables must not follow: they would
     share its state, its schedule and its weight decay. Views of the whole table are the table, and
-    so is a map of the same file. An assignment ``bag.weight = other`` takes along the optimizer of
-    that table. `unbind` and `load_state_dict` set it free for another one; copies, also those of a
-    pickle, are free. The table is not kept alive.
+    so is a map of the same file. After ``bag.weight = other`` the next step of that table's
+    optimizer binds it to either array. `unbind` and `load_state_dict` set it free for another one;
+    copies, also those of a pickle, are free. The table is not kept alive.
 
     A step reads and writes only the rows of the gradient and their state: its cost does not depend
     on the size of the table, which may be a memory map larger than memory. The result
