@@ -10,6 +10,7 @@ import numpy as np
 from ebagx._core.checks import (
     AT_LEAST_0,
     as_integer_array,
+    as_plain_array,
     as_real,
     check_number,
     check_rows,
@@ -247,7 +248,7 @@ class Optimizer(StoredOptimizer):
 
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
+        table = Table(weight if type(weight) is np.ndarray else as_plain_array(weight, "weight"))
         table.check_writeable("an optimizer step")
         if not isinstance(weight, np.ndarray):
             raise ValueError("weight must be an ndarray to be updated in place")
