@@ -221,6 +221,8 @@ class Optimizer(StoredOptimizer):
         not ascend.
         """
         prepared = self._prepared(weight, self._checked_table(weight))
+        if not callable(self.learning_rate):
+            self._kept_part(self.learning_rate)
         self._adopt(prepared)
         return partial(self._take_step, prepared)
 
@@ -246,6 +248,16 @@ class Optimizer(StoredOptimizer):
         rate = self.learning_rate
         return check_number(rate(step), "learning_rate", AT_LEAST_0) if callable(rate) else rate
 
+    def _kept_part(self, rate: float) -> float:
+        """Return the factor by which the weight decay of a step multiplies a row."""
+        kept = 1 - rate * self.weight_decay
+        if not kept > 0:
+            raise ValueError(
+                "learning_rate * weight_decay must be less than 1, "
+                f"got {rate} * {self.weight_decay}"
+            )
+        return kept
+
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
         table = Table(weight if type(weight) is np.ndarray else as_plain_array(weight, "weight"))
@@ -269,11 +281,7 @@ class Optimizer(StoredOptimizer):
         if version != self._version:
             raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
         rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
-        kept = 1 - rate * decay
-        if not kept > 0:
-            raise ValueError(
-                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
-            )
+        kept = self._kept_part(rate)
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))
