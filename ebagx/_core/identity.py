@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ class Binding:
 
     _all: ClassVar["weakref.WeakSet[Binding]"] = weakref.WeakSet()
     __slots__ = ("__weakref__", "_array", "_memories", "dtype", "shape")
+
+    _array: Callable[[], np.ndarray | None]
 
     def __init__(self, array: np.ndarray) -> None:
         self.shape, self.dtype = array.shape, array.dtype
