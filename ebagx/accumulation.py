@@ -18,6 +18,7 @@ import scipy.sparse
 from ebagx._core.backward import Backward, row_gradient
 from ebagx._core.checks import as_plain_array, as_real, check_sparse
 from ebagx._core.dense import DenseGradient
+from ebagx._core.memory import check_mapped
 from ebagx._core.options import Options
 from ebagx._core.row_sum import RowSum
 from ebagx._core.table import Table
@@ -272,6 +273,7 @@ class GradientSum:
         if isinstance(grad, RowGradient):
             grad = RowGradient._of(grad.rows, grad.values.copy(), grad.shape)
         elif grad is not None:
+            check_mapped(grad, "grad")
             grad = grad.copy()
         weights_grad = self._weights_grad
         if weights_grad is not None:

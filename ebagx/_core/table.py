@@ -91,10 +91,12 @@ class Table:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The kernels' view of a copy must share memory with the copy, which may be a memory map.
+        self.check_mapped()
         return type(self)._advised, (self.array, self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         array = self.array
+        self.check_mapped()
         if type(array) is np.ndarray and array.flags.c_contiguous and id(array) not in memo:
             memo[id(array)] = copy_sparsely(array)
         return type(self)(copy.deepcopy(array, memo), self.name)
@@ -119,8 +121,8 @@ class Table:
             raise ValueError(f"elements of {self.name} share memory, but {why} changes it in place")
         self.check_mapped()
 
-    def overwrite(self, values: Any, why: str) -> None:
-        """Copy an array of the table's shape and dtype into it.
+    def checked_values(self, values: Any, why: str) -> np.ndarray:
+        """Return an array that `overwrite` can copy into the table; change nothing.
 
         Raises
         ------
@@ -134,6 +136,11 @@ class Table:
             raise TypeError(f"{self.name} must have dtype {self.dtype}, got {array.dtype}")
         check_mapped(array, self.name)
         self.check_writeable(why)
+        return array
+
+    def overwrite(self, values: Any, why: str) -> None:
+        """Copy an array of the table's shape and dtype into it, or raise as `checked_values`."""
+        array = self.checked_values(values, why)
         with in_sequence(self.array, array):
             write_changes(self.array, array)
 
