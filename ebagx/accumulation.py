@@ -16,8 +16,9 @@ import numpy as np
 import scipy.sparse
 
 from ebagx._core.backward import Backward, row_gradient
-from ebagx._core.checks import as_real, check_sparse
+from ebagx._core.checks import as_plain_array, as_real, check_sparse
 from ebagx._core.dense import DenseGradient
+from ebagx._core.memory import check_mapped
 from ebagx._core.options import Options
 from ebagx._core.row_sum import RowSum
 from ebagx._core.table import Table
@@ -107,7 +108,8 @@ class GradientSum:
     @per_sample_weights_grad.setter
     def per_sample_weights_grad(self, grad: Any) -> None:
         if grad is not None:
-            grad = as_real(np.asarray(grad), "per_sample_weights_grad", self._table.sum_dtype)
+            grad = as_plain_array(grad, "per_sample_weights_grad")
+            grad = as_real(grad, "per_sample_weights_grad", self._table.sum_dtype)
         self._weights_grad = grad
 
     def row_gradient(self) -> RowGradient:
@@ -202,7 +204,7 @@ class GradientSum:
     def _assign(self, grad: Any) -> None:
         """Take over a gradient of the caller, in the form that `sparse` names, or raise."""
         is_array = not (isinstance(grad, RowGradient) or scipy.sparse.issparse(grad))
-        given: Any = np.asarray(grad) if is_array else grad
+        given: Any = as_plain_array(grad, "grad") if is_array else grad
         shape, dtype = self._table.shape, self._table.sum_dtype
         if given.shape != shape:
             raise ValueError(f"grad must have shape {shape}, got {given.shape}")
@@ -271,6 +273,7 @@ class GradientSum:
         if isinstance(grad, RowGradient):
             grad = RowGradient._of(grad.rows, grad.values.copy(), grad.shape)
         elif grad is not None:
+            check_mapped(grad, "grad")
             grad = grad.copy()
         weights_grad = self._weights_grad
         if weights_grad is not None:

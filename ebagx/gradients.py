@@ -9,6 +9,7 @@ import scipy.sparse
 
 from ebagx._core.checks import (
     as_integer_array,
+    as_plain_array,
     check_integers,
     check_real,
     check_rows,
@@ -70,7 +71,8 @@ class RowGradient:
     def __post_init__(self) -> None:
         num_rows, dim = self.shape
         shape = check_size(num_rows, "shape[0]"), check_size(dim, "shape[1]")
-        rows, values = as_integer_array(self.rows, "rows"), np.asarray(self.values)
+        rows = as_integer_array(self.rows, "rows")
+        values = as_plain_array(self.values, "values")
         check_rows(rows, "rows", shape[0])
         check_real(values, "values")
         if values.shape != (len(rows), shape[1]):
@@ -274,7 +276,7 @@ def as_row_gradient(grad: Any) -> RowGradient:
         return grad
     if scipy.sparse.issparse(grad):
         return _rows_of_sparse(grad)
-    dense = np.asarray(grad)
+    dense = as_plain_array(grad, "grad")
     if dense.ndim != 2:
         raise ValueError(f"grad must be 2-D, got {dense.ndim}-D")
     check_mapped(dense, "grad")

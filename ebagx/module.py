@@ -243,7 +243,7 @@ class EmbeddingBag(GradientSum):
             table.check_updatable()
         if table.sum_dtype != self._table.sum_dtype:
             self._convert(self.sparse, table)
-        Binding.move(self._table.array, table.array)  # the optimizer of this table goes on
+        Binding.move(self._table.array, table.array)  # the optimizer of this table may go on
         self._table = table
 
     @property

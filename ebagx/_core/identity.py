@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,6 +16,10 @@ class Binding:
     Views of all of the table are the table, and so is a map of the same part of the same file. A
     new array at the address of one that is gone is another table.
 
+    An array may replace the table in one of several objects that share it, as copies of modules
+    do. Then both arrays may be the table that is meant: `move` notes the new one, and the next call
+    of `is_to` for one of them decides.
+
     Parameters
     ----------
     array : ndarray of shape (N, D)
@@ -22,35 +27,47 @@ class Binding:
     """
 
     _all: ClassVar["weakref.WeakSet[Binding]"] = weakref.WeakSet()
-    __slots__ = ("__weakref__", "_array", "_memory", "dtype", "shape")
+    __slots__ = ("__weakref__", "_array", "_memories", "dtype", "shape")
+
+    _array: Callable[[], np.ndarray | None]
 
     def __init__(self, array: np.ndarray) -> None:
-        self._bind(array)
+        self.shape, self.dtype = array.shape, array.dtype
+        self._array = weakref.ref(array)
+        self._memories = [_Memory.of(array)]
         self._all.add(self)
 
     def __repr__(self) -> str:
         return f"Binding({self.shape[0]} rows, embedding_dim={self.shape[1]})"
 
-    def _bind(self, array: np.ndarray) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
-        self._array = weakref.ref(array)
-        self._memory = _Memory.of(array)
-
     def is_to(self, array: np.ndarray) -> bool:
         """Return whether an array is the table. For the same object, this takes 0.1 us."""
         if self._array() is array and self.shape == array.shape:
             return True
-        if self.shape != array.shape or not self._memory.is_of(array):
+        memory = self._memory_of(array)
+        if memory is None:
             return False
-        self._array = weakref.ref(array)
+        self._array, self._memories, self.dtype = weakref.ref(array), [memory], array.dtype
         return True
+
+    def _memory_of(self, array: np.ndarray) -> "_Memory | None":
+        """Return the memory that an array is in, of those that may be the table's."""
+        if self.shape != array.shape:
+            return None
+        return next((memory for memory in self._memories if memory.is_of(array)), None)
 
     @classmethod
     def move(cls, old: np.ndarray, new: np.ndarray) -> None:
-        """Let all that belongs to one array belong to another one, which replaces it."""
+        """Note that an array replaces another one, for all that belongs to the other one."""
         for binding in list(cls._all):
-            if binding.is_to(old):
-                binding._bind(new)
+            if binding._memory_of(old) is not None and binding._memory_of(new) is None:
+                kept = [memory for memory in binding._memories if not memory.is_gone()]
+                binding._memories = [*kept, _Memory.of(new)]
+                binding._array, binding.dtype = _no_array, new.dtype
+
+
+def _no_array() -> None:
+    """Stand for a weak reference to an array that is gone."""
 
 
 class _Memory(NamedTuple):
@@ -74,6 +91,10 @@ class _Memory(NamedTuple):
             _strides(array),
             mapped_file(array),
         )
+
+    def is_gone(self) -> bool:
+        """Return whether the memory has been freed, as far as that can be known."""
+        return self.file is None and self.owner is not None and self.owner() is None
 
     def is_of(self, array: np.ndarray) -> bool:
         """Return whether an array of the same shape is in this memory."""

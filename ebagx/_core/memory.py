@@ -127,6 +127,7 @@ def _nonzero_parts(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
     Before each comes the number of its first element, in C order. A -0.0 is not a zero.
     """
+    check_mapped(array, "an array to copy")
     for start, block in _flat_blocks(array):
         per_page = max(_PAGE // block.itemsize, 1)
         whole = len(block) // per_page * per_page

@@ -91,10 +91,12 @@ class Table:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The kernels' view of a copy must share memory with the copy, which may be a memory map.
+        self.check_mapped()
         return type(self)._advised, (self.array, self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         array = self.array
+        self.check_mapped()
         if type(array) is np.ndarray and array.flags.c_contiguous and id(array) not in memo:
             memo[id(array)] = copy_sparsely(array)
         return type(self)(copy.deepcopy(array, memo), self.name)

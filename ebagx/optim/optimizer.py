@@ -10,6 +10,7 @@ import numpy as np
 from ebagx._core.checks import (
     AT_LEAST_0,
     as_integer_array,
+    as_plain_array,
     as_real,
     check_number,
     check_rows,
@@ -62,9 +63,9 @@ class Optimizer(StoredOptimizer):
 
     The first step binds the optimizer to the table, which other tables must not follow: they would
     share its state, its schedule and its weight decay. Views of the whole table are the table, and
-    so is a map of the same file. An assignment ``bag.weight = other`` takes along the optimizer of
-    that table. `unbind` and `load_state_dict` set it free for another one; copies, also those of a
-    pickle, are free. The table is not kept alive.
+    so is a map of the same file. After ``bag.weight = other`` the next step of that table's
+    optimizer binds it to either array. `unbind` and `load_state_dict` set it free for another one;
+    copies, also those of a pickle, are free. The table is not kept alive.
 
     A step reads and writes only the rows of the gradient and their state: its cost does not depend
     on the size of the table, which may be a memory map larger than memory. The result
@@ -225,6 +226,8 @@ class Optimizer(StoredOptimizer):
         not ascend.
         """
         prepared = self._prepared(weight, self._checked_table(weight))
+        if not callable(self.learning_rate):
+            self._rate_and_factor()
         self._adopt(prepared)
         return partial(self._take_step, prepared)
 
@@ -262,7 +265,7 @@ class Optimizer(StoredOptimizer):
 
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
+        table = Table(weight if type(weight) is np.ndarray else as_plain_array(weight, "weight"))
         table.check_writeable("an optimizer step")
         if not isinstance(weight, np.ndarray):
             raise ValueError("weight must be an ndarray to be updated in place")

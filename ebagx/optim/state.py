@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import check_number
+from ebagx._core.checks import as_plain_array, check_number
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous
 from ebagx._core.memory import check_mapped, copy_sparsely
@@ -81,7 +81,7 @@ def _array(value: Any, name: str, ndim: int) -> np.ndarray | None:
     if value is None:
         return None
     try:
-        array = np.asarray(value)
+        array = as_plain_array(value, name)
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from None
     if array.shape in ((0,), (0,) * ndim):  # a list without elements has one dimension

@@ -2,7 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -130,22 +131,23 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         going_on = bool(self.warm_start) and self._is_fitted()
         if going_on:
             self._check_unchanged(*self._fixed)
-        examples = self._examples(X, y, sample_weight, going_on)
-        rng = self._new_rng()
-        held_out = None
-        if self.early_stopping:
-            examples, held_out = self._split(examples, rng)
-        state = State(rng, make_optimizers(self), self.random_state)
-        plan = Plan(
-            self.batch_size,
-            self.max_iter,
-            None if held_out is None else self._validation(held_out),
-            self.n_iter_no_change,
-            self.tol,
-            self.verbose,
-        )
-        set_learning_rate(state.optimizers, self, plan.num_steps(examples))
-        history = self._train(examples, plan, state, going_on)
+        with self._unchanged_by_errors():
+            examples = self._examples(X, y, sample_weight, going_on)
+            rng = self._new_rng()
+            held_out = None
+            if self.early_stopping:
+                examples, held_out = self._split(examples, rng)
+            state = State(rng, make_optimizers(self), self.random_state)
+            plan = Plan(
+                self.batch_size,
+                self.max_iter,
+                None if held_out is None else self._validation(held_out),
+                self.n_iter_no_change,
+                self.tol,
+                self.verbose,
+            )
+            set_learning_rate(state.optimizers, self, plan.num_steps(examples))
+            history = self._train(examples, plan, state, going_on)
         set_learning_rate(state.optimizers, self, None)
         self._take_over(history, [], plan)
         return self
@@ -158,18 +160,29 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         going_on = self._is_fitted()
         if going_on:
             self._check_unchanged(*self._fixed)
-        examples = self._examples(X, y, sample_weight, going_on, classes)
-        state: State | None = getattr(self, "_state", None) if going_on else None
-        if state is None:
-            state = State(self._new_rng(), make_optimizers(self), self.random_state)
-        else:
-            state = state.under(self)
-        set_learning_rate(state.optimizers, self, None)
-        plan = Plan(self.batch_size, max_iter=1, verbose=self.verbose)
-        earlier = getattr(self, "loss_curve_", []) if going_on else []
-        history = self._train(examples, plan, state, going_on)
+        with self._unchanged_by_errors():
+            examples = self._examples(X, y, sample_weight, going_on, classes)
+            state: State | None = getattr(self, "_state", None) if going_on else None
+            if state is None:
+                state = State(self._new_rng(), make_optimizers(self), self.random_state)
+            else:
+                state = state.under(self)
+            set_learning_rate(state.optimizers, self, None)
+            plan = Plan(self.batch_size, max_iter=1, verbose=self.verbose)
+            earlier = getattr(self, "loss_curve_", []) if going_on else []
+            history = self._train(examples, plan, state, going_on)
         self._take_over(history, earlier, plan)
         return self
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Give the estimator its attributes back if the block raises an error."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def transform(self, X: Any) -> Floats:
         """Return the pooled embeddings of each row.

@@ -151,3 +151,38 @@ def test_move():
     assert binding.is_to(new)
     assert not binding.is_to(old)
     assert not other.is_to(new)
+
+
+def test_after_a_move_the_next_array_decides():
+    for use_old in (False, True):
+        old, new = table(), table()
+        binding = Binding(old)
+        Binding.move(old, new)
+        first, second = (old, new) if use_old else (new, old)
+        assert binding.is_to(first[:])
+        assert not binding.is_to(second)
+
+
+def test_two_moves_that_swap_two_tables():
+    tables = table(), table()
+    bindings = [Binding(array) for array in tables]
+    Binding.move(tables[0], tables[1])
+    Binding.move(tables[1], tables[0])
+    assert bindings[0].is_to(tables[1])
+    assert bindings[1].is_to(tables[0])
+    assert not bindings[0].is_to(tables[0])
+
+
+def test_many_moves_keep_no_list_of_tables_that_are_gone():
+    array = table()
+    binding = Binding(array)
+    for _ in range(100):
+        new = table()
+        Binding.move(array, new)
+        array = new
+    assert binding.is_to(array)
+    for _ in range(100):
+        new = table()
+        Binding.move(array, new)
+        array = new
+    assert len(binding._memories) <= 2

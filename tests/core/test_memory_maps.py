@@ -59,7 +59,7 @@ def test_results_of_arithmetic_are_in_no_map(path):
 
 # `mapped` makes arrays of maps; `cut` cuts the files of all of them.
 CALLS = """
-import os, tempfile
+import copy, os, pickle, tempfile
 import numpy as np, scipy.sparse
 import ebagx
 from ebagx import optim
@@ -102,7 +102,14 @@ def loaded(array):
     optimizer = optim.SGD(momentum=0.9)
     state = {**optimizer.state_dict(), "momentum_buffer": array}
     optimizer.load_state_dict(state, copy=False)
-    return lambda: optimizer.update(table, gradient)
+    return optimizer
+
+def with_gradient(grad):
+    bag = module()
+    bag.grad = grad
+    return bag
+
+copies = copy.deepcopy, pickle.dumps
 
 make = [
     lambda: (lambda t: lambda: forward(ids, t, offsets))(mapped(table)),
@@ -130,7 +137,14 @@ make = [
     lambda: (lambda v: lambda: optim.SGD().update(table, v))(
         ebagx.RowGradient([1], mapped(np.ones((1, 4))), (50, 4))),
     lambda: (lambda t: lambda: optim.SGD().update(t, gradient))(mapped(table)),
-    lambda: loaded(mapped(table)),
+    lambda: later(lambda: loaded(mapped(table)), lambda o: o.update(table, gradient)),
+    *(lambda call=call: later(lambda: loaded(mapped(table)), call) for call in copies),
+    lambda: later(lambda: loaded(mapped(table)), copy.copy),
+    *(lambda call=call: later(lambda: module(table=mapped(table)), call) for call in copies),
+    *(
+        lambda call=call: later(lambda: with_gradient(mapped(table)), call)
+        for call in (*copies, copy.copy, lambda bag: bag.row_gradient())
+    ),
 ]
 refused = 0
 for prepare in make:
@@ -152,4 +166,4 @@ def test_every_array_of_a_call_is_looked_at():
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CALLS)], capture_output=True, text=True, timeout=60
     )
-    assert (done.returncode, done.stdout) == (0, "24 of 24\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "33 of 33\n"), done.stderr

@@ -301,6 +301,56 @@ def test_divergence_of_a_partial_fit_leaves_the_model_as_it_was(kind):
     assert model.n_iter_ == 10
 
 
+def fail_in(step):
+    def rate(number):
+        if number >= step:
+            raise LookupError(f"no rate of step {number}")
+        return 0.1
+
+    return rate
+
+
+@kinds
+@pytest.mark.parametrize("hidden", [None, 3])
+def test_errors_in_training_leave_the_model_as_it_was(kind, hidden):
+    model, X, y = make(kind, hidden=hidden)
+    model.fit(X, y)
+    before, attributes = pickle.loads(pickle.dumps(model)), dict(vars(model))
+    few = X[:, :-2], y[::-1]
+    for options, arguments in (
+        ({}, (X, y)),
+        ({}, few),
+        ({"warm_start": True}, (X, y)),
+    ):
+        failing = copy.copy(model)
+        failing.set_params(schedule=fail_in(3), **options)
+        with pytest.raises(LookupError, match="no rate of step 3"):
+            failing.fit(*arguments)
+        assert_same_model(failing, before)
+        kept = {name: value for name, value in vars(failing).items() if name.endswith("_")}
+        assert all(value is attributes[name] for name, value in kept.items())
+    with pytest.raises(LookupError, match="no rate of step"):
+        model.set_params(schedule=fail_in(0)).partial_fit(X, y)
+    assert_same_model(model, before)
+
+
+def test_an_error_in_the_first_fit_leaves_no_model():
+    model, X, y = make("softmax", schedule=fail_in(3))
+    with pytest.raises(LookupError, match="no rate of step 3"):
+        model.fit(X, y)
+    assert vars(model).keys() == vars(clone(model)).keys()
+
+
+def test_a_rate_that_is_too_large_for_the_decay_uses_no_random_numbers():
+    model, X, y = make("softmax", alpha=1.0)
+    model.partial_fit(X, y, **first_call(y))
+    other = pickle.loads(pickle.dumps(model))
+    with pytest.raises(ValueError, match=r"^learning_rate \* weight_decay must be less than 1"):
+        model.set_params(learning_rate=1.0).partial_fit(X, y)
+    model.set_params(learning_rate=other.learning_rate).partial_fit(X, y)
+    assert_same_model(model, other.partial_fit(X, y))
+
+
 def test_weights_that_overflow_in_the_last_step_are_a_divergence(monkeypatch):
     answers = iter([True, True, False])
     monkeypatch.setattr(Network, "is_finite", lambda _: next(answers))

@@ -306,3 +306,29 @@ def test_estimators_begin_without_the_state_of_a_given_optimizer():
         assert given.num_steps == 1 + len(models) - 1
         given.unbind()
     np.testing.assert_array_equal(*models)
+
+
+@cases.makers
+def test_a_copy_of_a_module_may_get_another_table(make):
+    bag, optimizer = a_bag(), make()
+    by_step(optimizer, bag)
+    kept = copy.copy(bag)
+    kept.weight = bag.weight.copy()
+    before = kept.weight.copy()
+    by_step(optimizer, bag)
+    np.testing.assert_array_equal(kept.weight, before)
+    with pytest.raises(ValueError, match=MESSAGE):
+        by_step(optimizer, kept)
+    by_step(optimizer, bag)
+
+
+@cases.makers
+def test_two_modules_may_swap_tables_and_the_optimizers_with_them(make):
+    bags, optimizers = (a_bag(), a_bag(1)), (make(), make())
+    for optimizer, bag in zip(optimizers, bags, strict=True):
+        by_step(optimizer, bag)
+    bags[0].weight, bags[1].weight = bags[1].weight, bags[0].weight
+    for optimizer, bag in zip(optimizers, bags, strict=True):
+        by_step(optimizer, bag)
+    with pytest.raises(ValueError, match=MESSAGE):
+        by_step(optimizers[0], bags[1])

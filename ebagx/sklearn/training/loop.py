@@ -52,7 +52,8 @@ def train(
 
     The network then has the weights that it had after the last pass of finite loss or, with early
     stopping, after the pass of the best score. After Ctrl-C without early stopping, the steps of
-    the unfinished pass stay.
+    the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
+    of the last snapshot.
     """
     history = History()
     num_bags = examples.num_bags
@@ -74,6 +75,10 @@ def train(
             network.settle()
             if plan.score is None and network.is_finite():
                 return history
+        except BaseException:
+            network.settle()
+            network.restore(kept)  # the estimator has this table, and the layers of that time
+            raise
         if history.best_iter != len(history.losses) or history.diverged:
             network.restore(kept)
     return history
