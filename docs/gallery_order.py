@@ -8,6 +8,7 @@ ORDER = (
     "plot_embedding_map.py",
     "plot_word_contributions.py",
     "plot_random_projection.py",
+    "plot_collection.py",
     "plot_optimizers.py",
     "plot_touched_rows.py",
     "plot_memory_map.py",

@@ -6,6 +6,7 @@ The packages, from the outside in; each imports only from those below it:
 cli, __main__          the command line: ``ebagx train | predict | test ...``
 text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
+collection, keyed      many tables for the features of a batch, in one call
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
 accumulation           the sum of a module's gradients, in every form
 optim                  optimizers that touch only the rows used
@@ -28,13 +29,17 @@ except ModuleNotFoundError as error:
 
 from ebagx import optim
 from ebagx._core.config import __version__, show_config
+from ebagx.collection import EmbeddingBagCollection
 from ebagx.functional import csr_from_bags, embedding_bag, embedding_bag_backward
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
+from ebagx.keyed import KeyedBags
 from ebagx.module import EmbeddingBag
 
 __all__ = [
     "EmbeddingBag",
+    "EmbeddingBagCollection",
     "EmbeddingBagGradients",
+    "KeyedBags",
     "RowGradient",
     "__version__",
     "csr_from_bags",

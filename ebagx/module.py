@@ -426,11 +426,7 @@ class EmbeddingBag(GradientSum):
         array([1, 2, 4])
         """
         backward, of_weights = self._gradients(grad_output)
-        dtype = self._table.sum_dtype  # that of a table assigned since `forward` may be another
-        pieces = (
-            (rows, values.astype(dtype, copy=False)) for rows, values in gradient_pieces(backward)
-        )
-        optimizer.update_pieces(self.weight, pieces)
+        self._update(backward, optimizer)
         self._add_weights_gradient(of_weights)
         self._saved = None
 
@@ -453,6 +449,14 @@ class EmbeddingBag(GradientSum):
         if weights_shape is None:
             return backward, None
         return backward, weights_gradient(backward).reshape(weights_shape)
+
+    def _update(self, backward: Backward, optimizer: Optimizer) -> None:
+        """Let an optimizer update the table."""
+        dtype = self._table.sum_dtype  # that of a table assigned since `forward` may be another
+        pieces = (
+            (rows, values.astype(dtype, copy=False)) for rows, values in gradient_pieces(backward)
+        )
+        optimizer.update_pieces(self.weight, pieces)
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""

@@ -76,7 +76,7 @@ def bags_for(
 
     Indices and offsets are int64 if lookups of `default_row` need it.
     """
-    mode, default_row = options.mode, options.default_row
+    mode = options.mode
     if mode.is_extreme and per_sample_weights is not None:
         raise ValueError(f"per_sample_weights must be None in mode {mode.name!r}")
     bags, source = as_bags(
@@ -88,10 +88,20 @@ def bags_for(
         sums=table.sum_dtype,
         skips_invalid=options.invalid == SKIP,
     )
+    return _for_pass(bags, options), source
+
+
+def bags_of(source: Source, table: Table, options: Options) -> Bags:
+    """Return what `bags_for` does for an input that has been read and misses no index."""
+    return _for_pass(_normalised(source, table.sum_dtype), options)
+
+
+def _for_pass(bags: Bags, options: Options) -> Bags:
+    default_row = options.default_row
     if default_row is not None and max(len(bags.indices) + bags.num_bags, default_row) > INT32_MAX:
         indices, ends = (array.astype(np.int64, copy=False) for array in bags[:2])
         bags = Bags(indices, ends, bags.weights)
-    return (without_weights(bags) if mode.is_extreme else bags), source
+    return without_weights(bags) if options.mode.is_extreme else bags
 
 
 def check_indices(bags: Bags, source: Source, num_rows: int, num_threads: int | None) -> None:

@@ -59,6 +59,33 @@ def check_one_of(value: Any, name: str, choices: Collection[str | None], or_else
         raise ValueError(f"{name} must be one of {listed}{or_else}, got {shown(value)}")
 
 
+def check_same_names(
+    given: Any, names: Collection[str], name: str, optional: Collection[str] = ()
+) -> None:
+    """Raise KeyError unless a mapping has the names, apart from optional ones, and no others."""
+    if not hasattr(given, "keys"):
+        raise TypeError(f"{name} must be a mapping of names, got {type(given).__name__}")
+    found = list(given.keys())
+    missing = [key for key in names if key not in found and key not in optional]
+    unknown = [key for key in found if key not in names]
+    if missing:
+        raise KeyError(f"{name} lacks {_listed(missing)}: it must have {_listed(names)}")
+    if unknown:
+        raise KeyError(f"{name} must have the names {_listed(names)}, not {_listed(unknown)}")
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+def raise_about(error: Exception, what: str) -> NoReturn:
+    """Raise an IndexError, TypeError or ValueError again, with what it is about in its message."""
+    for kind in (IndexError, TypeError, ValueError):
+        if isinstance(error, kind):
+            raise kind(f"{what}: {error}") from None
+    raise error
+
+
 def check_flag(value: Any, name: str) -> None:
     """Raise TypeError unless `value` is a bool, NumPy's included."""
     if not isinstance(value, (bool, np.bool_)):

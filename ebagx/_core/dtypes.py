@@ -1,5 +1,6 @@
 """The dtypes of tables and of indices have one row each here, which all other code reads."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,17 @@ def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     cell = cell_type(dtype)
     assert cell is not None
     return cell.sum_dtype
+
+
+def common_dtype(dtypes: Collection[np.dtype[Any]]) -> np.dtype[Any]:
+    """Return NumPy's common dtype of tables or, if there is none, that of their sums.
+
+    float16 and bfloat16 have none: the result is float32.
+    """
+    try:
+        return np.result_type(*dtypes)
+    except TypeError:
+        return np.result_type(*map(sum_dtype, dtypes))
 
 
 def nearest_sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -30,6 +30,7 @@ KERNEL_NAMES = (
     "close_offsets",
     "select_lookups",
     "pool",
+    "pool_many",
     "extreme",
     "extreme_gradient",
     "sort_lookups",

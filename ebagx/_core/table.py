@@ -134,6 +134,11 @@ class Table:
             raise TypeError(f"{self.name} must have dtype {self.dtype}, got {array.dtype}")
         check_mapped(array, self.name)
         self.check_writeable(why)
+        return array
+
+    def overwrite(self, values: Any, why: str) -> None:
+        """Copy an array of the table's shape and dtype into it, or raise as `checked_values`."""
+        array = self.checked_values(values, why)
         with in_sequence(self.array, array):
             write_changes(self.array, array)
 

@@ -24,6 +24,7 @@ forward
     * `select_lookups` copies bags without padding and invalid lookups, and fills empty bags
       (``select.pxi``)
     * `pool` adds and divides: sum, mean, sqrtn (``pool.pxi``)
+    * `pool_many` does this for many tables in one call (``many.pxi``)
     * `extreme` takes the maximum or minimum (``extreme.pxi``)
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row

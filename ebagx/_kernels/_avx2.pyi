@@ -6,6 +6,7 @@ from ebagx._kernels._baseline import (
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,
     pool as pool,
+    pool_many as pool_many,
     renorm as renorm,
     row_squares as row_squares,
     scatter as scatter,

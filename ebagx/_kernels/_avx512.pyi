@@ -4,6 +4,7 @@ from ebagx._kernels._baseline import (
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,
     pool as pool,
+    pool_many as pool_many,
 )
 
 __test__: dict[str, str]

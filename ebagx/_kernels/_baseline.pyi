@@ -57,6 +57,11 @@ def pool(
     num_threads: int,
     /,
 ) -> bool: ...
+def pool_many(
+    jobs_j: tuple[tuple[tuple[_Array, _Array, _Array, _Array, _Array], int], ...],
+    num_threads: int,
+    /,
+) -> bool: ...
 def renorm(
     table_rd: _Array, rows_u: _Array, max_norm: float, norm_type: float, num_threads: int, /
 ) -> None: ...

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+_PoolArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 # The numbers by which compiled kernels know divisors and rules, too.
@@ -150,6 +151,18 @@ def pool(
         divisor = _divisor(weights_k[start:end], end - start, mode, real)
         out_bd[b] = (sum_d / divisor).astype(real) if divisor != 0 else 0
     return not outside.any()
+
+
+def pool_many(jobs_j: tuple[tuple[_PoolArrays, int], ...], num_threads: int) -> bool:
+    """Pool the bags of many tables: each job has the arrays of `pool`, and its mode.
+
+    Return whether every index of every job is inside its table.
+    """
+    valid = True
+    for arrays, mode in jobs_j:
+        if arrays[0].size:
+            valid &= pool(*arrays, mode, num_threads)
+    return valid
 
 
 @_quietly

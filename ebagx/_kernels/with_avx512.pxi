@@ -10,6 +10,7 @@ include "common/work.pxi"
 include "forward/check.pxi"
 include "forward/pool.pxi"
 include "forward/extreme.pxi"
+include "forward/many.pxi"
 
 ctypedef fused forward_dtype_call_t:
     PoolCall

@@ -212,6 +212,11 @@ class Optimizer(StoredOptimizer):
         """
         self._take_step(self._prepared(weight, self._checked_table(weight)), pieces)
 
+    def check_step(self, weight: np.ndarray) -> None:
+        """Raise what `update_pieces` would raise before it changes a table; change nothing."""
+        self._checked_table(weight)
+        self._rate_and_factor()
+
     def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
         """Return `update_pieces` for one table, checked now, for loops of steps of microseconds.
 
@@ -245,6 +250,16 @@ class Optimizer(StoredOptimizer):
         rate = self.learning_rate
         return check_number(rate(step), "learning_rate", AT_LEAST_0) if callable(rate) else rate
 
+    def _rate_and_factor(self) -> tuple[float, float]:
+        """Return the rate of the next step, and the factor by which it decays rows."""
+        rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
+        kept = 1 - rate * decay
+        if not kept > 0:
+            raise ValueError(
+                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
+            )
+        return rate, kept
+
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
         table = Table(weight if type(weight) is np.ndarray else np.asarray(weight))
@@ -267,12 +282,8 @@ class Optimizer(StoredOptimizer):
         _, table, pair, mapped, rule, states, version = prepared
         if version != self._version:
             raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
-        rate, decay = self._rate_of_step(self.num_steps), self.weight_decay
-        kept = 1 - rate * decay
-        if not kept > 0:
-            raise ValueError(
-                f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
-            )
+        rate, kept = self._rate_and_factor()
+        decay = self.weight_decay
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
         first = list(islice(pieces, 1))

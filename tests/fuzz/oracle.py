@@ -11,7 +11,7 @@ import scipy.sparse
 
 import ebagx
 from ebagx._core import threads
-from fuzz import estimators, giants, modules, steps
+from fuzz import collections, estimators, giants, modules, steps
 from fuzz.calls import POOLING, Call, sum_dtype, valid_call
 from fuzz.layouts import Convertible
 from fuzz.source import Source
@@ -36,6 +36,8 @@ def run_case(data: bytes) -> str:
             return _run_call(source, spoiled=kind % 4 != 0)
         if kind < 52:
             return steps.run(source)
+        if 60 <= kind < 62:
+            return collections.run(source)
         if kind >= 62:
             return estimators.run(source)
         return giants.run(source) if source.one_in(160) else modules.run(source)

@@ -23,6 +23,14 @@ def an_embedding_bag():
     return bag.eval()
 
 
+def a_collection():
+    tables = {"x": ebagx.EmbeddingBag(4, 3, rng=0), "y": ebagx.EmbeddingBag(4, 2, rng=1)}
+    collection = ebagx.EmbeddingBagCollection(tables, {"a": "x", "b": "y", "c": "x"})
+    collection({"a": ([1, 3], None, [0.5, 2.0]), "b": [[0], []], "c": [3, 3]})
+    collection.backward(np.ones((2, 8)))
+    return collection
+
+
 def an_optimizer(rule, rate=0.1, **options):
     optimizer = getattr(optim, rule)(rate, weight_decay=0.1, **options)
     optimizer.update(np.ones((5, 2)), GRADIENT)
@@ -62,6 +70,18 @@ OBJECTS = {
     "frozen": (
         lambda: ebagx.EmbeddingBag.from_pretrained(np.eye(4)),
         lambda bag: bag([[1, 2], [3, 3]]),
+    ),
+    "EmbeddingBagCollection": (
+        a_collection,
+        lambda collection: (
+            collection({"a": [1, 2], "b": [[0], [3, 1]], "c": [2, 2]}),
+            *(bag.grad for bag in collection.tables.values()),
+            *collection.per_sample_weights_grad.values(),
+        ),
+    ),
+    "KeyedBags": (
+        lambda: ebagx.KeyedBags(["a", "b"], [3, 1, 2], [0, 1, 3], [0.5, 1, 2]),
+        lambda bags: (*bags["a"], *bags["b"]),
     ),
     "RowGradient": (lambda: GRADIENT, lambda gradient: gradient.toarray()),
     "EmbeddingBagGradients": (

@@ -30,6 +30,19 @@ BROKEN = scipy.sparse.csc_array(np.eye(20, 50))
 BROKEN.indices[0] = 10**6
 
 
+COLLECTION = ebagx.EmbeddingBagCollection(
+    {"x": EmbeddingBag(50, 8, mode="sum"), "y": EmbeddingBag(50, 4, mode="max")},
+    {"a": "x", "b": "y", "c": "x"},
+)
+FEATURES = {"a": np.arange(20), "b": LOOKUPS, "c": [[1, 2], []] * 10}
+
+
+def life_of_a_collection():
+    COLLECTION.zero_grad()
+    COLLECTION(FEATURES)
+    COLLECTION.backward(np.ones((20, 20)))
+
+
 def life():
     BAG.zero_grad()
     BAG(LOOKUPS)
@@ -48,6 +61,7 @@ CASES = {
     ),
     "step": lambda: OPTIMIZER.update(BAG.weight, GRADIENT),
     "life": life,
+    "life of a collection": life_of_a_collection,
 }
 ERRORS = {
     "index": lambda: embedding_bag([[50]], TABLE),
@@ -58,6 +72,7 @@ ERRORS = {
     "rows": lambda: RowGradient([50], np.ones((1, 8)), (50, 8)),
     "step": lambda: OPTIMIZER.update(TABLE[:, ::2], GRADIENT),
     "module": lambda: BAG([[-1]]),
+    "collection": lambda: COLLECTION({**FEATURES, "c": [99] * 20}),
     "size": lambda: EmbeddingBag(2**40, 2**40),
 }
 

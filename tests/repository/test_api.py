@@ -10,7 +10,9 @@ import ebagx
 PUBLIC = {
     "ebagx": [
         "EmbeddingBag",
+        "EmbeddingBagCollection",
         "EmbeddingBagGradients",
+        "KeyedBags",
         "RowGradient",
         "__version__",
         "csr_from_bags",
@@ -44,11 +46,8 @@ PUBLIC = {
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
-    "ebagx.cli",
-    "ebagx.module",
-    "ebagx.accumulation",
-    "ebagx.functional",
-    "ebagx.gradients",
+    *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),
+    *("ebagx.gradients", "ebagx.keyed", "ebagx.module"),
 }
 
 

@@ -19,6 +19,7 @@ RANKS = (
     {"gradients"},
     {"optim"},
     {"accumulation", "functional", "module"},
+    {"collection", "keyed"},
     {"__init__"},
     {"datasets", "io", "sklearn", "text"},
     {"cli"},

@@ -9,6 +9,7 @@ flat      whatever ``numpy.asarray`` takes
 read      finds the form of ids or weights and returns them as `Joined`
 weights   per-sample weights in each of these forms
 entries   single numbers of a list, missing ones, and how several arrays become one
+feature   the value of one feature of a collection: an input, or arguments of a call
 source    `Source`, the result of each form, and the checks that forms share
 ========  ==============================================================================
 
@@ -24,7 +25,7 @@ import numpy as np
 from ebagx._core.forms.arrays import from_integers
 from ebagx._core.forms.entries import INTEGERS
 from ebagx._core.forms.read import read
-from ebagx._core.forms.source import Joined, Source, must_be_none
+from ebagx._core.forms.source import ONE_EACH, Joined, Source, must_be_none
 from ebagx._core.forms.sparse import from_sparse, is_sparse
 from ebagx._core.forms.weights import take_weights
 from ebagx._core.memory import check_mapped
@@ -39,7 +40,7 @@ def take_apart(
         return from_integers(input, None, offsets, per_sample_weights, include_last_offset)
     if not isinstance(input, (list, tuple)) and is_sparse(input):
         return from_sparse(input, offsets, per_sample_weights, num_rows)
-    joined = read(input, "input", INTEGERS, offsets is None)
+    joined = read(input, "input", INTEGERS, offsets is None or offsets is ONE_EACH)
     if joined.offsets is not None:
         return _from_bags(joined, offsets, per_sample_weights)
     return from_integers(*joined.entries, offsets, per_sample_weights, include_last_offset)

@@ -7,7 +7,7 @@ import numpy as np
 from ebagx._core.checks import check_integers, raise_missing
 from ebagx._core.forms.entries import INTEGERS, Missing
 from ebagx._core.forms.flat import as_entries
-from ebagx._core.forms.source import Source, must_be_none, valid_offsets
+from ebagx._core.forms.source import ONE_EACH, Source, ends_of_ones, must_be_none, valid_offsets
 from ebagx._core.forms.weights import take_weights
 
 
@@ -19,7 +19,9 @@ def from_integers(
     include_last_offset: bool,
 ) -> Source:
     """Return the `Source` of integers in an array, of which some may be missing."""
-    if indices.ndim == 1:
+    if indices.ndim == 1 and offsets is ONE_EACH:
+        ends = ends_of_ones(len(indices))
+    elif indices.ndim == 1:
         ends = checked_offsets(offsets, len(indices), include_last_offset)
     elif indices.ndim == 2:
         must_be_none(offsets, "offsets", "2-D input, whose rows are the bags")

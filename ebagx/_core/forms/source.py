@@ -1,5 +1,7 @@
 """`Source` is the result of every form of input; the checks here are those that forms share."""
 
+from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,15 @@ from ebagx._core.layout import as_indices
 from ebagx._core.levels import kernels
 
 INT32_MAX = 2**31 - 1
+
+
+class OneEach(Enum):
+    """A value of `offsets` with which 1-D input has one id for each bag."""
+
+    ONE_EACH = auto()
+
+
+ONE_EACH = OneEach.ONE_EACH
 
 
 class Source(NamedTuple):
@@ -36,7 +47,7 @@ class Joined(NamedTuple):
 
 def must_be_none(value: Any, name: str, why: str) -> None:
     """Raise ValueError unless an argument that this form of input replaces is None."""
-    if value is not None:
+    if value is not None and value is not ONE_EACH:
         raise ValueError(f"{name} must be None for {why}")
 
 
@@ -53,4 +64,19 @@ def valid_offsets(
         valid = kernels.close_offsets(ends, starts, num_lookups)
     if not valid:
         raise_bad_offsets(offsets, name, num_lookups, include_last_offset)
+    return ends
+
+
+_KEPT_COUNT = 1 << 16
+
+
+def ends_of_ones(count: int) -> np.ndarray:
+    """Return the offsets of bags of one id; those of the last batch are used again."""
+    return _kept_ends(count) if count <= _KEPT_COUNT else np.arange(count + 1)
+
+
+@lru_cache(maxsize=1)
+def _kept_ends(count: int) -> np.ndarray:
+    ends = np.arange(count + 1)
+    ends.flags.writeable = False
     return ends

@@ -123,22 +123,36 @@ cdef Py_ssize_t share_units(
     return found
 
 
-cdef Py_ssize_t share_bags(
-    bag_call_t* call, const Arrays* arrays, int num_threads
-) noexcept nogil:
-    # Runs all bags of a call, then each giant bag by columns. A call has a `cut` for this.
+cdef void cut_bags(bag_call_t* call, const Arrays* arrays, int num_threads) noexcept nogil:
+    # Sets how many lookups a giant bag has more than. A call has a `cut` for this.
     cdef Indices offsets = Indices(call.offsets.data, arrays.index == INT64)
-    cdef Py_ssize_t b, found, num_bags = call.out.count
-    cdef Py_ssize_t num_lookups = index_at(offsets, num_bags) - index_at(offsets, 0)
+    cdef Py_ssize_t num_lookups = index_at(offsets, call.out.count) - index_at(offsets, 0)
     call.cut.giant = -1
     call.cut.most = num_lookups
     if num_threads > 1:
         call.cut.most = max(num_lookups // num_threads, LEAST_GIANT)
-    found = share_units(call, arrays, unit_count(num_bags, num_threads), num_threads)
-    if not found & FOUND_GIANT:
-        return found
-    for b in range(num_bags):
+
+
+cdef Py_ssize_t share_giants(
+    bag_call_t* call, const Arrays* arrays, int num_threads
+) noexcept nogil:
+    # Runs each giant bag of a call by columns.
+    cdef Indices offsets = Indices(call.offsets.data, arrays.index == INT64)
+    cdef Py_ssize_t b, found = 0
+    for b in range(call.out.count):
         if index_at(offsets, b + 1) - index_at(offsets, b) > call.cut.most:
             call.cut.giant = b
             found |= share_units(call, arrays, num_threads, num_threads)
+    return found
+
+
+cdef Py_ssize_t share_bags(
+    bag_call_t* call, const Arrays* arrays, int num_threads
+) noexcept nogil:
+    # Runs all bags of a call, then each giant bag by columns.
+    cdef Py_ssize_t found
+    cut_bags(call, arrays, num_threads)
+    found = share_units(call, arrays, unit_count(call.out.count, num_threads), num_threads)
+    if found & FOUND_GIANT:
+        found |= share_giants(call, arrays, num_threads)
     return found

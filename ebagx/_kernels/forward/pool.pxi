@@ -277,6 +277,13 @@ cdef Py_ssize_t pool_unit(
     return found
 
 
+cdef int open_pool(PoolCall* call, Arrays* arrays, tuple given, int mode) except -1:
+    """Open the arrays of a call of `pool`; `close_arrays` must follow, unless this raises."""
+    open_arrays(arrays, <Rows*>call, given, b"c2w c2 i1 i1 r1")
+    call.mode = mode
+    return 0
+
+
 def pool(
     out_bd,            # OUT (B, D)
     table_rd,          # (N, D)
@@ -297,11 +304,7 @@ def pool(
     cdef PoolCall call
     cdef Arrays arrays
     cdef Py_ssize_t found = 0
-    open_arrays(
-        &arrays, <Rows*>&call, (out_bd, table_rd, indices_k, offsets_b, weights_k),
-        b"c2w c2 i1 i1 r1",
-    )
-    call.mode = mode
+    open_pool(&call, &arrays, (out_bd, table_rd, indices_k, offsets_b, weights_k), mode)
     with nogil:
         if call.out.data != NULL:
             found = share_bags(&call, &arrays, num_threads)
