@@ -12,6 +12,8 @@ from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars,
 # NumPy takes these as one object, or as text; their entries are no numbers, or have no order.
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
 
+CATEGORICAL = "is categorical: pass its codes, for pandas those in .cat.codes"
+
 
 def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
     """Return an array_like of integers or real numbers as an array of its shape.
@@ -35,7 +37,9 @@ def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
 
 def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> Entries:
     """Return the entries of an array that NumPy has made of a value."""
-    if (missing := _missing_in_pandas(value)) is not None:
+    if is_categorical(value) and array.dtype.kind not in kind.safe:
+        raise TypeError(f"{name} {CATEGORICAL}")
+    if (missing := _missing_in_pandas(value, kind)) is not None:
         filled = value.fillna(0)
         return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
             missing=missing
@@ -48,6 +52,11 @@ def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) 
     return Entries(array, None if mask is None else Missing(mask, "masked"))
 
 
+def is_categorical(value: Any) -> bool:
+    """Return whether a column of pandas holds categories, whose codes are the integers."""
+    return str(getattr(value, "dtype", None)) == "category"
+
+
 def as_numpy(value: Any, name: str) -> np.ndarray:
     """Return what ``numpy.asanyarray`` does; an error names the way out, where one is known."""
     if isinstance(value, NO_ARRAYS):
@@ -58,8 +67,9 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
         if isinstance(value, (list, tuple)):
             raise ValueError(f"{name} has rows of different lengths or depths") from error
         way_out = _way_out(value)
-        if way_out is None:
-            raise
+        if way_out is None:  # for tensors, the error of PyTorch names it
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{name} cannot be taken as an array: {error}") from error
         raise TypeError(f"{name} is {_kind_of(value)}: {way_out}") from error
     if array.dtype == object and array.ndim == 0 and not isinstance(value, np.ndarray):
         way_out = _way_out(value)
@@ -111,9 +121,15 @@ def _is_sized(entry: Any) -> bool:
     return hasattr(entry, "__len__") and getattr(entry, "ndim", 1) > 0
 
 
-def _missing_in_pandas(value: Any) -> Missing | None:
-    """Return which entries are NA; NumPy has turned them into NaN, or all into objects."""
-    if isinstance(getattr(value, "dtype", None), np.dtype) or not hasattr(value, "isna"):
+def _missing_in_pandas(value: Any, kind: EntryKind) -> Missing | None:
+    """Return which numbers are NA; NumPy has turned them into NaN, or all into objects."""
+    if not hasattr(value, "isna"):
+        return None
+    # Frames have several.
+    dtypes = [value.dtype] if hasattr(value, "dtype") else list(getattr(value, "dtypes", ()))
+    if all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        return None
+    if not {getattr(dtype, "kind", "") for dtype in dtypes} <= set(kind.safe):
         return None
     mask = np.asarray(value.isna())
     return Missing(mask, "missing") if mask.any() else None
