@@ -172,6 +172,16 @@ def test_tables_in_other_layouts():
         assert_same(part, tables[name](bags[name]))
 
 
+def test_tables_in_memory_maps(tmp_path):
+    weight = np.arange(20, dtype="f4").reshape(5, 4)
+    np.save(tmp_path / "table.npy", weight)
+    mapped = np.load(tmp_path / "table.npy", mmap_mode="r")
+    tables = {"x": EmbeddingBag.from_pretrained(mapped), "y": EmbeddingBag(5, 2, rng=0)}
+    pooled = EmbeddingBagCollection(tables)({"x": [4, 0], "y": [1, 1]}, as_dict=True)
+    np.testing.assert_array_equal(pooled["x"], weight[[4, 0]])
+    np.testing.assert_array_equal(pooled["y"], tables["y"].weight[[1, 1]])
+
+
 # --- backward
 
 

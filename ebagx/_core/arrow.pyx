@@ -5,9 +5,9 @@ https://arrow.apache.org/docs/format/CDataInterface.html and CStreamInterface.ht
 structs, and CDataInterface/PyCapsuleInterface.html the capsules in which Python objects give them.
 
 A struct is moved out of its capsule, so that the capsule and other consumers cannot release it any
-more, and is released when the last `Node` and memoryview of it is gone: NumPy arrays keep them. Functions here return None for structs that cannot be taken; the Python code raises. They
-read no memory that a producer calls part of a buffer: the interface has no lengths of buffers, so
-that a producer that lies about its lengths can crash every consumer.
+more, and is released when the last `Node` and memoryview of it is gone: NumPy arrays keep them.
+Functions here return None for structs that cannot be taken; the Python code raises. The interface
+has no lengths of buffers, so that a producer that lies about its lengths can crash every consumer.
 """
 
 from cpython.buffer cimport Py_buffer, PyBuffer_FillInfo

@@ -119,8 +119,8 @@ class Table:
             raise ValueError(f"elements of {self.name} share memory, but {why} changes it in place")
         self.check_mapped()
 
-    def overwrite(self, values: Any, why: str) -> None:
-        """Copy an array of the table's shape and dtype into it.
+    def checked_values(self, values: Any, why: str) -> np.ndarray:
+        """Return an array that `overwrite` can copy into the table; change nothing.
 
         Raises
         ------
