@@ -193,7 +193,7 @@ class TestNulls:
         with rejected(ValueError, "input[0][0] is null: drop or replace it"):
             pooled(Exported(column))
         np.testing.assert_array_equal(pooled(Exported(column), invalid="skip"), np.zeros((2, 2)))
-        with rejected(ValueError, "input[1] is null: drop or replace it"):
+        with rejected(ValueError, "input[1][0] is null: drop or replace it"):
             pooled([Exported(flat.sliced(0, 0)), Exported(flat)])
         with rejected(ValueError, "per_sample_weights[0][0] is null: give every lookup a weight"):
             pooled([[1], [2, 3]], per_sample_weights=Exported(column))

@@ -39,11 +39,8 @@ def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) 
     """Return the entries of an array that NumPy has made of a value."""
     if is_categorical(value) and array.dtype.kind not in kind.safe:
         raise TypeError(f"{name} {CATEGORICAL}")
-    if (missing := _missing_in_pandas(value, kind)) is not None:
-        filled = value.fillna(0)
-        return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
-            missing=missing
-        )
+    if _has_nullable_numbers(value, kind):
+        return _entries_of_nullable(value, name, kind)
     if array.dtype == object and array.ndim == 2 and any(map(_is_sized, array.flat)):
         raise TypeError(f"{name} is a table of lists: pass one of its columns")
     mask = masked_places(array)
@@ -121,15 +118,24 @@ def _is_sized(entry: Any) -> bool:
     return hasattr(entry, "__len__") and getattr(entry, "ndim", 1) > 0
 
 
-def _missing_in_pandas(value: Any, kind: EntryKind) -> Missing | None:
-    """Return which numbers are NA; NumPy has turned them into NaN, or all into objects."""
+def _has_nullable_numbers(value: Any, kind: EntryKind) -> bool:
+    """Return whether a column or a frame of pandas has numbers of dtypes that are not NumPy's."""
     if not hasattr(value, "isna"):
-        return None
-    # Frames have several.
+        return False
     dtypes = [value.dtype] if hasattr(value, "dtype") else list(getattr(value, "dtypes", ()))
     if all(isinstance(dtype, np.dtype) for dtype in dtypes):
-        return None
-    if not {getattr(dtype, "kind", "") for dtype in dtypes} <= set(kind.safe):
-        return None
+        return False
+    return {getattr(dtype, "kind", "") for dtype in dtypes} <= set(kind.safe)
+
+
+def _entries_of_nullable(value: Any, name: str, kind: EntryKind) -> Entries:
+    """Return such numbers, and which are NA: NumPy turns them into NaN, or all into objects."""
     mask = np.asarray(value.isna())
-    return Missing(mask, "missing") if mask.any() else None
+    missing = Missing(mask, "missing") if mask.any() else None
+    filled = value if missing is None else value.fillna(0)
+    array = as_numpy(filled, name)
+    if array.dtype == object:  # of a frame
+        numbers = from_scalars(array.ravel().tolist(), kind, lambda _: name)
+        return Entries(numbers.values.reshape(array.shape), missing)
+    kind.check(array, name)
+    return Entries(array, missing)
