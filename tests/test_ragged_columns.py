@@ -229,7 +229,17 @@ class TestPandas:
     def test_missing_in_columns_that_are_no_numbers(self, pd):
         words = pd.Series(["a", None, "b"])
         message = "input is categorical: pass its codes, for pandas those in .cat.codes"
-        for categories in (words.astype("category"), words.dropna().astype("category")):
+        pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+        encoded = pa.array(["a", None, "b"]).dictionary_encode()
+        for categories in (
+            words.astype("category"),
+            words.dropna().astype("category"),
+            encoded,
+            pa.chunked_array([encoded]),
+            pd.Series(encoded, dtype=pd.ArrowDtype(encoded.type)),
+            pl.Series(["a", None, "b"], dtype=pl.Categorical),
+            pl.Series(["a", None, "b"], dtype=pl.Enum(["a", "b"])),
+        ):
             with rejected(TypeError, message):
                 embedding_bag(categories, TABLE, [0])
         codes = words.astype("category").cat.codes

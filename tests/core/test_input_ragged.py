@@ -9,8 +9,7 @@ import pytest
 import scipy.sparse
 
 from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward
-from ebagx._core.forms import entries as entries_module
-from ebagx._core.forms import lists as lists_module
+from ebagx._core.forms import entries as entries_module, lists as lists_module
 from support.errors import large_table, rejected
 
 TABLE = large_table()
@@ -152,7 +151,7 @@ class TestForms:
     def test_arrays_of_their_own_memory_are_in_no_map(self, monkeypatch):
         """The owners of their memory are not looked up, which would take a fifth of the time."""
         asked = []
-        monkeypatch.setattr(lists_module, "check_mapped", lambda *arguments: asked.append(arguments))
+        monkeypatch.setattr(lists_module, "check_mapped", lambda *given: asked.append(given))
         bags = [np.array(bag, np.int32) for bag in BAGS]
         assert embedding_bag(bags, TABLE).shape == (4, 2)
         assert not asked

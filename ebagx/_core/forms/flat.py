@@ -12,6 +12,8 @@ from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars,
 # NumPy takes these as one object, or as text; their entries are no numbers, or have no order.
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
 
+# How the names of such dtypes start: pandas, polars, pyarrow.
+_CATEGORIES = ("categor", "enum(", "dictionary<")
 CATEGORICAL = "is categorical: pass its codes, for pandas those in .cat.codes"
 
 
@@ -50,8 +52,9 @@ def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) 
 
 
 def is_categorical(value: Any) -> bool:
-    """Return whether a column of pandas holds categories, whose codes are the integers."""
-    return str(getattr(value, "dtype", None)) == "category"
+    """Return whether a column holds categories, or has a dictionary: its codes are integers."""
+    dtype = getattr(value, "dtype", getattr(value, "type", None))
+    return not isinstance(dtype, np.dtype) and str(dtype).lower().startswith(_CATEGORIES)
 
 
 def as_numpy(value: Any, name: str) -> np.ndarray:
