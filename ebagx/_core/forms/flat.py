@@ -12,7 +12,7 @@ from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars,
 # NumPy takes these as one object, or as text; their entries are no numbers, or have no order.
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
 
-# How the names of such dtypes start: pandas, polars, pyarrow.
+# Names of such dtypes start with one of these, in pandas, polars and pyarrow.
 _CATEGORIES = ("categor", "enum(", "dictionary<")
 CATEGORICAL = "is categorical: pass its codes, for pandas those in .cat.codes"
 
