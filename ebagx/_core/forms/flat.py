@@ -13,7 +13,7 @@ from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars,
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
 
 # Names of such dtypes start with one of these, in pandas, polars and pyarrow.
-_CATEGORIES = ("categor", "enum(", "dictionary<")
+_CATEGORIES = ("category", "categorical", "enum(", "dictionary<")
 CATEGORICAL = "is categorical: pass its codes, for pandas those in .cat.codes"
 
 
