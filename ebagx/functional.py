@@ -481,7 +481,7 @@ def csr_from_bags(
         num_rows=num_rows,
         sums=None,
     )
-    check_indices(bags, source, num_rows, None)
+    check_indices(bags, source, num_rows, None, can_skip=False)
     values = bags.weights
     if source.weights is None:
         values = np.ones(len(bags.indices), values.dtype)

@@ -366,7 +366,13 @@ class EmbeddingBag(GradientSum):
         table.check_mapped()
         last, num_rows, sums = self.include_last_offset, table.num_rows, table.sum_dtype
         bags, _ = as_bags(
-            input, offsets, None, include_last_offset=last, num_rows=num_rows, sums=sums
+            input,
+            offsets,
+            None,
+            include_last_offset=last,
+            num_rows=num_rows,
+            sums=sums,
+            invalid=self.invalid,
         )
         table.will_need(bags.indices, Use.PREFETCH)
         if optimizer is not None:

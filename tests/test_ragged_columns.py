@@ -214,6 +214,48 @@ class TestPandas:
         with rejected(ValueError, message):
             embedding_bag([1, 3, 4], TABLE, [0], mode="sum", per_sample_weights=weights)
 
+    def test_missing_in_a_frame(self, pd):
+        pooled_of_2_4 = embedding_bag([[2, 4]], TABLE)
+        for dtype in ("Int64", "int64[pyarrow]"):
+            frame = pd.DataFrame({"a": [1, None], "b": [3, 4]}, dtype=dtype)
+            with rejected(ValueError, "input[1, 0] is missing: drop or replace it"):
+                embedding_bag(frame, TABLE)
+            pooled = embedding_bag(frame, TABLE, invalid="skip")
+            np.testing.assert_array_equal(pooled, embedding_bag([[1, 3], [4]], TABLE))
+            np.testing.assert_array_equal(embedding_bag(frame[1:].fillna(2), TABLE), pooled_of_2_4)
+        with rejected(TypeError, "input must be integers, got float64"):
+            embedding_bag(pd.DataFrame({"a": [1, None], "b": [3, 4]}), TABLE)
+
+    def test_missing_in_columns_that_are_no_numbers(self, pd):
+        words = pd.Series(["a", None, "b"])
+        message = "input is categorical: pass its codes, for pandas those in .cat.codes"
+        pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+        encoded = pa.array(["a", None, "b"]).dictionary_encode()
+        for categories in (
+            words.astype("category"),
+            words.dropna().astype("category"),
+            encoded,
+            pa.chunked_array([encoded]),
+            pd.Series(encoded, dtype=pd.ArrowDtype(encoded.type)),
+            pl.Series(["a", None, "b"], dtype=pl.Categorical),
+            pl.Series(["a", None, "b"], dtype=pl.Enum(["a", "b"])),
+        ):
+            with rejected(TypeError, message):
+                embedding_bag(categories, TABLE, [0])
+        codes = words.astype("category").cat.codes
+        pooled = embedding_bag(codes, TABLE, [0], mode="sum", invalid="skip")
+        np.testing.assert_array_equal(pooled, [TABLE[0] + TABLE[1]])
+        for dtype in ("str", "string[pyarrow]", "boolean"):
+            column = pd.Series([True, None]) if dtype == "boolean" else words
+            with pytest.raises(TypeError, match="^input must be integers, got "):
+                embedding_bag(column.astype(dtype), TABLE, [0])
+
+    def test_empty_lists_alone(self, pd):
+        pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+        empty = [[], []]
+        for column in (pa.array(empty), pl.Series(empty), pd.Series(empty)):
+            np.testing.assert_array_equal(embedding_bag(column, TABLE), np.zeros((2, 2)))
+
     def test_backward_from_a_series_of_weights(self, pd):
         gradient = embedding_bag_backward(
             np.ones((2, 2)),

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import SKIP, as_real, raise_bad_index, raise_missing
+from ebagx._core.checks import LEAVES_OUT, SKIP, as_real, raise_bad_index, raise_missing
 from ebagx._core.dtypes import SUM_DTYPES, nearest_sum_dtype
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
@@ -42,7 +42,7 @@ def as_bags(
     include_last_offset: bool = False,
     num_rows: int,
     sums: np.dtype[Any] | None,
-    skips_invalid: bool = False,
+    invalid: str | None = None,
 ) -> tuple[Bags, Source]:
     """Return any accepted input as bags over a table, and its `Source`, for error messages.
 
@@ -55,8 +55,9 @@ def as_bags(
     sums : dtype
         The dtype of sums over its rows, and so of the weights. None: that of sums over a table of
         the dtype of the given weights.
-    skips_invalid : bool
-        Indices without a value become invalid ones. They raise by default.
+    invalid : {"raise", "skip"} or None
+        With "skip", indices without a value become invalid ones. They raise otherwise; None if the
+        caller has no such option.
 
     Notes
     -----
@@ -65,7 +66,7 @@ def as_bags(
     """
     source = take_apart(input, offsets, per_sample_weights, include_last_offset, num_rows)
     if source.missing is not None:
-        source = _with_invalid(source, *source.missing, skips_invalid)
+        source = _with_invalid(source, *source.missing, invalid)
     return _normalised(source, sums), source
 
 
@@ -86,7 +87,7 @@ def bags_for(
         include_last_offset=options.include_last_offset,
         num_rows=table.num_rows,
         sums=table.sum_dtype,
-        skips_invalid=options.invalid == SKIP,
+        invalid=options.invalid,
     )
     return _for_pass(bags, options), source
 
@@ -104,17 +105,22 @@ def _for_pass(bags: Bags, options: Options) -> Bags:
     return without_weights(bags) if options.mode.is_extreme else bags
 
 
-def check_indices(bags: Bags, source: Source, num_rows: int, num_threads: int | None) -> None:
+def check_indices(
+    bags: Bags, source: Source, num_rows: int, num_threads: int | None, can_skip: bool = True
+) -> None:
     """Raise IndexError unless every index is in [0, num_rows)."""
     threads = thread_count(num_threads, len(bags.indices))
     if not kernels.indices_valid(bags.indices, num_rows, threads):
-        raise_bad_source(source, num_rows)
+        raise_bad_source(source, num_rows, can_skip)
 
 
-def raise_bad_source(source: Source, num_rows: int) -> NoReturn:
-    """Raise IndexError for the first index that is not in [0, num_rows)."""
+def raise_bad_source(source: Source, num_rows: int, can_skip: bool = True) -> NoReturn:
+    """Raise IndexError for the first index that is not in [0, num_rows).
+
+    `can_skip` says that the caller has the option `invalid`.
+    """
     ends = source.offsets if source.is_list else None
-    raise_bad_index(source.indices, source.name, num_rows, ends)
+    raise_bad_index(source.indices, source.name, num_rows, ends, can_skip)
 
 
 def without_weights(bags: Bags) -> Bags:
@@ -155,11 +161,11 @@ def are_kept(bags: Bags, num_rows: int, padding_idx: int | None) -> np.ndarray:
     return inside if padding_idx is None else inside & (bags.indices != padding_idx)
 
 
-def _with_invalid(source: Source, mask: np.ndarray, word: str, skips_invalid: bool) -> Source:
+def _with_invalid(source: Source, mask: np.ndarray, word: str, invalid: str | None) -> Source:
     """Return the source with an invalid index for each missing one, or raise ValueError."""
-    if not skips_invalid:
+    if invalid != SKIP:
         ends = source.offsets if source.is_list else None
-        way_out = f"drop or replace it; invalid={SKIP!r} leaves it out"
+        way_out = "drop or replace it" + f"; {LEAVES_OUT}" * (invalid is not None)
         raise_missing(mask, word, source.name, ends, way_out)
     indices = as_indices(source.indices)
     return source._replace(indices=np.where(mask, indices.dtype.type(-1), indices))

@@ -34,6 +34,7 @@ class Range(NamedTuple):
 
 # Policies for indices outside the table.
 RAISE, SKIP = "raise", "skip"
+LEAVES_OUT = f"invalid={SKIP!r} leaves it out"
 
 FINITE = Range(-math.inf, math.inf, False, "finite")
 AT_LEAST_0 = Range(0, math.inf, True, "at least 0 and finite")
@@ -351,17 +352,18 @@ def check_rows(rows: np.ndarray, name: str, num_rows: int) -> None:
 
 
 def raise_bad_index(
-    indices: np.ndarray, name: str, num_rows: int, ends: np.ndarray | None
+    indices: np.ndarray, name: str, num_rows: int, ends: np.ndarray | None, can_skip: bool
 ) -> NoReturn:
     """Raise IndexError for the first index outside the table.
 
-    `ends` are the B + 1 ends of the bags if `indices` was flattened from a list of them.
+    `ends` are the B + 1 ends of the bags if `indices` was flattened from a list of them. `can_skip`
+    says that the caller has the option `invalid`.
     """
     outside = np.argwhere((indices < 0) | (indices >= num_rows))
     if not len(outside):
         raise RuntimeError(f"{name} was changed by another thread during the call")
     name, place, start = _named(name, tuple(outside[0]), ends)
-    way_out = f"; invalid={SKIP!r} leaves it out"
+    way_out = f"; {LEAVES_OUT}" if can_skip else ""
     _raise_out_of_range(indices[start:], place, name, num_rows, way_out)
 
 

@@ -113,7 +113,7 @@ class TestIndices:
             ([[1], b"ab"], "[1] must be a sequence of integers, got b'ab'"),
             ([[1], {0: 1}], "[1] must be a sequence of integers, got {0: 1}"),
             ([[1], {0}], "[1] must be a sequence of integers, got {0}"),
-            ([[1], None], "[1] must be a sequence of integers, got None"),
+            ([[1], None], "[1] must be a sequence of integers, got None; an empty bag is []"),
             ([[1], np.array([0.5])], "[1] must be integers, got float64"),
             ([np.array([1]), np.array([True])], "[1] must be integers, got bool"),
             ([np.array([1]), np.array(["1"])], "[1] must be integers, got <U1"),

@@ -103,6 +103,14 @@ class TestLists:
         assert_pools([], Column(form, 0, [None, None], [numbers([])]))
         assert_pools([], Column(form, 0, [None, np.zeros(0, np.int32)], [numbers([1, 2])]))
 
+    @pytest.mark.parametrize("buffers", [[], [None]])
+    @pytest.mark.parametrize("form", [*LISTS, "+w:0"])
+    def test_empty_ones_of_the_null_type(self, form, buffers):
+        """Producers that have seen no value do not know its type."""
+        column = lists([[], [], []], form).but(children=[Column("n", 0, buffers)])
+        assert_pools([[], [], []], column)
+        assert_pools([[]] * 4, column.sliced(1, 1), column)
+
     def test_no_chunks(self):
         stream = Streamed([], lists([], "+L", "i"))
         assert pooled(stream).shape == (0, 2)
@@ -178,6 +186,17 @@ class TestNulls:
         column = lists([[b % 5] for b in range(20)], valid=valid)
         bags = [[b % 5] if valid[b] else [] for b in range(20)]
         assert_pools(bags[start : start + 9], column.sliced(start, 9))
+
+    def test_null_type(self):
+        flat = Column("n", 3, [], null_count=3)
+        column = Column("+l", 2, [None, np.array([0, 1, 3], np.int32)], [flat])
+        with rejected(ValueError, "input[0][0] is null: drop or replace it"):
+            pooled(Exported(column))
+        np.testing.assert_array_equal(pooled(Exported(column), invalid="skip"), np.zeros((2, 2)))
+        with rejected(ValueError, "input[1][0] is null: drop or replace it"):
+            pooled([Exported(flat.sliced(0, 0)), Exported(flat)])
+        with rejected(ValueError, "per_sample_weights[0][0] is null: give every lookup a weight"):
+            pooled([[1], [2, 3]], per_sample_weights=Exported(column))
 
     def test_unknown_number_without_a_buffer(self):
         assert_pools(BAGS, lists(BAGS).but(null_count=-1))
@@ -295,6 +314,20 @@ class TestMemory:
             tracemalloc.stop()
         assert len(source.offsets) == 1_000_001
         assert used < 100_000
+
+    @pytest.mark.compiled
+    def test_lists_of_one_length_take_their_offsets(self):
+        child = Column("l", 2_000_000, [None, np.zeros(2_000_000, np.int64)])
+        exported = Exported(Column("+w:2", 1_000_000, [None], [child]))
+        made = Given(exported.__arrow_c_array__())
+        tracemalloc.start()
+        try:
+            source = take_apart(made, None, None, False, 1)
+            used = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert not source.indices.flags.owndata
+        assert used < 2.1 * source.offsets.nbytes
 
     def test_a_capsule_that_nobody_takes(self):
         exported = Exported(lists(BAGS))

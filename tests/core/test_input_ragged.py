@@ -2,13 +2,14 @@
 
 from array import array
 from collections import UserList, deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse
 
 from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward
-from ebagx._core.forms import entries as entries_module
+from ebagx._core.forms import entries as entries_module, lists as lists_module
 from support.errors import large_table, rejected
 
 TABLE = large_table()
@@ -146,6 +147,17 @@ class TestForms:
         bags = [np.array(bag, np.int32) for bag in BAGS]
         assert embedding_bag(bags, TABLE).shape == (4, 2)
         assert embedding_bag([Arraylike(bag) for bag in bags], TABLE).shape == (4, 2)
+
+    def test_arrays_of_their_own_memory_are_in_no_map(self, monkeypatch):
+        """The owners of their memory are not looked up, which would take a fifth of the time."""
+        asked = []
+        monkeypatch.setattr(lists_module, "check_mapped", lambda *given: asked.append(given))
+        bags = [np.array(bag, np.int32) for bag in BAGS]
+        assert embedding_bag(bags, TABLE).shape == (4, 2)
+        assert not asked
+        whole = np.arange(5)
+        assert embedding_bag([bags[0], whole[:2], whole[2:]], TABLE).shape == (3, 2)
+        assert [array.tolist() for array, _ in asked] == [[3, 1, 1], [2, 3, 4]]
 
     def test_int64_and_uint64(self):
         bags = [np.array([3], np.uint64), np.array([1], np.int8)]
@@ -315,7 +327,7 @@ class TestMasked:
 class Nullable(Arraylike):
     """A column of pandas with a dtype of its own, which NumPy reads as floats with NaN."""
 
-    dtype = "Int64"
+    dtype = SimpleNamespace(kind="i")
 
     def isna(self):
         return np.isnan(self.values_of_it)
@@ -332,6 +344,39 @@ def test_nullable_columns():
         embedding_bag([[1], ids], TABLE)
     with rejected(ValueError, "offsets[1] is missing: every bag has a start"):
         embedding_bag([3, 1], TABLE, ids)
+
+
+class Refusing:
+    """An object that cannot be an array, as PyTorch's tensors of some kinds."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 1
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (RuntimeError("call detach()"), TypeError),
+        (NotImplementedError("call detach()"), TypeError),
+        (TypeError("call detach()"), TypeError),
+        (ValueError("call detach()"), ValueError),
+    ],
+    ids=lambda value: str(value),
+)
+def test_errors_of_other_libraries_name_the_argument(raised, error):
+    value = Refusing(raised)
+    with rejected(error, "input cannot be taken as an array: call detach()"):
+        embedding_bag(value, TABLE, [0])
+    with rejected(error, "input[1] cannot be taken as an array: call detach()"):
+        embedding_bag([[1], value], TABLE)
+    with rejected(error, "per_sample_weights cannot be taken as an array: call detach()"):
+        embedding_bag([1], TABLE, [0], mode="sum", per_sample_weights=value)
 
 
 class TestNumbersOfWeights:

@@ -16,6 +16,7 @@ from ebagx._core.maps import Use
 from ebagx._core.memory import find_map
 from ebagx._core.modes import EXTREME_MODES, MODES
 from ebagx._core.table import Table
+from support.errors import rejected
 from support.optim_cases import MAKERS
 
 PAGE = mmap.PAGESIZE
@@ -152,6 +153,14 @@ class TestEachUseAsksForItsRows:
         asked.clear()
         bag.prefetch(np.array([7, 8], np.uint8), offsets=[0])
         assert self.rows(asked) == [[7, 8]]
+
+    def test_prefetch_leaves_masked_indices_out(self, table, asked):
+        ids = np.ma.array([[5, 2], [9, 7]], mask=[[0, 1], [0, 0]])
+        bag = ebagx.EmbeddingBag.from_pretrained(table, invalid="skip")
+        bag.prefetch(ids)
+        assert self.rows(asked) == [[-1, 5, 7, 9]]
+        with rejected(ValueError, "input[0, 1] is masked: drop or replace it"):
+            ebagx.EmbeddingBag.from_pretrained(table).prefetch(ids)
 
     @pytest.mark.parametrize("mode", MODES)
     def test_many_rows_are_asked_for_in_parts(self, monkeypatch, table, asked, mode):

@@ -24,6 +24,8 @@ assert_type(
     ),
     ebagx.EmbeddingBagGradients,
 )
+# Only callers that asked for None have to expect it.
+SHAPE: tuple[int, ...] = ebagx.embedding_bag_backward(TABLE[:1], [[0]], TABLE).weight.shape
 assert_type(ebagx.EmbeddingBag(3, 2, invalid="skip", default_row=0).invalid, str)
 assert_type(ebagx.EmbeddingBag.from_pretrained(TABLE, default_row=0).default_row, int | None)
 assert_type(kernels.select_lookups(IDS, OFFSETS, WEIGHTS, IDS, OFFSETS, WEIGHTS, 3, -1, -1), bool)

@@ -38,6 +38,8 @@ _FLOATS: _Dtypes = {
     "g": np.dtype(np.float64),
 }
 
+_NULL = "n"  # a column, or empty lists, in which the producer has seen no value
+
 _LARGEST = 1 << 48  # entries; more cannot be in memory, and addresses cannot overflow
 
 
@@ -45,7 +47,7 @@ class _Column(NamedTuple):
     """The type of a column: the format of its lists, or "" if it has none, and its values."""
 
     list_format: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any] | None  # None: of the null type, every value is null
     in_struct: bool  # the column is the only one of a table
 
 
@@ -161,7 +163,7 @@ def _column_of(schema: tuple[Any, ...], value: Any, name: str, kind: EntryKind) 
         entry, lists = children[0], form
     dtypes = _INTEGERS if kind is INTEGERS else _INTEGERS | _FLOATS
     dtype = None if entry[2] else dtypes.get(entry[0])
-    if dtype is not None:
+    if dtype is not None or (entry[0] == _NULL and not entry[2]):
         return _Column(lists, dtype, False)
     if has_array and not lists:
         return None
@@ -206,7 +208,7 @@ def _chunk(node: Node, column: _Column, name: str) -> Joined:
     return _other_lists(node, start, length, column, name)
 
 
-def _check_node(node: Node, n_buffers: int, n_children: int, name: str) -> None:
+def _check_node(node: Node, n_buffers: int | None, n_children: int, name: str) -> None:
     facts = _Facts.of(node)
     for what in ("length", "offset"):
         size = getattr(facts, what)
@@ -214,7 +216,7 @@ def _check_node(node: Node, n_buffers: int, n_children: int, name: str) -> None:
             raise _inconsistent(name, f"{what} {size}")
     if not -1 <= facts.null_count <= facts.length:
         raise _inconsistent(name, f"{facts.null_count} nulls of {facts.length}")
-    if facts.n_buffers != n_buffers:
+    if n_buffers is not None and facts.n_buffers != n_buffers:
         raise _inconsistent(name, f"{facts.n_buffers} buffers instead of {n_buffers}")
     if facts.n_children != n_children:
         raise _inconsistent(name, f"{facts.n_children} children instead of {n_children}")
@@ -258,8 +260,14 @@ def _nulls(node: Node, start: int, length: int, name: str) -> np.ndarray | None:
     return mask if mask.any() else None
 
 
-def _entries(node: Node, start: int, length: int, dtype: np.dtype[Any], name: str) -> Entries:
+def _entries(
+    node: Node, start: int, length: int, dtype: np.dtype[Any] | None, name: str
+) -> Entries:
     """Return numbers from a place on, and which are null."""
+    if dtype is None:
+        _check_node(node, None, 0, name)  # Some producers give buffers, which are not read.
+        values = np.zeros(length, np.int64)
+        return Entries(values, Missing(values == 0, "null") if length else None)
     _check_node(node, 2, 0, name)
     values = _buffer(node, 1, start, length, dtype, name)
     mask = _nulls(node, start, length, name)
@@ -295,6 +303,7 @@ def _other_lists(node: Node, start: int, length: int, column: _Column, name: str
     _check_node(node, 3 if width is None else 1, 1, name)
     child = _child(node, name)
     count, _, before, *_ = child.facts()
+    mask = _nulls(node, start, length, name)
     if width is None:
         dtype = _VIEWS[column.list_format]
         starts = _buffer(node, 1, start, length, dtype, name).astype(np.int64)
@@ -303,9 +312,11 @@ def _other_lists(node: Node, start: int, length: int, column: _Column, name: str
         if width and start + length > count // width:
             what = f"{start + length} lists of {width} in {count} entries"
             raise _inconsistent(name, what)
+        if mask is None:
+            entries = _entries(child, before + start * width, length * width, column.dtype, name)
+            return Joined(entries, np.arange(length + 1) * width)
         starts = (start + np.arange(length)) * width
         sizes = np.full(length, width)
-    mask = _nulls(node, start, length, name)
     if mask is not None:
         starts, sizes = np.where(mask, 0, starts), np.where(mask, 0, sizes)
     outside = (starts < 0) | (sizes < 0) | (starts > count - sizes)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebagx._core.forms.flat import CATEGORICAL, is_categorical
 from ebagx._core.forms.source import ONE_EACH, ends_of_ones
 from ebagx._core.memory import check_mapped
 
@@ -41,6 +42,6 @@ def feature_arguments(value: Any) -> FeatureArguments:
             f"got {len(arguments)} entries: give bags as a list"
         )
     ids, offsets, weights = (*arguments, None, None)[:_MOST]
-    if str(getattr(ids, "dtype", None)) == "category":
-        raise TypeError("input is categorical: pass its codes, for pandas those in .cat.codes")
+    if is_categorical(ids):
+        raise TypeError(f"input {CATEGORICAL}")
     return FeatureArguments(ids, ONE_EACH if offsets is None else offsets, weights)

@@ -12,6 +12,10 @@ from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars,
 # NumPy takes these as one object, or as text; their entries are no numbers, or have no order.
 NO_ARRAYS = (str, bytes, dict, set, frozenset)
 
+# Names of such dtypes start with one of these, in pandas, polars and pyarrow.
+_CATEGORIES = ("category", "categorical", "enum(", "dictionary<")
+CATEGORICAL = "is categorical: pass its codes, for pandas those in .cat.codes"
+
 
 def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
     """Return an array_like of integers or real numbers as an array of its shape.
@@ -35,17 +39,22 @@ def as_entries(value: Any, name: str, kind: EntryKind) -> Entries:
 
 def entries_of_array(value: Any, array: np.ndarray, name: str, kind: EntryKind) -> Entries:
     """Return the entries of an array that NumPy has made of a value."""
-    if (missing := _missing_in_pandas(value)) is not None:
-        filled = value.fillna(0)
-        return entries_of_array(filled, as_numpy(filled, name), name, kind)._replace(
-            missing=missing
-        )
+    if is_categorical(value) and array.dtype.kind not in kind.safe:
+        raise TypeError(f"{name} {CATEGORICAL}")
+    if _has_nullable_numbers(value, kind):
+        return _entries_of_nullable(value, name, kind)
     if array.dtype == object and array.ndim == 2 and any(map(_is_sized, array.flat)):
         raise TypeError(f"{name} is a table of lists: pass one of its columns")
     mask = masked_places(array)
     array = np.asarray(array)
     kind.check(array, name)
     return Entries(array, None if mask is None else Missing(mask, "masked"))
+
+
+def is_categorical(value: Any) -> bool:
+    """Return whether a column holds categories, or has a dictionary: its codes are integers."""
+    dtype = getattr(value, "dtype", getattr(value, "type", None))
+    return not isinstance(dtype, np.dtype) and str(dtype).lower().startswith(_CATEGORIES)
 
 
 def as_numpy(value: Any, name: str) -> np.ndarray:
@@ -58,8 +67,9 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
         if isinstance(value, (list, tuple)):
             raise ValueError(f"{name} has rows of different lengths or depths") from error
         way_out = _way_out(value)
-        if way_out is None:
-            raise
+        if way_out is None:  # for tensors, the error of PyTorch names it
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{name} cannot be taken as an array: {error}") from error
         raise TypeError(f"{name} is {_kind_of(value)}: {way_out}") from error
     if array.dtype == object and array.ndim == 0 and not isinstance(value, np.ndarray):
         way_out = _way_out(value)
@@ -111,9 +121,24 @@ def _is_sized(entry: Any) -> bool:
     return hasattr(entry, "__len__") and getattr(entry, "ndim", 1) > 0
 
 
-def _missing_in_pandas(value: Any) -> Missing | None:
-    """Return which entries are NA; NumPy has turned them into NaN, or all into objects."""
-    if isinstance(getattr(value, "dtype", None), np.dtype) or not hasattr(value, "isna"):
-        return None
+def _has_nullable_numbers(value: Any, kind: EntryKind) -> bool:
+    """Return whether a column or a frame of pandas has numbers of dtypes that are not NumPy's."""
+    if not hasattr(value, "isna"):
+        return False
+    dtypes = [value.dtype] if hasattr(value, "dtype") else list(getattr(value, "dtypes", ()))
+    if all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        return False
+    return {getattr(dtype, "kind", "") for dtype in dtypes} <= set(kind.safe)
+
+
+def _entries_of_nullable(value: Any, name: str, kind: EntryKind) -> Entries:
+    """Return such numbers, and which are NA: NumPy turns them into NaN, or all into objects."""
     mask = np.asarray(value.isna())
-    return Missing(mask, "missing") if mask.any() else None
+    missing = Missing(mask, "missing") if mask.any() else None
+    filled = value if missing is None else value.fillna(0)
+    array = as_numpy(filled, name)
+    if array.dtype == object:  # of a frame
+        numbers = from_scalars(array.ravel().tolist(), kind, lambda _: name)
+        return Entries(numbers.values.reshape(array.shape), missing)
+    kind.check(array, name)
+    return Entries(array, missing)

@@ -2,7 +2,7 @@
 
 import array
 from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
-from itertools import accumulate, chain
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -67,7 +67,9 @@ def join_lists(bags: Any, name: str, kind: EntryKind) -> Joined:
 
 
 def _ends(bags: Any) -> np.ndarray:
-    return np.fromiter(accumulate(map(len, bags), initial=0), np.int64, len(bags) + 1)
+    ends = np.zeros(len(bags) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, bags), np.int64, len(bags)), out=ends[1:])
+    return ends
 
 
 def _plain_arrays(bags: Any, of: type, name: str, kind: EntryKind) -> list[np.ndarray] | None:
@@ -87,7 +89,8 @@ def _plain_arrays(bags: Any, of: type, name: str, kind: EntryKind) -> list[np.nd
             return None  # the usual way names the bag
     kinds = {dtype.kind for dtype in set(map(_DTYPE, arrays))}
     usual = set(map(_NDIM, arrays)) == {1} and kinds <= set(kind.safe)
-    if usual and not is_tensor:  # the memory of a tensor is not NumPy's
+    # The memory of a tensor is not NumPy's; most arrays have their own.
+    if usual and not is_tensor and set(map(type, map(_BASE, arrays))) != {type(None)}:
         views = dict(zip(map(id, map(_BASE, arrays)), arrays, strict=True))
         for view in views.values():  # one for each map
             check_mapped(view, name)
@@ -112,8 +115,10 @@ def _entries_of(bag: Any, name: str, b: int, kind: EntryKind) -> Entries:
         raise ValueError(f"{name} must not mix sequences and numbers, got {where} = {bag}")
     if hasattr(bag, "as_py"):  # a list of pyarrow; a null one is empty
         bag = bag.as_py() or []
-    if isinstance(bag, (*NO_ARRAYS, Mapping)) or not (hasattr(bag, "__len__") or is_arrow(bag)):
-        raise TypeError(f"{where} must be a sequence of {kind.plural}, got {shown(bag)}")
+    has_entries = hasattr(bag, "__len__") or is_arrow(bag)
+    if not has_entries or isinstance(bag, (*NO_ARRAYS, Mapping)):
+        way_out = "" if has_entries else "; an empty bag is []"  # None, NaN or NA of a column
+        raise TypeError(f"{where} must be a sequence of {kind.plural}, got {shown(bag)}{way_out}")
     if _is_walked(bag):
         scalars = list(bag)
         if len(scalars) != len(bag):
