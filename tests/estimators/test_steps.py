@@ -111,17 +111,18 @@ def test_turns():
     assert turns.threads == 3
 
 
-def test_calls_become_as_long_as_they_should(monkeypatch):
+@pytest.mark.parametrize(("seconds", "expected"), [(0.01, [16, 24, 40]), (1, [16, 1, 1])])
+def test_calls_become_as_long_as_they_should(monkeypatch, seconds, expected):
     counts = []
     take = Steps._take
     monkeypatch.setattr(
         Steps, "_take", lambda self, *args: counts.append(args[-1]) or take(self, *args)
     )
-    clock = iter(np.arange(0, 1e6, 0.01))  # of 10 ms a call
+    clock = iter(np.arange(1_000_000) * seconds)  # of so long calls
     monkeypatch.setattr(steps_module.time, "perf_counter", lambda: next(clock))
     model, X, y = make("softmax", batch_size=1)
     model.fit(X[:40], y[:40])
-    assert counts[:2] == [16, 24]
+    assert counts[:3] == expected
     assert sum(counts) == 10 * 40
 
 

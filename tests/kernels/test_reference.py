@@ -13,7 +13,7 @@ from support import kernel_cases as cases
 @cases.levels
 def test_every_kernel_has_a_twin_of_the_same_arguments(name, level):
     kernel = inspect.signature(getattr(level, name))
-    twin = inspect.signature(getattr(reference, name))
+    twin = inspect.signature(getattr(levels.load_level(levels.REFERENCE), name))
     assert list(kernel.parameters) == list(twin.parameters)
 
 

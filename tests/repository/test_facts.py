@@ -9,7 +9,7 @@ import pytest
 import ebagx
 from ebagx._core import dtypes, memory, modes, pieces, transpose
 from ebagx._core.levels import KERNEL_NAMES, load_level
-from ebagx._kernels import reference
+from ebagx._kernels import reference, training_reference
 from ebagx.optim import rules
 from support.repository import ROOT
 
@@ -113,6 +113,35 @@ def test_kernels_number_rules_alike():
     enum = enum_values("update/step.pxi")
     for rule in rules.RULES.values():
         assert enum[rule.name.upper()] == getattr(reference, rule.name.upper()) == rule.code
+
+
+@needs_sources
+def test_kernels_number_losses_alike():
+    pytest.importorskip("sklearn")
+    from ebagx.sklearn.training import losses
+
+    enum = enum_values("training/losses.pxi")
+    for name in ("Softmax", "Sigmoid", "SquaredError", "Huber", "Poisson"):
+        kind = getattr(losses, name)
+        constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+        assert enum[constant] == getattr(training_reference, constant) == kind.code
+
+
+@needs_sources
+def test_training_and_its_caller_have_equal_constants():
+    pytest.importorskip("sklearn")
+    from ebagx.optim import planning
+    from ebagx.sklearn.training import steps
+
+    strip = enum_values("training/layers.pxi")["STRIP"]
+    assert strip == training_reference.STRIP == steps._STRIP
+    defined = re.search(r"define EBAGX_STRIP (\d+)", (KERNELS / "training/strip_ops.h").read_text())
+    assert int(defined[1]) == strip
+    plan = enum_values("training/weights.pxi")
+    columns = planning._BEFORE, planning._AFTER, planning._KEPT
+    assert columns == (plan["PLAN_BEFORE"], plan["PLAN_AFTER"], plan["PLAN_KEPT"])
+    assert plan["PLAN_KEPT"] == planning._COLUMNS - 1
+    assert enum_values("training/lookups.pxi")["BLOCK_BATCHES"] == steps._BLOCK_BATCHES
 
 
 @needs_sources

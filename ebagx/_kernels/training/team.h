@@ -16,6 +16,7 @@
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
 #include <windows.h>
 #define EBAGX_YIELD() SwitchToThread()
 #define EBAGX_SLEEP() Sleep(1)

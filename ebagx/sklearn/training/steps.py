@@ -22,8 +22,8 @@ _BLOCK_BATCHES = 64
 # Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
 _CALL_SECONDS = 0.1
 _FIRST_STEPS = 16  # of the first call, whose time is not known
-# Threads that go on from batch to batch share smaller ones than those that begin with each call. But
-# rows move between the caches of processors: batches of 45,000 additions gain nothing.
+# Threads that go on from batch to batch share smaller ones than those that begin with each call.
+# But rows move between the caches of processors: batches of 45,000 additions gain nothing.
 _CHEAPER = 2
 # After a call of threads that have lost time, one thread works so many times as long.
 _REST = 16
