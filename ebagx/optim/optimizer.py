@@ -226,8 +226,7 @@ class Optimizer(StoredOptimizer):
         not ascend.
         """
         prepared = self._prepared(weight, self._checked_table(weight))
-        if not callable(self.learning_rate):
-            self._rate_and_factor()
+        self._check_constant_rate()
         self._adopt(prepared)
         return partial(self._take_step, prepared)
 
@@ -262,6 +261,11 @@ class Optimizer(StoredOptimizer):
                 f"learning_rate * weight_decay must be less than 1, got {rate} * {decay}"
             )
         return rate, kept
+
+    def _check_constant_rate(self) -> None:
+        """Raise ValueError if no step can be taken, at the rate that all steps have."""
+        if not callable(self.learning_rate):
+            self._rate_and_factor(self.num_steps)
 
     def _checked_table(self, weight: np.ndarray) -> Table:
         """Return the table once everything but the gradient has been checked."""
