@@ -197,7 +197,7 @@ def _spoil_step(source: Source, optimizer: Any, table: np.ndarray) -> None:
         _spoil_assignment(source, optimizer, table)
         return
     elif kind == 4 and num_rows > 1 and dim:
-        table = np.lib.stride_tricks.as_strided(table, table.shape, (0, table.itemsize))
+        table = np.lib.stride_tricks.as_strided(table, table.shape, (0, table.strides[1]))
     elif kind == 5:
         table = np.ones((num_rows + source.below(2), dim), table.dtype)
     else:
