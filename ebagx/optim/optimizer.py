@@ -1,7 +1,6 @@
 """`Optimizer` has the step that optimizers share: checks, schedule, clipping, weight decay."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -44,7 +43,6 @@ class _Prepared(NamedTuple):
     mapped: list[np.ndarray]  # the table and the states, where they are in memory maps
     rule: Rule
     states: dict[str, np.ndarray]
-    version: int
 
 
 class Trainable(Protocol):
@@ -218,18 +216,6 @@ class Optimizer(StoredOptimizer):
         self._checked_table(weight)
         self._rate_and_factor(self.num_steps)
 
-    def prepared_step(self, weight: np.ndarray) -> Callable[[Iterable[Piece]], None]:
-        """Return `update_pieces` for one table, checked now, for loops of steps of microseconds.
-
-        The function is valid until another state is loaded, the optimizer is unbound, its momentum
-        is assigned (after that it raises a RuntimeError) or the table becomes read-only. Rows need
-        not ascend.
-        """
-        prepared = self._prepared(weight, self._checked_table(weight))
-        self._check_constant_rate()
-        self._adopt(prepared)
-        return partial(self._take_step, prepared)
-
     def _prepared(self, weight: np.ndarray, table: Table) -> "_Prepared":
         """Return the constant part of steps on a checked table, with states that it still lacks."""
         rule, states = self._rule(), self._state
@@ -240,7 +226,7 @@ class Optimizer(StoredOptimizer):
         first, second, *_ = *(states[name] for name in rule.states), none, none
         read = table.array, *states.values(), self._decay.seen
         mapped = [array for array in read if array is not None and find_map(array) is not None]
-        return _Prepared(weight, table, (first, second), mapped, rule, states, self._version)
+        return _Prepared(weight, table, (first, second), mapped, rule, states)
 
     def _adopt(self, prepared: "_Prepared") -> None:
         """Keep new states and belong to the table, as a step is about to be taken."""
@@ -286,9 +272,7 @@ class Optimizer(StoredOptimizer):
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        _, table, pair, mapped, rule, states, version = prepared
-        if version != self._version:
-            raise RuntimeError("the prepared step is not valid any more: call prepared_step again")
+        _, table, pair, mapped, rule, states = prepared
         rate, kept = self._rate_and_factor(self.num_steps)
         decay = self.weight_decay
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))

@@ -24,15 +24,13 @@ class Option(NamedTuple):
 
     `check` takes a value and the name for messages; it returns the value to keep, or raises.
     A state dict has numbers only: `none` stands there for None, and the names `parts` for the parts
-    of a tuple. With `is_state` false the results of steps do not depend on the option, and with
-    `of_rule` true their rule does.
+    of a tuple. With `is_state` false the results of steps do not depend on the option.
     """
 
     check: Callable[[Any, str], Any]
     none: float | None = None
     parts: tuple[str, ...] = ()
     is_state: bool = True
-    of_rule: bool = False
 
     def names(self, name: str) -> tuple[str, ...]:
         """Return the names that a state dict has for the option of this name."""
@@ -95,8 +93,8 @@ COMMON: Options = {
     "num_threads": Option(lambda value, _: check_num_threads(value), is_state=False),
     "num_steps": Option(check_size),
 }
-MOMENTUM: Options = {"momentum": Option(_fraction, of_rule=True)}
-NESTEROV: Options = {"nesterov": Option(_flag, of_rule=True)}
+MOMENTUM: Options = {"momentum": Option(_fraction)}
+NESTEROV: Options = {"nesterov": Option(_flag)}
 EPS: Options = {"eps": Option(_size)}
 BETAS: Options = {"betas": Option(_fractions, parts=("beta1", "beta2"))}
 ACCUMULATOR: Options = {"initial_accumulator_value": Option(_size)}

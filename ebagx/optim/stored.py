@@ -43,7 +43,7 @@ class OptimizerOptions(TypedDict, total=False):
 class StoredOptimizer:
     """The options and the state of an optimizer: checks, copies, pickles, state dicts."""
 
-    __slots__ = ("__weakref__", "_bound", "_decay", "_state", "_version", *COMMON)
+    __slots__ = ("__weakref__", "_bound", "_decay", "_state", *COMMON)
 
     _options: ClassVar[Options] = COMMON
     _states: ClassVar[tuple[str, ...]] = ()  # names of all arrays that its rules have
@@ -60,13 +60,12 @@ class StoredOptimizer:
     _bound: Binding | None
     _decay: LazyDecay
     _state: dict[str, np.ndarray]
-    _version: int  # steps that were prepared for an earlier one are not valid
 
     def __init__(self, learning_rate: LearningRate, **options: Unpack[OptimizerOptions]) -> None:
         unknown = set(options) - set(OptimizerOptions.__annotations__)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}")
-        self._bound, self._decay, self._state, self._version = None, LazyDecay(), {}, 0
+        self._bound, self._decay, self._state = None, LazyDecay(), {}
         self.learning_rate = learning_rate
         self.weight_decay = options.get("weight_decay", self._default_decay)
         self.clip_value = options.get("clip_value")
@@ -81,8 +80,6 @@ class StoredOptimizer:
         if option is not None:
             value = option.check(value, name)
             self._check_assigned(name, value)
-            if option.of_rule:
-                set_unchecked(self, "_version", self._version + 1)
         try:
             super().__setattr__(name, value)
         except AttributeError:
@@ -178,7 +175,6 @@ class StoredOptimizer:
         This is for another array of the same table: one that was copied, say, or loaded again.
         """
         self._bound = None
-        self._version += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the results of the next steps depend on; arrays are not copied.

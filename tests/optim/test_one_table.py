@@ -46,16 +46,11 @@ def by_pieces(optimizer, bag):
     optimizer.update_pieces(bag.weight, [(gradient.rows, gradient.values)])
 
 
-def by_prepared_step(optimizer, bag):
-    gradient = cases.gradient(0)
-    optimizer.prepared_step(bag.weight)([(gradient.rows, gradient.values)])
-
-
 def by_catch_up(optimizer, bag):
     optimizer.catch_up(bag.weight)
 
 
-WAYS = (by_update, by_step, by_backward_update, by_pieces, by_prepared_step, by_catch_up)
+WAYS = (by_update, by_step, by_backward_update, by_pieces, by_catch_up)
 ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 

@@ -280,25 +280,6 @@ def test_options_are_checked_when_they_are_set_and_not_in_steps(monkeypatch):
         optimizer.eps = 1
 
 
-def test_prepared_steps_end_with_the_rule():
-    table, pieces = cases.start(), [(cases.gradient(0).rows, cases.gradient(0).values)]
-    optimizer = SGD()
-    step = optimizer.prepared_step(table)
-    optimizer.learning_rate, optimizer.clip_norm = 0.5, 2.0
-    step(pieces)
-    for change in (
-        lambda: setattr(optimizer, "momentum", 0.9),
-        lambda: optimizer.load_state_dict(optimizer.state_dict()),
-        optimizer.unbind,
-    ):
-        step = optimizer.prepared_step(table)
-        change()
-        before = table.copy()
-        with pytest.raises(RuntimeError, match="^the prepared step is not valid any more"):
-            step(pieces)
-        np.testing.assert_array_equal(table, before)
-
-
 def test_the_base_class_has_options_too():
     optimizer = Optimizer(0.5)
     optimizer.weight_decay = 0.5
