@@ -157,11 +157,16 @@ def tolerance(dtype: np.dtype[Any]) -> dict[str, float]:
     }.get(dtype.str[1:], {"rtol": 2e-2, "atol": 2e-2})
 
 
-def assert_close(actual: Any, expected: np.ndarray, dtype: np.dtype[Any]) -> None:
-    """Compare with the result of a definition, in the precision of a dtype."""
+def assert_close(actual: Any, expected: np.ndarray, dtype: np.dtype[Any], terms: int = 1) -> None:
+    """Compare with the result of a definition, in the precision of a dtype.
+
+    Sums of many terms may cancel: `atol` grows with them.
+    """
     actual = np.asarray(actual)
     assert actual.shape == expected.shape, f"shape {actual.shape}, not {expected.shape}"
-    np.testing.assert_allclose(actual.astype("f8"), expected, **tolerance(dtype))
+    limits = tolerance(dtype)
+    limits["atol"] *= max(terms / 100, 1)
+    np.testing.assert_allclose(actual.astype("f8"), expected, **limits)
 
 
 def check_forward(call: Call, result: Any) -> None:
@@ -205,7 +210,8 @@ def check_backward(call: Call, result: Any) -> None:
     else:
         dense = of_table if isinstance(of_table, np.ndarray) else of_table.toarray()
         assert dense.dtype == real
-        assert_close(dense, expected, np.dtype("f4") if real.itemsize == 4 else real)
+        terms = sum(map(len, call.bags))
+        assert_close(dense, expected, np.dtype("f4") if real.itemsize == 4 else real, terms)
     if "out" in call.arguments:
         assert of_table is call.arguments["out"]
     wanted = call.arguments.get("per_sample_weights_grad", "per_sample_weights" in call.arguments)
