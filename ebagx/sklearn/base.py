@@ -39,7 +39,7 @@ from ebagx.sklearn.parameters import (
 )
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.loop import History, Plan, train
-from ebagx.sklearn.training.losses import Loss, target_batches
+from ebagx.sklearn.training.losses import Loss, targets_of
 from ebagx.sklearn.training.network import (
     Floats,
     Layer,
@@ -230,9 +230,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _score(self, scores: Floats, held_out: Examples) -> float:
         """Return the quality of the scores (n, K) of held-out bags: minus their mean loss."""
-        count = len(scores)
-        (targets,) = target_batches(held_out.targets, np.arange(count), count)
-        losses = self._loss().gradient(np.ascontiguousarray(scores.T), targets)
+        losses = self._loss().of(np.ascontiguousarray(scores.T), targets_of(held_out.targets))
         return -float(np.average(losses, weights=held_out.weights))
 
     def _head_in_training(self, head: Layer) -> Layer:

@@ -9,14 +9,34 @@ pytest.importorskip("sklearn")
 from ebagx.optim import SGD
 from ebagx.sklearn.bags import bags_of
 from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import Softmax
+from ebagx.sklearn.training.losses import (
+    Huber,
+    Poisson,
+    Sigmoid,
+    Softmax,
+    SquaredError,
+    targets_of,
+)
 from ebagx.sklearn.training.network import Layer, Network, initial_layers, scores_of
 from ebagx.sklearn.training.steps import Steps
 
 N, D, K, B = 6, 4, 3, 5
+LOSSES = [Softmax(), Sigmoid(), SquaredError(), Huber(1.35), Poisson()]
+losses = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 
 
-def make(hidden, rate=1.0, optimizer=SGD):
+def targets_for(loss):
+    """Classes, labels or numbers (B, K) of the bags."""
+    rng = np.random.default_rng(1)
+    if isinstance(loss, Softmax):
+        return sparse.csr_array(np.eye(K, dtype=np.int8)[[0, 2, 1, 1, 0]])
+    if isinstance(loss, Sigmoid):
+        return sparse.csr_array((rng.random((B, K)) < 0.5).astype(np.int8))
+    numbers = rng.poisson(2, (B, K)) if isinstance(loss, Poisson) else rng.normal(size=(B, K))
+    return numbers.astype("f")
+
+
+def make(hidden, loss=LOSSES[0]):
     """A network, steps for it whose first is its gradient, and the bags as a dense matrix."""
     rng = np.random.default_rng(0)
     table = rng.standard_normal((N, D)).astype("f")
@@ -24,43 +44,63 @@ def make(hidden, rate=1.0, optimizer=SGD):
         Layer(*(rng.standard_normal(part.shape).astype("f") for part in layer))
         for layer in initial_layers(D, hidden, K, rng)
     ]
-    optimizers = [optimizer(rate) for _ in range(len(layers) + 1)]
+    optimizers = [SGD(1.0) for _ in range(len(layers) + 1)]
     X = sparse.random_array((B, N), density=0.5, rng=rng, dtype=np.float32).tocsr()
     network = Network(table, layers, optimizers, np.arange(N), None)
-    labels = np.array([0, 2, 1, 1, 0])
-    targets = sparse.csr_array((np.ones(B, np.int8), labels, np.arange(B + 1)), (B, K))
-    steps = Steps(network, Softmax(), Examples(bags_of(X, X.dtype), targets, None), 8)
+    steps = Steps(network, loss, Examples(bags_of(X, X.dtype), targets_for(loss), None), 8)
     return network, steps, X.toarray().astype(float)
 
 
-def loss_of(pooling, weights, positives):
+def loss_of(loss, pooling, weights, targets):
     """The mean loss in float64."""
     table, *layers = weights
     values = pooling @ table
     for layer in layers[:-1]:
         values = np.maximum(values @ layer[:, :-1].T + layer[:, -1], 0)
     scores = values @ layers[-1][:, :-1].T + layers[-1][:, -1]
-    return Softmax().gradient(np.ascontiguousarray(scores.T), positives).mean()
+    return loss.of(np.ascontiguousarray(scores.T), targets).mean()
 
 
+@losses
 @pytest.mark.parametrize("hidden", [None, 7])
-def test_step_is_against_the_gradient(hidden):
-    network, steps, pooling = make(hidden)
-    positives = np.array([0, 2, 1, 1, 0]) * B + np.arange(B)
+def test_step_is_against_the_gradient(hidden, loss):
+    """The slopes of the loss in NumPy are the gradient that the training kernel computes."""
+    network, steps, pooling = make(hidden, loss)
+    targets = targets_of(targets_for(loss))
     before = [network.table.astype(float)]
     before += [np.column_stack(layer).astype(float) for layer in network.layers]
-    loss = steps.make_pass(np.arange(B), None)
-    assert loss / B == pytest.approx(loss_of(pooling, before, positives), rel=1e-6)
+    total = steps.make_pass(np.arange(B), None)
+    assert total / B == pytest.approx(loss_of(loss, pooling, before, targets), rel=1e-6)
     after = [network.table, *(np.column_stack(layer) for layer in network.layers)]
+    # Gradients of a softmax are small numbers, those of other losses may be large ones.
+    limits = {"atol": 2e-5} if isinstance(loss, Softmax) else {"atol": 2e-5, "rtol": 1e-5}
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
         for place in np.ndindex(old.shape):
             values = []
             for sign in (1, -1):
                 moved = [weight.copy() for weight in before]
                 moved[i][place] += sign * 1e-6
-                values.append(loss_of(pooling, moved, positives))
+                values.append(loss_of(loss, pooling, moved, targets))
             slope = (values[0] - values[1]) / 2e-6
-            np.testing.assert_allclose(old[place] - new[place], slope, atol=2e-5)
+            np.testing.assert_allclose(old[place] - new[place], slope, **limits)
+
+
+def gradient_of_scores(loss, scores, targets):
+    """The gradient of the scores (K,) of one bag that the training kernel computes."""
+    head = Layer(np.zeros((len(scores), 1), "f"), np.array(scores, "f"))
+    network = Network(np.ones((1, 1), "f"), [head], [SGD(1.0), SGD(1.0)], np.arange(1), None)
+    bags = bags_of(sparse.csr_array(np.ones((1, 1), "f")), np.dtype("f"))
+    Steps(network, loss, Examples(bags, targets, None), 1).make_pass(np.arange(1), None)
+    return -network.layers[0].coef[:, 0]  # the vector of the bag is 1
+
+
+def test_gradients_of_large_scores():
+    gradient = gradient_of_scores(
+        Softmax(), [1000, 0, 999], sparse.csr_array(np.array([[1, 0, 0]], np.int8))
+    )
+    np.testing.assert_allclose(gradient, [-0.26894, 0, 0.26894], rtol=1e-4)
+    gradient = gradient_of_scores(Huber(2.0), [0.5, -3.0], np.zeros((1, 2), "f"))
+    np.testing.assert_array_equal(gradient, [0.5, -2])
 
 
 def test_score_of_a_row_does_not_depend_on_the_rows_beside_it():

@@ -5,7 +5,7 @@ loop        passes over shuffled batches, and the choice of the model that is ke
 steps       the steps of a pass: arrays and numbers for the kernel `train_batches`
 examples    bags with their targets
 network     the model: a table, perhaps a hidden layer, and a linear head
-losses      losses of the scores of bags, and the gradients of those losses
+losses      losses of the scores of bags
 optimizers  optimizers and schedules that estimators know by name
 ==========  =====================================================================
 """

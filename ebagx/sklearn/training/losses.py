@@ -1,8 +1,8 @@
-"""Losses of the scores of bags, and the gradients of those losses.
+"""Losses of the scores of bags: those that training lowers, and early stopping compares.
 
-In training, the K scores of B bags are an array (K, B): sums over few classes are faster down
-columns. Targets are rows (n, K): numbers in regression, ones of a CSR matrix in classification,
-whose flat positions in (K, B) are a batch's `positives`.
+The training kernel has the same formulas with their gradients (``_kernels/training/losses.pxi``),
+which it knows by `code`. Here they rate held-out bags. The K scores of B bags are an array (K, B):
+sums over few classes are faster down columns. Targets are as `targets_of` returns them.
 """
 
 from typing import Any
@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import expit, xlogy
+from scipy.special import softmax, xlogy
 
 Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.integer[Any]]
 
-_ONE = np.float32(1)
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -24,15 +23,11 @@ class Softmax:
 
     code, epsilon = 0, 0.0
 
-    def gradient(self, scores: Floats, positives: Positions) -> Floats:
-        """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
-        _softmax(scores)
-        flat = scores.reshape(-1)
-        likelihoods = flat.take(positives)
-        flat[positives] = likelihoods - _ONE
-        np.maximum(likelihoods, _TINY, out=likelihoods)
-        np.log(likelihoods, out=likelihoods)
-        return np.negative(likelihoods, out=likelihoods)
+    def of(self, scores: Floats, positives: Positions) -> Floats:
+        """Return the loss (B,) of scores (K, B)."""
+        likelihoods = softmax(scores, axis=0).reshape(-1)[positives]
+        losses: Floats = -np.log(np.maximum(likelihoods, _TINY))
+        return losses
 
 
 class Sigmoid:
@@ -40,14 +35,12 @@ class Sigmoid:
 
     code, epsilon = 1, 0.0
 
-    def gradient(self, scores: Floats, positives: Positions) -> Floats:
-        """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
+    def of(self, scores: Floats, positives: Positions) -> Floats:
+        """Return the loss (B,) of scores (K, B)."""
         # The loss of a label of score s is log(1 + exp(s)), or log(1 + exp(-s)) if it is true.
-        flat = scores.reshape(-1)
-        flat[positives] *= -1
-        losses: Floats = np.logaddexp(np.float32(0), scores).sum(axis=0)
-        expit(scores, out=scores)
-        flat[positives] *= -1
+        signed = scores.copy()
+        signed.reshape(-1)[positives] *= -1
+        losses: Floats = np.logaddexp(np.float32(0), signed).sum(axis=0)
         return losses
 
 
@@ -56,10 +49,10 @@ class SquaredError:
 
     code, epsilon = 2, 0.0
 
-    def gradient(self, scores: Floats, targets: Floats) -> Floats:
-        """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
-        scores -= targets
-        losses: Floats = np.einsum("kb,kb->b", scores, scores) / 2
+    def of(self, scores: Floats, targets: Floats) -> Floats:
+        """Return the loss (B,) of scores (K, B)."""
+        errors = scores - targets
+        losses: Floats = np.einsum("kb,kb->b", errors, errors) / 2
         return losses
 
 
@@ -71,11 +64,11 @@ class Huber:
     def __init__(self, epsilon: float) -> None:
         self.epsilon = epsilon
 
-    def gradient(self, scores: Floats, targets: Floats) -> Floats:
-        """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
+    def of(self, scores: Floats, targets: Floats) -> Floats:
+        """Return the loss (B,) of scores (K, B)."""
         errors = scores - targets
-        np.clip(errors, -self.epsilon, self.epsilon, out=scores)
-        losses: Floats = np.einsum("kb,kb->b", scores, errors - scores / 2)
+        limited = np.clip(errors, -self.epsilon, self.epsilon)
+        losses: Floats = np.einsum("kb,kb->b", limited, errors - limited / 2)
         return losses
 
 
@@ -84,39 +77,25 @@ class Poisson:
 
     code, epsilon = 4, 0.0
 
-    def gradient(self, scores: Floats, targets: Floats) -> Floats:
-        """Turn scores (K, B) into their gradient, in place; return each bag's loss (B,)."""
-        losses = xlogy(targets, targets) - targets * (scores + 1)
-        np.exp(scores, out=scores)
-        losses += scores
-        scores -= targets
-        total: Floats = losses.sum(axis=0)
-        return total
+    def of(self, scores: Floats, targets: Floats) -> Floats:
+        """Return the loss (B,) of scores (K, B)."""
+        terms = xlogy(targets, targets) - targets * (scores + 1) + np.exp(scores)
+        losses: Floats = terms.sum(axis=0)
+        return losses
 
 
 Loss = Softmax | Sigmoid | SquaredError | Huber | Poisson
 
 
-def _softmax(scores: Floats) -> None:
-    """Turn scores (K, B) into probabilities, in place."""
-    # scipy.special.softmax, which predictions use, has the same bits, but takes 15 µs longer for a
-    # batch: a fit to WordNet's definitions would be 4 to 9 % slower.
-    scores -= np.maximum.reduce(scores, axis=0)
-    np.exp(scores, out=scores)
-    scores /= np.add.reduce(scores, axis=0)
+def targets_of(targets: sparse.csr_array | Floats) -> Any:
+    """Return targets (n, K) of all bags as the losses take them.
 
-
-def target_batches(
-    targets: sparse.csr_array | Floats, order: npt.NDArray[np.intp], size: int
-) -> list[Any]:
-    """Return the targets of batches of `size` rows, in this order, as the losses take them."""
-    chosen, firsts = targets[order], range(0, len(order), size)
-    if not sparse.issparse(chosen):
-        columns = np.ascontiguousarray(chosen.T)
-        return [columns[:, first : first + size] for first in firsts]
-    places = np.arange(len(order))
-    sizes = np.minimum(size, len(order) - places // size * size)
-    lengths = np.diff(chosen.indptr)
-    positives = chosen.indices * np.repeat(sizes, lengths) + np.repeat(places % size, lengths)
-    ends = chosen.indptr[[*firsts, len(order)]].tolist()
-    return [positives[ends[b] : ends[b + 1]] for b in range(len(firsts))]
+    Numbers become an array (K, n); of the ones of a CSR matrix, only the flat positions in such an
+    array are returned.
+    """
+    if not sparse.issparse(targets):
+        return np.ascontiguousarray(targets.T)
+    ones: Any = targets
+    num_bags = ones.shape[0]
+    bags = np.repeat(np.arange(num_bags), np.diff(ones.indptr))
+    return ones.indices.astype(np.intp) * num_bags + bags
