@@ -26,7 +26,8 @@ class Binding:
         The table.
     """
 
-    _all: ClassVar["weakref.WeakSet[Binding]"] = weakref.WeakSet()
+    # All by their id. Unlike a WeakSet, this can be listed while other threads make bindings.
+    _all: ClassVar["weakref.WeakValueDictionary[int, Binding]"] = weakref.WeakValueDictionary()
     __slots__ = ("__weakref__", "_array", "_memories", "dtype", "shape")
 
     _array: Callable[[], np.ndarray | None]
@@ -35,7 +36,7 @@ class Binding:
         self.shape, self.dtype = array.shape, array.dtype
         self._array = weakref.ref(array)
         self._memories = [_Memory.of(array)]
-        self._all.add(self)
+        self._all[id(self)] = self
 
     def __repr__(self) -> str:
         return f"Binding({self.shape[0]} rows, embedding_dim={self.shape[1]})"
@@ -59,8 +60,11 @@ class Binding:
     @classmethod
     def move(cls, old: np.ndarray, new: np.ndarray) -> None:
         """Note that an array replaces another one, for all that belongs to the other one."""
-        for binding in list(cls._all):
-            if binding._memory_of(old) is not None and binding._memory_of(new) is None:
+        for reference in cls._all.valuerefs():
+            binding = reference()
+            if binding is None or binding._memory_of(old) is None:
+                continue
+            if binding._memory_of(new) is None:
                 kept = [memory for memory in binding._memories if not memory.is_gone()]
                 binding._memories = [*kept, _Memory.of(new)]
                 binding._array, binding.dtype = _no_array, new.dtype

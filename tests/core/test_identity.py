@@ -2,6 +2,7 @@
 
 import gc
 import mmap
+import sys
 import weakref
 
 import numpy as np
@@ -186,3 +187,27 @@ def test_many_moves_keep_no_list_of_tables_that_are_gone():
         Binding.move(array, new)
         array = new
     assert len(binding._memories) <= 2
+
+
+def test_tables_move_while_other_threads_bind_theirs():
+    """A trace function makes bindings at each line of `weakref`, as another thread may do."""
+    array, new, others = table(), table(), [table() for _ in range(100)]
+    binding = Binding(array)
+    kept = [Binding(other) for other in others[:50]]
+    left = others[50:]
+
+    def trace(frame, *_):
+        if "weakref" not in frame.f_code.co_filename:
+            return None
+        if left:
+            kept.append(Binding(left.pop()))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        Binding.move(array, new)
+    finally:
+        sys.settrace(before)
+    assert len(left) < 50
+    assert binding.is_to(new)
