@@ -13,7 +13,7 @@ distinct word, c column. Nothing here allocates, and nothing but the dtypes of a
 ``tests/support/ngram_definition.py`` has the definition in plain Python.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 include "common/arrays.pxi"
@@ -320,3 +320,4 @@ def hash_char_ngrams(
 
 
 include "lines.pxi"
+include "boundaries.pxi"

@@ -1,0 +1,225 @@
+# Words of a text by rule 2: a simplification of the word boundaries of Unicode (UAX #29).
+#
+# Words are
+#   letters, digits and underscores, with their marks (accents, vowel signs, joiners), and with
+#     ' ’ · ״ between letters and . , ' ’ between digits: don't, l·l, 1,000.5;
+#   a Chinese or Japanese character (ideographs, Hiragana), with its marks;
+#   a picture (emoji) with its modifiers, and those that joiners join; a pair of regional letters;
+#   a run of other symbols, to which # % & @ count: the ++ of C++, the # of C#.
+# All other characters, white space and punctuation among them, separate words. Rule 1 is that of
+# ``\w+``: see ``ngrams.py``.
+#
+# The differences from UAX #29: punctuation is no word; . : between letters separate; symbols are
+# taken in runs; Katakana, Thai and other scripts without spaces are taken in runs of letters.
+
+cdef extern from "word_classes.h" nogil:
+    const uint8_t ebagx_block_of_code[]
+    const uint8_t ebagx_class_in_block[][128]
+
+# The classes of characters, numbered as in word_classes.h.
+cdef enum:
+    SEPARATOR
+    LETTER
+    DIGIT
+    EXTEND
+    JOINER
+    MID_BOTH
+    MID_LETTER
+    MID_DIGIT
+    SYMBOL
+    PICTOGRAPH
+    REGIONAL
+    IDEOGRAPH
+
+
+# Where the next character of a text starts and ends, and its class. At the end of the text it is an
+# empty separator.
+cdef struct Char:
+    const unsigned char* start
+    const unsigned char* end
+    int kind
+
+
+cdef inline int class_of_code(uint32_t code) noexcept nogil:
+    return ebagx_class_in_block[ebagx_block_of_code[code >> 7]][code & 127]
+
+
+cdef inline Char char_at(const unsigned char* start, const unsigned char* stop) noexcept nogil:
+    # The text is UTF-8 that Python's encoder wrote, so that a first byte tells the length.
+    cdef uint32_t code
+    if start >= stop:
+        return Char(start, start, SEPARATOR)
+    code = start[0]
+    if code < 0x80:
+        return Char(start, start + 1, ebagx_class_in_block[0][code])
+    if code < 0xE0:
+        code = (code & 0x1F) << 6 | (start[1] & 0x3F)
+        return Char(start, start + 2, class_of_code(code))
+    if code < 0xF0:
+        code = (code & 0x0F) << 12 | <uint32_t>(start[1] & 0x3F) << 6 | (start[2] & 0x3F)
+        return Char(start, start + 3, class_of_code(code))
+    code = (code & 0x07) << 18 | <uint32_t>(start[1] & 0x3F) << 12
+    code |= <uint32_t>(start[2] & 0x3F) << 6 | (start[3] & 0x3F)
+    return Char(start, start + 4, class_of_code(code))
+
+
+cdef inline const unsigned char* past_marks(
+    const unsigned char* end, const unsigned char* stop
+) noexcept nogil:
+    cdef Char char = char_at(end, stop)
+    while char.kind == EXTEND or char.kind == JOINER:
+        char = char_at(char.end, stop)
+    return char.start
+
+
+cdef inline bint joins(int kind, int before, int after) noexcept nogil:
+    if before != after:
+        return False
+    if before == LETTER:
+        return kind == MID_BOTH or kind == MID_LETTER
+    return before == DIGIT and (kind == MID_BOTH or kind == MID_DIGIT)
+
+
+cdef const unsigned char* end_of_letters(Char char, const unsigned char* stop) noexcept nogil:
+    cdef int base = char.kind  # of the last character that is no mark
+    cdef Char after
+    while True:
+        while LETTER <= char.kind <= JOINER:
+            if char.kind <= DIGIT:
+                base = char.kind
+            char = char_at(char.end, stop)
+        after = char_at(char.end, stop)
+        if not joins(char.kind, base, after.kind):
+            return char.start
+        char = after
+
+
+cdef const unsigned char* end_of_picture(Char char, const unsigned char* stop) noexcept nogil:
+    cdef Char last
+    while True:
+        last = char
+        char = char_at(char.end, stop)
+        while char.kind == EXTEND or char.kind == JOINER:
+            last = char
+            char = char_at(char.end, stop)
+        if last.kind != JOINER or char.kind != PICTOGRAPH:
+            return char.start
+
+
+cdef const unsigned char* end_of_word(Char char, const unsigned char* stop) noexcept nogil:
+    """Return the end of the word that starts with a character, or NULL if none starts with it."""
+    cdef Char after
+    if char.kind == LETTER or char.kind == DIGIT:
+        return end_of_letters(char, stop)
+    if char.kind == PICTOGRAPH:
+        return end_of_picture(char, stop)
+    if char.kind == IDEOGRAPH:
+        return past_marks(char.end, stop)
+    if char.kind == REGIONAL:
+        after = char_at(char.end, stop)
+        return past_marks(after.end if after.kind == REGIONAL else char.end, stop)
+    if char.kind != SYMBOL:
+        return NULL
+    while char.kind == SYMBOL or char.kind == EXTEND or char.kind == JOINER:
+        char = char_at(char.end, stop)
+    return char.start
+
+
+cdef inline unsigned char lower_ascii(unsigned char byte) noexcept nogil:
+    return byte | <unsigned char>((<unsigned char>(byte - 65) < 26) << 5)
+
+
+cdef inline bint is_ascii_letter(unsigned char byte) noexcept nogil:
+    # Digits and the underscore count as letters here.
+    return byte < 0x80 and LETTER <= ebagx_class_in_block[0][byte] <= DIGIT
+
+
+# A text is read, and its words written, from these positions.
+cdef struct Cutting:
+    const unsigned char* text
+    const unsigned char* stop
+    unsigned char* out
+    bint lowercase
+
+
+cdef inline void copy_letters(Cutting* cutting) noexcept nogil:
+    """Copy letters of ASCII, most of most texts."""
+    cdef const unsigned char* text = cutting.text
+    cdef unsigned char* out = cutting.out
+    if cutting.lowercase:
+        while text < cutting.stop and is_ascii_letter(text[0]):
+            out[0] = lower_ascii(text[0])
+            text += 1
+            out += 1
+    else:
+        while text < cutting.stop and is_ascii_letter(text[0]):
+            out[0] = text[0]
+            text += 1
+            out += 1
+    cutting.text = text
+    cutting.out = out
+
+
+cdef inline void copy_rest(Cutting* cutting, const unsigned char* end) noexcept nogil:
+    while cutting.text < end:
+        cutting.out[0] = cutting.text[0]
+        if cutting.lowercase:
+            cutting.out[0] = lower_ascii(cutting.text[0])
+        cutting.text += 1
+        cutting.out += 1
+    cutting.out[0] = b" "
+    cutting.out += 1
+
+
+cdef inline void pass_separator(Cutting* cutting, const unsigned char* end) noexcept nogil:
+    if cutting.text[0] == b"\n":
+        cutting.out[0] = b"\n"
+        cutting.out += 1
+    cutting.text = end
+
+
+cdef void cut(Cutting* cutting) noexcept nogil:
+    cdef const unsigned char* start
+    cdef const unsigned char* end
+    cdef const unsigned char* stop = cutting.stop
+    cdef Char char
+    while cutting.text < stop:
+        start = cutting.text
+        copy_letters(cutting)
+        if cutting.text > start:  # marks and other letters may follow
+            char = char_at(cutting.text, stop)
+            end = char.start
+            if char.kind != SEPARATOR:
+                end = end_of_letters(char_at(cutting.text - 1, stop), stop)
+            copy_rest(cutting, end)
+            continue
+        char = char_at(start, stop)
+        end = end_of_word(char, stop)
+        if end == NULL:
+            pass_separator(cutting, char.end)
+        else:
+            copy_rest(cutting, end)
+
+
+def cut_words(
+    out,              # OUT uint8: twice the size of the text
+    text,             # uint8: UTF-8, a newline at the end of each line
+    bint lowercase,
+    /,
+) -> int:
+    """Write the words of each line, a space after each; return the number of bytes.
+
+    Letters of ASCII become lower case where `lowercase`. Cost: a look-up for each character.
+    """
+    cdef Rows given[2]
+    cdef Arrays arrays
+    cdef Cutting cutting
+    open_arrays(&arrays, given, (out, text), b"B1w B1")
+    cutting.text = <unsigned char*>given[1].data
+    cutting.stop = cutting.text + given[1].count
+    cutting.out = <unsigned char*>given[0].data
+    cutting.lowercase = lowercase
+    with nogil:
+        cut(&cutting)
+    close_arrays(&arrays)
+    return cutting.out - <unsigned char*>given[0].data
