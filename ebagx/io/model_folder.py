@@ -225,7 +225,7 @@ class _CheckedFile(NamedTuple):
 def _write_data(model: TextModel, folder: Path) -> dict[str, dict[str, int | str]]:
     """Write all files except the description; return size and checksum of each."""
     features = model.features
-    words = "".join(f"{word}\n" for word in features.columns).encode()
+    words = features.words.lines()
     arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
     contents: list[list[bytes | memoryview]] = [[words]]
     contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
@@ -240,7 +240,7 @@ def _to_json(model: TextModel, folder: str, records: dict[str, dict[str, int | s
         "version": FORMAT_VERSION,
         "loss": model.loss,
         "embedding_dim": model.embedding.shape[1],
-        "words": len(features.columns),
+        "words": features.words.count,
         "buckets": len(features.table.buckets()),
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,

@@ -17,7 +17,8 @@ from ebagx.sklearn.parameters import (
     NoneOr,
     check_parameters,
 )
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 
 __all__ = ["TextVectorizer"]
@@ -153,12 +154,13 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_parameters(self)
         ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
-        texts = _checked_texts(raw_documents)
-        features, counts = Features.learn(texts, ngrams, self.min_count, bool(self.lowercase))
+        lowercase = bool(self.lowercase)
+        lines = Lines.of(_checked_texts(raw_documents), lowercase=lowercase)
+        features = Features.learn(lines, ngrams, self.min_count, lowercase)
         self._features = features
-        self.vocabulary_ = dict(features.columns)
+        self.vocabulary_ = features.columns
         self.buckets_ = features.table.buckets()
-        return counts
+        return LineBags(features, lines).matrix()
 
     def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
         """Count the words and n-grams that occurred in `fit`.
