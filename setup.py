@@ -124,6 +124,7 @@ def extensions():
     if LIMITED_API:
         macros.append(("Py_LIMITED_API", "0x030B0000"))
     folder = PACKAGE / "_kernels"
+    included = [str(path) for path in (PACKAGE / "text").glob("*.pxi")]
     kernels = [str(path) for path in folder.rglob("*") if path.suffix in (".pxi", ".h")]
     modules = [
         Extension("ebagx._core.arrow", [str(PACKAGE / "_core/arrow.pyx")], **options),
@@ -136,10 +137,7 @@ def extensions():
         Extension(
             "ebagx.text.tokens",
             [str(PACKAGE / "text/tokens.pyx")],
-            depends=[
-                *(str(PACKAGE / f"text/{name}") for name in ("lines.pxi", "boundaries.pxi", "word_classes.h")),
-                str(folder / "common/arrays.pxi"),
-            ],
+            depends=[*included, str(folder / "common/arrays.pxi")],
             **options,
         ),
     ]

@@ -24,8 +24,8 @@ from pathlib import Path
 import ebagx
 import machine
 from corpora import TASKS, Corpus, Task, find_wheel
-from ebagx.text.corpus import Corpus as Training
 from ebagx.text.features import Features
+from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, fit_model
 
 # fastText's extra epochs have at least so many words.
@@ -113,10 +113,10 @@ def measure_ebagx(
         "threads": threads,
     }
     settings = Settings(**{name.replace("-", "_"): value for name, value in options.items()})
-    training = Training(corpus.training.texts, [(label,) for label in corpus.training.labels])
-    features, counts = Features.learn(training.texts, settings.ngrams)
+    training = Lines.of(corpus.training.texts, [(label,) for label in corpus.training.labels])
+    features = Features.learn(training, settings.ngrams)
     start = time.perf_counter()
-    model, _ = fit_model(features, counts, training, settings)
+    model, _ = fit_model(features, training, settings)
     figures.training_seconds.append(time.perf_counter() - start)
     predicted = model.predict(corpus.held_out.texts)
     figures.accuracies.append(accuracy(predicted, corpus.held_out.labels))

@@ -29,13 +29,15 @@ def counted(name: str) -> tuple[Any, Any, int, int]:
     import numpy as np
 
     from corpora import TASKS
-    from ebagx.text.features import Features
+    from ebagx.text.features import Features, LineBags
+    from ebagx.text.lines import Lines
     from ebagx.text.model import Settings
 
     (task,) = (task for task in TASKS if task.name == name)
     lines = task.load(None).training
     settings = Settings(word_ngrams=1, minn=task.chars[0], maxn=task.chars[1], buckets=task.buckets)
-    _, counts = Features.learn(lines.texts, settings.ngrams)
+    training = Lines.of(lines.texts)
+    counts = LineBags(Features.learn(training, settings.ngrams), training).matrix()
     return counts, np.unique(lines.labels, return_inverse=True)[1], task.dim, task.epochs
 
 

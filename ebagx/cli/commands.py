@@ -1,28 +1,32 @@
 """Run the commands. `train` imports scikit-learn, and so does `test` to draw a picture."""
 
+import os
 import random
 import shlex
 import shutil
 import sys
 import time
 from argparse import Namespace
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import nullcontext
-from importlib.util import find_spec
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from ebagx.cli.progress import progress
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
 from ebagx.datasets import load_wordnet10
 from ebagx.io.model_folder import FORMAT_VERSION, check_destination, load_model, save_model
 from ebagx.io.npy import write_rows
 from ebagx.text import autotune
-from ebagx.text.autotune import Trial, precision_at_1
-from ebagx.text.corpus import Corpus, read_corpus, read_line_blocks
+from ebagx.text.autotune import Trial
+from ebagx.text.corpus import read_corpus, read_line_blocks
 from ebagx.text.evaluation import Evaluation
-from ebagx.text.model import Settings, TextModel, train_model
+from ebagx.text.lines import Lines, read_lines
+from ebagx.text.model import Fitted, Settings, TextModel, train_model
 
 _WORDNET_TRAINING_LINES = 8000
 _LINES_AT_ONCE = 10_000
@@ -33,11 +37,11 @@ class TrainingInterrupted(Exception):  # noqa: N818
 
 
 class _Split(NamedTuple):
-    """The texts to learn from, and those that are held out."""
+    """The lines to learn from, and those that are held out."""
 
     source: str
-    training: Corpus
-    held_out: Corpus
+    training: Lines
+    held_out: Lines
     example: str
 
 
@@ -49,8 +53,8 @@ def train(args: Namespace) -> None:
     settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
     split = _split_wordnet() if args.file is None else _split_file(args)
     report("reading", split.source)
-    n_labels = len(split.training.distinct_labels())
-    n_lines, n_held_out = len(split.training.texts), len(split.held_out.texts)
+    n_labels = len(split.training.label_names())
+    n_lines, n_held_out = split.training.num_lines, split.held_out.num_lines
     report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
     start = time.perf_counter()
     if args.autotune:
@@ -61,15 +65,14 @@ def train(args: Namespace) -> None:
         report("", " ".join(autotune.describe(best.settings)[3:]))
     else:
         report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
-        verbose = sys.stderr.isatty() and find_spec("tqdm") is not None
-        model, epochs = train_model(split.training, settings, verbose)
+        model, epochs = _train_shown(split.training, settings)
         seconds = time.perf_counter() - start
         interrupted = epochs < settings.epochs
         outcome = f" after {epochs} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
     report(heading, _describe_accuracy(model, split.held_out))
     if not (args.autotune or interrupted):
-        words = settings.epochs * sum(len(text.split()) for text in split.training.texts)
+        words = settings.epochs * split.training.count_words()
         report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
     save_model(model, args.model)
     report("saved", str(args.model))
@@ -131,7 +134,7 @@ def vectors(args: Namespace) -> None:
 def info(args: Namespace) -> None:
     """Print the features, the size and the labels of a model."""
     model = load_model(args.model)
-    ngrams, n_words = model.features.ngrams, len(model.features.columns)
+    ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
     report("features", f"{n_words:,} words")
     if ngrams.buckets_in_use:
@@ -160,10 +163,10 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
 def _autotuned(args: Namespace, split: _Split, settings: Settings) -> tuple[Trial, bool]:
     validation, name = split.held_out, "held-out"
     if args.autotune_validation is not None:
-        validation, name = read_corpus(args.autotune_validation), "validation"
-    if not validation.texts:
+        validation, name = _read(args.autotune_validation), "validation"
+    if not validation.num_lines:
         raise ValueError("--autotune has no held-out lines to measure on; raise --held-out")
-    report("autotune", f"{args.autotune_duration} s, P@1 of {len(validation.texts):,} {name} lines")
+    report("autotune", f"{args.autotune_duration} s, P@1 of {validation.num_lines:,} {name} lines")
     report("", "  P@1      lr epochs   dim words  chars      s")
 
     def show(number: int, trial: Trial, is_best: bool) -> None:
@@ -177,63 +180,96 @@ def _autotuned(args: Namespace, split: _Split, settings: Settings) -> tuple[Tria
     return autotune.search(split.training, validation, settings, duration, trials, show)
 
 
-def _describe_accuracy(model: TextModel, held_out: Corpus) -> str:
-    if not held_out.texts:
+def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
+    if not held_out.num_lines:
         return "not measured, no lines are held out"
-    return f"{precision_at_1(model, held_out):.3f} on the held-out lines"
+    return f"{model.precision_at_1(held_out):.3f} on the held-out lines"
 
 
 def _split_wordnet() -> _Split:
     texts, labels = load_wordnet10()
+    lines = Lines.of(texts, [(label,) for label in labels])
     training, held_out = (
-        Corpus(texts[part], [(label,) for label in labels[part]])
+        lines.select(part)
         for part in (slice(_WORDNET_TRAINING_LINES), slice(_WORDNET_TRAINING_LINES, None))
     )
     return _Split("WordNet topics (come with ebagx)", training, held_out, '"a small striped cat"')
 
 
 def _split_file(args: Namespace) -> _Split:
-    data = read_corpus(args.file)
-    labels, n_lines = data.distinct_labels(), len(data.labels)
-    if len(labels) == 1:
-        raise ValueError(f"{args.file}: every line has the label {labels[0]!r:.40}")
-    if 2 * len(labels) > n_lines:
-        raise ValueError(f"{args.file}: {len(labels):,} labels for {n_lines:,} lines are too many")
-    if args.loss == "softmax":
-        for text_labels in data.labels:
-            if len(text_labels) > 1:
-                raise ValueError(
-                    f"{args.file}: a line has the labels {', '.join(text_labels):.40}; "
-                    "several labels a line need --loss ova"
-                )
-    training, held_out = _hold_out(data, args.held_out, args.seed)
-    return _Split(str(args.file), training, held_out, '"some words"')
+    lines = _read(args.file)
+    names, n_lines = lines.label_names(), lines.num_lines
+    if len(names) == 1:
+        raise ValueError(f"{args.file}: every line has the label {names[0]!r:.40}")
+    if 2 * len(names) > n_lines:
+        raise ValueError(f"{args.file}: {len(names):,} labels for {n_lines:,} lines are too many")
+    labels, offsets = lines.labels()
+    if args.loss == "softmax" and len(labels) > n_lines:
+        several = int(np.argmax(np.diff(offsets) > 1))
+        in_order = lines.store.label_names.names()
+        shown = ", ".join(in_order[i] for i in labels[offsets[several] : offsets[several + 1]])
+        raise ValueError(
+            f"{args.file}: a line has the labels {shown:.40}; several labels a line need --loss ova"
+        )
+    is_held_out = _hold_out(labels[offsets[:-1]], args.held_out, args.seed)
+    parts = lines.select(~is_held_out), lines.select(is_held_out)
+    return _Split(str(args.file), *parts, '"some words"')
 
 
-def _hold_out(data: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Split at random, taking the same fraction of each label, rounded down, out of training.
+def _hold_out(labels: npt.NDArray[np.int32], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose lines at random, the same fraction of each label, rounded down; return which.
 
-    The first label of a line decides.
+    `labels` has the number of the first label of each line.
     """
-    lines_of_label = defaultdict(list)
-    for i, (label, *_) in enumerate(data.labels):
-        lines_of_label[label].append(i)
     chooser = random.Random(seed)
-    held_out = set()
-    for lines in lines_of_label.values():
-        held_out.update(chooser.sample(lines, int(fraction * len(lines))))
-    parts = Corpus([], []), Corpus([], [])
-    for i, (text, labels) in enumerate(zip(*data, strict=True)):
-        part = parts[i in held_out]
-        part.texts.append(text)
-        part.labels.append(labels)
-    return parts
+    is_held_out = np.zeros(len(labels), bool)
+    _, first, counts = np.unique(labels, return_index=True, return_counts=True)
+    lines_of_label = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    for i in np.argsort(first):  # labels by first occurrence
+        lines = lines_of_label[i]
+        chosen = chooser.sample(range(len(lines)), int(fraction * len(lines)))
+        is_held_out[lines[np.array(chosen, np.intp)]] = True
+    return is_held_out
+
+
+def _train_shown(lines: Lines, settings: Settings) -> Fitted:
+    with progress("training", lines.num_lines * settings.epochs, "lines") as show:
+        done = 0
+
+        def watch(count: int, losses: Sequence[float]) -> None:
+            nonlocal done
+            done += count
+            show(done, f"epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else "")
+
+        return train_model(lines, settings, watch)
+
+
+def _read(path: Path) -> Lines:
+    with _opened(path) as (stream, name):
+        size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+        with progress("reading", size, "lines" if size is None else "bytes") as show:
+
+            def advance(n_lines: int) -> None:
+                if size is None:
+                    show(n_lines, "")
+                else:
+                    show(stream.tell(), f"{n_lines:,} lines")
+
+            return read_lines(stream, name, advance)
 
 
 def _line_blocks(path: Path) -> Iterator[list[str]]:
-    from_stdin = path == Path("-")
-    if from_stdin and sys.stdin is None:
+    with _opened(path) as (stream, name):
+        yield from read_line_blocks(stream, name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, str]]:
+    """Open a file, or standard input for ``-``; yield it and its name in messages."""
+    if path != Path("-"):
+        with path.open("rb") as stream:
+            yield stream, str(path)
+        return
+    if sys.stdin is None:
         raise ValueError("standard input is closed")
-    with nullcontext(sys.stdin.buffer) if from_stdin else path.open("rb") as stream:
-        name = "stdin" if from_stdin else str(path)
-        yield from read_line_blocks(cast(BufferedReader, stream), name)
+    yield cast(BufferedReader, sys.stdin.buffer), "stdin"

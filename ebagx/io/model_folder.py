@@ -34,6 +34,7 @@ from ebagx.io.npy import little_endian_bytes, npy_header
 from ebagx.text.corpus import is_label
 from ebagx.text.features import Features
 from ebagx.text.model import LOSSES, TextModel
+from ebagx.text.tokenizers import Tokenizer
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 
 MAX_DIM = 2**16
@@ -139,7 +140,7 @@ def _load(directory: Path, about: "_Description", num_threads: int | None) -> Te
     words = opened[_WORDS].lines(about.n_words)
     buckets = opened["buckets.npy"].array((about.n_buckets,), np.int32)
     try:
-        features = Features.restore(about.ngrams, words, buckets)
+        features = Features.restore(about.ngrams, words, buckets, Tokenizer("words"))
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from error
     return TextModel(
@@ -225,7 +226,7 @@ class _CheckedFile(NamedTuple):
 def _write_data(model: TextModel, folder: Path) -> dict[str, dict[str, int | str]]:
     """Write all files except the description; return size and checksum of each."""
     features = model.features
-    words = "".join(f"{word}\n" for word in features.columns).encode()
+    words = features.words.lines()
     arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
     contents: list[list[bytes | memoryview]] = [[words]]
     contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
@@ -240,7 +241,7 @@ def _to_json(model: TextModel, folder: str, records: dict[str, dict[str, int | s
         "version": FORMAT_VERSION,
         "loss": model.loss,
         "embedding_dim": model.embedding.shape[1],
-        "words": len(features.columns),
+        "words": features.words.count,
         "buckets": len(features.table.buckets()),
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,

@@ -37,7 +37,7 @@ from ebagx.sklearn.parameters import (
     Seed,
     check_parameters,
 )
-from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.examples import BagMaker, Examples
 from ebagx.sklearn.training.loop import History, Plan, train
 from ebagx.sklearn.training.losses import Loss, targets_of
 from ebagx.sklearn.training.network import (
@@ -278,6 +278,29 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         classes: npt.ArrayLike | None = None,
     ) -> Examples:
         """Return checked examples, without those of weight 0."""
+        if isinstance(X, BagMaker):
+            self.n_features_in_ = X.num_columns
+            bags: Bags | BagMaker = X
+            weights = checked_weights(sample_weight, y)
+        else:
+            X, y = self._validated(X, y, going_on)
+            # A fit reads it for long, and another thread may change the caller's arrays meanwhile.
+            bags = copy_of(bags_of(X, _FLOAT32))
+            weights = checked_weights(sample_weight, X)
+        if going_on:
+            table = table_of(self.embedding_, "embedding_", self.n_features_in_)
+            table.check_writeable("training")
+        targets, weights = self._encoded(y, weights, going_on, classes)
+        examples = Examples(bags, targets, None, MODES[self.mode])
+        if weights is None:
+            return examples
+        if not weights.any():
+            raise ValueError("class_weight leaves no row a weight above 0")
+        examples = examples._replace(weights=weights.astype(np.float32))
+        return examples if weights.all() else examples.take(np.flatnonzero(weights))
+
+    def _validated(self, X: Any, y: Any, going_on: bool) -> tuple[Any, Any]:
+        """Return checked features, as CSR or dense float32, and targets."""
         X, y = validate_data(
             self,
             as_features(X, self, np.float32),
@@ -287,18 +310,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             multi_output=True,
             reset=not going_on,
         )
-        weights = checked_weights(sample_weight, X)
-        # A fit reads them for long, and another thread may change the caller's arrays meanwhile.
-        bags = copy_of(self._scaled_bags(X))
-        if going_on:
-            table_of(self.embedding_, "embedding_", X.shape[1]).check_writeable("training")
-        targets, weights = self._encoded(y, weights, going_on, classes)
-        if weights is None:
-            return Examples(bags, targets, None)
-        if not weights.any():
-            raise ValueError("class_weight leaves no row a weight above 0")
-        examples = Examples(bags, targets, weights.astype(np.float32))
-        return examples if weights.all() else examples.take(np.flatnonzero(weights))
+        return X, y
 
     def _split(self, examples: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
         """Return the examples to learn from and those held out, which lie evenly among them."""
@@ -313,18 +325,19 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return examples.take(np.sort(order[~chosen])), examples.take(np.sort(order[chosen]))
 
     def _validation(self, held_out: Examples) -> Any:
+        held_out = held_out.scaled()
+
         def score(network: Network) -> float:
-            pooled = weighted_sums(held_out.bags, Table(network.table), self.num_threads)
-            return self._score(scores_of(pooled, network.layers), held_out)
+            table = Table(network.table)
+            parts = [weighted_sums(bags, table, self.num_threads) for bags in held_out.blocks()]
+            return self._score(scores_of(np.concatenate(parts), network.layers), held_out)
 
         return score
 
     def _train(self, examples: Examples, plan: Plan, state: State, going_on: bool) -> History:
         """Train a new model or the present one, and set the fitted attributes to its weights."""
         shape = self.n_features_in_, self.embedding_dim
-        is_used = np.zeros(shape[0], bool)
-        is_used[examples.bags.indices] = True
-        used = np.flatnonzero(is_used)
+        used = examples.used_columns(shape[0])
         if going_on:
             table, layers = trainable_table(self.embedding_), self._layers()
             layers[-1] = self._head_in_training(layers[-1])

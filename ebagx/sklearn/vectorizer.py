@@ -15,10 +15,13 @@ from ebagx.sklearn.parameters import (
     Integer,
     IntegerPair,
     NoneOr,
+    OneOf,
     check_parameters,
 )
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
+from ebagx.text.tokenizers import NAMES, Tokenizer
 
 __all__ = ["TextVectorizer"]
 
@@ -26,8 +29,8 @@ __all__ = ["TextVectorizer"]
 class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     r"""Count words, runs of words and character n-grams: fastText's features of a text.
 
-    A word is what ``\w+`` matches. Words have columns of their own, in order of frequency.
-    N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
+    Words end at the word boundaries of Unicode, and have columns of their own, in order of
+    frequency. N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
     the words. `transform` leaves out words and n-grams that did not occur in `fit`.
 
     Parameters
@@ -44,6 +47,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Number of different hashes of n-grams, at most 2**28.
     lowercase : bool, default=True
         Convert texts with `str.lower` first.
+    tokenizer : {"words", "whitespace"}, default="words"
+        The rule that cuts texts into words; see Notes.
 
     Attributes
     ----------
@@ -59,6 +64,19 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Notes
     -----
+    The tokenizer "words" takes these as words, of texts in Normal Form C:
+
+    * letters, digits and underscores with their marks (accents, vowel signs), and with an
+      apostrophe or a middle dot between letters, and a point, comma or apostrophe between digits:
+      ``don't``, ``1,000.5``;
+    * each Chinese character and each character of Hiragana;
+    * an emoji with its modifiers, a flag, and a run of other symbols: ``++`` of C++, ``#`` of C#.
+
+    They are those of Unicode's word boundaries (UAX #29) with three simplifications: punctuation is
+    no word, symbols are taken in runs, and a point or colon between letters separates. The tables are
+    those of Unicode 15.1. Thai and other scripts without spaces have long words: add character
+    n-grams. The tokenizer "whitespace" cuts at ASCII white space only, as fastText does.
+
     Words and n-grams are hashed by FNV-1a over UTF-8, the same on every platform. The result has
     no duplicates, and its columns are in the order in which they occur in the text.
 
@@ -88,6 +106,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         "min_count": Integer(1),
         "n_buckets": Integer(1, MAX_BUCKETS),
         "lowercase": Flag(),
+        "tokenizer": OneOf(NAMES),
     }
 
     vocabulary_: dict[str, int]
@@ -102,12 +121,14 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_count: int = 1,
         n_buckets: int = 2_000_000,
         lowercase: bool = True,
+        tokenizer: str = "words",
     ) -> None:
         self.word_ngrams = word_ngrams
         self.char_ngrams = char_ngrams
         self.min_count = min_count
         self.n_buckets = n_buckets
         self.lowercase = lowercase
+        self.tokenizer = tokenizer
 
     def fit(self, raw_documents: Iterable[str], y: Any = None) -> Self:
         """Give columns to the words and n-grams of texts.
@@ -153,12 +174,13 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_parameters(self)
         ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
-        texts = _checked_texts(raw_documents)
-        features, counts = Features.learn(texts, ngrams, self.min_count, bool(self.lowercase))
+        tokenizer = Tokenizer(self.tokenizer, bool(self.lowercase))
+        lines = Lines.of(_checked_texts(raw_documents), tokenizer=tokenizer)
+        features = Features.learn(lines, ngrams, self.min_count)
         self._features = features
-        self.vocabulary_ = dict(features.columns)
+        self.vocabulary_ = features.columns
         self.buckets_ = features.table.buckets()
-        return counts
+        return LineBags(features, lines).matrix()
 
     def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
         """Count the words and n-grams that occurred in `fit`.

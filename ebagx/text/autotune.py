@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ebagx.text.corpus import Corpus
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, fit_model
 
 _DIMS = (16, 32, 64, 128)
@@ -28,8 +28,8 @@ class Trial(NamedTuple):
 
 
 def search(
-    training: Corpus,
-    validation: Corpus,
+    training: Lines,
+    validation: Lines,
     start: Settings,
     seconds: float,
     max_trials: int | None,
@@ -41,8 +41,8 @@ def search(
 
     Parameters
     ----------
-    training, validation : Corpus
-        The texts to learn from, and those to measure the score on.
+    training, validation : Lines
+        The lines to learn from, and those to measure the score on.
     start : Settings
         The settings of the first trial. Its seed gives the others, in which only the searched
         settings differ.
@@ -85,32 +85,26 @@ def search(
     return best, interrupted
 
 
-def precision_at_1(model: TextModel, corpus: Corpus) -> float:
-    """Return the fraction of lines whose likeliest label is one of theirs."""
-    predicted = model.predict(corpus.texts)
-    hits = sum(guess in labels for guess, labels in zip(predicted, corpus.labels, strict=True))
-    return hits / len(predicted)
-
-
 def _try(
-    training: Corpus, validation: Corpus, settings: Settings, deadline: float, cost: float
+    training: Lines, validation: Lines, settings: Settings, deadline: float, cost: float
 ) -> tuple[Trial | None, float]:
     """Make one trial; `cost` is the seconds per unit of work of the slowest so far, or 0.
 
     Return the trial, or None if there is no time for an epoch, and the new cost.
     """
     start = time.monotonic()
-    features, counts = Features.learn(training.texts, settings.ngrams, settings.min_count)
-    work = counts.nnz * (settings.dim + 16)
+    features = Features.learn(training, settings.ngrams, settings.min_count)
+    lookups = int(LineBags(features, training).most_lookups().sum())
+    work = lookups * (settings.dim + 16)
     if cost:
         epochs = math.floor((deadline - time.monotonic()) / (cost * work))
         if epochs < 1:
             return None, cost
         settings = settings._replace(epochs=min(settings.epochs, epochs))
     begin = time.monotonic()
-    model, epochs = fit_model(features, counts, training, settings)
+    model, epochs = fit_model(features, training, settings)
     end = time.monotonic()
-    score = precision_at_1(model, validation)
+    score = model.precision_at_1(validation)
     seconds = time.monotonic() - start
     trial = Trial(settings, model, score, seconds, epochs < settings.epochs)
     return trial, max(cost, (end - begin) / work / max(epochs, 1))

@@ -134,92 +134,82 @@ cdef inline bint is_ascii_letter(unsigned char byte) noexcept nogil:
     return byte < 0x80 and LETTER <= ebagx_class_in_block[0][byte] <= DIGIT
 
 
-# A text is read, and its words written, from these positions.
-cdef struct Cutting:
+# A text is read from here on; its next word is written, in lower case where asked for, and hashed.
+cdef struct Scan:
     const unsigned char* text
     const unsigned char* stop
-    unsigned char* out
+    unsigned char* word
+    Py_ssize_t length
+    uint32_t hash
     bint lowercase
 
 
-cdef inline void copy_letters(Cutting* cutting) noexcept nogil:
-    """Copy letters of ASCII, most of most texts."""
-    cdef const unsigned char* text = cutting.text
-    cdef unsigned char* out = cutting.out
-    if cutting.lowercase:
-        while text < cutting.stop and is_ascii_letter(text[0]):
-            out[0] = lower_ascii(text[0])
-            text += 1
-            out += 1
-    else:
-        while text < cutting.stop and is_ascii_letter(text[0]):
-            out[0] = text[0]
-            text += 1
-            out += 1
-    cutting.text = text
-    cutting.out = out
+cdef inline void take_letters(Scan* scan) noexcept nogil:
+    """Take letters of ASCII, which are most of most texts."""
+    cdef const unsigned char* text = scan.text
+    cdef unsigned char* word = scan.word
+    cdef uint32_t hash = FNV_BASIS
+    cdef unsigned char byte, mask = 0xFF if scan.lowercase else 0
+    while text < scan.stop and is_ascii_letter(text[0]):
+        byte = text[0] | (lower_ascii(text[0]) & mask)
+        word[0] = byte
+        hash = add_byte(hash, byte)
+        text += 1
+        word += 1
+    scan.text = text
+    scan.length = word - scan.word
+    scan.hash = hash
 
 
-cdef inline void copy_rest(Cutting* cutting, const unsigned char* end) noexcept nogil:
-    while cutting.text < end:
-        cutting.out[0] = cutting.text[0]
-        if cutting.lowercase:
-            cutting.out[0] = lower_ascii(cutting.text[0])
-        cutting.text += 1
-        cutting.out += 1
-    cutting.out[0] = b" "
-    cutting.out += 1
+cdef void take_rest(Scan* scan, const unsigned char* end) noexcept nogil:
+    cdef unsigned char byte
+    while scan.text < end:
+        byte = lower_ascii(scan.text[0]) if scan.lowercase else scan.text[0]
+        scan.word[scan.length] = byte
+        scan.hash = add_byte(scan.hash, byte)
+        scan.text += 1
+        scan.length += 1
 
 
-cdef inline void pass_separator(Cutting* cutting, const unsigned char* end) noexcept nogil:
-    if cutting.text[0] == b"\n":
-        cutting.out[0] = b"\n"
-        cutting.out += 1
-    cutting.text = end
-
-
-cdef void cut(Cutting* cutting) noexcept nogil:
-    cdef const unsigned char* start
+cdef inline bint next_word(Scan* scan) noexcept nogil:
+    """Take the next word; return False at the end of the text."""
     cdef const unsigned char* end
-    cdef const unsigned char* stop = cutting.stop
     cdef Char char
-    while cutting.text < stop:
-        start = cutting.text
-        copy_letters(cutting)
-        if cutting.text > start:  # marks and other letters may follow
-            char = char_at(cutting.text, stop)
-            end = char.start
-            if char.kind != SEPARATOR:
-                end = end_of_letters(char_at(cutting.text - 1, stop), stop)
-            copy_rest(cutting, end)
-            continue
-        char = char_at(start, stop)
-        end = end_of_word(char, stop)
-        if end == NULL:
-            pass_separator(cutting, char.end)
-        else:
-            copy_rest(cutting, end)
+    while scan.text < scan.stop:
+        take_letters(scan)
+        char = char_at(scan.text, scan.stop)
+        if scan.length and char.kind == SEPARATOR:
+            return True
+        if scan.length:  # marks and other letters may follow
+            take_rest(scan, end_of_letters(char_at(scan.text - 1, scan.stop), scan.stop))
+            return True
+        end = end_of_word(char, scan.stop)
+        if end != NULL:
+            take_rest(scan, end)
+            return True
+        scan.text = char.end
+    return False
 
 
-def cut_words(
-    out,              # OUT uint8: twice the size of the text
-    text,             # uint8: UTF-8, a newline at the end of each line
-    bint lowercase,
+def count_starts(
+    text,             # uint8
     /,
 ) -> int:
-    """Write the words of each line, a space after each; return the number of bytes.
+    """Return a number of words that a text does not exceed: of characters that may start one.
 
-    Letters of ASCII become lower case where `lowercase`. Cost: a look-up for each character.
+    These are letters of ASCII after others, symbols of ASCII, and all characters beyond ASCII.
     """
-    cdef Rows given[2]
+    cdef Rows chars
     cdef Arrays arrays
-    cdef Cutting cutting
-    open_arrays(&arrays, given, (out, text), b"B1w B1")
-    cutting.text = <unsigned char*>given[1].data
-    cutting.stop = cutting.text + given[1].count
-    cutting.out = <unsigned char*>given[0].data
-    cutting.lowercase = lowercase
+    cdef Py_ssize_t i, count = 0
+    cdef bint before = False, now
+    open_arrays(&arrays, &chars, (text,), b"B1")
+    cdef const unsigned char* bytes = <unsigned char*>chars.data
     with nogil:
-        cut(&cutting)
+        for i in range(chars.count):
+            now = is_ascii_letter(bytes[i])
+            count += (now > before) | (bytes[i] >= 0xC0)
+            count += bytes[i] < 0x80 and ebagx_class_in_block[0][bytes[i]] == SYMBOL
+            before = now
     close_arrays(&arrays)
-    return cutting.out - <unsigned char*>given[0].data
+    return count

@@ -1,27 +1,29 @@
 """`Features` learns from texts which features have a column, and counts them in others."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx.text.ngrams import (
-    Block,
-    BucketTable,
-    Ngrams,
-    Rows,
-    make_rows,
-    merge_rows,
-    scan,
-    split_into_blocks,
-)
+from ebagx._core.bags import Bags
+from ebagx._core.threads import thread_count
+from ebagx.text import tokens
+from ebagx.text.lines import Lines
+from ebagx.text.ngrams import BucketTable, Ngrams, OwnFeatures
+from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.words import Words, spans_of_lines
+
+_WORK_OF_LOOKUP = 32  # making one costs about as many additions
+_LOOKUPS_AT_ONCE = 1 << 20
+_INT32_MAX = 2**31 - 1
+_LINES_AT_ONCE = 1 << 16  # Ctrl-C takes effect between calls
 
 _Int32 = npt.NDArray[np.int32]
+_Intp = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -32,51 +34,46 @@ class Features:
     ----------
     ngrams : Ngrams
         The n-grams that are features.
-    columns : dict of str to int
-        Column of each word.
+    words : Words
+        The words of the first columns.
     table : BucketTable
         The buckets that have a column.
-    lowercase : bool
-        Convert texts to lower case first.
+    tokenizer : Tokenizer
+        The rule that cuts texts into words.
     """
 
     ngrams: Ngrams
-    columns: dict[str, int]
+    words: Words
     table: BucketTable
-    lowercase: bool = True
+    tokenizer: Tokenizer = Tokenizer()
 
     @classmethod
-    def learn(
-        cls, texts: Sequence[str], ngrams: Ngrams, min_count: int = 1, lowercase: bool = True
-    ) -> tuple[Self, sparse.csr_array]:
-        """Give columns to the words that occur `min_count` times, and to the n-grams of texts.
+    def learn(cls, lines: Lines, ngrams: Ngrams, min_count: int = 1) -> Self:
+        """Give columns to the words that occur `min_count` times, and to the n-grams of lines.
 
-        Return the features and their counts in `texts`.
+        Words are ordered by frequency, those of equal frequency by their first occurrence.
 
         Raises
         ------
         ValueError
-            If there is no feature, or if a text has a surrogate.
+            If there is no feature, or if there are too many.
         """
-        blocks = [scan(part, lowercase) for part in split_into_blocks(texts)]
-        words, columns_of_blocks = _number_words(blocks, min_count)
-        rows = [
-            make_rows(block, columns_w, len(words), ngrams)
-            for block, columns_w in zip(blocks, columns_of_blocks, strict=True)
-        ]
-        del blocks
-        table = BucketTable.of(ngrams.buckets_in_use, rows)
-        if not words and not table.count:
+        known, counts = lines.store.words, np.zeros(lines.store.words.count, np.intp)
+        words = known.select(_frequent(lines, counts, min_count))
+        ngrams.check_columns(words.count)
+        table = BucketTable.ranked(_used_buckets(lines, ngrams, counts))
+        if not words.count and not table.count:
             raise ValueError(
-                f"no word occurs at least min_count = {min_count} times in the {len(texts)} texts, "
-                "and there are no n-grams"
+                f"no word occurs at least min_count = {min_count} times in the {lines.num_lines} "
+                "texts, and there are no n-grams"
             )
-        features = cls(ngrams, _column_of(words), table, lowercase)
-        return features, features._stack([merge_rows(part, table) for part in rows])
+        return cls(ngrams, words, table, lines.store.tokenizer)
 
     @classmethod
-    def restore(cls, ngrams: Ngrams, words: Sequence[str], buckets: _Int32) -> Self:
-        """Return the features of a saved model, which are of lower case.
+    def restore(
+        cls, ngrams: Ngrams, words: Sequence[str], buckets: _Int32, tokenizer: Tokenizer
+    ) -> Self:
+        """Return the features of a saved model.
 
         Raises
         ------
@@ -84,57 +81,157 @@ class Features:
             If a word occurs twice, or if the buckets do not ascend from 0 or more to less than
             ``ngrams.buckets_in_use``.
         """
-        columns, limit = _column_of(words), ngrams.buckets_in_use
-        if len(columns) < len(words):
+        text, limit = "".join(f"{word}\n" for word in words).encode(), ngrams.buckets_in_use
+        distinct = Words.of(text, spans_of_lines(text))
+        if distinct.count < len(words):
             raise ValueError("a word occurs twice")
         if len(buckets) and (
             buckets[0] < 0 or buckets[-1] >= limit or (buckets[1:] <= buckets[:-1]).any()
         ):
             raise ValueError(f"the buckets do not ascend from 0 or more to less than {limit}")
-        table = BucketTable.of(limit, [Rows(buckets, np.zeros(1, np.intp), 0)])
-        return cls(ngrams, columns, table)
+        return cls(ngrams, distinct, BucketTable.of(limit, buckets), tokenizer)
 
     @property
     def n_columns(self) -> int:
         """The number of features that have a column."""
-        return len(self.columns) + self.table.count
+        return self.words.count + self.table.count
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The column of each word, in a new dict."""
+        return {word: column for column, word in enumerate(self.words.names())}
 
     def count(self, texts: Sequence[str]) -> sparse.csr_array:
         """Count the features that have a column in each text; others are left out."""
-        return self._stack(
-            [merge_rows(self._rows(part), self.table) for part in split_into_blocks(texts)]
+        return LineBags(self, Lines.of(texts, tokenizer=self.tokenizer)).matrix()
+
+
+class LineBags:
+    """The features of lines as bags, which are made when they are needed.
+
+    Training takes such an object in place of a matrix: see ``training.examples.BagMaker``.
+
+    Parameters
+    ----------
+    features : Features
+        The features that have a column.
+    lines : Lines
+        The lines.
+    num_threads : int, optional
+        Largest number of threads.
+    """
+
+    def __init__(self, features: Features, lines: Lines, num_threads: int | None = None) -> None:
+        self._features, self._lines, self._num_threads = features, lines, num_threads
+
+    def __repr__(self) -> str:
+        return f"LineBags({self.num_bags} bags, {self.num_columns} columns)"
+
+    @property
+    def num_bags(self) -> int:
+        """Number of bags, one for each line."""
+        return self._lines.num_lines
+
+    @property
+    def num_columns(self) -> int:
+        """Number of columns, each of which occurs in some bag if they were learned from these."""
+        return self._features.n_columns
+
+    @cached_property
+    def _own(self) -> OwnFeatures:
+        """The columns of each word of the store, -1 for one that has none."""
+        words, known = self._lines.store.words, self._features.words
+        own = OwnFeatures.buckets_of(words, self._features.ngrams)
+        tokens.number_buckets(own.features_k, self._features.table.table, known.count)
+        own.features_k[own.offsets_w[:-1]] = known.find(words)
+        return own
+
+    def most_lookups(self) -> npt.NDArray[np.int64]:
+        """Return for each bag a number of lookups that it does not exceed."""
+        lengths = np.empty(self.num_bags, np.int64)
+        tokens.measure_rows(
+            lengths, self._arrays(self._lines.rows), self._features.ngrams.word_ngrams, 1
         )
+        return lengths
 
-    def _rows(self, texts: Sequence[str]) -> Rows:
-        block = scan(texts, self.lowercase)
-        column = self.columns.get
-        columns_w = np.array([column(word, -1) for word in block.distinct_words()], np.int32)
-        return make_rows(block, columns_w, len(self.columns), self.ngrams)
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> Bags:
+        """Return some of the bags: columns by first occurrence, and counts as weights."""
+        arrays, ngrams = self._arrays(self._lines.rows[rows]), self._features.ngrams
+        lengths = np.empty(len(rows), np.int64)
+        tokens.measure_rows(lengths, arrays, ngrams.word_ngrams, 1)
+        starts = np.zeros(len(rows) + 1, np.intp)
+        np.cumsum(lengths, out=starts[1:])
+        threads = thread_count(self._num_threads, _WORK_OF_LOOKUP * int(starts[-1]))
+        indices, counts = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+        most = min(int(lengths.max(initial=1)), self.num_columns)
+        slots = np.empty((threads, 1 << (2 * most).bit_length()), np.uint32)
+        found = np.empty(len(rows), np.intp)
+        tokens.expand_rows(
+            (indices, counts, found, starts, slots),
+            arrays,
+            (self._lines.store.words.hashes, self._features.table.table),
+            ngrams.word_ngrams,
+            self._features.words.count,
+            ngrams.n_buckets,
+            threads,
+        )
+        tokens.close_gaps(indices, counts, found, starts)
+        end = int(starts[-1])
+        dtype = np.int32 if end <= _INT32_MAX else np.int64  # of both, as kernels want it
+        return Bags(indices[:end].astype(dtype, copy=False), starts.astype(dtype), counts[:end])
 
-    def _stack(self, parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
-        empty = sparse.csr_array((0, self.n_columns), dtype=np.float32)
+    def blocks(self) -> Iterator[Bags]:
+        """Yield all bags, in blocks of about a million lookups."""
+        size = 1 + _LOOKUPS_AT_ONCE * self.num_bags // max(int(self.most_lookups().sum()), 1)
+        for first in range(0, self.num_bags, size):
+            yield self.take(np.arange(first, min(first + size, self.num_bags)))
+
+    def matrix(self) -> sparse.csr_array:
+        """Return all bags as a matrix."""
+        empty = sparse.csr_array((0, self.num_columns), dtype=np.float32)
+        parts = [matrix_of(bags, self.num_columns) for bags in self.blocks()]
         return parts[0] if len(parts) == 1 else sparse.vstack([empty, *parts], format="csr")
 
+    def _arrays(self, rows: _Intp) -> tuple[npt.NDArray[Any], ...]:
+        store = self._lines.store
+        return rows, store.words_k, store.offsets, *self._own
 
-def _column_of(words: Sequence[str]) -> dict[str, int]:
-    return {word: column for column, word in enumerate(words)}
+
+def matrix_of(bags: Bags, n_columns: int) -> sparse.csr_array:
+    """Return bags with weights as the rows of a matrix."""
+    arrays = bags.weights, bags.indices, bags.offsets
+    return sparse.csr_array(arrays, (bags.num_bags, n_columns))
 
 
-def _number_words(blocks: Sequence[Block], min_count: int) -> tuple[list[str], list[_Int32]]:
-    """Give columns to the words that occur at least `min_count` times, by frequency.
+def _frequent(lines: Lines, counts_w: _Intp, min_count: int) -> _Int32:
+    """Count the words of lines; return those of at least `min_count`, by frequency."""
+    store = lines.store
+    order, n_words = np.empty(len(counts_w), np.int32), 0
+    for rows in _row_blocks(lines):
+        n_words = tokens.count_rows(counts_w, order, rows, store.words_k, store.offsets, n_words)
+    order = order[:n_words]
+    by_frequency = order[np.argsort(-counts_w[order], kind="stable")]
+    return by_frequency[: np.count_nonzero(counts_w >= min_count)]
 
-    Return the words of the columns and, for each block, the columns of its words, -1 for none.
-    """
-    number_of: defaultdict[str, int] = defaultdict(count().__next__)
-    numbers = [
-        np.array([number_of[word] for word in block.distinct_words()], np.intp) for block in blocks
-    ]
-    counts = np.zeros(len(number_of), np.intp)
-    for block, numbers_w in zip(blocks, numbers, strict=True):
-        counts[numbers_w] += block.counts()
-    order = np.argsort(-counts, kind="stable")
-    order = order[: np.count_nonzero(counts >= min_count)]
-    columns = np.full(len(counts), -1, np.int32)
-    columns[order] = np.arange(len(order), dtype=np.int32)
-    words = list(number_of)
-    return [words[i] for i in order], [columns[numbers_w] for numbers_w in numbers]
+
+def _used_buckets(lines: Lines, ngrams: Ngrams, counts_w: _Intp) -> npt.NDArray[np.uint32]:
+    """Return a table with the bits of all buckets that n-grams of the lines have."""
+    store, table = lines.store, BucketTable.empty(ngrams.buckets_in_use)
+    if ngrams.max_chars:
+        tokens.mark_words(table, *OwnFeatures.buckets_of(store.words, ngrams), counts_w)
+    for rows in _row_blocks(lines) if ngrams.word_ngrams > 1 else ():
+        tokens.mark_runs(
+            table,
+            rows,
+            store.words_k,
+            store.offsets,
+            store.words.hashes,
+            ngrams.word_ngrams,
+            ngrams.n_buckets,
+        )
+    return table
+
+
+def _row_blocks(lines: Lines) -> Iterator[_Intp]:
+    for first in range(0, lines.num_lines, _LINES_AT_ONCE):
+        yield lines.rows[first : first + _LINES_AT_ONCE]

@@ -1,282 +1,277 @@
-# Features of lines: functions here append the features of words and of runs of words, and number
-# the columns of features.
-#
-# A bit for each bucket says whether it has a column. Words have the first columns; the columns of
-# buckets follow in the order of their set bits.
+# Lines, which are kept as numbers of words, become bags: the distinct columns of each, in the order
+# of their first occurrence, with counts. First come the columns of each word (its own, then those
+# of its character n-grams), then those of runs of words.
 
-cdef uint64_t RUN_FACTOR = 116049371u
-
-
-cdef void append_words(
-    int32_t* features_k, Py_ssize_t* ends_b, Py_ssize_t n_lines, const int32_t* words_k,
-    const Py_ssize_t* offsets_b, const int32_t* own_k, const Py_ssize_t* own_offsets_w,
-) noexcept nogil:
-    cdef Py_ssize_t b, k, j, end
-    cdef int32_t word
-    for b in range(n_lines):
-        end = ends_b[b]
-        for k in range(offsets_b[b], offsets_b[b + 1]):
-            word = words_k[k]
-            for j in range(own_offsets_w[word], own_offsets_w[word + 1]):
-                features_k[end] = own_k[j]
-                end += 1
-        ends_b[b] = end
-
-
-cdef struct PlaceArrays:
-    Rows features
-    Rows ends
+cdef struct CountRowArrays:
+    Rows counts
+    Rows order
+    Rows rows
     Rows words
     Rows offsets
-    Rows own         # the features of each word
-    Rows own_offsets
 
 
-def place_words(
-    features_k,       # OUT int32
-    ends_b,           # INOUT intp: where each line's next feature goes
+def count_rows(
+    counts_w,         # INOUT intp: how often each word occurs
+    order_w,          # OUT int32: the words, by first occurrence
+    rows_b,           # intp
     words_k,          # int32
-    offsets_b,        # intp
-    own_k,            # int32
-    own_offsets_w,    # intp
-    /,
-) -> None:
-    """Append to each line the features of each of its words. Cost: a copy of those."""
-    cdef PlaceArrays given
-    cdef Arrays arrays
-    open_arrays(
-        &arrays, <Rows*>&given, (features_k, ends_b, words_k, offsets_b, own_k, own_offsets_w),
-        b"l1w n1w l1 n1 l1 n1",
-    )
-    with nogil:
-        append_words(
-            <int32_t*>given.features.data, <Py_ssize_t*>given.ends.data, given.ends.count,
-            <int32_t*>given.words.data, <Py_ssize_t*>given.offsets.data,
-            <int32_t*>given.own.data, <Py_ssize_t*>given.own_offsets.data,
-        )
-    close_arrays(&arrays)
-
-
-cdef void append_word_ngrams(
-    int32_t* features_k, Py_ssize_t* ends_b, Py_ssize_t n_lines, const int32_t* words_k,
-    const Py_ssize_t* offsets_b, const uint32_t* hashes_w, const Hashing* hashing,
-) noexcept nogil:
-    cdef Py_ssize_t b, k, j, end
-    cdef uint64_t hash
-    for b in range(n_lines):
-        end = ends_b[b]
-        for k in range(offsets_b[b], offsets_b[b + 1]):
-            hash = hashes_w[words_k[k]]
-            for j in range(k + 1, min(k + hashing.max_length, offsets_b[b + 1])):
-                hash = hash * RUN_FACTOR + hashes_w[words_k[j]]
-                features_k[end] = hashing.first + <int32_t>(hash % hashing.n_buckets)
-                end += 1
-        ends_b[b] = end
-
-
-cdef struct PlaceRunArrays:
-    Rows features
-    Rows ends
-    Rows words
-    Rows offsets
-    Rows hashes
-
-
-def place_word_ngrams(
-    features_k,       # OUT int32
-    ends_b,           # INOUT intp: where each line's next feature goes
-    words_k,          # int32
-    offsets_b,        # intp
-    hashes_w,         # uint32
-    Py_ssize_t max_length,
-    int32_t first,
-    uint32_t n_buckets,
-    /,
-) -> None:
-    """Append to each line its runs of 2 to `max_length` words. Cost: a division per run."""
-    cdef PlaceRunArrays given
-    cdef Arrays arrays
-    cdef Hashing hashing = Hashing(2, max_length, first, n_buckets)
-    open_arrays(
-        &arrays, <Rows*>&given, (features_k, ends_b, words_k, offsets_b, hashes_w),
-        b"l1w n1w l1 n1 L1",
-    )
-    with nogil:
-        append_word_ngrams(
-            <int32_t*>given.features.data, <Py_ssize_t*>given.ends.data, given.ends.count,
-            <int32_t*>given.words.data, <Py_ssize_t*>given.offsets.data,
-            <uint32_t*>given.hashes.data, &hashing,
-        )
-    close_arrays(&arrays)
-
-
-cdef inline int count_bits(uint32_t bits) noexcept nogil:
-    bits = bits - ((bits >> 1) & 0x55555555u)
-    bits = (bits & 0x33333333u) + ((bits >> 2) & 0x33333333u)
-    return <int>((((bits + (bits >> 4)) & 0x0F0F0F0Fu) * 0x01010101u) >> 24)
-
-
-cdef struct MarkArrays:
-    Rows bits
-    Rows features
-
-
-def mark_buckets(
-    bits,             # INOUT uint32: a bit for each bucket
-    features_k,       # int32
-    int32_t first,
-    /,
-) -> None:
-    """Set the bits of the buckets among some features."""
-    cdef MarkArrays given
-    cdef Arrays arrays
-    cdef Py_ssize_t k
-    cdef int32_t bucket
-    open_arrays(&arrays, <Rows*>&given, (bits, features_k), b"L1w l1")
-    cdef uint32_t* words = <uint32_t*>given.bits.data
-    cdef const int32_t* features = <int32_t*>given.features.data
-    with nogil:
-        for k in range(given.features.count):
-            bucket = features[k] - first
-            if bucket >= 0:
-                words[bucket >> 5] |= <uint32_t>1 << (bucket & 31)
-    close_arrays(&arrays)
-
-
-cdef struct RankArrays:
-    Rows ranks
-    Rows bits
-
-
-def rank_buckets(
-    ranks,            # OUT int32: the number of set bits before each word of 32
-    bits,             # uint32
+    offsets,          # intp: where the tokens of each line start
+    Py_ssize_t n_words,
     /,
 ) -> int:
-    """Count the set bits up to each position, so that a bucket's rank is a look-up; return all."""
-    cdef RankArrays given
+    """Count the words of some lines. `n_words` are in the order before; return how many then."""
+    cdef CountRowArrays given
     cdef Arrays arrays
-    cdef Py_ssize_t i
-    cdef int32_t count = 0
-    open_arrays(&arrays, <Rows*>&given, (ranks, bits), b"l1w L1")
-    cdef int32_t* before = <int32_t*>given.ranks.data
-    cdef const uint32_t* words = <uint32_t*>given.bits.data
+    cdef Py_ssize_t b, k
+    cdef int32_t word
+    open_arrays(
+        &arrays, <Rows*>&given, (counts_w, order_w, rows_b, words_k, offsets),
+        b"n1w l1w n1 l1 n1",
+    )
+    cdef Py_ssize_t* counts = <Py_ssize_t*>given.counts.data
+    cdef int32_t* order = <int32_t*>given.order.data
+    cdef const Py_ssize_t* rows = <Py_ssize_t*>given.rows.data
+    cdef const Py_ssize_t* starts = <Py_ssize_t*>given.offsets.data
+    cdef const int32_t* words = <int32_t*>given.words.data
     with nogil:
-        for i in range(given.bits.count):
-            before[i] = count
-            count += count_bits(words[i])
+        for b in range(given.rows.count):
+            for k in range(starts[rows[b]], starts[rows[b] + 1]):
+                word = words[k]
+                if counts[word] == 0:
+                    order[n_words] = word
+                    n_words += 1
+                counts[word] += 1
     close_arrays(&arrays)
+    return n_words
+
+
+# Lines as numbers of words, and the columns that words have.
+cdef struct LineArrays:
+    Rows rows         # (B,) intp: the lines of a call
+    Rows words        # (tokens,) int32
+    Rows offsets      # (lines + 1,) intp: where the tokens of each line start
+    Rows own          # int32: the columns of each word, or -1
+    Rows own_offsets  # (words + 1,) intp
+
+
+cdef struct LengthArrays:
+    Rows lengths
+    LineArrays lines
+
+
+cdef Py_ssize_t most_lookups(
+    const LineArrays* lines, Py_ssize_t b, Py_ssize_t max_length
+) noexcept nogil:
+    """Return how many columns the words and runs of a line have, each as often as it occurs."""
+    cdef Py_ssize_t row = (<const Py_ssize_t*>lines.rows.data)[b], k, n, count = 0, word
+    cdef const Py_ssize_t* starts = <const Py_ssize_t*>lines.offsets.data
+    cdef const Py_ssize_t* own_offsets = <const Py_ssize_t*>lines.own_offsets.data
+    if lines.own.count + 1 == lines.own_offsets.count:  # one column a word
+        count = starts[row + 1] - starts[row]
+    else:
+        for k in range(starts[row], starts[row + 1]):
+            word = (<const int32_t*>lines.words.data)[k]
+            count += own_offsets[word + 1] - own_offsets[word]
+    for n in range(1, max_length):
+        count += max(starts[row + 1] - starts[row] - n, 0)
     return count
 
 
-cdef struct ListArrays:
-    Rows buckets
-    Rows bits
-
-
-def list_buckets(
-    buckets_c,        # OUT int32
-    bits,             # uint32
+def measure_rows(
+    lengths_b,        # OUT int64
+    tuple lines,      # fields of LineArrays
+    Py_ssize_t max_length,
+    int num_threads,
     /,
 ) -> None:
-    """List the set bits in ascending order."""
-    cdef ListArrays given
+    """Return a bound on the lookups of each line. Cost: a look-up per token."""
+    cdef LengthArrays given
     cdef Arrays arrays
-    cdef Py_ssize_t i
-    cdef uint32_t rest
-    open_arrays(&arrays, <Rows*>&given, (buckets_c, bits), b"l1w L1")
-    cdef int32_t* bucket = <int32_t*>given.buckets.data
-    cdef const uint32_t* words = <uint32_t*>given.bits.data
-    with nogil:
-        for i in range(given.bits.count):
-            rest = words[i]
-            while rest:
-                bucket[0] = <int32_t>(32 * i + count_bits((rest & (0u - rest)) - 1))
-                bucket += 1
-                rest &= rest - 1
+    cdef Py_ssize_t b
+    open_arrays(&arrays, <Rows*>&given, (lengths_b, *lines), b"q1w n1 l1 n1 l1 n1")
+    cdef int64_t* lengths = <int64_t*>given.lengths.data
+    for b in prange(
+        given.lengths.count, nogil=True, schedule="dynamic", chunksize=LINES_AT_ONCE,
+        num_threads=num_threads,
+    ):
+        lengths[b] = most_lookups(&given.lines, b, max_length)
     close_arrays(&arrays)
 
 
-# A word, below `first`, has the column of its own number, a bucket that of its rank after those.
-cdef struct Columns:
-    int32_t first
-    const uint32_t* bits
-    const int32_t* ranks
+cdef enum:
+    LINES_AT_ONCE = 32  # that one thread takes
 
 
-cdef inline int32_t column_of(int32_t feature, const Columns* columns) noexcept nogil:
-    """Return the column of a word or bucket, or -1."""
-    cdef int32_t bucket = feature - columns.first
-    if bucket < 0:
-        return feature
-    cdef uint32_t bit = <uint32_t>1 << (bucket & 31)
-    cdef uint32_t bits = columns.bits[bucket >> 5]
-    if not bits & bit:
-        return -1
-    return columns.first + columns.ranks[bucket >> 5] + count_bits(bits & (bit - 1))
+# The bag that a line becomes. A slot is 0 or 1 plus the place of a column in the bag; the table is
+# as large as the line needs, so that it stays in the first-level cache for most lines.
+cdef struct Bag:
+    int32_t* indices
+    float* counts
+    int32_t length
+    uint32_t* slots
+    uint32_t mask
+    int shift
 
 
-cdef void merge_lines(
-    int32_t* features_k, float* counts_k, Py_ssize_t* offsets_b, Py_ssize_t n_lines,
-    Py_ssize_t* last_c, const Columns* columns,
-) noexcept nogil:
-    cdef Py_ssize_t b, k, start, stop = 0, end = 0
-    cdef int32_t column
-    for b in range(n_lines):
-        start = end
-        k = stop
-        stop = offsets_b[b + 1]
-        for k in range(k, stop):
-            column = column_of(features_k[k], columns)
-            if column < 0:
-                continue
-            if last_c[column] > start:
-                counts_k[last_c[column] - 1] += 1
-            else:
-                features_k[end] = column
-                counts_k[end] = 1
-                end += 1
-                last_c[column] = end
-        offsets_b[b + 1] = end
-
-
-cdef struct MergeArrays:
-    Rows features
+cdef struct BagArrays:
+    Rows indices
     Rows counts
-    Rows offsets
-    Rows last
-    Rows bits
-    Rows ranks
+    Rows lengths
+    Rows starts
+    Rows slots
 
 
-def merge_features(
-    features_k,       # INOUT int32: becomes columns
-    counts_k,         # OUT float32
-    offsets_b,        # INOUT intp
-    last_c,           # scratch of intp: zeros
-    bits,             # uint32
-    ranks,            # int32
+cdef struct HashArrays:
+    Rows hashes
+    Rows table
+
+
+cdef struct ExpandCall:
+    BagArrays bags
+    LineArrays lines
+    HashArrays features
+    Hashing runs
+
+
+cdef inline void add_column(Bag* bag, int32_t column) noexcept nogil:
+    cdef uint32_t place = (<uint32_t>column * 2654435769u) >> bag.shift, slot
+    if column < 0:
+        return
+    slot = bag.slots[place]
+    while slot:
+        if bag.indices[slot - 1] == column:
+            bag.counts[slot - 1] += 1
+            return
+        place = (place + 1) & bag.mask
+        slot = bag.slots[place]
+    bag.indices[bag.length] = column
+    bag.counts[bag.length] = 1
+    bag.length += 1
+    bag.slots[place] = <uint32_t>bag.length
+
+
+cdef void open_bag(
+    Bag* bag, const BagArrays* bags, Py_ssize_t b, Py_ssize_t thread
+) noexcept nogil:
+    cdef Py_ssize_t start = (<const Py_ssize_t*>bags.starts.data)[b]
+    cdef Py_ssize_t most = (<const Py_ssize_t*>bags.starts.data)[b + 1] - start
+    bag.indices = <int32_t*>bags.indices.data + start
+    bag.counts = <float*>bags.counts.data + start
+    bag.length = 0
+    bag.slots = <uint32_t*>(bags.slots.data + thread * bags.slots.row_bytes)
+    bag.mask, bag.shift = 1, 31
+    while <Py_ssize_t>bag.mask < 2 * most and <Py_ssize_t>bag.mask + 1 < bags.slots.dim:
+        bag.mask = 2 * bag.mask + 1
+        bag.shift -= 1
+    memset(bag.slots, 0, (<size_t>bag.mask + 1) * sizeof(uint32_t))
+
+
+cdef void add_words(Bag* bag, const LineArrays* lines, Py_ssize_t row) noexcept nogil:
+    cdef const Py_ssize_t* starts = <const Py_ssize_t*>lines.offsets.data
+    cdef const Py_ssize_t* own_offsets = <const Py_ssize_t*>lines.own_offsets.data
+    cdef Py_ssize_t k, j, word
+    for k in range(starts[row], starts[row + 1]):
+        word = (<const int32_t*>lines.words.data)[k]
+        for j in range(own_offsets[word], own_offsets[word + 1]):
+            add_column(bag, (<const int32_t*>lines.own.data)[j])
+
+
+cdef void add_runs(
+    Bag* bag, const int32_t* words_k, Py_ssize_t count, const uint32_t* hashes_w,
+    const Buckets* table, const Hashing* runs,
+) noexcept nogil:
+    cdef Py_ssize_t k, j
+    cdef uint64_t hash
+    for k in range(count):
+        hash = hashes_w[words_k[k]]
+        for j in range(k + 1, min(k + runs.max_length, count)):
+            hash = hash * RUN_FACTOR + hashes_w[words_k[j]]
+            add_column(bag, column_of(table, <int32_t>(hash % runs.n_buckets), runs.first))
+
+
+cdef void expand_row(const ExpandCall* call, Py_ssize_t b, Py_ssize_t thread) noexcept nogil:
+    cdef const LineArrays* lines = &call.lines
+    cdef Py_ssize_t row = (<const Py_ssize_t*>lines.rows.data)[b]
+    cdef const Py_ssize_t* starts = &(<const Py_ssize_t*>lines.offsets.data)[row]
+    cdef Bag bag
+    open_bag(&bag, &call.bags, b, thread)
+    add_words(&bag, lines, row)
+    if call.runs.max_length > 1:
+        add_runs(
+            &bag, <const int32_t*>lines.words.data + starts[0], starts[1] - starts[0],
+            <const uint32_t*>call.features.hashes.data, <const Buckets*>call.features.table.data,
+            &call.runs,
+        )
+    (<Py_ssize_t*>call.bags.lengths.data)[b] = bag.length
+
+
+def expand_rows(
+    tuple bags,       # fields of BagArrays: OUT int32, float32, intp; intp, scratch of uint32
+    tuple lines,      # fields of LineArrays
+    tuple features,   # fields of HashArrays: uint32
+    Py_ssize_t max_length,
     int32_t first,
+    uint32_t n_buckets,
+    int num_threads,
     /,
 ) -> None:
-    """Turn the features of each line into distinct columns, by first occurrence, with counts.
+    """Write the distinct columns of each line from its start on, their counts, and how many.
 
-    Buckets without a set bit are left out. `last_c` has where a column was last written, plus 1.
+    Buckets without a column are left out. `starts` has one entry more than there are lines: a line
+    has room up to the next start. A thread has a row of slots, a power of 2 that is at least twice
+    the columns a line may have. Cost: a division per run, and a look-up per column.
     """
-    cdef MergeArrays given
+    cdef ExpandCall call
+    cdef Arrays of_bags, of_lines, of_features
+    cdef Py_ssize_t b
+    of_bags.count = of_lines.count = of_features.count = 0
+    call.runs = Hashing(2, max_length, first, n_buckets)
+    try:
+        open_arrays(&of_bags, <Rows*>&call.bags, bags, b"l1w f1w n1w n1 L2w")
+        open_arrays(&of_lines, <Rows*>&call.lines, lines, b"n1 l1 n1 l1 n1")
+        open_arrays(&of_features, <Rows*>&call.features, features, b"L1 L2")
+        for b in prange(
+            call.bags.lengths.count, nogil=True, schedule="dynamic", chunksize=LINES_AT_ONCE,
+            num_threads=num_threads,
+        ):
+            expand_row(&call, b, threadid())
+    finally:
+        close_arrays(&of_features)
+        close_arrays(&of_lines)
+        close_arrays(&of_bags)
+
+
+cdef struct GapArrays:
+    Rows indices
+    Rows counts
+    Rows lengths
+    Rows starts
+
+
+def close_gaps(
+    indices_k,        # INOUT int32
+    counts_k,         # INOUT float32
+    lengths_b,        # intp
+    starts,           # INOUT intp: where the lookups of each line start, and the last ones end
+    /,
+) -> None:
+    """Move the lookups of lines together. Cost: a move of all."""
+    cdef GapArrays given
     cdef Arrays arrays
-    cdef Columns columns
+    cdef Py_ssize_t b, end = 0
+    cdef size_t length
     open_arrays(
-        &arrays, <Rows*>&given, (features_k, counts_k, offsets_b, last_c, bits, ranks),
-        b"l1w f1w n1w n1w L1 l1",
+        &arrays, <Rows*>&given, (indices_k, counts_k, lengths_b, starts), b"l1w f1w n1 n1w"
     )
-    columns.first = first
-    columns.bits = <uint32_t*>given.bits.data
-    columns.ranks = <int32_t*>given.ranks.data
+    cdef int32_t* indices = <int32_t*>given.indices.data
+    cdef float* counts = <float*>given.counts.data
+    cdef Py_ssize_t* offsets = <Py_ssize_t*>given.starts.data
     with nogil:
-        merge_lines(
-            <int32_t*>given.features.data, <float*>given.counts.data,
-            <Py_ssize_t*>given.offsets.data, given.offsets.count - 1,
-            <Py_ssize_t*>given.last.data, &columns,
-        )
+        for b in range(given.lengths.count):
+            length = <size_t>(<const Py_ssize_t*>given.lengths.data)[b]
+            memmove(indices + end, indices + offsets[b], length * sizeof(int32_t))
+            memmove(counts + end, counts + offsets[b], length * sizeof(float))
+            offsets[b] = end
+            end += <Py_ssize_t>length
+        offsets[given.lengths.count] = end
     close_arrays(&arrays)

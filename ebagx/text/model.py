@@ -1,7 +1,7 @@
 """Text classifiers: from lines to labels, and how they are trained."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx.functional import embedding_bag
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags, matrix_of
+from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from ebagx.sklearn import EmbeddingBagClassifier
-    from ebagx.text.corpus import Corpus
 
 LOSSES = ("softmax", "ova")
 
+Watch = Callable[[int, Sequence[float]], object]
 _Floats = npt.NDArray[np.float32]
 
 
@@ -41,32 +42,52 @@ class TextModel:
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
-        pooled: _Floats = embedding_bag(
-            self.features.count(texts), self.embedding, mode="mean", num_threads=self.num_threads
-        )
-        return pooled
+        return self._pooled(self.features.count(texts))
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
+        return self._probabilities(self.vectors(texts))
+
+    def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
+        """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
+        return _likeliest(self.probabilities(texts), k)
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Return the likeliest label of each text."""
+        return [self.labels[i] for (i,) in self.best(texts, 1)[0]]
+
+    def precision_at_1(self, lines: Lines) -> float:
+        """Return the fraction of labelled lines whose likeliest label is one of theirs."""
+        guesses = []
+        for bags in LineBags(self.features, lines, self.num_threads).blocks():
+            pooled = self._pooled(matrix_of(bags, self.features.n_columns))
+            guesses.append(_likeliest(self._probabilities(pooled), 1)[0][:, 0])
+        numbers, offsets = lines.labels()
+        counts = np.diff(offsets)
+        hits = lines.label_places(self.labels)[numbers] == np.repeat(np.hstack(guesses), counts)
+        return int(hits.sum()) / len(counts)  # no label occurs twice in a line
+
+    def _pooled(self, counts: "sparse.csr_array") -> _Floats:
+        pooled: _Floats = embedding_bag(
+            counts, self.embedding, mode="mean", num_threads=self.num_threads
+        )
+        return pooled
+
+    def _probabilities(self, pooled: _Floats) -> _Floats:
         # The import takes tens of milliseconds, which commands that predict nothing save.
         from scipy.special import expit, softmax
 
-        scores = self.vectors(texts) @ self.coef.T
+        scores = pooled @ self.coef.T
         scores += self.intercept
         probabilities: _Floats = (
             softmax(scores, axis=1) if self.loss == "softmax" else expit(scores)
         )
         return probabilities
 
-    def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
-        """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
-        probabilities = self.probabilities(texts)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        return order, np.take_along_axis(probabilities, order, axis=1)
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """Return the likeliest label of each text."""
-        return [self.labels[i] for (i,) in self.best(texts, 1)[0]]
+def _likeliest(probabilities: _Floats, k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(probabilities, order, axis=1)
 
 
 class Settings(NamedTuple):
@@ -91,7 +112,7 @@ class Settings(NamedTuple):
         min_chars = max(self.minn, 1) if self.maxn else 0
         return Ngrams(self.word_ngrams, min_chars, self.maxn, self.buckets)
 
-    def make_classifier(self, verbose: bool = False) -> "EmbeddingBagClassifier":
+    def make_classifier(self) -> "EmbeddingBagClassifier":
         """Return an estimator that is trained so."""
         from ebagx.sklearn import EmbeddingBagClassifier
 
@@ -101,7 +122,6 @@ class Settings(NamedTuple):
             batch_size=self.batch_size,
             max_iter=self.epochs,
             random_state=self.seed,
-            verbose=verbose,
             num_threads=self.threads,
         )
 
@@ -113,48 +133,49 @@ class Fitted(NamedTuple):
     epochs: int
 
 
-def train_model(corpus: "Corpus", settings: Settings, verbose: bool = False) -> Fitted:
-    """Learn features, embeddings and linear layer from labelled texts.
+def train_model(lines: Lines, settings: Settings, watch: Watch | None = None) -> Fitted:
+    """Learn features, embeddings and linear layer from labelled lines.
+
+    `watch` is called during the training with a number of lines that have been learned, and the
+    losses of the epochs so far.
 
     Raises
     ------
     ValueError
-        If the texts have no features, if there are fewer than two labels, if a text has several
+        If the lines have no features, if there are fewer than two labels, if a line has several
         but the loss is softmax, or if the loss diverges.
     """
-    features, counts = Features.learn(corpus.texts, settings.ngrams, settings.min_count)
-    return fit_model(features, counts, corpus, settings, verbose)
+    features = Features.learn(lines, settings.ngrams, settings.min_count)
+    return fit_model(features, lines, settings, watch)
 
 
 def fit_model(
-    features: Features,
-    counts: "sparse.csr_array",
-    corpus: "Corpus",
-    settings: Settings,
-    verbose: bool = False,
+    features: Features, lines: Lines, settings: Settings, watch: Watch | None = None
 ) -> Fitted:
-    """Learn embeddings and linear layer from counted features; see `train_model`."""
-    labels = corpus.distinct_labels()
-    classifier = settings.make_classifier(verbose)
-    with warnings.catch_warnings():
+    """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
+    from ebagx.sklearn.training.loop import watched
+
+    labels = lines.label_names()
+    classifier = settings.make_classifier()
+    with warnings.catch_warnings(), watched(watch, keeps_copy=False):
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        classifier.fit(counts, _targets(corpus, labels, settings.loss))
+        bags = LineBags(features, lines, settings.threads)
+        classifier.fit(bags, _targets(lines, labels, settings.loss))
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     return Fitted(model, classifier.n_iter_)
 
 
-def _targets(corpus: "Corpus", labels: Sequence[str], loss: str) -> Any:
+def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
     """Return what the classifier learns: positions of labels or, for "ova", a row of ones each."""
     from scipy import sparse
 
-    position = {label: i for i, label in enumerate(labels)}
-    columns = [position[label] for labels in corpus.labels for label in labels]
+    numbers, offsets = lines.labels()
+    columns = lines.label_places(labels)[numbers]
     if loss == "softmax":
-        if len(columns) > len(corpus.labels):
+        if len(columns) > lines.num_lines:
             raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return np.array(columns)
-    ends = np.cumsum([0, *map(len, corpus.labels)])
+        return columns
     ones = np.ones(len(columns), np.int8)
-    return sparse.csr_array((ones, columns, ends), (len(corpus.labels), len(labels)))
+    return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))

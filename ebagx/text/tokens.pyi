@@ -1,67 +1,100 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+_Bytes = bytes | npt.NDArray[np.uint8]
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
 _Uint32 = npt.NDArray[np.uint32]
+_Floats = npt.NDArray[np.float32]
+_Arrays = tuple[npt.NDArray[Any], ...]
 
 __test__: dict[str, str]
 
-def count_words(text: bytes, /) -> int: ...
-def number_words(
-    words_k: _Int32,
-    offsets_b: _Intp,
-    spans_w2: _Intp,
-    hashes_w: _Uint32,
-    slots: _Int32,
+def split_records(
+    spans_b2: _Intp,
+    label_ends_b: _Intp,
+    odd_b: npt.NDArray[np.uint8],
+    labels_l2: _Intp,
+    found_3: _Intp,
     text: bytes,
+    prefix: bytes,
+    form: int,
     /,
 ) -> int: ...
-def copy_words(out: npt.NDArray[np.uint8], spans_w2: _Intp, text: bytes, /) -> None: ...
+def count_words(text: _Bytes, /) -> int: ...
+def count_starts(text: _Bytes, /) -> int: ...
+def number_words(
+    words_k: _Int32,
+    ends_b: _Intp,
+    bytes: npt.NDArray[np.uint8],
+    offsets_w: _Intp,
+    hashes_w: _Uint32,
+    slots: npt.NDArray[np.uint64],
+    spans_b2: _Intp,
+    text: _Bytes,
+    word: npt.NDArray[np.uint8],
+    count: int,
+    rule: int,
+    lowercase: bool,
+    learns: bool,
+    /,
+) -> int: ...
+def fill_slots(slots: npt.NDArray[np.uint64], hashes_w: _Uint32, /) -> None: ...
+def copy_spans(out: npt.NDArray[np.uint8], spans_w2: _Intp, text: _Bytes, /) -> None: ...
 def count_char_ngrams(
-    counts_w: _Intp, spans_w2: _Intp, text: bytes, min_length: int, max_length: int, /
+    counts_w: _Intp, spans_w2: _Intp, text: _Bytes, min_length: int, max_length: int, /
 ) -> None: ...
 def hash_char_ngrams(
     features_k: _Int32,
     starts_w: _Intp,
     spans_w2: _Intp,
-    text: bytes,
+    text: _Bytes,
     min_length: int,
     max_length: int,
     first: int,
     n_buckets: int,
     /,
 ) -> None: ...
-def place_words(
-    features_k: _Int32,
-    ends_b: _Intp,
-    words_k: _Int32,
-    offsets_b: _Intp,
-    own_k: _Int32,
-    own_offsets_w: _Intp,
-    /,
+def mark_words(
+    table_n2: _Uint32, own_k: _Int32, own_offsets_w: _Intp, counts_w: _Intp, /
 ) -> None: ...
-def place_word_ngrams(
-    features_k: _Int32,
-    ends_b: _Intp,
+def mark_runs(
+    table_n2: _Uint32,
+    rows_b: _Intp,
     words_k: _Int32,
-    offsets_b: _Intp,
+    offsets: _Intp,
     hashes_w: _Uint32,
     max_length: int,
-    first: int,
     n_buckets: int,
     /,
 ) -> None: ...
-def mark_buckets(bits: _Uint32, features_k: _Int32, first: int, /) -> None: ...
-def rank_buckets(ranks: _Int32, bits: _Uint32, /) -> int: ...
-def list_buckets(buckets_c: _Int32, bits: _Uint32, /) -> None: ...
-def merge_features(
-    features_k: _Int32,
-    counts_k: npt.NDArray[np.float32],
-    offsets_b: _Intp,
-    last_c: _Intp,
-    bits: _Uint32,
-    ranks: _Int32,
-    first: int,
+def rank_buckets(table_n2: _Uint32, /) -> int: ...
+def list_buckets(buckets_c: _Int32, table_n2: _Uint32, /) -> None: ...
+def number_buckets(own_k: _Int32, table_n2: _Uint32, first: int, /) -> None: ...
+def count_rows(
+    counts_w: _Intp,
+    order_w: _Int32,
+    rows_b: _Intp,
+    words_k: _Int32,
+    offsets: _Intp,
+    n_words: int,
     /,
+) -> int: ...
+def measure_rows(
+    lengths_b: npt.NDArray[np.int64], lines: _Arrays, max_length: int, num_threads: int, /
+) -> None: ...
+def expand_rows(
+    bags: _Arrays,
+    lines: _Arrays,
+    features: _Arrays,
+    max_length: int,
+    first: int,
+    n_buckets: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def close_gaps(
+    indices_k: _Int32, counts_k: _Floats, lengths_b: _Intp, starts: _Intp, /
 ) -> None: ...

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ebagx.datasets import load_langid30, load_wordnet10
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
-from ebagx.text import ngrams
+from ebagx.text import lines
 from support.ngram_definition import features_of
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
@@ -74,7 +74,7 @@ def test_many_blocks_are_as_one(monkeypatch):
     vectorizer = TextVectorizer(**OPTIONS)
     expected = vectorizer.fit_transform(texts)
     words = vectorizer.vocabulary_
-    monkeypatch.setattr(ngrams, "_BLOCK_LENGTH", 200)
+    monkeypatch.setattr(lines, "_BLOCK_LENGTH", 200)
     counts = vectorizer.fit_transform(texts)
     assert vectorizer.vocabulary_ == words
     for result in (counts, vectorizer.transform(texts)):

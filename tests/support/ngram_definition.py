@@ -31,10 +31,16 @@ def char_ngrams(word, shortest, longest):
                 yield fnv1a(word[i : i + n])
 
 
-def features_of(text, word_ngrams=1, chars=None, n_buckets=1, lowercase=True):
-    """Count words, as `str`, and buckets, as `int`."""
+def ordered_features_of(text, word_ngrams=1, chars=None, n_buckets=1, lowercase=True):
+    """Yield words, as `str`, and buckets, as `int`, in the order that bags have."""
     words = words_of(text, lowercase)
-    hashes = [*word_runs(words, word_ngrams)]
-    if chars:
-        hashes += [value for word in words for value in char_ngrams(word, *chars)]
-    return Counter([*words, *(value % n_buckets for value in hashes)])
+    for word in words:
+        yield word
+        if chars:
+            yield from (value % n_buckets for value in char_ngrams(word, *chars))
+    yield from (value % n_buckets for value in word_runs(words, word_ngrams))
+
+
+def features_of(text, *args, **options):
+    """Count words, as `str`, and buckets, as `int`."""
+    return Counter(ordered_features_of(text, *args, **options))

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from ebagx.text.features import Features
+from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.ngrams import Ngrams
 
@@ -19,7 +20,7 @@ FILES = {"model.json", "words.txt", *ARRAYS}
 
 def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1):
     rng = np.random.default_rng(seed)
-    features, _ = Features.learn(TEXTS, ngrams, min_count)
+    features = Features.learn(Lines.of(TEXTS), ngrams, min_count)
     shapes = (features.n_columns, 4), (3, 4), (3,)
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
     return TextModel(features, ["caf\u00e9 food", "cat", "dog"], loss, *weights)

@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx.text import autotune
-from ebagx.text.autotune import describe, precision_at_1, search
-from ebagx.text.corpus import Corpus
+from ebagx.text.autotune import describe, search
+from ebagx.text.lines import Lines
 from ebagx.text.model import Settings
 
 WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread"}
@@ -17,7 +17,7 @@ LINES = [
     for word in words.split()
 ]
 TRAINING, VALIDATION = (
-    Corpus([text for text, _ in part], [label for _, label in part])
+    Lines.of([text for text, _ in part], [label for _, label in part])
     for part in (LINES[:60], LINES[60:])
 )
 START = Settings(dim=2, lr=0.02, epochs=1, seed=5)
@@ -41,7 +41,7 @@ def test_search_starts_with_the_given_settings_and_keeps_the_best():
     assert [is_best for *_, is_best in seen] == [
         all(trial.score > earlier.score for earlier in trials[:i]) for i, trial in enumerate(trials)
     ]
-    assert precision_at_1(best.model, VALIDATION) == best.score
+    assert best.model.precision_at_1(VALIDATION) == best.score
     for trial in trials:
         assert trial.settings._replace(**START._asdict()) == START
         assert trial.settings.buckets == START.buckets

@@ -44,8 +44,6 @@ def test_several_labels(write):
     lines = b"__label__a __label__b\tx __label__c\n__label__b __label__b y\n__label__a\n"
     corpus = read_corpus(write(lines))
     assert corpus == (["x __label__c", "y", ""], [("a", "b"), ("b",), ("a",)])
-    assert corpus.distinct_labels() == ["a", "b"]
-    assert Corpus([], []).distinct_labels() == []
 
 
 def test_a_corpus_is_shown_by_its_size():

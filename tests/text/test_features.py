@@ -3,15 +3,22 @@
 import numpy as np
 import pytest
 
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
 NGRAMS = Ngrams(3, 2, 4, 1000)
 
 
+def learn(texts, ngrams, **options):
+    lines = Lines.of(texts)
+    features = Features.learn(lines, ngrams, **options)
+    return features, LineBags(features, lines).matrix()
+
+
 def test_learned():
-    features, counts = Features.learn(TEXTS, NGRAMS, min_count=2)
+    features, counts = learn(TEXTS, NGRAMS, min_count=2)
     assert list(features.columns) == ["small", "a"]
     assert counts.shape == (4, features.n_columns)
     assert (features.count(TEXTS) != counts).nnz == 0
@@ -19,7 +26,7 @@ def test_learned():
 
 
 def test_restored():
-    features, counts = Features.learn(TEXTS, NGRAMS)
+    features, counts = learn(TEXTS, NGRAMS)
     again = Features.restore(NGRAMS, list(features.columns), features.table.buckets())
     assert again.n_columns == features.n_columns
     assert (again.count(TEXTS) != counts).nnz == 0
@@ -43,4 +50,4 @@ def test_buckets_without_ngrams():
 
 def test_no_features():
     with pytest.raises(ValueError, match="^no word occurs at least min_count = 3 times in the "):
-        Features.learn(["a a b"], Ngrams(1, 0, 0, 1), min_count=3)
+        learn(["a a b"], Ngrams(1, 0, 0, 1), min_count=3)

@@ -5,14 +5,14 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.text.corpus import Corpus
-from ebagx.text.features import Features
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, train_model
 from ebagx.text.ngrams import Ngrams
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]
-CORPUS = Corpus(TEXTS, LABELS)
+LINES = Lines.of(TEXTS, LABELS)
 SETTINGS = Settings(dim=4, epochs=30, buckets=1000)
 
 
@@ -30,20 +30,20 @@ def by_hand(loss):
 )
 def test_training(changes):
     settings = SETTINGS._replace(**changes)
-    model, epochs = train_model(CORPUS, settings)
+    model, epochs = train_model(LINES, settings)
     assert epochs == 30
     assert model.predict(TEXTS) == [label for (label,) in LABELS]
     assert model.labels == ["caf\u00e9 food", "cat", "dog"]
     assert model.loss == "softmax"
     assert model.embedding.shape == (model.features.n_columns, 4)
-    again, _ = train_model(CORPUS, settings._replace(threads=1))
+    again, _ = train_model(LINES, settings._replace(threads=1))
     np.testing.assert_array_equal(again.embedding, model.embedding)
 
 
 def test_probabilities_are_those_of_the_classifier():
     settings = SETTINGS._replace(minn=1, maxn=3)
-    model, _ = train_model(CORPUS, settings)
-    _, counts = Features.learn(TEXTS, settings.ngrams)
+    model, _ = train_model(LINES, settings)
+    counts = LineBags(Features.learn(LINES, settings.ngrams), LINES).matrix()
     classifier = settings.make_classifier().fit(counts, [label for (label,) in LABELS])
     expected = classifier.predict_proba(counts)
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
@@ -74,12 +74,12 @@ def test_best():
 
 def test_one_label_a_line_with_softmax():
     with pytest.raises(ValueError, match="^softmax takes one label a line, for several there is"):
-        train_model(Corpus(TEXTS, [("a", "b"), *LABELS[1:]]), SETTINGS)
+        train_model(Lines.of(TEXTS, [("a", "b"), *LABELS[1:]]), SETTINGS)
 
 
 def test_no_features():
     with pytest.raises(ValueError, match="^no word occurs at least min_count = 1 times"):
-        train_model(Corpus(["!", "?"], [("a",), ("b",)]), SETTINGS)
+        train_model(Lines.of(["!", "?"], [("a",), ("b",)]), SETTINGS)
 
 
 def test_settings_say_what_is_a_feature():

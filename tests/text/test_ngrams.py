@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from ebagx.text import ngrams
-from ebagx.text.ngrams import BucketTable, Ngrams, make_rows, merge_rows, scan, split_into_blocks
+from ebagx.text import lines as lines_module
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines
+from ebagx.text.ngrams import BucketTable, Ngrams
+from ebagx.text.words import Words
 from support.ngram_definition import features_of, fnv1a
 
 # Letters that change their length or number when lowered, marks, digits of other scripts,
@@ -22,18 +25,17 @@ settings_of_ngrams = st.builds(
 )  # fmt: skip
 
 
-def count_features(lines, word_ngrams, chars, n_buckets, lowercase=True):
-    """Return, for each line, how often each word and bucket occurs, by the package's code."""
-    block = scan(lines, lowercase)
-    words = block.distinct_words()
-    columns = np.arange(len(words), dtype=np.int32)
-    ngrams = Ngrams(word_ngrams, *(chars or (0, 0)), n_buckets)
-    rows = make_rows(block, columns, len(words), ngrams)
-    table = BucketTable.of(ngrams.buckets_in_use, [rows])
-    names = words + table.buckets().tolist()
-    matrix = merge_rows(rows, table)
+def count_features(texts, word_ngrams, chars, n_buckets, lowercase=True):
+    """Return, for each text, how often each word and bucket occurs, by the package's code."""
+    lines = Lines.of(texts, lowercase=lowercase)
+    try:
+        features = Features.learn(lines, Ngrams(word_ngrams, *(chars or (0, 0)), n_buckets))
+    except ValueError:  # no feature
+        return [{} for _ in texts], 0
+    names = [*features.columns, *features.table.buckets().tolist()]
+    matrix = LineBags(features, lines).matrix()
     matrix.check_format()
-    assert matrix.shape == (len(lines), len(names))
+    assert matrix.shape == (len(texts), len(names))
     return [
         {names[i]: count for i, count in zip(row.indices, row.data, strict=True)} for row in matrix
     ], matrix.nnz
@@ -60,18 +62,20 @@ def test_hashes_are_those_of_every_platform():
 
 
 def test_order_is_that_of_the_text():
-    block = scan(["b a b c", "c a"], True)
-    assert block.distinct_words() == ["b", "a", "c"]
-    rows = make_rows(block, np.array([2, 0, 1], np.int32), 3, Ngrams(1, 0, 0, 1))
-    matrix = merge_rows(rows, BucketTable.of(0, []))
-    assert matrix.indices.tolist() == [2, 0, 1, 1, 0]
-    assert matrix.data.tolist() == [2, 1, 1, 1, 1]
+    lines = Lines.of(["b a b c", "c a a a"])
+    assert lines.store.words.names() == ["b", "a", "c"]
+    features = Features.learn(lines, Ngrams(1, 0, 0, 1))
+    assert list(features.columns) == ["a", "b", "c"]
+    matrix = LineBags(features, lines).matrix()
+    assert matrix.indices.tolist() == [1, 0, 2, 2, 0]
+    assert matrix.data.tolist() == [2, 1, 1, 1, 3]
 
 
 def test_words_without_a_column_keep_their_ngrams():
-    block = scan(["a b"], True)
-    rows = make_rows(block, np.array([-1, -1], np.int32), 0, Ngrams(2, 1, 1, 2**20))
-    assert len(rows.features_k) == 3
+    lines = Lines.of(["a b"])
+    features = Features.learn(lines, Ngrams(2, 1, 1, 2**20), min_count=2)
+    assert features.words.count == 0
+    assert LineBags(features, lines).matrix().nnz == 3
 
 
 @pytest.mark.slow
@@ -91,7 +95,7 @@ def test_a_long_word_and_a_long_line():
 )
 def test_surrogates(texts, problem):
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}, which is not a character$"):
-        scan(texts, True)
+        Lines.of(texts)
 
 
 @pytest.mark.parametrize(
@@ -106,24 +110,26 @@ def test_surrogates(texts, problem):
     ],
 )
 def test_blocks(lengths, expected, monkeypatch):
-    monkeypatch.setattr(ngrams, "_BLOCK_LENGTH", 9)
+    monkeypatch.setattr(lines_module, "_BLOCK_LENGTH", 9)
     lines = ["x" * length for length in lengths]
-    blocks = list(split_into_blocks(lines))
+    blocks = list(lines_module._split_into_blocks(lines))
     assert [len(block) for block in blocks] == expected
     assert [line for block in blocks for line in block] == lines
-
-
-@pytest.mark.parametrize("columns", [[2], [-2]])
-def test_columns_out_of_range(columns):
-    with pytest.raises(ValueError, match="^the columns of words must be from 0 to 1$"):
-        make_rows(scan(["a"], True), np.array(columns, np.int32), 2, Ngrams(1, 0, 0, 1))
 
 
 def test_too_many_features():
     with pytest.raises(
         ValueError, match=r"^2147483647 words and 5 buckets are more than 2147483647"
     ):
-        make_rows(scan(["a"], True), np.zeros(1, np.int32), 2**31 - 1, Ngrams(2, 0, 0, 5))
+        Ngrams(2, 0, 0, 5).check_columns(2**31 - 1)
+    Ngrams(1, 0, 0, 5).check_columns(2**31 - 1)
+
+
+def test_too_many_words():
+    words = Words()
+    words.count = 2**31 - 2
+    with pytest.raises(ValueError, match="^more than 2147483647 different words$"):
+        words.add(b"ab", np.array([[0, 1], [1, 2]]))
 
 
 def test_bucket_table():
@@ -131,25 +137,18 @@ def test_bucket_table():
     for n_buckets in (1, 31, 32, 33, 1000):
         chosen = np.flatnonzero(rng.random(n_buckets) < 0.5).astype(np.int32)
         shuffled = rng.permutation(np.concatenate([chosen, chosen])).astype(np.int32)
-        rows = ngrams.Rows(shuffled, np.array([0, len(shuffled)], np.intp), 0)
-        table = BucketTable.of(n_buckets, [rows])
+        table = BucketTable.of(n_buckets, shuffled)
         assert table.buckets().tolist() == chosen.tolist()
-        matrix = merge_rows(rows, table)
-        assert sorted(matrix.indices.tolist()) == list(range(len(chosen)))
-        assert set(matrix.data.tolist()) <= {2.0}
 
 
 @settings(max_examples=20)
 @given(st.lists(texts, min_size=1, max_size=4), st.lists(texts, max_size=4))
-def test_features_that_are_not_in_the_table_are_left_out(fitted, lines):
+def test_features_that_are_not_in_the_table_are_left_out(fitted, texts):
     ngrams = Ngrams(2, 2, 3, 64)
-    blocks = [scan(part, True) for part in (fitted, lines)]
-    nothing = [np.full(len(block.hashes_w), -1, np.int32) for block in blocks]
-    rows = [make_rows(b, n, 0, ngrams) for b, n in zip(blocks, nothing, strict=True)]
-    table = BucketTable.of(64, rows[:1])
-    known = set(table.buckets().tolist())
-    matrix = merge_rows(rows[1], table)
-    for line, row in zip(lines, matrix, strict=True):
-        found = {table.buckets()[i]: c for i, c in zip(row.indices, row.data, strict=True)}
-        expected = features_of(line, 2, (2, 3), 64)
+    buckets = {name for text in fitted for name in features_of(text, 2, (2, 3), 64)}
+    known = sorted(name for name in buckets if isinstance(name, int))
+    features = Features.restore(ngrams, [], np.array(known, np.int32))
+    for text, row in zip(texts, features.count(texts), strict=True):
+        found = {known[i]: c for i, c in zip(row.indices, row.data, strict=True)}
+        expected = features_of(text, 2, (2, 3), 64)
         assert found == {name: c for name, c in expected.items() if name in known}

@@ -1,7 +1,8 @@
 """Passes over shuffled mini-batches, and the choice of the model that is kept."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,6 +13,26 @@ from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.steps import Steps
+
+# It is called with a number of bags that have been trained on, and the losses of the passes so far.
+Watch = Callable[[int, Sequence[float]], object]
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
+
+
+@contextmanager
+def watched(watch: Watch | None, keeps_copy: bool) -> Iterator[None]:
+    """Let a function follow the trainings of the block, in place of a bar.
+
+    With `keeps_copy` false there is no copy of the weights of the last pass, which are as large as
+    the table: then a training without early stopping that diverges leaves no model.
+    """
+    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy)
+    try:
+        yield
+    finally:
+        _watch.reset(tokens[0])
+        _keeps_copy.reset(tokens[1])
 
 
 @dataclass(frozen=True)
@@ -57,9 +78,10 @@ def train(
     """
     history = History()
     num_bags = examples.num_bags
-    with _progress_bar(num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
+    with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
         steps = Steps(network, loss, examples, plan.batch_size)
-        kept = network.snapshot()
+        keeps = _keeps_copy.get() or plan.score is not None
+        kept = network.snapshot() if keeps else None
         try:
             while len(history.losses) < plan.max_iter and not _is_stuck(history, plan):
                 total = steps.make_pass(rng.permutation(num_bags), advance)
@@ -68,18 +90,20 @@ def train(
                     history.diverged = True
                     break
                 history.losses.append(total / num_bags)
-                if _is_best(history, plan, network):
+                if _is_best(history, plan, network) and keeps:
                     kept = network.snapshot(kept)
         except KeyboardInterrupt:
             history.interrupted = True
             network.settle()
             if plan.score is None and network.is_finite():
                 return history
+            history.diverged = history.diverged or kept is None
         except BaseException:
             network.settle()
-            network.restore(kept)  # the estimator has this table, and the layers of that time
+            if kept is not None:
+                network.restore(kept)  # the estimator has this table, and the layers of that time
             raise
-        if history.best_iter != len(history.losses) or history.diverged:
+        if kept is not None and (history.best_iter != len(history.losses) or history.diverged):
             network.restore(kept)
     return history
 
@@ -120,8 +144,14 @@ def _arithmetic() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_bar(num_bags: int, verbose: bool) -> Iterator[Callable[[int], object] | None]:
-    """Yield a function that takes a number of bags done, or None if no bar is wanted."""
+def _progress(
+    history: History, num_bags: int, verbose: bool
+) -> Iterator[Callable[[int], object] | None]:
+    """Yield a function that takes a number of bags done, or None if nobody follows the training."""
+    watch = _watch.get()
+    if watch is not None:
+        yield lambda count: watch(count, history.losses)
+        return
     if not verbose:
         yield None
         return

@@ -1,12 +1,14 @@
 """`Steps` trains a network on batches of examples: arrays and numbers for the kernel."""
 
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.bags import Bags
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
@@ -53,8 +55,10 @@ class Steps:
 
     def __init__(self, network: Network, loss: Loss, examples: Examples, batch_size: int) -> None:
         batch_size = min(batch_size, examples.num_bags)
+        examples = examples.scaled()
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
-        most = _most_lookups(examples.bags.offsets, batch_size)
+        lengths = examples.most_lookups()
+        lookups, most = int(lengths.sum(dtype=np.int64)), _most_lookups(lengths, batch_size)
         sizes = [most, *map(len, network.weights)]
         weights = [network.table, *network.weights]
         self._table, *self._layers = (
@@ -62,10 +66,13 @@ class Steps:
             for optimizer, weight, size in zip(network.optimizers, weights, sizes, strict=True)
         )
         self._buffers = [_layer_buffers(weight, batch_size) for weight in network.weights]
-        self._targets = _targets(examples)
-        self._threads = _threads(network, examples, batch_size)
+        self._in_memory = _arrays(examples) if isinstance(examples.bags, Bags) else None
+        self._most_steps = sys.maxsize  # of one call
+        if self._in_memory is None:
+            self._most_steps = max(1, examples.bags_at_once() // batch_size)
+        self._threads = _threads(network, lookups // max(examples.num_bags, 1), batch_size)
         num_batches = min(_BLOCK_BATCHES, -(-examples.num_bags // batch_size))
-        room = max(most, min(_BLOCK_LOOKUPS, len(examples.bags.indices)))
+        room = max(most, min(_BLOCK_LOOKUPS, lookups))
         self._block = _block(room, num_batches)
         self._plan = (
             aligned_zeros((self._threads, len(network.table)), np.dtype(np.int32)),
@@ -91,7 +98,8 @@ class Steps:
         losses, weights = np.empty(len(order)), self._examples.weights
         done = 0
         while done < len(order):
-            count = min(self._steps_per_call, -(-(len(order) - done) // self._batch_size))
+            count = min(self._steps_per_call, self._most_steps)
+            count = min(count, -(-(len(order) - done) // self._batch_size))
             stop = min(done + count * self._batch_size, len(order))
             started = time.perf_counter()
             is_busy = self._take(losses[done:stop], order[done:stop], count)
@@ -128,11 +136,15 @@ class Steps:
             (steps.arrays(plan), buffers)
             for steps, plan, buffers in zip(self._layers, of_layers, self._buffers, strict=True)
         )
-        bags = self._examples.bags
+        if self._in_memory is not None:
+            bags, targets = self._in_memory
+        else:
+            bags, targets = _arrays(self._examples.made(order).scaled())
+            order = np.arange(len(order))
         is_busy: bool = kernels.train_batches(
             (losses, self._grad, self._work),
-            (bags.indices, bags.offsets, bags.weights, order),
-            self._targets,
+            (*bags, order),
+            targets,
             self._block,
             self._plan,
             layers,
@@ -167,9 +179,8 @@ class _Turns:
         self._seconds_alone = _REST * seconds if is_busy else self._seconds_alone - seconds
 
 
-def _most_lookups(offsets: npt.NDArray[Any], batch_size: int) -> int:
-    """Return the largest number of lookups that a batch may have."""
-    lengths = np.diff(offsets)
+def _most_lookups(lengths: npt.NDArray[Any], batch_size: int) -> int:
+    """Return the largest number of lookups that a batch of bags of these lengths may have."""
     if batch_size < len(lengths):
         lengths = np.partition(lengths, -batch_size)[-batch_size:]
     return max(int(lengths.sum(dtype=np.int64)), 1)
@@ -202,20 +213,18 @@ def _for_threads(threads: int, count: int) -> np.ndarray:
     return aligned_empty((threads, columns), _FLOAT32)[:, :count]
 
 
-def _targets(examples: Examples) -> Arrays:
-    """Return the targets and weights as the kernel takes them."""
-    targets: Any = examples.targets
+def _arrays(examples: Examples) -> tuple[Bags, Arrays]:
+    """Return bags in memory, and the targets and weights as the kernel takes them."""
+    bags, targets = cast(Bags, examples.bags), examples.targets
     weights = _ALL_ONE if examples.weights is None else examples.weights
     if hasattr(targets, "indptr"):
         classes = targets.indices.astype(targets.indptr.dtype, copy=False)
-        return targets.indptr, classes, _NO_NUMBERS, weights
-    return _NO_CLASSES, _NO_CLASSES, targets, weights
+        return bags, (targets.indptr, classes, _NO_NUMBERS, weights)
+    return bags, (_NO_CLASSES, _NO_CLASSES, targets, weights)
 
 
-def _threads(network: Network, examples: Examples, batch_size: int) -> int:
-    """Return the number of threads that share a batch."""
-    bags = examples.bags
-    lookups = len(bags.indices) * batch_size // max(bags.num_bags, 1)
-    work = lookups * network.table.shape[1]
+def _threads(network: Network, lookups: int, batch_size: int) -> int:
+    """Return the number of threads that share a batch of bags of so many lookups each."""
+    work = lookups * batch_size * network.table.shape[1]
     work += batch_size * sum(layer.size for layer in network.weights)
     return thread_count(network.num_threads, _CHEAPER * work)

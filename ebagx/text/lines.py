@@ -1,0 +1,262 @@
+"""Lines of text kept as numbers of words: four bytes a word, and no object of Python a line."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx.text import tokens
+from ebagx.text.corpus import Records, read_records
+from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.words import Words, spans_of_lines
+
+_BLOCK_LENGTH = 1 << 20
+
+_Int32 = npt.NDArray[np.int32]
+_Intp = npt.NDArray[np.intp]
+
+
+class LineStore:
+    """Lines and their labels, which can be added to.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        The rule that cuts texts into words.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.words, self.label_names = Words(), Words()
+        self._words = _GrowingArray(np.int32)
+        self._offsets = _GrowingArray(np.intp, 0)
+        self._labels = _GrowingArray(np.int32)
+        self._label_offsets = _GrowingArray(np.intp, 0)
+
+    def __repr__(self) -> str:
+        return f"LineStore({self.num_lines} lines, {len(self.words_k)} words)"
+
+    @property
+    def num_lines(self) -> int:
+        """Number of lines."""
+        return len(self.offsets) - 1
+
+    @property
+    def words_k(self) -> _Int32:
+        """The number of the word of each token."""
+        return self._words.array
+
+    @property
+    def offsets(self) -> _Intp:
+        """Where the tokens of each line start, and the last ones end."""
+        return self._offsets.array
+
+    @property
+    def labels_l(self) -> _Int32:
+        """The numbers of the labels of all lines, one after the other."""
+        return self._labels.array
+
+    @property
+    def label_offsets(self) -> _Intp:
+        """Where the labels of each line start, and the last ones end."""
+        return self._label_offsets.array
+
+    def all(self) -> "Lines":
+        """Return all lines."""
+        return Lines(self, np.arange(self.num_lines))
+
+    def add_texts(self, texts: Sequence[str]) -> None:
+        """Add lines without labels.
+
+        Raises
+        ------
+        ValueError
+            If a text has a surrogate, which UTF-8 cannot encode.
+        """
+        for part in _split_into_blocks(texts):
+            prepared = self.tokenizer.prepare(_encoded(part))
+            self._add(prepared, spans_of_lines(prepared))
+
+    def add_labels(self, labels: Iterable[Sequence[str]]) -> None:
+        """Add the labels of lines that have been added."""
+        given = list(labels)
+        text = "".join(f"{name}\n" for names in given for name in names).encode()
+        numbers = self.label_names.add(text, spans_of_lines(text))
+        self._add_labels(numbers, np.cumsum([len(names) for names in given]))
+
+    def add_records(self, records: Records) -> None:
+        """Add the lines of a block of a file."""
+        block, spans, is_odd, label_spans, label_ends = records
+        prepared = self.tokenizer.prepare_ascii(block)
+        if is_odd.any():
+            odd = self.tokenizer.prepare(_copied(block, spans[is_odd]))
+            spans[is_odd] = spans_of_lines(odd) + len(prepared)
+            prepared += odd
+        self._add(prepared, spans)
+        self._add_labels(self.label_names.add(block, label_spans), label_ends)
+
+    def _add(self, prepared: bytes, spans: _Intp) -> None:
+        words, ends = self.words.split(prepared, spans, self.tokenizer)
+        ends += len(self.words_k)
+        self._words.append(words)
+        self._offsets.append(ends)
+
+    def _add_labels(self, labels: _Int32, ends: _Intp) -> None:
+        if len(labels) > len(ends):
+            labels, ends = _without_repeats(labels, ends)
+        self._label_offsets.append(ends + len(self.labels_l))
+        self._labels.append(labels)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Some lines of a store, to learn from or to measure on."""
+
+    store: LineStore
+    rows: _Intp
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        labels: Iterable[Sequence[str]] | None = None,
+        tokenizer: Tokenizer = Tokenizer(),
+    ) -> Self:
+        """Return texts, perhaps with one or more labels each, as lines."""
+        store = LineStore(tokenizer)
+        store.add_texts(texts)
+        if labels is not None:
+            store.add_labels(labels)
+        return cls(store, np.arange(store.num_lines))
+
+    def __repr__(self) -> str:
+        return f"Lines({len(self.rows)} of {self.store.num_lines} lines)"
+
+    @property
+    def num_lines(self) -> int:
+        """Number of lines."""
+        return len(self.rows)
+
+    def select(self, places: Any) -> "Lines":
+        """Return some of these lines."""
+        return Lines(self.store, self.rows[places])
+
+    def count_words(self) -> int:
+        """Return the number of words, each as often as it occurs."""
+        offsets = self.store.offsets
+        return int((offsets[self.rows + 1] - offsets[self.rows]).sum())
+
+    def labels(self) -> tuple[_Int32, _Intp]:
+        """Return the numbers of the labels of all lines, and where those of each start, and end."""
+        starts = self.store.label_offsets[self.rows]
+        counts = self.store.label_offsets[self.rows + 1] - starts
+        offsets = np.zeros(len(counts) + 1, np.intp)
+        np.cumsum(counts, out=offsets[1:])
+        places = np.repeat(starts - offsets[:-1], counts)
+        places += np.arange(offsets[-1])
+        return self.store.labels_l[places], offsets
+
+    def label_names(self) -> list[str]:
+        """Return the labels that occur, sorted."""
+        names = self.store.label_names.names()
+        occurs = np.zeros(len(names), bool)
+        occurs[self.labels()[0]] = True
+        return sorted(name for name, found in zip(names, occurs.tolist(), strict=True) if found)
+
+    def label_places(self, names: Sequence[str]) -> _Intp:
+        """Return where the label of each number stands in a list, or -1."""
+        place = {name: i for i, name in enumerate(names)}
+        return np.array([place.get(name, -1) for name in self.store.label_names.names()], np.intp)
+
+
+def read_lines(
+    stream: BufferedReader,
+    name: str,
+    advance: Callable[[int], object] | None = None,
+    tokenizer: Tokenizer = Tokenizer(),
+) -> Lines:
+    """Read an open training file, which messages call `name`; see ``corpus.read_corpus``.
+
+    `advance` is called after each block, with the number of labelled lines so far.
+    """
+    store = LineStore(tokenizer)
+    for records in read_records(stream, name):
+        store.add_records(records)
+        if advance is not None:
+            advance(store.num_lines)
+    return store.all()
+
+
+class _GrowingArray:
+    """A one-dimensional array to which entries are added at the end.
+
+    It grows by an eighth: where the system moves pages, as Linux does, its entries are not copied,
+    and there are never two copies of them.
+    """
+
+    def __init__(self, dtype: npt.DTypeLike, *entries: int) -> None:
+        self._array = np.array(entries, dtype)
+        self._count = len(entries)
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """The entries, which must not be kept while more are added."""
+        return self._array[: self._count]
+
+    def append(self, entries: npt.NDArray[Any]) -> None:
+        """Add entries."""
+        end = self._count + len(entries)
+        if end > len(self._array):
+            self._array.resize(max(end, self._count * 9 // 8), refcheck=False)
+        self._array[self._count : end] = entries
+        self._count = end
+
+
+def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield runs of texts of about a million characters, or of one text."""
+    first = length = 0
+    for i, text in enumerate(texts):
+        if length and length + len(text) > _BLOCK_LENGTH:
+            yield texts[first:i]
+            first, length = i, 0
+        length += len(text) + 1
+    if first < len(texts):
+        yield texts[first:]
+
+
+def _encoded(texts: Sequence[str]) -> bytes:
+    """Return texts as lines of UTF-8."""
+    try:
+        return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
+    except UnicodeEncodeError:
+        raise ValueError(_describe_surrogate(texts)) from None
+
+
+def _describe_surrogate(texts: Sequence[str]) -> str:
+    for i, text in enumerate(texts):
+        match = re.search("[\ud800-\udfff]", text)
+        if match:
+            return (
+                f"text {i} of {len(texts)} has the surrogate {match[0]!a} at position "
+                f"{match.start()}, which is not a character"
+            )
+    raise AssertionError("no surrogate")
+
+
+def _copied(block: bytes, spans: _Intp) -> bytes:
+    """Return parts of a block, each followed by a newline."""
+    lines = np.empty(int((spans[:, 1] - spans[:, 0]).sum()) + len(spans), np.uint8)
+    tokens.copy_spans(lines, spans, block)
+    return lines.tobytes()
+
+
+def _without_repeats(labels: _Int32, ends: _Intp) -> tuple[_Int32, _Intp]:
+    """Leave out labels that occur before in the same line."""
+    lines = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    _, first = np.unique(lines * (labels.max() + np.int64(1)) + labels, return_index=True)
+    first.sort()
+    return labels[first], np.searchsorted(lines[first], np.arange(len(ends)), "right")

@@ -1,0 +1,96 @@
+r"""Rules that cut texts into words: one `Tokenizer` each.
+
+============  ====================================================================================
+words         the word boundaries of Unicode, simplified: see ``boundaries.pxi``
+whitespace    what stands between blanks of ASCII (space, tab, line end, ...), as in fastText
+words-1       what ``\w+`` matches: the rule of models that ebagx 0.1 has trained; it tears words
+              at vowel signs and combining accents
+============  ====================================================================================
+
+A rule never changes: a model knows words that its rule has made. A better one gets a new name.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from unicodedata import normalize
+
+
+class Rule(IntEnum):
+    """How `tokens.number_words` cuts a text."""
+
+    WHOLE = 0
+    BLANKS = 1
+    BOUNDARIES = 2
+
+
+_RULES = {"words": Rule.BOUNDARIES, "whitespace": Rule.BLANKS, "words-1": Rule.BLANKS}
+NAMES = ("words", "whitespace")  # of tokenizers for new models
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A rule that cuts texts into words.
+
+    Parameters
+    ----------
+    name : {"words", "whitespace", "words-1"}
+        The rule.
+    lowercase : bool
+        Convert texts to lower case first.
+    """
+
+    name: str = "words"
+    lowercase: bool = True
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that cuts prepared text."""
+        return _RULES[self.name]
+
+    def prepare(self, text: bytes) -> bytes:
+        """Return lines of UTF-8 as the compiled code takes them.
+
+        The rule "words" takes them in Normal Form C; it converts letters of ASCII itself.
+        """
+        if self.name == "words-1":
+            return _between_spaces(text, self.lowercase)
+        if self.name == "whitespace":
+            return text.decode().lower().encode() if self.lowercase else text
+        if text.isascii():
+            return text
+        # Most lines are normal already, and a line of text is found to be so at once.
+        chars = "\n".join([normalize("NFC", line) for line in text.decode().split("\n")])
+        return (chars.lower() if self.lowercase else chars).encode()
+
+    def prepare_ascii(self, text: bytes) -> bytes:
+        """Return the same for the ASCII characters of a text; the others stay, and all places."""
+        if self.name == "words":
+            return text
+        if self.name == "words-1":
+            return text.translate(_BYTE_TABLES[self.lowercase])
+        return text.lower() if self.lowercase else text
+
+
+def _byte_table(lowercase: bool) -> bytes:
+    """Return a table that maps ASCII characters between words, except the newline, to a space."""
+    table = bytearray(range(256))
+    for byte in range(128):
+        char = chr(byte)
+        if char.isalnum() or char == "_":
+            table[byte] = ord(char.lower() if lowercase else char)
+        elif char != "\n":
+            table[byte] = ord(" ")
+    return bytes(table)
+
+
+_BYTE_TABLES = {lowercase: _byte_table(lowercase) for lowercase in (False, True)}
+_SEPARATORS = re.compile(r"[^\w\x00-\x7f]+")  # the other characters between words
+
+
+def _between_spaces(text: bytes, lowercase: bool) -> bytes:
+    """Return lines with nothing but words, spaces and newlines."""
+    if not text.isascii():
+        chars = text.decode()
+        text = _SEPARATORS.sub(" ", chars.lower() if lowercase else chars).encode()
+    return text.translate(_BYTE_TABLES[lowercase])

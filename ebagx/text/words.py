@@ -1,0 +1,138 @@
+"""Words of prepared text, numbered in the order in which they first occur."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx.text import tokens
+from ebagx.text.tokenizers import Rule, Tokenizer
+
+_MAX_WORDS = 2**31 - 1
+
+_Bytes = npt.NDArray[np.uint8]
+_Int32 = npt.NDArray[np.int32]
+_Intp = npt.NDArray[np.intp]
+_Uint32 = npt.NDArray[np.uint32]
+
+
+def spans_of_lines(text: bytes) -> _Intp:
+    """Return where each line of a text starts and ends, (B, 2); all end with a newline."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    spans = np.empty((len(ends), 2), np.intp)
+    spans[:, 1] = ends
+    spans[:1, 0] = 0
+    spans[1:, 0] = ends[:-1] + 1
+    return spans
+
+
+class Words:
+    """Distinct words, numbered from 0 in the order in which they were added.
+
+    A word takes its bytes in UTF-8 and about 32 bytes more: no object of Python.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._bytes = np.empty(0, np.uint8)
+        self._offsets = np.zeros(1, np.intp)
+        self._hashes = np.empty(0, np.uint32)
+        self._slots = np.zeros(2, np.uint64)
+
+    @classmethod
+    def of(cls, text: bytes | _Bytes, spans: _Intp) -> Self:
+        """Return the distinct words that parts of a text are."""
+        words = cls()
+        words.add(text, spans)
+        return words
+
+    def __repr__(self) -> str:
+        return f"Words({self.count} words)"
+
+    @property
+    def text(self) -> _Bytes:
+        """The words, one after the other."""
+        return self._bytes[: self._offsets[self.count]]
+
+    @property
+    def spans(self) -> _Intp:
+        """Where each word starts and ends in `text`, (W, 2)."""
+        return np.column_stack((self._offsets[: self.count], self._offsets[1 : self.count + 1]))
+
+    @property
+    def hashes(self) -> _Uint32:
+        """The hash of each word, (W,)."""
+        return self._hashes[: self.count]
+
+    def lines(self) -> bytes:
+        """Return the words, each followed by a newline."""
+        lines = np.empty(len(self.text) + self.count, np.uint8)
+        tokens.copy_spans(lines, self.spans, self.text)
+        return lines.tobytes()
+
+    def names(self) -> list[str]:
+        """Return the words in their order."""
+        return self.lines().decode().split("\n")[:-1]
+
+    def select(self, order: _Int32) -> "Words":
+        """Return some of the words, in another order."""
+        return Words.of(self.text, self.spans[order])
+
+    def split(self, text: bytes, spans: _Intp, tokenizer: Tokenizer) -> tuple[_Int32, _Intp]:
+        """Cut lines of prepared text into words; add those that are new.
+
+        Return the number of each token's word, and how many tokens there are up to each line.
+        """
+        is_blank = tokenizer.rule is Rule.BLANKS
+        room = tokens.count_words(text) if is_blank else tokens.count_starts(text)
+        self._reserve(room, len(text))
+        return self._number(room, spans, text, tokenizer.rule, tokenizer.lowercase, True)
+
+    def add(self, text: bytes | _Bytes, spans: _Intp) -> _Int32:
+        """Add the words that parts of a text are; return their numbers."""
+        self._reserve(len(spans), int((spans[:, 1] - spans[:, 0]).sum()))
+        return self._number(len(spans), spans, text, Rule.WHOLE, False, True)[0]
+
+    def find(self, others: "Words") -> _Int32:
+        """Return the numbers that other words have here, -1 for those that are not here."""
+        return self._number(others.count, others.spans, others.text, Rule.WHOLE, False, False)[0]
+
+    def _number(
+        self,
+        room: int,
+        spans: _Intp,
+        text: bytes | _Bytes,
+        rule: Rule,
+        lowercase: bool,
+        learns: bool,
+    ) -> tuple[_Int32, _Intp]:
+        numbers, ends = np.empty(room, np.int32), np.empty(len(spans), np.intp)
+        table = self._bytes, self._offsets, self._hashes, self._slots
+        word = np.empty(len(text) if rule is Rule.BOUNDARIES else 0, np.uint8)
+        count = tokens.number_words(
+            numbers, ends, *table, spans, text, word, self.count, rule, lowercase, learns
+        )
+        if learns:
+            self.count = count
+        return numbers[: ends[-1] if len(ends) else 0], ends
+
+    def _reserve(self, n_words: int, n_bytes: int) -> None:
+        """Make room for new words, and keep half of the slots free."""
+        most = self.count + n_words
+        if most > _MAX_WORDS:
+            raise ValueError(f"more than {_MAX_WORDS} different words")
+        self._bytes = _enlarged(self._bytes, int(self._offsets[self.count]) + n_bytes)
+        self._offsets = _enlarged(self._offsets, most + 1)
+        self._hashes = _enlarged(self._hashes, most)
+        if 2 * most > len(self._slots):
+            self._slots = np.zeros(1 << (2 * most - 1).bit_length(), np.uint64)
+            tokens.fill_slots(self._slots, self.hashes)
+
+
+def _enlarged(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Return an array of at least `size` entries, half as many more if it has to grow."""
+    if size <= len(array):
+        return array
+    larger = np.empty(max(size, len(array) * 3 // 2), array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,240 @@
+"""Compare reading in blocks, and lines that become bags, with definitions in plain Python."""
+
+import io
+import itertools
+import random
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+
+from ebagx.text import corpus, features, lines as lines_module, tokens
+from ebagx.text.corpus import parse_corpus
+from ebagx.text.features import Features, LineBags
+from ebagx.text.lines import Lines, LineStore, read_lines
+from ebagx.text.ngrams import Ngrams
+from support.ngram_definition import ordered_features_of, words_of
+from support.record_definition import records_of
+
+PIECES = [
+    b"__label__",
+    b"__label",
+    b"a",
+    b"B",
+    b"1",
+    b"\t",
+    b"\n",
+    b"\r",
+    b" ",
+    b"\0",
+    b"\x1c",
+    b"-",
+]
+PIECES += [char.encode() for char in "\xa0\x85\u2028\u3000\u1680\u200b\ufeff\xe9\u0130\u03a3\u4e2d"]
+PIECES += ["\U0001f600".encode(), b"\xe9", b"\xff", b"\xc2", b"\xe2\x80", b"\xed\xa0\x80", b"\x80"]
+NAME = "file"
+
+
+def stream_of(content):
+    return io.BufferedReader(io.BytesIO(content))
+
+
+def read_in_blocks(content, size, read):
+    """Return what a function reads in blocks of `size` bytes, or its error."""
+    before, corpus._BLOCK_SIZE = corpus._BLOCK_SIZE, size
+    try:
+        return read(stream_of(content), NAME)
+    except ValueError as error:
+        return str(error)
+    finally:
+        corpus._BLOCK_SIZE = before
+
+
+def defined(content, size):
+    try:
+        blocks = read_in_blocks(content, size, lambda *args: list(corpus._read_blocks(*args)))
+        return blocks if isinstance(blocks, str) else records_of(blocks)
+    except ValueError as error:
+        return f"{NAME}, {error}" if "line " in str(error)[:5] else f"{NAME}: {error}"
+
+
+def words_of_lines(store):
+    names, ends = store.words.names(), store.offsets.tolist()
+    words = [names[word] for word in store.words_k]
+    return [words[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def labels_of_lines(lines):
+    names = lines.store.label_names.names()
+    numbers, offsets = lines.labels()
+    labels = [names[i] for i in numbers]
+    return [tuple(labels[a:b]) for a, b in itertools.pairwise(offsets)]
+
+
+def assert_reads_as_defined(content, size):
+    expected = defined(content, size)
+    texts = read_in_blocks(content, size, parse_corpus)
+    lines = read_in_blocks(content, size, read_lines)
+    if isinstance(expected, str):
+        assert texts == lines == expected
+        return
+    assert list(zip(texts.labels, texts.texts, strict=True)) == expected
+    assert labels_of_lines(lines) == [labels for labels, _ in expected]
+    assert words_of_lines(lines.store) == [words_of(text) for _, text in expected]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(PIECES), max_size=25), st.integers(1, 7))
+@example([b"\xef\xbb\xbf", b"a\tB\r\n\r\n", b"\xa0\n", b"c\t\xc3\xa9 x"], 1)
+@example([b"__label__a __label__b __label__a x\n", b"__label__a", b"\xc2\xa0", b"__label__b"], 3)
+@example([b"a\tx\n" * 9, b"b x"], 2)
+def test_reading_equals_its_definition(pieces, size):
+    assert_reads_as_defined(b"".join(pieces), size)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.integers(1, 7), st.booleans())
+def test_lines_with_labels_are_as_defined(pieces, size, has_tab):
+    line = b"".join(pieces).replace(b"\n", b"")
+    content = b"a\tfirst\n" if has_tab else b"__label__a first\n"
+    content += (b"b \t" if has_tab else b"__label__b ") + line + b"\n"
+    assert_reads_as_defined(content + line + content, size)
+
+
+@given(st.binary(max_size=40), st.integers(1, 7))
+def test_any_bytes_are_as_defined(content, size):
+    assert_reads_as_defined(content, size)
+    assert_reads_as_defined(b"a\t" + content, size)
+
+
+def splits(line):
+    """Return whether the compiled reader takes a line to be a record."""
+    room = [np.empty((9, 2), np.intp), np.empty(9, np.intp), np.empty(9, np.uint8)]
+    room += [np.empty((9, 2), np.intp), np.zeros(3, np.intp)]
+    return tokens.split_records(*room, line, b"__label__", 1) == len(line)
+
+
+def is_utf8(line):
+    try:
+        return bool(line.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x80", b"\x80\x80", b"\x80\xbf\x80", b"\xc0"])
+def test_characters_are_those_of_python(tail):
+    for first in range(0xBE, 256):
+        for second in (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0):
+            line = b"a\t" + bytes([first, second]) + tail + b"\n"
+            assert splits(line) == is_utf8(line), line
+
+
+def test_white_space_is_that_of_python():
+    chars = [chr(i) for i in [*range(32, 0x3100), 0xFEFF, 0x1F600] if not chr(i).isalnum()]
+    content = "".join(f"__label__a{char}b\n" for char in chars).encode()
+    content += "".join(f"__label__{char}\n" for char in chars if not char.isspace()).encode()
+    assert_reads_as_defined(content, 1 << 20)
+    tabs = "".join(f"{char}{char}a{char}\t{char}\n" for char in chars).encode()
+    assert_reads_as_defined(
+        tabs + "".join(f"{char}\n" for char in chars if char.isspace()).encode(), 999
+    )
+
+
+ODD = "aAbZ_9 -.\u0130\u03a3\u03c3\xe9\u4e2d\U0001f600"
+texts = st.lists(st.text(st.sampled_from(ODD), max_size=30), min_size=1, max_size=9)
+
+
+@settings(max_examples=60)
+@given(
+    texts,
+    st.sampled_from([(1, 0, 0), (2, 0, 0), (5, 1, 3)]),
+    st.sampled_from([1, 7, 2**20]),
+    st.data(),
+)
+def test_bags_equal_the_definition_with_any_threads(texts, lengths, n_buckets, data):
+    ngrams, lines = Ngrams(*lengths, n_buckets), Lines.of(texts)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=20)), np.intp)
+    learned = np.array(sorted(set(rows.tolist())), np.intp)
+    try:
+        learned_features = Features.learn(lines.select(learned), ngrams)
+    except ValueError:  # no feature
+        return
+    columns = learned_features.columns | {
+        int(bucket): learned_features.words.count + i
+        for i, bucket in enumerate(learned_features.table.buckets())
+    }
+    expected = []
+    for row in rows:
+        counts = {}
+        for name in ordered_features_of(
+            texts[row], lengths[0], lengths[1:] if lengths[2] else None, n_buckets
+        ):
+            if name in columns:
+                counts[columns[name]] = counts.get(columns[name], 0) + 1
+        expected.append(list(counts.items()))
+    for threads in (1, 2, 3):
+        bags = taken(learned_features, lines, rows, threads)
+        pairs = list(zip(bags.indices.tolist(), bags.weights.tolist(), strict=True))
+        ends = bags.offsets.tolist()
+        assert [pairs[a:b] for a, b in itertools.pairwise(ends)] == expected
+
+
+def taken(learned, lines, rows, threads):
+    before, features.thread_count = features.thread_count, lambda *_: threads
+    try:
+        return LineBags(learned, lines).take(rows)
+    finally:
+        features.thread_count = before
+
+
+def test_many_rows_and_threads():
+    chooser = random.Random(0)
+    lines = Lines.of([" ".join(chooser.choices("abcdefgh", k=i % 40)) for i in range(999)])
+    learned = Features.learn(lines, Ngrams(3, 0, 0, 50))
+    rows = np.random.default_rng(0).integers(999, size=2000)
+    expected = taken(learned, lines, rows, 1)
+    for threads in (2, 3, 8):
+        for array, same in zip(taken(learned, lines, rows, threads), expected, strict=True):
+            np.testing.assert_array_equal(array, same)
+    most = LineBags(learned, lines).most_lookups()[rows]
+    assert (np.diff(expected.offsets) <= most).all()
+
+
+def test_lines_that_were_not_learned_have_the_features_that_were():
+    store = LineStore()
+    store.add_texts(["a b a", "b c", "x a b"])
+    learned = Features.learn(store.all().select([0, 1]), Ngrams(2, 0, 0, 2**20))
+    assert list(learned.columns) == ["a", "b", "c"]
+    of_store = LineBags(learned, store.all().select([2])).matrix().toarray()
+    np.testing.assert_array_equal(of_store, learned.count(["x a b"]).toarray())
+    assert of_store.sum() == 3
+
+
+def test_a_store_grows():
+    parts = [f"w{i} same" for i in range(5000)]
+    store = LineStore()
+    for part in parts:
+        store.add_texts([part])
+    assert words_of_lines(store) == [part.split() for part in parts]
+    assert store.words.count == 5001
+    assert repr(store) == "LineStore(5000 lines, 10000 words)"
+    assert repr(store.all().select(slice(7))) == "Lines(7 of 5000 lines)"
+    assert repr(store.words) == "Words(5001 words)"
+
+
+def test_odd_lines_between_ascii_ones_are_in_their_places(monkeypatch):
+    """Only lines that are not ASCII go through Python's regular expressions."""
+    prepare, prepared = lines_module.prepare, []
+    monkeypatch.setattr(
+        lines_module, "prepare", lambda text, *args: prepared.append(text) or prepare(text, *args)
+    )
+    content = "a\tOne two\nb\tCaf\xe9 x\nc\tthree\nd\t\xc4pfel\n".encode()
+    lines = read_lines(stream_of(content), NAME)
+    assert words_of_lines(lines.store) == [
+        ["one", "two"],
+        ["caf\xe9", "x"],
+        ["three"],
+        ["\xe4pfel"],
+    ]
+    assert prepared == ["Caf\xe9 x\n\xc4pfel\n".encode()]
