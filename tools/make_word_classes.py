@@ -68,7 +68,9 @@ def class_of(code: int) -> str:
         return "extend"
     if category in ("So", "Cn") and any(_is_within(code, block) for block in _PICTURES):
         return "pictograph"
-    if category in ("Lo", "Lm", "Nl", "Cn") and any(_is_within(code, block) for block in _IDEOGRAPHS):
+    if category in ("Lo", "Lm", "Nl", "Cn") and any(
+        _is_within(code, block) for block in _IDEOGRAPHS
+    ):
         return "ideograph"
     return _OF_CATEGORY.get(category, "separator")
 

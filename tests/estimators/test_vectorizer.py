@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ebagx.datasets import load_langid30, load_wordnet10
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
 from ebagx.text import lines
-from support.ngram_definition import features_of
+from support.ngram_definition import features_of, words_of
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
 OPTIONS = {"word_ngrams": 3, "char_ngrams": (2, 4), "n_buckets": 1000, "min_count": 2}
@@ -36,7 +36,7 @@ def test_scikit_learn_rules(estimator, check):
 
 def test_words_equal_those_of_count_vectorizer():
     texts = load_wordnet10().texts[:500] + load_langid30().texts[:500]
-    theirs = CountVectorizer(token_pattern=r"\w+", dtype=np.float32)
+    theirs = CountVectorizer(tokenizer=words_of, token_pattern=None, dtype=np.float32)
     expected = theirs.fit_transform(texts).toarray()
     ours = TextVectorizer()
     counts = ours.fit_transform(texts)

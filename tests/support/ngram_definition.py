@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+from support import word_definition
+
 
 def fnv1a(text):
     value = 2166136261
@@ -11,8 +13,12 @@ def fnv1a(text):
     return value
 
 
-def words_of(text, lowercase=True):
-    return re.findall(r"\w+", text.lower() if lowercase else text)
+def words_of(text, lowercase=True, tokenizer="words"):
+    if tokenizer == "words":
+        return word_definition.words_of(text, lowercase)
+    text = text.lower() if lowercase else text
+    pattern = {"words-1": r"\w+", "whitespace": r"[^ \t\n\v\f\r\0]+"}[tokenizer]
+    return re.findall(pattern, text)
 
 
 def word_runs(words, longest):
@@ -31,9 +37,9 @@ def char_ngrams(word, shortest, longest):
                 yield fnv1a(word[i : i + n])
 
 
-def ordered_features_of(text, word_ngrams=1, chars=None, n_buckets=1, lowercase=True):
+def ordered_features_of(text, word_ngrams=1, chars=None, n_buckets=1, **of_words):
     """Yield words, as `str`, and buckets, as `int`, in the order that bags have."""
-    words = words_of(text, lowercase)
+    words = words_of(text, **of_words)
     for word in words:
         yield word
         if chars:

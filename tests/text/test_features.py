@@ -6,6 +6,7 @@ import pytest
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.tokenizers import Tokenizer
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
 NGRAMS = Ngrams(3, 2, 4, 1000)
@@ -27,25 +28,25 @@ def test_learned():
 
 def test_restored():
     features, counts = learn(TEXTS, NGRAMS)
-    again = Features.restore(NGRAMS, list(features.columns), features.table.buckets())
+    again = Features.restore(NGRAMS, list(features.columns), features.table.buckets(), Tokenizer())
     assert again.n_columns == features.n_columns
     assert (again.count(TEXTS) != counts).nnz == 0
 
 
 def test_a_word_twice():
     with pytest.raises(ValueError, match="^a word occurs twice$"):
-        Features.restore(NGRAMS, ["a", "a"], np.zeros(0, np.int32))
+        Features.restore(NGRAMS, ["a", "a"], np.zeros(0, np.int32), Tokenizer())
 
 
 @pytest.mark.parametrize("buckets", [[-1], [1000], [3, 3], [4, 3]])
 def test_bad_buckets(buckets):
     with pytest.raises(ValueError, match="^the buckets do not ascend from 0 or more to less than "):
-        Features.restore(NGRAMS, ["a"], np.array(buckets, np.int32))
+        Features.restore(NGRAMS, ["a"], np.array(buckets, np.int32), Tokenizer())
 
 
 def test_buckets_without_ngrams():
     with pytest.raises(ValueError, match="less than 0$"):
-        Features.restore(Ngrams(1, 0, 0, 1000), ["a"], np.zeros(1, np.int32))
+        Features.restore(Ngrams(1, 0, 0, 1000), ["a"], np.zeros(1, np.int32), Tokenizer())
 
 
 def test_no_features():

@@ -9,6 +9,7 @@ from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, train_model
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.tokenizers import Tokenizer
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]
@@ -18,7 +19,7 @@ SETTINGS = Settings(dim=4, epochs=30, buckets=1000)
 
 def by_hand(loss):
     """Return a model of two words and three labels whose scores are easy to compute."""
-    features = Features.restore(Ngrams(1, 0, 0, 1), ["x", "y"], np.zeros(0, np.int32))
+    features = Features.restore(Ngrams(1, 0, 0, 1), ["x", "y"], np.zeros(0, np.int32), Tokenizer())
     embedding = np.array([[1, 0], [0, 1]], np.float32)
     coef = np.array([[1, 0], [0, 1], [3, 3]], np.float32)
     intercept = np.array([0, 0, -1000], np.float32)

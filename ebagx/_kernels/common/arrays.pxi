@@ -7,7 +7,7 @@ from cpython.buffer cimport (
 )
 
 cdef enum:
-    MAX_ARRAYS = 8  # that one call takes
+    MAX_ARRAYS = 9  # that one call takes
 
 # Dtypes have these numbers. The first four are those of a table's cells, the first two those of
 # sums.
