@@ -176,6 +176,6 @@ def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
     if loss == "softmax":
         if len(columns) > lines.num_lines:
             raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return columns
+        return columns.astype(np.int32)  # half the memory
     ones = np.ones(len(columns), np.int8)
     return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))
