@@ -1,6 +1,5 @@
 """Run the commands. `train` imports scikit-learn, and so does `test` to draw a picture."""
 
-import os
 import random
 import shlex
 import shutil
@@ -30,6 +29,7 @@ from ebagx.text.model import Fitted, Settings, TextModel, train_model
 
 _WORDNET_TRAINING_LINES = 8000
 _LINES_AT_ONCE = 10_000
+_STDIN = Path("-")
 
 
 class TrainingInterrupted(Exception):  # noqa: N818
@@ -197,23 +197,23 @@ def _split_wordnet() -> _Split:
 
 
 def _split_file(args: Namespace) -> _Split:
-    lines = _read(args.file)
+    lines, source = _read(args.file), _name_of(args.file)
     names, n_lines = lines.label_names(), lines.num_lines
     if len(names) == 1:
-        raise ValueError(f"{args.file}: every line has the label {names[0]!r:.40}")
+        raise ValueError(f"{source}: every line has the label {names[0]!r:.40}")
     if 2 * len(names) > n_lines:
-        raise ValueError(f"{args.file}: {len(names):,} labels for {n_lines:,} lines are too many")
+        raise ValueError(f"{source}: {len(names):,} labels for {n_lines:,} lines are too many")
     labels, offsets = lines.labels()
     if args.loss == "softmax" and len(labels) > n_lines:
         several = int(np.argmax(np.diff(offsets) > 1))
         in_order = lines.store.label_names.names()
         shown = ", ".join(in_order[i] for i in labels[offsets[several] : offsets[several + 1]])
         raise ValueError(
-            f"{args.file}: a line has the labels {shown:.40}; several labels a line need --loss ova"
+            f"{source}: a line has the labels {shown:.40}; several labels a line need --loss ova"
         )
     is_held_out = _hold_out(labels[offsets[:-1]], args.held_out, args.seed)
     parts = lines.select(~is_held_out), lines.select(is_held_out)
-    return _Split(str(args.file), *parts, '"some words"')
+    return _Split(source, *parts, '"some words"')
 
 
 def _hold_out(labels: npt.NDArray[np.int32], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -245,8 +245,8 @@ def _train_shown(lines: Lines, settings: Settings) -> Fitted:
 
 
 def _read(path: Path) -> Lines:
-    with _opened(path) as (stream, name):
-        size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+    with _opened(path) as stream:
+        size = path.stat().st_size if path.is_file() else None  # which a pipe does not have
         with progress("reading", size, "lines" if size is None else "bytes") as show:
 
             def advance(n_lines: int) -> None:
@@ -255,21 +255,25 @@ def _read(path: Path) -> Lines:
                 else:
                     show(stream.tell(), f"{n_lines:,} lines")
 
-            return read_lines(stream, name, advance)
+            return read_lines(stream, _name_of(path), advance)
 
 
 def _line_blocks(path: Path) -> Iterator[list[str]]:
-    with _opened(path) as (stream, name):
-        yield from read_line_blocks(stream, name)
+    with _opened(path) as stream:
+        yield from read_line_blocks(stream, _name_of(path))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BufferedReader, str]]:
-    """Open a file, or standard input for ``-``; yield it and its name in messages."""
-    if path != Path("-"):
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    if path != _STDIN:
         with path.open("rb") as stream:
-            yield stream, str(path)
+            yield stream
         return
     if sys.stdin is None:
         raise ValueError("standard input is closed")
-    yield cast(BufferedReader, sys.stdin.buffer), "stdin"
+    yield cast(BufferedReader, sys.stdin.buffer)
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of a file in messages."""
+    return "stdin" if path == _STDIN else str(path)

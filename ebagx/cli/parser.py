@@ -52,7 +52,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         type=Path,
-        help="lines of label<TAB>text, or of __label__x text as for fastText; UTF-8, maybe gzip",
+        help="lines of label<TAB>text, or of __label__x text as for fastText; UTF-8, maybe gzip; "
+        "- is standard input",
     )
     source.add_argument("--input", "-input", type=Path, metavar="FILE", help="the same")
     add(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ebagx.sklearn import EmbeddingBagClassifier
 
 LOSSES = ("softmax", "ova")
+_MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
 _Floats = npt.NDArray[np.float32]
@@ -160,11 +161,20 @@ def fit_model(
     with warnings.catch_warnings(), watched(watch, keeps_copy=False):
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        bags = LineBags(features, lines, settings.threads)
+        bags = _bags_to_learn(LineBags(features, lines, settings.threads))
         classifier.fit(bags, _targets(lines, labels, settings.loss))
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     return Fitted(model, classifier.n_iter_)
+
+
+def _bags_to_learn(bags: LineBags) -> Any:
+    """Return bags, or the matrix of the same rows where it takes little memory.
+
+    To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
+    """
+    is_small = int(bags.most_lookups().sum()) <= _MOST_LOOKUPS_IN_MEMORY
+    return bags.matrix() if is_small else bags
 
 
 def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
@@ -176,6 +186,6 @@ def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
     if loss == "softmax":
         if len(columns) > lines.num_lines:
             raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return columns
+        return columns.astype(np.int32)  # half the memory
     ones = np.ones(len(columns), np.int8)
     return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))

@@ -10,12 +10,27 @@ cdef struct Words:
     uint32_t* hashes_w
     uint64_t* slots
     uint64_t mask
+    int shift         # which leaves as many bits of a product as slots are numbered with
     Py_ssize_t count
     bint learns       # else words that are not there have the number -1
 
 
 cdef inline bint is_blank(unsigned char byte) noexcept nogil:
     return (byte == 32) | (9 <= byte <= 13) | (byte == 0)
+
+
+cdef int shift_of(Py_ssize_t num_slots) noexcept nogil:
+    cdef int shift = 64
+    while num_slots > 1:
+        num_slots //= 2
+        shift -= 1
+    return shift
+
+
+cdef inline uint64_t first_place(uint32_t hash, int shift) noexcept nogil:
+    # The lower bits of FNV-1a hardly differ for words that differ in their last digits: with them
+    # three million words with numbers took hundreds of times as long.
+    return <uint64_t>hash * 11400714819323198485u >> shift
 
 
 def count_words(text, /) -> int:
@@ -48,7 +63,7 @@ cdef int32_t number_word(
     Words* words, const unsigned char* start, Py_ssize_t length, uint32_t hash
 ) noexcept nogil:
     """Return the number of a word; if it is not there yet, the next one or -1."""
-    cdef uint64_t place = hash & words.mask, slot = words.slots[place]
+    cdef uint64_t place = first_place(hash, words.shift), slot = words.slots[place]
     cdef Py_ssize_t word, first
     while slot:
         word = <Py_ssize_t>(<uint32_t>slot) - 1
@@ -172,6 +187,7 @@ def number_words(
     words.hashes_w = <uint32_t*>given.hashes.data
     words.slots = <uint64_t*>given.slots.data
     words.mask = <uint64_t>(given.slots.count - 1)
+    words.shift = shift_of(given.slots.count)
     words.count = count
     words.learns = learns
     cdef Py_ssize_t* ends = <Py_ssize_t*>given.ends.data
@@ -208,9 +224,10 @@ def fill_slots(
     cdef uint64_t* entries = <uint64_t*>given.slots.data
     cdef const uint32_t* hashes = <uint32_t*>given.hashes.data
     mask = <uint64_t>(given.slots.count - 1)
+    cdef int shift = shift_of(given.slots.count)
     with nogil:
         for w in range(given.hashes.count):
-            place = hashes[w] & mask
+            place = first_place(hashes[w], shift)
             while entries[place]:
                 place = (place + 1) & mask
             entries[place] = <uint64_t>hashes[w] << 32 | <uint64_t>(w + 1)

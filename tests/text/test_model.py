@@ -5,6 +5,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx.sklearn.training.network import Network
+from ebagx.sklearn.training.steps import Steps
+from ebagx.text import model as model_module
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, train_model
@@ -48,6 +51,54 @@ def test_probabilities_are_those_of_the_classifier():
     classifier = settings.make_classifier().fit(counts, [label for (label,) in LABELS])
     expected = classifier.predict_proba(counts)
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("options", [{"minn": 1, "maxn": 3}, {"word_ngrams": 3, "min_count": 2}])
+@pytest.mark.parametrize("loss", ["softmax", "ova"])
+def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threads, options, loss):
+    lines = Lines.of(TEXTS * 50, LABELS * 50)
+    settings = SETTINGS._replace(epochs=3, loss=loss, threads=threads, **options)
+    expected, _ = train_model(lines, settings)
+    monkeypatch.setattr(model_module, "_MOST_LOOKUPS_IN_MEMORY", 0)
+    found, _ = train_model(lines, settings)
+    for name in ("embedding", "coef", "intercept"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_training_is_followed():
+    seen = []
+    train_model(
+        LINES, SETTINGS._replace(epochs=3), lambda count, losses: seen.append([count, *losses])
+    )
+    assert sum(count for count, *_ in seen) == 3 * len(TEXTS)
+    assert [len(losses) for _, *losses in seen] == [0, 1, 2]
+    assert seen[2][2] < seen[2][1]
+
+
+def test_a_loss_that_diverges_leaves_no_model(monkeypatch):
+    """No copy of the table is kept for the model of the pass before."""
+    totals = iter([5.0, np.nan])
+    monkeypatch.setattr(Steps, "make_pass", lambda *_: next(totals))
+    monkeypatch.setattr(Network, "snapshot", None)
+    with pytest.raises(ValueError, match=r"^the loss diverged in pass 2; learning_rate = 0\.1 or "):
+        train_model(LINES, SETTINGS)
+
+
+def test_ctrl_c_after_the_loss_has_diverged_leaves_no_model(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Steps, "make_pass", interrupt)
+    monkeypatch.setattr(Network, "is_finite", lambda _: False)
+    with pytest.raises(ValueError, match=r"^the loss diverged in pass 1; "):
+        train_model(LINES, SETTINGS)
+
+
+def test_precision_counts_lines_with_one_of_their_labels_first():
+    model = by_hand("softmax")
+    lines = Lines.of(["x", "y", "x", "z"], [("c", "a"), ("b",), ("b", "unknown"), ("unknown",)])
+    assert model.precision_at_1(lines) == 0.5
 
 
 def test_vectors_are_means():
