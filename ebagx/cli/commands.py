@@ -16,7 +16,8 @@ from typing import NamedTuple, cast
 
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
 from ebagx.datasets import load_wordnet10
-from ebagx.io.model_folder import FORMAT_VERSION, check_destination, load_model, save_model
+from ebagx.io.model_description import FORMAT_VERSION
+from ebagx.io.model_folder import check_destination, load_model, save_model
 from ebagx.io.npy import write_rows
 from ebagx.text import autotune
 from ebagx.text.autotune import Trial, precision_at_1

@@ -92,17 +92,14 @@ def test_swapped_files(saved):
     ("key", "value", "problem"),
     [
         ("format", "pickle", "this is not the description of an ebagx text classifier"),
-        (
-            "version",
-            1,
-            "the model has format version 1, this ebagx reads version 2; train it again",
-        ),
+        ("version", 1, "the model has format version 1, this ebagx reads 2; train it again"),
         (
             "version",
             3,
-            "the model has format version 3, this ebagx reads version 2; train it again",
+            "the model has format version 3, this ebagx reads 2; "
+            "a newer ebagx wrote it: pip install -U ebagx",
         ),
-        ("version", True, "the model has format version True, this ebagx reads version 2"),
+        ("version", True, "the model has format version True, this ebagx reads 2; train it again"),
         ("labels", None, "labels is not a list of at least 2 labels"),
         ("labels", ["cat"], "labels is not a list of at least 2 labels"),
         ("labels", ["cat", "dog", 3], "labels is not a list of at least 2 labels"),

@@ -37,10 +37,6 @@ def edit_json(path, change):
     path.write_text(json.dumps(change(value) or value), "utf-8")
 
 
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def names(model):
     """Return the names of a model's files; assert that there are no other entries."""
     (folder,) = set(os.listdir(model)) - {"model.json"}
