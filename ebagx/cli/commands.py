@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
+from ebagx.cli.saving import save_somewhere
 from ebagx.datasets import load_wordnet10
 from ebagx.io.model_description import FORMAT_VERSION
-from ebagx.io.model_folder import check_destination, load_model, save_model
+from ebagx.io.model_folder import check_destination, load_model
 from ebagx.io.npy import write_rows
 from ebagx.text import autotune
 from ebagx.text.autotune import Trial, precision_at_1
@@ -72,12 +73,15 @@ def train(args: Namespace) -> None:
     if not (args.autotune or interrupted):
         words = settings.epochs * sum(len(text.split()) for text in split.training.texts)
         report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
-    save_model(model, args.model)
-    report("saved", str(args.model))
+    place, problem = save_somewhere(model, args.model)
+    report("saved", str(place))
     if interrupted:
-        raise TrainingInterrupted(f"interrupted{outcome} so far is saved as {args.model}")
+        reason = f", as {problem}" if problem else ""
+        raise TrainingInterrupted(f"interrupted{outcome} so far is saved as {place}{reason}")
     print("\nNow classify lines of your own:")
-    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(args.model))}")
+    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(place))}")
+    if problem:
+        raise OSError(f"{problem}; the model is saved as {place}")
 
 
 def predict(args: Namespace) -> None:

@@ -134,12 +134,21 @@ def fit_model(
     verbose: bool = False,
 ) -> Fitted:
     """Learn embeddings and linear layer from counted features; see `train_model`."""
+    from ebagx.sklearn.base import DivergenceError
+
     labels = corpus.distinct_labels()
     classifier = settings.make_classifier(verbose)
     with warnings.catch_warnings():
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        classifier.fit(counts, _targets(corpus, labels, settings.loss))
+        try:
+            classifier.fit(counts, _targets(corpus, labels, settings.loss))
+        except DivergenceError as error:
+            # The classifier's message is about its own weights, which nobody gets.
+            raise ValueError(
+                f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
+                f"rate {settings.lr:g} is too large; no model is saved, and none is replaced"
+            ) from error
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     return Fitted(model, classifier.n_iter_)

@@ -1,5 +1,6 @@
 """Test that saved models are read back, and which paths they may have."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -96,6 +97,20 @@ def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
     np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
 
 
+def test_a_model_that_is_replaced_while_its_files_are_read(saved, monkeypatch):
+    """All files have been opened, so that those of one version are read to the end."""
+    digest = hashlib.file_digest
+
+    def replace_first(*args):
+        monkeypatch.undo()
+        save_model(make_model(seed=1), saved)
+        return digest(*args)
+
+    monkeypatch.setattr(model_folder.hashlib, "file_digest", replace_first)
+    np.testing.assert_array_equal(load_model(saved).coef, make_model().coef)
+    np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
+
+
 def test_link_to_a_model_stays_a_link(saved, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(saved)
@@ -133,17 +148,22 @@ def test_the_working_directory_is_never_replaced(tmp_path, monkeypatch, place):
         check_destination(Path(place))
 
 
-def test_files_that_are_not_of_a_model_are_neither_replaced_nor_deleted(saved):
+def test_files_that_are_not_of_a_model_are_not_deleted(saved, monkeypatch):
     """They may also come while a save is at work, after the folder has been looked at."""
-    version = place(saved, "coef.npy").parent
-    with pytest.raises(ValueError, match=r"it holds vectors\.npy, not a model"):
-        (saved / "vectors.npy").touch()
-        save_model(make_model(seed=1), saved)
-    (saved / "vectors.npy").unlink()
-    (version / "notes.txt").touch()
+    describe, version = model_folder.describe, place(saved, "coef.npy").parent
+
+    def describe_late(*args):
+        for path in (saved / "vectors.npy", saved / ".new-x", version / "notes.txt"):
+            path.touch()
+        return describe(*args)
+
+    monkeypatch.setattr(model_folder, "describe", describe_late)
     save_model(make_model(seed=1), saved)
-    assert os.listdir(version) == ["notes.txt"]
     assert load_model(saved).coef[0, 0] == make_model(seed=1).coef[0, 0]
+    assert {"vectors.npy", ".new-x", version.name} < {*os.listdir(saved)}
+    assert os.listdir(version) == ["notes.txt"]
+    with pytest.raises(ValueError, match=r"it holds vectors\.npy, not a model"):
+        save_model(make_model(), saved)
 
 
 def test_link_to_a_model_that_is_not_there_yet(tmp_path):
@@ -218,7 +238,8 @@ def test_a_model_that_is_saved_where_its_table_is_mapped(saved):
     np.testing.assert_array_equal(model.embedding, make_model().embedding)
 
 
-def test_check_of_a_destination_leaves_nothing(saved, tmp_path):
+@pytest.mark.usefixtures("saved")
+def test_check_of_a_destination_leaves_nothing(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     for name in ("model", "new"):
         check_destination(tmp_path / name)

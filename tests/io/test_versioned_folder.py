@@ -70,18 +70,33 @@ def test_a_version_is_not_removed_for_want_of_a_readable_description(saved):
         assert folder.is_dir()
 
 
-def test_the_current_version_is_read_after_the_folder_is_listed(saved, monkeypatch):
-    """Else the version that another save publishes in between would be deleted."""
-    current = VersionedFolder._current
+@pytest.mark.parametrize("step", ["_own_folders", "_current"])
+def test_a_version_that_is_published_during_a_clean_up_stays(saved, monkeypatch, step):
+    function = getattr(VersionedFolder, step)
 
     def save_first(folder):
-        monkeypatch.setattr(VersionedFolder, "_current", current)
+        monkeypatch.undo()
         save_model(make_model(seed=1), saved)
-        return current(folder)
+        return function(folder)
 
-    monkeypatch.setattr(VersionedFolder, "_current", save_first)
+    monkeypatch.setattr(VersionedFolder, step, save_first)
     VersionedFolder(saved, DATA_FILES).remove_unused()
     np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
+
+
+def test_a_version_is_not_removed_if_its_description_cannot_be_looked_for(saved, monkeypatch):
+    lstat = Path.lstat
+
+    def fail(path):
+        if path.parent != saved:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return lstat(path)
+
+    with VersionedFolder(saved, DATA_FILES)._begin() as version:
+        (version.folder / "words.txt").touch()
+        monkeypatch.setattr(Path, "lstat", fail)
+        VersionedFolder(saved, DATA_FILES).remove_unused()
+        assert set(os.listdir(version.folder)) == {"words.txt", DESCRIPTION}
 
 
 def test_a_save_begins_again_if_its_first_steps_are_undone(saved, monkeypatch):
@@ -200,12 +215,12 @@ class Windows:
 
     def guarded(self, function):
         def run(path, *others):
-            for place in (path, *others):
-                used = any(not f.closed for f in self.open.get(place, ()))
-                self.busy[place] = self.busy.get(place, 0) - 1
-                if (used and function.__name__ != "read_bytes") or self.busy[place] >= 0:
-                    self.refused.append(place)
-                    raise PermissionError(errno.EACCES, "The file is in use", str(place))
+            for name in (path, *others):
+                used = any(not file.closed for file in self.open.get(name, ()))
+                self.busy[name] = self.busy.get(name, 0) - 1
+                if (used and function.__name__ != "read_bytes") or self.busy[name] >= 0:
+                    self.refused.append(name)
+                    raise PermissionError(errno.EACCES, "The file is in use", str(name))
             return function(path, *others)
 
         return run
@@ -220,7 +235,7 @@ class Windows:
 
 
 def test_files_that_are_open_on_windows(saved, monkeypatch):
-    """What cannot be deleted yet is deleted by a later save."""
+    """A later save deletes what cannot be deleted yet."""
     system = Windows(monkeypatch)
     words = place(saved, "words.txt")
     with words.open("rb"):
