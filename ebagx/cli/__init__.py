@@ -4,6 +4,7 @@
 run       `main`: run one command, report errors in one line and a status
 parser    the arguments of the commands
 commands  what each command does
+saving    other places for a model that cannot be saved
 report    how results are printed and drawn
 ========  =====================================================================
 

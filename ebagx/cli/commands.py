@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from ebagx.cli.progress import progress
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
+from ebagx.cli.saving import save_somewhere
 from ebagx.datasets import load_wordnet10
-from ebagx.io.model_folder import FORMAT_VERSION, check_destination, load_model, save_model
+from ebagx.io.model_description import FORMAT_VERSION
+from ebagx.io.model_folder import check_destination, load_model
 from ebagx.io.npy import write_rows
 from ebagx.text import autotune
 from ebagx.text.autotune import Trial
@@ -74,12 +76,15 @@ def train(args: Namespace) -> None:
     if not (args.autotune or interrupted):
         words = settings.epochs * split.training.count_words()
         report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
-    save_model(model, args.model)
-    report("saved", str(args.model))
+    place, problem = save_somewhere(model, args.model)
+    report("saved", str(place))
     if interrupted:
-        raise TrainingInterrupted(f"interrupted{outcome} so far is saved as {args.model}")
+        reason = f", as {problem}" if problem else ""
+        raise TrainingInterrupted(f"interrupted{outcome} so far is saved as {place}{reason}")
     print("\nNow classify lines of your own:")
-    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(args.model))}")
+    print(f"  echo {split.example} | {args.command()} predict {shlex.quote(str(place))}")
+    if problem:
+        raise OSError(f"{problem}; the model is saved as {place}")
 
 
 def predict(args: Namespace) -> None:

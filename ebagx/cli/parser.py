@@ -12,7 +12,7 @@ from typing import Any
 
 from ebagx import __version__
 from ebagx.cli import commands
-from ebagx.io.model_folder import MAX_DIM
+from ebagx.io.model_description import MAX_DIM
 from ebagx.text.model import LOSSES, Settings
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
 

@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     Returns
     -------
     int
-        Exit status: 0; 2 for an error that the user can correct, with one line on standard error;
+        Exit status: 0; 2 for an error that the user can correct, with one line on standard error,
+        also if a model had to be saved at another place than the one that was asked for;
         130 after Ctrl-C; 141 if the reader of the output has closed it.
 
     Examples

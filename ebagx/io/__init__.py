@@ -1,9 +1,11 @@
 """Read and write file formats; all that is read from a file is checked.
 
-============  ================================================================
-model_folder  text classifiers as a folder of text, JSON and ``.npy`` files
-npy           ``.npy`` files: their header, and a writer of rows
-============  ================================================================
+=================  ================================================================
+model_folder       text classifiers as a folder of text, JSON and ``.npy`` files
+model_description  the JSON file of such a folder
+versioned_folder   folders that have one complete version of their files at all times
+npy                ``.npy`` files: their header, and a writer of rows
+=================  ================================================================
 """
 
 __all__: list[str] = []

@@ -62,6 +62,18 @@ from ebagx.sklearn.weights import Weights, checked_weights
 _FLOAT32 = np.dtype(np.float32)
 
 
+class DivergenceError(ValueError):
+    """A loss that is infinite or NaN has ended the training in pass `number`."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message, number)
+        self.number = number
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0])
+
+
 class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Estimators that train embeddings, perhaps a hidden layer, and a linear head end to end."""
 
@@ -380,7 +392,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.validation_scores_ = None if plan.score is None else history.scores
             self.best_validation_score_ = max(history.scores, default=None)
         if history.diverged:
-            raise ValueError(message)
+            raise DivergenceError(message, made + 1)
         if history.interrupted:
             warnings.warn(
                 f"training was interrupted in pass {made + 1} of {plan.max_iter}; the model is "

@@ -154,6 +154,7 @@ def fit_model(
     features: Features, lines: Lines, settings: Settings, watch: Watch | None = None
 ) -> Fitted:
     """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
+    from ebagx.sklearn.base import DivergenceError
     from ebagx.sklearn.training.loop import watched
 
     labels = lines.label_names()
@@ -162,7 +163,14 @@ def fit_model(
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
         bags = _bags_to_learn(LineBags(features, lines, settings.threads))
-        classifier.fit(bags, _targets(lines, labels, settings.loss))
+        try:
+            classifier.fit(bags, _targets(lines, labels, settings.loss))
+        except DivergenceError as error:
+            # The classifier's message is about its own weights, which nobody gets.
+            raise ValueError(
+                f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
+                f"rate {settings.lr:g} is too large; no model is saved, and none is replaced"
+            ) from error
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     return Fitted(model, classifier.n_iter_)

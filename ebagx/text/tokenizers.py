@@ -24,7 +24,7 @@ class Rule(IntEnum):
     BOUNDARIES = 2
 
 
-_RULES = {"words": Rule.BOUNDARIES, "whitespace": Rule.BLANKS, "words-1": Rule.BLANKS}
+RULES = {"words": Rule.BOUNDARIES, "whitespace": Rule.BLANKS, "words-1": Rule.BLANKS}
 NAMES = ("words", "whitespace")  # of tokenizers for new models
 
 
@@ -46,7 +46,7 @@ class Tokenizer:
     @property
     def rule(self) -> Rule:
         """The rule that cuts prepared text."""
-        return _RULES[self.name]
+        return RULES[self.name]
 
     def prepare(self, text: bytes) -> bytes:
         """Return lines of UTF-8 as the compiled code takes them.

@@ -4,17 +4,21 @@ import io
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx.cli import commands, saving
 from ebagx.io.model_folder import load_model
 from ebagx.sklearn.training.steps import Steps
 from support.cli_cases import write_examples
+from support.storage_cases import make_model
 
 
 def test_train_without_a_file_learns_wordnet(run):
@@ -388,3 +392,74 @@ def test_several_labels_a_line(run, tmp_path):
     assert out[1:3] == ["P@4       1.000", "R@4       1.000"]
     assert "160 lines have several labels and are not in the matrix" in out
     assert run("info", "ebagx-model")[1][4] == "loss      ova"
+
+
+def test_a_model_that_cannot_be_saved_there_is_saved_elsewhere(run, tmp_path, monkeypatch):
+    """A first save works; then the disk is full in one place after the other."""
+    write_examples(tmp_path / "train.tsv")
+    assert run("train", "train.tsv", "--model", "m", "--seed", 1)[0] == 0
+    before = load_model(tmp_path / "m").coef.tobytes()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    forbidden, save = [tmp_path / "m"], saving.save_model
+
+    def save_where_there_is_space(model, directory):
+        if directory.resolve() in forbidden or directory.resolve().parent in forbidden:
+            raise OSError(28, "No space left on device", str(directory))
+        save(model, directory)
+
+    monkeypatch.setattr(saving, "save_model", save_where_there_is_space)
+    for place in (tmp_path, temporary):
+        status, out, err = run("train", "train.tsv", "--model", "m", "--seed", 2)
+        (found,) = place.glob("m-*")
+        assert status == 2
+        assert err == f"ebagx: m: No space left on device; the model is saved as {found}\n"
+        assert out[-4] == f"saved     {found}"
+        assert run("predict", found, stdin=b"the cat\n") == (0, ["animal"], "")
+        shutil.rmtree(found)
+        forbidden.append(place)
+    status, out, err = run("train", "train.tsv", "--model", "m", "--seed", 2)
+    assert status == 2
+    assert err == (
+        "ebagx: m: No space left on device; nor can the model be saved beside it or in "
+        f"{temporary}\n"
+    )
+    assert not list(tmp_path.glob("m-*")) + list(temporary.iterdir())
+    assert load_model(tmp_path / "m").coef.tobytes() == before
+
+
+def test_the_user_is_asked_for_a_place_before_a_model_is_lost(tmp_path, monkeypatch, capsys):
+    def fail(**_):
+        raise PermissionError
+
+    answers = [str(tmp_path / "missing" / "m"), f" {tmp_path / 'found'} "]
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answers.pop(0))
+    place, problem = saving.save_somewhere(make_model(), tmp_path / "absent" / "m")
+    assert (place, problem) == (
+        tmp_path / "found",
+        f"{tmp_path / 'absent' / 'm'}: No such file or directory",
+    )
+    assert load_model(place).labels == make_model().labels
+    assert capsys.readouterr().err.count("; the model is still in memory\n") == 2
+    answers[:] = [""]
+    with pytest.raises(OSError, match="nor can the model be saved beside it or in"):
+        saving.save_somewhere(make_model(), tmp_path / "absent" / "m")
+
+
+def test_a_loss_that_diverges_saves_and_replaces_nothing(run, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    assert run("train", "train.tsv", "--model", "m")[0] == 0
+    before = load_model(tmp_path / "m").coef.tobytes()
+    for name in ("m", "new"):
+        status, _, err = run("train", "train.tsv", "--model", name, "--lr", 1e30)
+        assert status == 2
+        assert re.fullmatch(
+            r"ebagx: the loss diverged in pass \d+ of 10, as the learning rate 1e\+30 is too "
+            r"large; no model is saved, and none is replaced\n",
+            err,
+        )
+    assert load_model(tmp_path / "m").coef.tobytes() == before
+    assert not (tmp_path / "new").exists()

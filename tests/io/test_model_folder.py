@@ -1,9 +1,9 @@
-"""Test that saved models are read back, also if a save is killed or runs meanwhile."""
+"""Test that saved models are read back, and which paths they may have."""
 
+import hashlib
 import json
 import os
 import shutil
-import signal
 import stat
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from ebagx._core import maps
 from ebagx._core.memory import find_map
 from ebagx.io import model_folder
 from ebagx.io.model_folder import check_destination, load_model, save_model
+from ebagx.text.tokenizers import Tokenizer
 from support.storage_cases import (
     FILES,
     NGRAMS,
     TEXTS,
     WORDS,
-    contents,
+    edit_json,
     make_model,
     names,
     place,
@@ -38,6 +39,28 @@ def test_round_trip(tmp_path, ngrams, loss, min_count):
     assert (loaded.labels, loaded.loss) == (model.labels, loss)
     texts = [*TEXTS, "", "unknown"]
     np.testing.assert_array_equal(loaded.probabilities(texts), model.probabilities(texts))
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer("whitespace", False), Tokenizer("words-1")])
+def test_the_tokenizer_is_that_of_the_training(tmp_path, tokenizer):
+    model = make_model(tokenizer=tokenizer)
+    save_model(model, tmp_path / "model")
+    assert load_model(tmp_path / "model").features.tokenizer == tokenizer
+
+
+def test_models_of_format_2_know_the_words_of_the_former_rule(tmp_path):
+    """They predict as they did: a word that the rule of today finds is not in them."""
+    save_model(make_model(tokenizer=Tokenizer("words-1")), tmp_path / "model")
+
+    def make_older(about):
+        about["version"] = 2
+        del about["tokenizer"]
+
+    edit_json(tmp_path / "model/model.json", make_older)
+    loaded = load_model(tmp_path / "model")
+    assert loaded.features.tokenizer == Tokenizer("words-1")
+    counts = loaded.features.count(["cat's", "cat s"]).toarray()
+    np.testing.assert_array_equal(counts[0], counts[1])
 
 
 def test_files(saved, tmp_path):
@@ -83,91 +106,9 @@ def test_table_is_mapped(saved):
     assert isinstance(base, np.memmap)
 
 
-def test_failing_save_keeps_the_old_model(saved, tmp_path, monkeypatch):
-    before = contents(saved)
-
-    def full_disk(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(model_folder.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        save_model(make_model(seed=1), saved)
-    assert contents(saved) == before
-    assert os.listdir(tmp_path) == ["model"]
-
-
-def test_failing_replacement_keeps_the_old_model(saved, tmp_path, monkeypatch):
-    before = contents(saved)
-
-    def fail(*_):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(model_folder.Path, "replace", fail)
-    with pytest.raises(OSError, match="Input/output error"):
-        save_model(make_model(seed=1), saved)
-    assert contents(saved) == before
-    with pytest.raises(OSError, match="Input/output error"):
-        save_model(make_model(seed=1), tmp_path / "other")
-    assert os.listdir(tmp_path) == ["model"]
-
-
-class Killer:
-    """Lets a number of calls of file functions pass, and kills the process at the next."""
-
-    def __init__(self, calls_left):
-        self.calls_left = calls_left
-        for owner, functions in (
-            (os, ("fsync", "mkdir", "replace", "rename", "unlink", "rmdir", "open")),
-            (Path, ("mkdir", "replace", "unlink", "open")),
-        ):
-            for name in functions:
-                setattr(owner, name, self.watched(getattr(owner, name)))
-
-    def watched(self, function):
-        def run(*args, **options):
-            if self.calls_left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.calls_left -= 1
-            return function(*args, **options)
-
-        return run
-
-
-def save_in_a_child(model, directory, calls_left):
-    """Return whether the child process ended by itself."""
-    child = os.fork()
-    if child == 0:
-        Killer(calls_left)
-        save_model(model, directory)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status == 0
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_killed_at_any_step_there_is_the_old_model_or_the_new_one(saved, tmp_path):
-    coefs = [make_model(seed=seed).coef for seed in (0, 1)]
-    found, done = [], False
-    while not done:
-        copy = tmp_path / "copy"
-        shutil.copytree(saved, copy)
-        done = save_in_a_child(make_model(seed=1), copy, calls_left=len(found))
-        coef = load_model(copy).coef
-        found.append([np.array_equal(coef, expected) for expected in coefs].index(True))
-        save_model(make_model(), copy)  # over what was left behind
-        assert names(copy) == FILES
-        shutil.rmtree(copy)
-    assert len(found) > 15
-    assert found == sorted(found)
-    assert (found[0], found[-1]) == (0, 1)
-
-
 def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
     """The files of the description that was read are deleted: the new ones are read."""
-    read, calls = model_folder._read_description, []
+    read, calls = model_folder.read_description, []
 
     def read_and_replace(path):
         about = read(path)
@@ -176,7 +117,21 @@ def test_a_model_that_is_replaced_while_it_is_loaded(saved, monkeypatch):
             save_model(make_model(seed=1), saved)
         return about
 
-    monkeypatch.setattr(model_folder, "_read_description", read_and_replace)
+    monkeypatch.setattr(model_folder, "read_description", read_and_replace)
+    np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
+
+
+def test_a_model_that_is_replaced_while_its_files_are_read(saved, monkeypatch):
+    """All files have been opened, so that those of one version are read to the end."""
+    digest = hashlib.file_digest
+
+    def replace_first(*args):
+        monkeypatch.undo()
+        save_model(make_model(seed=1), saved)
+        return digest(*args)
+
+    monkeypatch.setattr(model_folder.hashlib, "file_digest", replace_first)
+    np.testing.assert_array_equal(load_model(saved).coef, make_model().coef)
     np.testing.assert_array_equal(load_model(saved).coef, make_model(seed=1).coef)
 
 
@@ -215,6 +170,104 @@ def test_the_working_directory_is_never_replaced(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ValueError, match="it is, or holds, the working directory$"):
         check_destination(Path(place))
+
+
+def test_files_that_are_not_of_a_model_are_not_deleted(saved, monkeypatch):
+    """They may also come while a save is at work, after the folder has been looked at."""
+    describe, version = model_folder.describe, place(saved, "coef.npy").parent
+
+    def describe_late(*args):
+        for path in (saved / "vectors.npy", saved / ".new-x", version / "notes.txt"):
+            path.touch()
+        return describe(*args)
+
+    monkeypatch.setattr(model_folder, "describe", describe_late)
+    save_model(make_model(seed=1), saved)
+    assert load_model(saved).coef[0, 0] == make_model(seed=1).coef[0, 0]
+    assert {"vectors.npy", ".new-x", version.name} < {*os.listdir(saved)}
+    assert os.listdir(version) == ["notes.txt"]
+    with pytest.raises(ValueError, match=r"it holds vectors\.npy, not a model"):
+        save_model(make_model(), saved)
+
+
+def test_link_to_a_model_that_is_not_there_yet(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "model")
+    check_destination(link)
+    save_model(make_model(), link)
+    assert link.is_symlink()
+    assert names(tmp_path / "model") == FILES
+
+
+def test_link_that_is_turned_to_another_model_while_it_is_read(saved, tmp_path, monkeypatch):
+    save_model(make_model(seed=1), tmp_path / "other")
+    link = tmp_path / "link"
+    link.symlink_to(saved)
+    read = model_folder.read_description
+
+    def read_and_turn(path):
+        about = read(path)
+        link.unlink()
+        link.symlink_to(tmp_path / "other")
+        return about
+
+    monkeypatch.setattr(model_folder, "read_description", read_and_turn)
+    np.testing.assert_array_equal(load_model(link).coef, make_model(seed=1).coef)
+
+
+@pytest.mark.parametrize("name", ["with space", "ä€\U0001f408", "-m", "x" * 200])
+def test_any_name(tmp_path, name):
+    check_destination(tmp_path / name)
+    save_model(make_model(), tmp_path / name)
+    assert load_model(tmp_path / name).labels == make_model().labels
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with pytest.raises((ValueError, OSError), match="File name too long"):
+        check_destination(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("move", [shutil.copytree, shutil.move])
+def test_a_model_may_be_copied_and_moved(saved, tmp_path, move):
+    move(saved, tmp_path / "elsewhere")
+    assert load_model(tmp_path / "elsewhere").labels == make_model().labels
+    save_model(make_model(seed=1), tmp_path / "elsewhere")
+    assert names(tmp_path / "elsewhere") == FILES
+
+
+def test_another_working_directory_in_the_middle_of_a_save_and_a_load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    describe, read = model_folder.describe, model_folder.read_description
+
+    def turn_away(function):
+        def run(*args):
+            os.chdir(tmp_path / "elsewhere")
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(model_folder, "describe", turn_away(describe))
+    save_model(make_model(), Path("model"))
+    os.chdir(tmp_path)
+    monkeypatch.setattr(model_folder, "read_description", turn_away(read))
+    assert load_model(Path("model")).labels == make_model().labels
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_a_model_that_is_saved_where_its_table_is_mapped(saved):
+    model = load_model(saved)
+    save_model(model, saved)
+    np.testing.assert_array_equal(load_model(saved).embedding, make_model().embedding)
+    np.testing.assert_array_equal(model.embedding, make_model().embedding)
+
+
+@pytest.mark.usefixtures("saved")
+def test_check_of_a_destination_leaves_nothing(tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("model", "new"):
+        check_destination(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_mapped_table_is_saved_from_end_to_end(saved, tmp_path, monkeypatch):

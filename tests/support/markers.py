@@ -21,7 +21,10 @@ MARKED = {
         *("promises/test_determinism.py", "promises/test_state_machine.py"),
     ),
     "races": ("kernels/*", "promises/test_determinism.py"),
-    "endure": ("io/test_model_folder.py", "promises/test_memory.py", "promises/test_processes.py"),
+    "endure": (
+        *("io/test_model_folder.py", "io/test_model_hammer.py", "io/test_saving_faults.py"),
+        *("promises/test_memory.py", "promises/test_processes.py"),
+    ),
     "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory.py"),
     "torch": ("promises/test_torch_*.py",),
 }

@@ -10,6 +10,7 @@ from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.tokenizers import Tokenizer
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 NGRAMS = Ngrams(2, 2, 3, 1000)
@@ -18,9 +19,11 @@ ARRAYS = {"buckets.npy", "embedding.npy", "coef.npy", "intercept.npy"}
 FILES = {"model.json", "words.txt", *ARRAYS}
 
 
-def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1):
+def make_model(
+    ngrams=NGRAMS, seed=0, loss="softmax", min_count=1, tokenizer=Tokenizer("words")
+):
     rng = np.random.default_rng(seed)
-    features = Features.learn(Lines.of(TEXTS), ngrams, min_count)
+    features = Features.learn(Lines.of(TEXTS, tokenizer=tokenizer), ngrams, min_count)
     shapes = (features.n_columns, 4), (3, 4), (3,)
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
     return TextModel(features, ["caf\u00e9 food", "cat", "dog"], loss, *weights)
@@ -36,10 +39,6 @@ def place(model, name):
 def edit_json(path, change):
     value = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(change(value) or value), "utf-8")
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def names(model):

@@ -1,0 +1,171 @@
+"""Write and check the description of a text classifier, the file ``model.json`` of its folder.
+
+Sizes and shapes of all other files follow from a few integers in it, each of which is checked, as
+are the labels and the name of the folder.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from ebagx.io.versioned_folder import is_version_name, patiently
+from ebagx.text.corpus import is_label
+from ebagx.text.model import LOSSES, TextModel
+from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
+from ebagx.text.tokenizers import RULES, Tokenizer
+
+FORMAT_VERSION = 3
+MAX_DIM = 2**16
+WORDS = "words.txt"
+FILES = (WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
+
+_FORMAT = "ebagx text classifier"
+_WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
+_MAX_ROWS = 2**31 - 1
+
+
+class FileRecord(NamedTuple):
+    """Size and checksum of a file."""
+
+    size: int
+    sha256: str
+
+
+class Description(NamedTuple):
+    """The checked content of the file."""
+
+    labels: list[str]
+    loss: str
+    dim: int
+    n_words: int
+    n_buckets: int
+    tokenizer: Tokenizer
+    ngrams: Ngrams
+    folder: str
+    files: dict[str, FileRecord]
+
+
+def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> bytes:
+    """Return the description of a model whose files are in `folder`."""
+    features = model.features
+    description = {
+        "format": _FORMAT,
+        "version": FORMAT_VERSION,
+        "loss": model.loss,
+        "embedding_dim": model.embedding.shape[1],
+        "words": features.words.count,
+        "buckets": len(features.table.buckets()),
+        "tokenizer": asdict(features.tokenizer),
+        "ngrams": features.ngrams._asdict(),
+        "labels": model.labels,
+        "folder": folder,
+        "files": {
+            name: {"bytes": size, "sha256": sha256} for name, (size, sha256) in records.items()
+        },
+    }
+    return json.dumps(description, ensure_ascii=False, indent=1).encode()
+
+
+def read_description(path: Path) -> Description:
+    """Read and check a description.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, of another version, or not a description. The text names the file.
+    """
+    about = _read_json(path)
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
+        raise ValueError(f"{path}: this is not the description of an {_FORMAT}")
+    _check_version(about.get("version"), path)
+    labels, loss = about.get("labels"), about.get("loss")
+    if not isinstance(labels, list) or len(labels) < 2 or not all(map(is_label, labels)):
+        raise ValueError(f"{path}: labels is not a list of at least 2 labels")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"{path}: a label occurs twice")
+    if loss not in LOSSES:
+        raise ValueError(f"{path}: loss is {loss!r:.20}, not {' or '.join(LOSSES)}")
+    dim = _checked_integer(about, "embedding_dim", 1, MAX_DIM, path)
+    n_words = _checked_integer(about, "words", 0, _MAX_ROWS, path)
+    n_buckets = _checked_integer(about, "buckets", 0 if n_words else 1, _MAX_ROWS - n_words, path)
+    tokenizer = _checked_tokenizer(about, path)
+    ngrams = _checked_ngrams(about.get("ngrams"), path)
+    folder = about.get("folder")
+    if not is_version_name(folder):
+        raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
+    files = _checked_files(about.get("files"), path)
+    return Description(
+        labels, cast(str, loss), dim, n_words, n_buckets, tokenizer, ngrams, cast(str, folder), files
+    )
+
+
+def _check_version(version: object, path: Path) -> None:
+    if _is_integer(version, _WITHOUT_TOKENIZER, FORMAT_VERSION):
+        return
+    problem = (
+        f"the model has format version {version!r:.20}, this ebagx reads {_WITHOUT_TOKENIZER} and "
+        f"{FORMAT_VERSION}"
+    )
+    if _is_integer(version, FORMAT_VERSION + 1, 2**63):
+        raise ValueError(f"{path}: {problem}; a newer ebagx wrote it: pip install -U ebagx")
+    raise ValueError(f"{path}: {problem}; train it again")
+
+
+def _checked_tokenizer(about: dict[str, Any], path: Path) -> Tokenizer:
+    if about["version"] == _WITHOUT_TOKENIZER:
+        return Tokenizer("words-1")
+    given = about.get("tokenizer")
+    if not isinstance(given, dict) or set(given) != {"name", "lowercase"}:
+        raise ValueError(f"{path}: tokenizer does not have name and lowercase")
+    name, lowercase = given["name"], given["lowercase"]
+    if not (isinstance(name, str) and name in RULES and isinstance(lowercase, bool)):
+        raise ValueError(f"{path}: tokenizer is {given!r:.60}, which this ebagx does not know")
+    return Tokenizer(name, lowercase)
+
+
+def _checked_ngrams(ngrams: object, path: Path) -> Ngrams:
+    limits = {
+        "word_ngrams": (1, MAX_WORD_NGRAM),
+        "min_chars": (0, MAX_CHAR_NGRAM),
+        "max_chars": (0, MAX_CHAR_NGRAM),
+        "n_buckets": (1, MAX_BUCKETS),
+    }
+    if not isinstance(ngrams, dict) or set(ngrams) != set(limits):
+        raise ValueError(f"{path}: ngrams does not consist of {', '.join(limits)}")
+    checked = Ngrams(*(_checked_integer(ngrams, n, *limits[n], path) for n in limits))
+    if checked.min_chars > checked.max_chars:
+        raise ValueError(f"{path}: min_chars is {checked.min_chars}, above max_chars")
+    return checked
+
+
+def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:
+    if not isinstance(files, dict) or set(files) != set(FILES):
+        raise ValueError(f"{path}: files does not consist of {', '.join(FILES)}")
+    records = {}
+    for name, record in files.items():
+        if not isinstance(record, dict) or set(record) != {"bytes", "sha256"}:
+            raise ValueError(f"{path}: {name} does not have bytes and sha256")
+        size = _checked_integer(record, "bytes", 0, 2**63 - 1, path)
+        records[name] = FileRecord(size, str(record["sha256"]))
+    return records
+
+
+def _checked_integer(values: dict[str, Any], name: str, low: int, high: int, path: Path) -> int:
+    value = values.get(name)
+    if not _is_integer(value, low, high):
+        raise ValueError(f"{path}: {name} is {value!r:.20}, not an integer from {low} to {high}")
+    return cast(int, value)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(patiently(path.read_bytes))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged or incomplete: {error}") from error
+
+
+def _is_integer(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
