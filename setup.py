@@ -63,7 +63,7 @@ GCC_FLAGS = [
     "-Wno-maybe-uninitialized",  # of accumulators without columns
 ]
 # These modules are as fast when they are small.
-SMALL = ("ebagx._core.arrow", "ebagx._core.cpu")
+SMALL = ("ebagx._core.arrow", "ebagx._core.cpu", "ebagx._core.integers")
 SMALL_FLAGS = {"unix": ["-Os"], "msvc": ["/O1"]}
 # These come after -O2 -g0 on the command line, and so replace them; the first report ends the
 # process.
@@ -134,6 +134,7 @@ def extensions():
             depends=[str(PACKAGE / "_core/pages.pxi")],
             **options,
         ),
+        Extension("ebagx._core.integers", [str(PACKAGE / "_core/integers.pyx")], **options),
         Extension(
             "ebagx.text.tokens",
             [str(PACKAGE / "text/tokens.pyx")],

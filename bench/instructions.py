@@ -1,4 +1,4 @@
-"""Count the instructions of one lookup in each hot kernel, and fail if there are more than before.
+"""Count instructions of a lookup in each hot kernel and of small calls; fail if they are more now.
 
     python bench/instructions.py             # compare with instructions.json
     python bench/instructions.py --update    # write instructions.json
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ BAG_LENGTH = 32
 LOOKUPS = 4_000  # in the short run; the long one has twice as many
 # Validation takes two instructions per lookup; with few lookups, those around the call count.
 VALIDATED = 200_000
+SMALL_CALLS = 50
 # callgrind writes its counters and restarts from 0 when this function of libc is called. No other
 # code calls it, and it needs no library of our own in C.
 MARK = "getppid"
@@ -93,6 +95,50 @@ def make_operations() -> dict[str, tuple[int, Run]]:
     }
 
 
+def make_small_calls() -> dict[str, Run]:
+    """Return for each small call, of Python and of kernels, a function that makes n of them."""
+    import numpy as np
+    from scipy import sparse
+
+    import ebagx
+
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((1000, 64), dtype=np.float32)
+    indices, offsets = rng.integers(1000, size=10), np.zeros(1, np.int64)
+    row, bags, grad = indices.reshape(1, 10), [indices.tolist()], np.ones((1, 64), np.float32)
+    parts = np.ones(10, np.float32), indices, np.array([0, 10])
+    matrix = sparse.csr_array(parts, (1, len(table)))
+    module = ebagx.EmbeddingBag.from_pretrained(table, mode="sum").eval()
+    trained = ebagx.EmbeddingBag(1000, 64, mode="sum", sparse="rows", rng=0)
+    optimizer = ebagx.optim.Adagrad(num_threads=1)
+
+    def step() -> None:
+        trained(indices, offsets)
+        trained.backward_update(grad, optimizer)
+
+    calls: dict[str, Callable[[], Any]] = {
+        "module": lambda: module(indices, offsets),
+        "module, 2-D": lambda: module(row),
+        "module, CSR": lambda: module(matrix),
+        "module, list": lambda: module(bags),
+        "function": lambda: ebagx.embedding_bag(indices, table, offsets, mode="sum"),
+        "Adagrad step": step,
+    }
+    return {name: partial(repeat, call) for name, call in calls.items()}
+
+
+def repeat(call: Callable[[], Any], n: int) -> None:
+    """Make a call n times."""
+    for _ in range(n):
+        call()
+
+
+def counted() -> dict[str, tuple[int, Run]]:
+    """Return all that is counted: lookups or calls of the short run, and the function to call."""
+    small_calls = {name: (SMALL_CALLS, run) for name, run in make_small_calls().items()}
+    return make_operations() | small_calls
+
+
 def training(indices: Any, offsets: Any, weights: Any, table: Any, optimizer: Any) -> Run:
     """Return a pass of a classifier of 10 classes over batches of 16 bags, without its set-up."""
     import numpy as np
@@ -126,7 +172,7 @@ def run_operations() -> None:
     import gc
 
     gc.disable()
-    for count, run in make_operations().values():
+    for count, run in counted().values():
         run(count)  # looks kernels up and allocates
         os.getppid()
         run(count)
@@ -151,8 +197,8 @@ def count_between_marks() -> list[int]:
 
 
 def measure() -> dict[str, float]:
-    """Return the instructions per lookup of each operation."""
-    operations = make_operations()
+    """Return the instructions of each operation per lookup, and of each small call."""
+    operations = counted()
     marks = count_between_marks()
     if len(marks) != 3 * len(operations):
         raise SystemExit(f"instructions: {len(marks)} marks of {3 * len(operations)} were counted")
@@ -183,7 +229,7 @@ def has_avx2() -> bool:
 
 def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str]:
     """Print the table; return the operations that are over their limit or have none."""
-    print(f"{'instructions per lookup':<24}{'now':>8}{'limit':>8}{'change':>8}")
+    print(f"{'instructions':<24}{'now':>8}{'limit':>8}{'change':>8}")
     failures = []
     for name, count in counts.items():
         if name not in limits:
@@ -200,7 +246,7 @@ def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str
 def compare(counts: Mapping[str, float], compiler: str) -> int:
     """Compare with the file; return 1 if counts grew with the same compiler, else 0."""
     known = json.loads(LIMITS.read_text())
-    failures = report(counts, known["instructions_per_lookup"])
+    failures = report(counts, known["instructions"])
     print(f"built by {compiler}, limits are of {known['compiler']}")
     if not failures:
         return 0
@@ -215,7 +261,7 @@ def compare(counts: Mapping[str, float], compiler: str) -> int:
 def update(counts: Mapping[str, float], compiler: str) -> int:
     """Write the file."""
     rounded = {name: round(count, 2) for name, count in counts.items()}
-    content = {"compiler": compiler, "instructions_per_lookup": rounded}
+    content = {"compiler": compiler, "instructions": rounded}
     LIMITS.write_text(json.dumps(content, indent=2) + "\n")
     report(counts, rounded)
     return 0

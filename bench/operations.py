@@ -173,6 +173,17 @@ def gradient(name: str, target: Target, workloads: tuple[str, ...] = tuple(COMPA
     )
 
 
+def ten(name: str, target: Target | None) -> Operation:
+    """Return an operation on one bag of ten rows, which is almost nothing but the call."""
+    return Operation(
+        name,
+        expect_ten,
+        target,
+        workloads=("small64",),
+        count_lookups=lambda workload: 10,  # noqa: ARG005 - whatever the workload
+    )
+
+
 # The forward sum of PyTorch is fast already: both are limited by the memory.
 CLOSE = Target(1.05, 0.9, stretch=Target(1.25, 1.0))
 
@@ -200,13 +211,12 @@ OPERATIONS = {
         gradient("grad_sparse", at_least(12, stretch=25)),
         gradient("grad_rows", at_least(12, stretch=25), workloads=tuple(WORKLOADS)),
         Operation("step_adagrad", expect_step, at_least(12, stretch=25)),
-        Operation(
-            "bag_of_ten",
-            expect_ten,
-            at_least(2, stretch=4),
-            workloads=("small64",),
-            count_lookups=lambda workload: 10,  # noqa: ARG005 - whatever the workload
-        ),
+        ten("bag_of_ten", at_least(3, stretch=5)),
+        ten("ten_by_function", at_least(2)),
+        ten("ten_in_row", at_least(3, stretch=5)),
+        ten("ten_in_csr", None),
+        ten("ten_in_list", at_least(2)),
+        ten("ten_step", at_least(4)),
     )
 }
 

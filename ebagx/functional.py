@@ -29,6 +29,7 @@ from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
 from ebagx._core.options import Options, checked_options
+from ebagx._core.small import plain_bags, pool_small
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
@@ -238,6 +239,11 @@ def embedding_bag(
     if return_indices and not options.mode.is_extreme:
         names = " or ".join(map(repr, EXTREME_MODES))
         raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
+    if out is None:
+        plain = plain_bags(input, offsets, per_sample_weights, table, options)
+        small = None if plain is None else pool_small(plain, table, options)
+        if small is not None:
+            return small
     bags, source = bags_for(input, offsets, per_sample_weights, table, options)
     pooled, winners = pooled_bags(bags, source, table, options, out)
     return (pooled, winners) if return_indices else pooled

@@ -11,8 +11,9 @@ from ebagx._core.checks import check_flag, check_grad_output, check_size, check_
 from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.maps import Use, in_sequence
-from ebagx._core.memory import aligned_empty, check_mapped
+from ebagx._core.memory import aligned_empty
 from ebagx._core.options import Option, Options, checked_options
+from ebagx._core.small import checked_bags, plain_bags, pool_small
 from ebagx._core.table import Table
 from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
@@ -318,10 +319,18 @@ class EmbeddingBag(GradientSum):
             In the dtype of `weight`.
         """
         table, options = self._table, self._options
+        is_kept = self._training and not self._frozen
+        plain = plain_bags(input, offsets, per_sample_weights, table, options)
+        small = None if plain is None else pool_small(plain, table, options)
+        if plain is not None and small is not None:
+            if is_kept:
+                shape = None if per_sample_weights is None else per_sample_weights.shape
+                self._saved = _Saved(checked_bags(plain, table), table, None, shape, options)
+            return small
         table.check_mapped()
         bags, source = bags_for(input, offsets, per_sample_weights, table, options)
         pooled, winners = pooled_bags(bags, source, table, options)
-        if self._training and not self._frozen:
+        if is_kept:
             shape = None
             if per_sample_weights is not None and source.weights is not None:
                 shape = source.weights.shape
@@ -438,16 +447,15 @@ class EmbeddingBag(GradientSum):
 
     def _gradients(self, grad_output: Any) -> tuple[Backward, np.ndarray | None]:
         """Return the inputs of the table's gradient, and the gradient of the weights."""
-        if self.frozen:
+        if self._frozen:
             raise RuntimeError("backward on a frozen table, use from_pretrained(..., freeze=False)")
         if self._saved is None:
             raise RuntimeError("backward needs a forward call in training mode before it")
         bags, table, winners, weights_shape, options = self._saved
         table.check_mapped()
-        for array, name in zip(bags, Bags._fields, strict=True):
-            check_mapped(array, name)
+        bags.check_mapped()
         grad = check_grad_output(grad_output, (bags.num_bags, table.dim), table.sum_dtype)
-        grad = copy_if_overlapping(grad, self.weight)
+        grad = copy_if_overlapping(grad, self._table.array)
         if self._dense is not None:
             grad = copy_if_overlapping(grad, self._dense.total)
         self._check_weights_gradient(weights_shape)
@@ -458,11 +466,10 @@ class EmbeddingBag(GradientSum):
 
     def _update(self, backward: Backward, optimizer: Optimizer) -> None:
         """Let an optimizer update the table."""
-        dtype = self._table.sum_dtype  # that of a table assigned since `forward` may be another
-        pieces = (
-            (rows, values.astype(dtype, copy=False)) for rows, values in gradient_pieces(backward)
-        )
-        optimizer.update_pieces(self.weight, pieces)
+        pieces, dtype = gradient_pieces(backward), self._table.sum_dtype
+        if backward.grad.dtype != dtype:  # a table of another dtype was assigned since `forward`
+            pieces = ((rows, values.astype(dtype)) for rows, values in pieces)
+        optimizer.update_pieces(self._table, pieces)
 
     def train(self, mode: bool = True) -> "EmbeddingBag":
         """Set training mode, or eval mode with ``train(False)``; return self."""

@@ -28,7 +28,7 @@ FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
 # the compiler inlines a kernel that has one caller.
 INDICES_VALID, SCATTER, WEIGHTS_GRADIENT = "067"
 
-BASELINE = ("arrow", "cpu", "tokens", "_baseline")
+BASELINE = ("arrow", "cpu", "integers", "tokens", "_baseline")
 MODULES = (*BASELINE, "_avx2", "_avx512")
 
 

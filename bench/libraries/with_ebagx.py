@@ -5,6 +5,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 import ebagx
 from ebagx.optim import Adagrad
@@ -118,6 +119,42 @@ class Subject(BaseSubject):
         return step
 
     def bag_of_ten(self) -> Run:
-        module = ebagx.EmbeddingBag.from_pretrained(self.table, mode="mean").eval()
+        module = self.mean_module()
         indices, offsets = self.data.indices[:10], np.zeros(1, dtype=np.int64)
         return lambda: module(indices, offsets)
+
+    def mean_module(self) -> ebagx.EmbeddingBag:
+        """Return a module in eval mode."""
+        return ebagx.EmbeddingBag.from_pretrained(self.table, mode="mean").eval()
+
+    def ten_by_function(self) -> Run:
+        indices, offsets = self.data.indices[:10], np.zeros(1, dtype=np.int64)
+        return lambda: ebagx.embedding_bag(indices, self.table, offsets, mode="mean")
+
+    def ten_in_row(self) -> Run:
+        module, indices = self.mean_module(), self.data.indices[:10].reshape(1, 10)
+        return lambda: module(indices)
+
+    def ten_in_csr(self) -> Run:
+        module, indices = self.mean_module(), self.data.indices[:10]
+        parts = np.ones(10, np.float32), indices, np.array([0, 10])
+        matrix = scipy.sparse.csr_array(parts, (1, len(self.table)))
+        return lambda: module(matrix)
+
+    def ten_in_list(self) -> Run:
+        module, bags = self.mean_module(), [self.data.indices[:10].tolist()]
+        return lambda: module(bags)
+
+    def ten_step(self) -> Run:
+        weight = make_table(self.data.weight)
+        bag = ebagx.EmbeddingBag(*weight.shape, sparse="rows", _weight=weight)
+        optimizer = Adagrad(learning_rate=LEARNING_RATE)
+        indices, offsets = self.data.indices[:10], np.zeros(1, dtype=np.int64)
+        grad = self.data.grad_output[:1]
+
+        def step() -> FloatArray:
+            pooled = bag(indices, offsets)
+            bag.backward_update(grad, optimizer)
+            return pooled
+
+        return step

@@ -114,6 +114,39 @@ class Subject(BaseSubject):
         return step
 
     def bag_of_ten(self) -> Run:
-        module = torch.nn.EmbeddingBag.from_pretrained(self.table, mode="mean").eval()
+        module = self.mean_module()
         indices, offsets = self.indices[:10], torch.zeros(1, dtype=torch.int64)
         return lambda: module(indices, offsets)
+
+    def mean_module(self) -> torch.nn.EmbeddingBag:
+        """Return a module in eval mode."""
+        return torch.nn.EmbeddingBag.from_pretrained(self.table, mode="mean").eval()
+
+    def ten_by_function(self) -> Run:
+        embedding_bag = torch.nn.functional.embedding_bag
+        indices, offsets = self.indices[:10], torch.zeros(1, dtype=torch.int64)
+        return lambda: embedding_bag(indices, self.table, offsets, mode="mean")
+
+    def ten_in_row(self) -> Run:
+        module, indices = self.mean_module(), self.indices[:10].reshape(1, 10)
+        return lambda: module(indices)
+
+    def ten_in_list(self) -> Run:
+        module, bags = self.mean_module(), [self.indices[:10].tolist()]
+        return lambda: module(torch.tensor(bags))
+
+    def ten_step(self) -> Run:
+        table = self.table.clone()
+        module = torch.nn.EmbeddingBag.from_pretrained(table, freeze=False, sparse=True)
+        optimizer = torch.optim.Adagrad(module.parameters(), lr=LEARNING_RATE)
+        indices, offsets = self.indices[:10], torch.zeros(1, dtype=torch.int64)
+        grad = self.grad_output[:1]
+
+        def step() -> torch.Tensor:
+            optimizer.zero_grad()
+            pooled = module(indices, offsets)
+            pooled.backward(grad)
+            optimizer.step()
+            return pooled.detach()
+
+        return step

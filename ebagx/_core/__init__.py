@@ -5,6 +5,7 @@ bags       `Bags`: the one internal form of input; forms/ makes it from each for
 table      `Table`: the rows of an embedding table, and how they lie in memory
 gather     rows in other layouts, copied for the kernels
 passes     the forward pass, and max_norm
+small      the forward pass of small calls of plain arrays, which one kernel checks and pools
 backward   the gradients of touched rows and of weights
 dense      sums of gradients in an array of the table's size
 row_sum    sums of gradients as touched rows and their values
@@ -22,6 +23,7 @@ threads    the number of threads of a call
 config     version and `show_config`
 cpu        CPUID, OpenMP, addresses and pages (compiled)
 arrow      the structs of the Arrow C data interface (compiled)
+integers   Python's integers, copied from lists to arrays (compiled)
 =========  =====================================================================
 
 Every call has three steps: check the arguments (nothing has changed when a check raises), make

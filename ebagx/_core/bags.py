@@ -10,11 +10,12 @@ from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source
 from ebagx._core.layout import as_contiguous, as_indices
 from ebagx._core.levels import kernels
+from ebagx._core.memory import check_mapped
 from ebagx._core.options import Options
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 
-_NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
+NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
 
 
 class Bags(NamedTuple):
@@ -32,6 +33,12 @@ class Bags(NamedTuple):
     def num_bags(self) -> int:
         """The number of bags B."""
         return len(self.offsets) - 1
+
+    def check_mapped(self) -> None:
+        """Raise ValueError if an array is in a memory map whose file has become shorter."""
+        check_mapped(self.indices, "indices")
+        check_mapped(self.offsets, "offsets")
+        check_mapped(self.weights, "weights")
 
 
 def as_bags(
@@ -184,6 +191,6 @@ def _normalised(source: Source, sums: np.dtype[Any] | None) -> Bags:
     if offsets.dtype != indices.dtype:
         offsets = offsets.astype(indices.dtype)
     if source.weights is None:
-        return Bags(indices, offsets, _NO_WEIGHTS[sums])
+        return Bags(indices, offsets, NO_WEIGHTS[sums])
     weights = as_contiguous(as_real(source.weights, source.weights_name, sums))
     return Bags(indices, offsets, weights.reshape(-1))

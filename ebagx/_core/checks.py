@@ -222,7 +222,7 @@ def check_real(array: np.ndarray, name: str) -> None:
 def as_real(array: np.ndarray, name: str, dtype: np.dtype[Any]) -> np.ndarray:
     """Return a real-valued array in another dtype."""
     check_real(array, name)
-    return array.astype(dtype, copy=False)
+    return array if array.dtype is dtype else array.astype(dtype, copy=False)
 
 
 def check_out(
@@ -342,9 +342,9 @@ def check_rows(rows: np.ndarray, name: str, num_rows: int) -> None:
         raise ValueError(f"{name} must be 1-D, got {rows.ndim}-D")
     if not len(rows):
         return
-    falls = np.flatnonzero(rows[1:] <= rows[:-1])
-    if len(falls):
-        u = falls[0] + 1
+    falls = rows[1:] <= rows[:-1]
+    if falls.any():
+        u = int(falls.argmax()) + 1
         raise ValueError(f"{name} must ascend, got {name}[{u}] = {rows[u]} after {rows[u - 1]}")
     for u in (0, -1):
         if not 0 <= rows[u] < num_rows:

@@ -12,7 +12,7 @@ import numpy as np
 from ebagx._core import cpu
 
 _CACHE_LINE = 64
-_SMALL = 1 << 14  # bytes; aligning smaller arrays costs more time, a microsecond, than it saves
+SMALL_BYTES = 1 << 14  # aligning smaller arrays costs more time, a microsecond, than it saves
 _PAGE = 1 << 12  # bytes
 _BLOCK = 1 << 20  # bytes that are compared at once
 
@@ -37,7 +37,7 @@ def _aligned(
     size = math.prod(shape) * dtype.itemsize
     if size > sys.maxsize - _CACHE_LINE:
         raise MemoryError(f"an array of shape {shape} and dtype {dtype} fits no memory")
-    if size < _SMALL:
+    if size < SMALL_BYTES:
         return allocate(shape, dtype)
     raw = allocate(size + _CACHE_LINE, np.uint8)
     start = -cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE

@@ -35,11 +35,12 @@ class Options(NamedTuple):
     invalid: str  # policy for indices outside [0, N)
     default_row: int | None  # in [0, N)
     selects: bool  # True if bags may lose lookups, or gain `default_row`
+    pools_plainly: bool  # True if the pass is one call of the kernel ``pool``
 
     def changed(self, num_rows: int, **options: Any) -> "Options":
         """Return the options with some of them set anew, checked like all others."""
         arguments = {**self._asdict(), "mode": self.mode.name, **options}
-        del arguments["selects"]
+        del arguments["selects"], arguments["pools_plainly"]
         return checked_options(num_rows, **arguments)
 
 
@@ -104,6 +105,7 @@ def _checked_options(
     padding_idx = check_row(padding_idx, "padding_idx", num_rows)
     default_row = check_row(default_row, "default_row", num_rows)
     invalid = check_invalid(invalid)
+    selects = not (padding_idx is None and default_row is None and invalid == RAISE)
     return Options(
         row,
         max_norm,
@@ -114,7 +116,8 @@ def _checked_options(
         check_num_threads(num_threads),
         invalid,
         default_row,
-        not (padding_idx is None and default_row is None and invalid == RAISE),
+        selects,
+        not (selects or row.is_extreme) and max_norm is None,
     )
 
 

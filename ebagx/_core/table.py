@@ -109,6 +109,11 @@ class Table:
         """Return whether kernels read and write the rows in place; others are gathered first."""
         return self._view is not None
 
+    @property
+    def is_plain(self) -> bool:
+        """Return whether kernels read the rows in place, without a look at memory maps before."""
+        return self._view is not None and self.map_advice is None
+
     def check_mapped(self) -> None:
         """Raise ValueError if the table is in a memory map whose file has become shorter."""
         check_mapped(self.array, self.name)

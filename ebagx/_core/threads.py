@@ -68,10 +68,15 @@ def default_threads() -> int:
     return min(cpu.max_threads(), _quota())
 
 
+def is_shared(work: int) -> bool:
+    """Return whether several threads may share `work` element additions."""
+    return work >= 2 * WORK_PER_THREAD
+
+
 def thread_count(num_threads: int | None, work: int) -> int:
     """Return the threads for a call of `work` element additions."""
     global _used_threads
-    if work < 2 * WORK_PER_THREAD:
+    if not is_shared(work):
         return 1
     threads = default_threads() if num_threads is None else num_threads
     # More threads than processors gain nothing, and libgomp ends the process if one cannot start.

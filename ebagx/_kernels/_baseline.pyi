@@ -47,6 +47,16 @@ def pool(
     num_threads: int,
     /,
 ) -> bool: ...
+def pool_small(
+    out_bd: _Array,
+    table_rd: _Array,
+    indices: _Array,
+    offsets_b: _Array | None,
+    weights: _Array | None,
+    mode: int,
+    is_closed: bool,
+    /,
+) -> bool: ...
 def pool_many(
     jobs_j: tuple[tuple[tuple[_Array, _Array, _Array, _Array, _Array], int], ...],
     num_threads: int,
@@ -116,6 +126,18 @@ def train_batches(
     num_threads: int,
     /,
 ) -> bool: ...
+def transpose_few(
+    rows_u: _Array,
+    row_offsets_u: _Array,
+    bags_k: _Array,
+    scales_k: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    num_rows: int,
+    mode: int,
+    /,
+) -> int: ...
 def transpose_lookups(
     bags_k: _Array,
     scales_k: _Array,

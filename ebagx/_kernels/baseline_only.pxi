@@ -6,6 +6,7 @@ include "backward/extreme_gradient.pxi"
 ctypedef fused baseline_dtype_call_t:
     SelectCall
     TransposeCall
+    TransposeFewCall
     ExtremeGradientCall
 
 ctypedef fused baseline_index_call_t:

@@ -24,6 +24,8 @@ LONG_BAG = 512
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ROWWISE_ADAGRAD, ADAM = range(6)
 LANES = 16  # partial sums of a dot product
 
+INDEX_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.int32), np.dtype(np.int64))
+
 # 16-bit floats come as their bits.
 FLOATS_OF_BITS = {np.dtype(np.uint16): "float16", np.dtype(np.int16): "bfloat16"}
 
@@ -165,6 +167,53 @@ def pool_many(jobs_j: tuple[tuple[_PoolArrays, int], ...], num_threads: int) -> 
     return valid
 
 
+def pool_small(
+    out_bd: np.ndarray,
+    table_rd: np.ndarray,
+    indices: np.ndarray,
+    offsets_b: np.ndarray | None,
+    weights: np.ndarray | None,
+    mode: int,
+    is_closed: bool,
+) -> bool:
+    """Check the bags of a caller and pool them; return whether that was possible.
+
+    The output may have any values if not.
+    """
+    given = [array for array in (indices, offsets_b, weights) if array is not None]
+    real = np.dtype(np.float64 if out_bd.dtype == np.float64 else np.float32)
+    if not all(map(_is_plain, given)) or (weights is not None and weights.dtype != real):
+        return False
+    if weights is not None and weights.shape != indices.shape:
+        return False
+    ends = _ends_of(indices, offsets_b, is_closed)
+    if ends is None or len(ends) != len(out_bd) + 1 or 0 in (*out_bd.shape, *table_rd.shape):
+        return False
+    if out_bd.shape[1] != table_rd.shape[1] or not offsets_valid(ends, indices.size):
+        return False
+    flat = np.empty(0, real) if weights is None else weights.reshape(-1)
+    return pool(out_bd, table_rd, indices.reshape(-1), ends, flat, mode, 1)
+
+
+def _is_plain(array: Any) -> bool:
+    """Return whether an object is a contiguous array in ordinary memory."""
+    if type(array) is not np.ndarray or not (array.flags.c_contiguous and array.flags.aligned):
+        return False
+    base = array.base
+    return base is None or (type(base) is np.ndarray and base.base is None)
+
+
+def _ends_of(indices: np.ndarray, offsets: np.ndarray | None, is_closed: bool) -> Any:
+    """Return the offsets (B + 1,) of bags; None if they are not what `pool_small` takes."""
+    if indices.dtype not in INDEX_DTYPES:
+        return None
+    if offsets is None:
+        return np.arange(len(indices) + 1) * indices.shape[1] if indices.ndim == 2 else None
+    if indices.ndim != 1 or offsets.ndim != 1 or offsets.dtype not in INDEX_DTYPES:
+        return None
+    return offsets if is_closed else np.append(offsets, len(indices))
+
+
 @_quietly
 def extreme(
     out_bd: np.ndarray,
@@ -268,6 +317,25 @@ def transpose_lookups(
             weights = weights_k[start:end] if len(weights_k) else np.ones(end - start, real)
             scales[start:end] = weights / divisor
     scales_k[:] = scales[order_k]
+
+
+def transpose_few(
+    rows_u: np.ndarray,
+    row_offsets_u: np.ndarray,
+    bags_k: np.ndarray,
+    scales_k: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    weights_k: np.ndarray,
+    num_rows: int,
+    mode: int,
+) -> int:
+    """Do what the three kernels before do; return the number of distinct rows."""
+    order_k = np.argsort(indices_k, kind="stable")
+    keys_k = indices_k[order_k]
+    touched = group_rows(rows_u, row_offsets_u, np.empty_like(keys_k), keys_k, 0)
+    transpose_lookups(bags_k, scales_k, bags_k, scales_k, order_k, offsets_b, weights_k, mode, 1)
+    return touched
 
 
 @_quietly

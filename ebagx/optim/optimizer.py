@@ -1,7 +1,6 @@
 """`Optimizer` has the step that optimizers share: checks, schedule, clipping, weight decay."""
 
 from collections.abc import Iterable
-from itertools import chain, islice
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -37,7 +36,6 @@ _NO_SCALES = {dtype: np.empty(0, dtype) for dtype in SUM_DTYPES}
 class _Prepared(NamedTuple):
     """The part of a step that does not change from step to step."""
 
-    weight: np.ndarray  # the caller's object for the table
     table: Table
     pair: tuple[np.ndarray, np.ndarray]  # the kernel takes two states
     mapped: list[np.ndarray]  # the table and the states, where they are in memory maps
@@ -129,7 +127,7 @@ class Optimizer(StoredOptimizer):
         """
         table = self._checked_table(weight)
         pieces = [_checked_gradient(gradient, table)]
-        self._take_step(self._prepared(weight, table), pieces)
+        self._take_step(self._prepared(table), pieces)
 
     def step(self, bag: Trainable) -> None:
         """Take one step with the gradient of an `EmbeddingBag`, in any form.
@@ -197,42 +195,42 @@ class Optimizer(StoredOptimizer):
     def _initial_value(self) -> float:
         return 0.0
 
-    def update_pieces(self, weight: np.ndarray, pieces: Iterable[Piece]) -> None:
+    def update_pieces(self, weight: np.ndarray | Table, pieces: Iterable[Piece]) -> None:
         """Take one step with a gradient in pieces, which need not fit in memory together.
 
         Parameters
         ----------
-        weight : ndarray of shape (N, D)
+        weight : ndarray of shape (N, D), or Table
             The table, as in `update`.
         pieces : iterable of tuple
             ``(rows, values)``, of shapes (U,) and (U, D): rows of the table, ascending over all
             pieces, and their gradients in the dtype of sums. They are not checked, and each is
             used before the next one is requested.
         """
-        self._take_step(self._prepared(weight, self._checked_table(weight)), pieces)
+        self._take_step(self._prepared(self._checked_table(weight)), pieces)
 
     def check_step(self, weight: np.ndarray) -> None:
         """Raise what `update_pieces` would raise before it changes a table; change nothing."""
         self._checked_table(weight)
         self._rate_and_factor(self.num_steps)
 
-    def _prepared(self, weight: np.ndarray, table: Table) -> "_Prepared":
+    def _prepared(self, table: Table) -> "_Prepared":
         """Return the constant part of steps on a checked table, with states that it still lacks."""
         rule, states = self._rule(), self._state
         missing = [name for name in rule.states if name not in states]
         if missing:
             states = {**states, **{name: self._new_state(table) for name in missing}}
         none = _NO_STATE[table.sum_dtype]
-        first, second, *_ = *(states[name] for name in rule.states), none, none
+        first, second, *_ = *[states[name] for name in rule.states], none, none
         read = table.array, *states.values(), self._decay.seen
         mapped = [array for array in read if array is not None and find_map(array) is not None]
-        return _Prepared(weight, table, (first, second), mapped, rule, states)
+        return _Prepared(table, (first, second), mapped, rule, states)
 
     def _adopt(self, prepared: "_Prepared") -> None:
         """Keep new states and belong to the table, as a step is about to be taken."""
         set_unchecked(self, "_state", prepared.states)
         if self._bound is None:
-            set_unchecked(self, "_bound", Binding(prepared.weight))
+            set_unchecked(self, "_bound", Binding(prepared.table.array))
 
     def _rate_of_step(self, step: int) -> float:
         rate = self.learning_rate
@@ -253,14 +251,16 @@ class Optimizer(StoredOptimizer):
         if not callable(self.learning_rate):
             self._rate_and_factor(self.num_steps)
 
-    def _checked_table(self, weight: np.ndarray) -> Table:
+    def _checked_table(self, weight: np.ndarray | Table) -> Table:
         """Return the table once everything but the gradient has been checked."""
-        table = Table(weight if type(weight) is np.ndarray else as_plain_array(weight, "weight"))
+        table = weight
+        if not isinstance(table, Table):
+            table = Table(as_plain_array(weight, "weight"))
         table.check_writeable("an optimizer step")
-        if not isinstance(weight, np.ndarray):
+        if not isinstance(weight, (np.ndarray, Table)):
             raise ValueError("weight must be an ndarray to be updated in place")
         bound, states, seen = self._bound, self._state, self._decay.seen
-        if bound is not None and not bound.is_to(weight):
+        if bound is not None and not bound.is_to(table.array):
             raise ValueError(
                 f"weight is another table than that of the optimizer's earlier steps, of shape "
                 f"{bound.shape}: use one optimizer per table, or call optimizer.unbind() if this "
@@ -272,25 +272,28 @@ class Optimizer(StoredOptimizer):
         return table
 
     def _take_step(self, prepared: "_Prepared", pieces: Iterable[Piece]) -> None:
-        _, table, pair, mapped, rule, states = prepared
+        table, pair, mapped, rule, states = prepared
         rate, kept = self._rate_and_factor(self.num_steps)
         decay = self.weight_decay
         pieces = iter(clipped(pieces, self.clip_value, self.clip_row_norm, self.clip_norm))
         # Most errors come before or with the first piece, when nothing has been changed.
-        first = list(islice(pieces, 1))
+        piece = next(pieces, None)
         if self._state is not states or self._bound is None:
             self._adopt(prepared)
         # Rows may lack the decay of earlier steps when there is none now.
         if decay or self._decay.seen is not None:
             self._decay.begin_step(kept, table.num_rows)
         set_unchecked(self, "num_steps", self.num_steps + 1)
-        constants = np.array(self._constants(rate, 0.0 if self._decoupled else decay))
-        for rows, values in chain(first, pieces):
+        constants = self._constants(rate, 0.0 if self._decoupled else decay)
+        numbers = np.fromiter(constants, np.float64, len(constants))
+        while piece is not None:
+            rows, values = piece
             if mapped:
                 ask_for_rows(mapped, rows, Use.STEP)
             scales = self._scales(rows, kept, values.dtype)
             threads = thread_count(self.num_threads, values.size)
-            table.step_rows(*pair, scales, rows, values, constants, rule.code, threads)
+            table.step_rows(*pair, scales, rows, values, numbers, rule.code, threads)
+            piece = next(pieces, None)
 
     def _scales(self, rows: np.ndarray, kept: float, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the factors of rows before the step; empty if all are 1."""

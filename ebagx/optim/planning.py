@@ -39,7 +39,7 @@ class PlannedSteps:
 
     def __init__(self, optimizer: Optimizer, weight: np.ndarray, most_rows: int) -> None:
         self._optimizer = optimizer
-        prepared = optimizer._prepared(weight, optimizer._checked_table(weight))
+        prepared = optimizer._prepared(optimizer._checked_table(weight))
         optimizer._check_constant_rate()
         optimizer._adopt(prepared)
         limits = optimizer.clip_value, optimizer.clip_row_norm, optimizer.clip_norm

@@ -102,3 +102,51 @@ def test_transpose_lookups(level, index_dtype, num_threads, real, mode, weighted
     level.transpose_lookups(*actual, *arguments)
     np.testing.assert_array_equal(actual[0], expected[0])
     cases.assert_same_bits(actual[1], expected[1])
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("num_rows", [1, 50, 2049, 2**22 + 1, 2**31 - 1])
+@pytest.mark.parametrize("mode", [reference.SUM, reference.MEAN, reference.SQRTN])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 511, 512])
+def test_few_lookups(level, index_dtype, num_rows, mode, weighted, n):
+    rng = np.random.default_rng(6)
+    indices = rng.integers(0, num_rows, n).astype(index_dtype)
+    offsets = np.sort(rng.integers(0, n + 1, 9)).astype(index_dtype)  # empty bags among them
+    offsets[0], offsets[-1] = 0, n
+    weights = cases.make_weights(rng, n if weighted else 0, np.dtype(np.float32))
+    scaled = n if weighted or mode else 0
+    results = []
+    for kernels in (level, reference):
+        written = (
+            *(np.full(size, -9, index_dtype) for size in (n, n + 1, n)),
+            np.full(scaled, np.nan, np.float32),
+        )
+        touched = kernels.transpose_few(*written, indices, offsets, weights, num_rows, mode)
+        rows, starts, bags, scales = written
+        results.append((rows[:touched], starts[: touched + 1], bags, scales))
+    for actual, expected in zip(*results, strict=True):
+        assert actual.tobytes() == expected.tobytes()
+    np.testing.assert_array_equal(results[0][0], np.unique(indices))
+
+
+@cases.levels
+def test_no_more_than_few_lookups(level):
+    indices, written = np.zeros(513, np.int64), [np.full(size, -9) for size in (513, 514, 513)]
+    empty = np.empty(0, np.float32)
+    call = *written, empty, indices, np.array([0, 513]), empty, 50, reference.SUM
+    assert level.transpose_few(*call) == 0
+    assert all((array == -9).all() for array in written)
+
+
+@cases.levels
+@pytest.mark.parametrize("offsets", [[0, 9, -5, 7, 3], [8, 8, 8, 8, 8], [3, 2, 1, 0, -1]])
+def test_few_lookups_that_changed_after_the_check(level, offsets):
+    indices = np.array([5, -(2**60), 2**60, 1])
+    written = np.empty(4, np.int64), np.empty(5, np.int64), np.empty(4, np.int64)
+    scales, empty = np.empty(4, np.float32), np.empty(0, np.float32)
+    call = *written, scales, indices, np.array(offsets), empty, 6, reference.MEAN
+    assert level.transpose_few(*call) == 3
+    np.testing.assert_array_equal(written[0][:3], [0, 1, 5])
+    np.testing.assert_array_equal(written[1][:4], [0, 2, 3, 4])

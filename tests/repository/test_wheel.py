@@ -15,7 +15,7 @@ METADATA = "\n".join(
     f"Requires-Dist: {name}" for name in ("numpy>=1.26", "scipy>=1.11", "tqdm; extra == 'cli'")
 )
 KERNELS = ("_kernels/_baseline", "_kernels/_avx2", "_kernels/_avx512")
-MODULES = ("_core/arrow", "_core/cpu", "text/tokens", *KERNELS)
+MODULES = ("_core/arrow", "_core/cpu", "_core/integers", "text/tokens", *KERNELS)
 MODULE = "machine code\0libc.so.6\0"
 FILES = {
     "ebagx/py.typed": "",

@@ -10,9 +10,17 @@ import numpy as np
 
 from ebagx._core.checks import shown
 from ebagx._core.forms.arrow import is_arrow
-from ebagx._core.forms.entries import Entries, EntryKind, concatenated, from_scalars, joined_entries
+from ebagx._core.forms.entries import (
+    INTEGERS,
+    Entries,
+    EntryKind,
+    concatenated,
+    from_scalars,
+    joined_entries,
+)
 from ebagx._core.forms.flat import NO_ARRAYS, as_entries
 from ebagx._core.forms.source import Joined
+from ebagx._core.integers import copy_bags, measure_bags
 from ebagx._core.memory import check_mapped
 
 # The usual sequences of Python objects, whose entries are walked. Others are taken as arrays.
@@ -97,7 +105,22 @@ def _plain_arrays(bags: Any, of: type, name: str, kind: EntryKind) -> list[np.nd
     return arrays if usual else None
 
 
+def join_integers(bags: list[Any], most: int | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return indices (n,) and offsets (B + 1,) of lists of Python's integers, fast.
+
+    None is for every other list, and for more than `most` integers.
+    """
+    ends = np.empty(len(bags) + 1, np.int64)
+    count = measure_bags(ends, bags)
+    if count < 0 or (most is not None and count > most):
+        return None
+    indices = np.empty(count, np.int64)
+    return (indices, ends) if copy_bags(indices, bags) else None
+
+
 def _join_scalars(bags: Any, name: str, kind: EntryKind) -> Joined:
+    if kind is INTEGERS and type(bags) is list and (joined := join_integers(bags)) is not None:
+        return Joined(Entries(joined[0]), joined[1])
     ends = _ends(bags)
     entries = list(chain.from_iterable(bags))
 

@@ -26,6 +26,7 @@ cdef struct SortCall:
     Rows offsets
     Py_ssize_t num_rows
     int payload_bits
+    int passes
     uint64_t* packed_k  # the one of keys and scratch that is packed first
 
 
@@ -128,24 +129,31 @@ cdef void sort_by_digit(
         move_unit(to_k, counts, keys_k, n, digit, unit, units)
 
 
-cdef void sort_keys(SortCall* call, const Arrays* arrays, int units) noexcept nogil:
+cdef void plan_sort(SortCall* call) noexcept nogil:
     # Keys move between `keys` and `scratch` from pass to pass, and the last pass ends in `keys`.
-    cdef uint64_t* to = <uint64_t*>call.keys.data
-    cdef uint64_t* keys = <uint64_t*>call.scratch.data
+    call.passes = (bit_length(max(call.num_rows - 1, 1)) + RADIX_BITS - 1) // RADIX_BITS
+    call.packed_k = <uint64_t*>(call.scratch.data if call.passes % 2 else call.keys.data)
+
+
+cdef void sort_packed(const SortCall* call, int units) noexcept nogil:
+    # Sorts the packed keys, in the passes that were planned.
+    cdef uint64_t* keys = call.packed_k
+    cdef uint64_t* to = <uint64_t*>(call.keys.data if call.passes % 2 else call.scratch.data)
     cdef int64_t* counts = <int64_t*>call.counts.data
-    cdef int total_bits = bit_length(max(call.num_rows - 1, 1))
-    cdef int passes = (total_bits + RADIX_BITS - 1) // RADIX_BITS
-    cdef int bits = (total_bits + passes - 1) // passes, p
+    cdef int total_bits = bit_length(max(call.num_rows - 1, 1)), p
+    cdef int bits = (total_bits + call.passes - 1) // call.passes
     cdef Digit digit
-    if passes % 2 == 0:
-        keys, to = to, keys
-    call.packed_k = keys
-    share_units(call, arrays, units, units)
     digit.values = <Py_ssize_t>1 << bits
-    for p in range(passes):
+    for p in range(call.passes):
         digit.shift = call.payload_bits + p * bits
         sort_by_digit(to, counts, keys, call.indices.count, digit, units)
         keys, to = to, keys
+
+
+cdef void sort_keys(SortCall* call, const Arrays* arrays, int units) noexcept nogil:
+    plan_sort(call)
+    share_units(call, arrays, units, units)
+    sort_packed(call, units)
 
 
 def sort_lookups(
@@ -322,3 +330,106 @@ def transpose_lookups(
         call.reorders = True
         share_units(&call, &arrays, units, num_threads)
     close_arrays(&arrays)
+
+
+cdef enum:
+    FEW_LOOKUPS = 512  # their scratch memory, 36 KB, is on the stack
+
+
+cdef struct TransposeFewCall:
+    Rows rows
+    Rows row_offsets
+    Rows bags
+    Rows scales
+    Rows indices
+    Rows offsets
+    Rows weights
+    Py_ssize_t num_rows
+    int mode
+
+
+cdef struct FewScratch:
+    uint64_t[FEW_LOOKUPS] keys_k
+    uint64_t[FEW_LOOKUPS] spare_k
+    int64_t[RADIX] counts
+    int64_t[FEW_LOOKUPS] order_k
+    int64_t[FEW_LOOKUPS] bags_k
+    double[FEW_LOOKUPS] scales_k
+
+
+cdef void sort_few(
+    const TransposeFewCall* call, FewScratch* scratch, index_t index, int payload_bits
+) noexcept nogil:
+    # Sorts the lookups by row; the payloads are their numbers.
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef size_t row, num_rows = <size_t>call.num_rows
+    cdef Py_ssize_t k
+    cdef SortCall sort
+    sort.keys.data, sort.scratch.data = <char*>scratch.keys_k, <char*>scratch.spare_k
+    sort.counts.data, sort.indices = <char*>scratch.counts, call.indices
+    sort.num_rows, sort.payload_bits = call.num_rows, payload_bits
+    plan_sort(&sort)
+    for k in range(call.indices.count):
+        row = <size_t>indices_k[k]
+        sort.packed_k[k] = (
+            <uint64_t>(row if row < num_rows else 0) << payload_bits
+        ) | <uint64_t>k
+    sort_packed(&sort, 1)
+
+
+cdef Py_ssize_t transpose_few_unit(
+    const TransposeFewCall* call, index_t index, real_t real
+) noexcept nogil:
+    # Returns the number of distinct rows.
+    cdef FewScratch scratch
+    cdef GroupCall group
+    cdef TransposeCall transpose
+    cdef Rows order = call.indices
+    group.payload_bits = bit_length(call.indices.count - 1)
+    sort_few(call, &scratch, index, group.payload_bits)
+    order.data = <char*>scratch.order_k
+    group.rows, group.row_offsets, group.payloads = call.rows, call.row_offsets, order
+    group.keys.data, group.keys.count = <char*>scratch.keys_k, call.indices.count
+    transpose.bags, transpose.scales = call.bags, call.scales
+    transpose.scratch_bags, transpose.scratch_scales = call.bags, call.scales
+    transpose.scratch_bags.data = <char*>scratch.bags_k
+    if call.scales.data != NULL:
+        transpose.scratch_scales.data = <char*>scratch.scales_k
+    transpose.order, transpose.offsets, transpose.weights = order, call.offsets, call.weights
+    transpose.mode = call.mode
+    expand_bags(&transpose, index, real, 0, 1)
+    cdef Py_ssize_t touched = group_unit(&group, index)
+    reorder(&transpose, index, real, 0, 1)
+    return touched
+
+
+def transpose_few(
+    rows_u,            # OUT (n,), of which the first U entries count
+    row_offsets_u,     # OUT (n + 1,), of which the first U + 1 entries count
+    bags_k,            # OUT (n,)
+    scales_k,          # OUT (n,), or empty when every scale is 1
+    indices_k,         # (n,), n is at most 512
+    offsets_b,         # (B + 1,)
+    weights_k,         # (n,), or empty: every weight is 1
+    Py_ssize_t num_rows,
+    int mode,
+    /,
+):
+    """Do what `sort_lookups`, `group_rows` and `transpose_lookups` do, for few lookups.
+
+    Return the number of distinct rows. Indices outside [0, num_rows), which is less than 2**54,
+    count as row 0.
+    """
+    cdef TransposeFewCall call
+    cdef Arrays arrays
+    cdef Py_ssize_t touched = 0
+    open_arrays(
+        &arrays, <Rows*>&call,
+        (rows_u, row_offsets_u, bags_k, scales_k, indices_k, offsets_b, weights_k),
+        b"i1w i1w i1w r1w i1 i1 r1",
+    )
+    call.num_rows, call.mode = num_rows, mode
+    if 0 < call.indices.count <= FEW_LOOKUPS:
+        touched = run_unit(&call, &arrays, 0, 1)
+    close_arrays(&arrays)
+    return touched

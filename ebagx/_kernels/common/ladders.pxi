@@ -16,6 +16,7 @@ cdef struct OffsetsValidCall
 cdef struct CloseOffsetsCall
 cdef struct SelectCall
 cdef struct PoolCall
+cdef struct SmallCall
 cdef struct ExtremeCall
 cdef struct ExtremeGradientCall
 cdef struct WeightsGradientCall
@@ -23,6 +24,7 @@ cdef struct ScatterCall
 cdef struct SortCall
 cdef struct GroupCall
 cdef struct TransposeCall
+cdef struct TransposeFewCall
 cdef struct RenormCall
 cdef struct AddRowsCall
 cdef struct ClearRowsCall
@@ -57,6 +59,8 @@ cdef inline Py_ssize_t run_dtype_unit(
 ) noexcept nogil:
     if dtype_call_t is PoolCall:
         return pool_unit(call, index, cell, real, unit, units)
+    elif dtype_call_t is SmallCall:
+        return pool_small_unit(call, index, cell, real)
     elif dtype_call_t is ExtremeCall:
         return extreme_unit(call, index, cell, real, unit, units)
     elif dtype_call_t is ExtremeGradientCall:
@@ -67,6 +71,8 @@ cdef inline Py_ssize_t run_dtype_unit(
         return scatter_unit(call, index, real, unit, units)
     elif dtype_call_t is TransposeCall:
         return transpose_unit(call, index, real, unit, units)
+    elif dtype_call_t is TransposeFewCall:
+        return transpose_few_unit(call, index, real)
     elif dtype_call_t is SelectCall:
         return select_unit(call, index, real)
     elif dtype_call_t is RenormCall:

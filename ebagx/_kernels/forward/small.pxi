@@ -1,0 +1,166 @@
+# Small calls: one kernel checks the arguments that most callers give, and pools their bags.
+#
+# On the usual path Python checks each argument, one kernel validates the offsets, and another one
+# pools. For one bag of ten lookups, this takes ten times as long as the additions. Nothing raises
+# here: arguments that are not plain, and those that are wrong, are left to the usual path.
+from cpython.buffer cimport PyBuffer_IsContiguous
+
+cdef enum:
+    # So many additions take about two microseconds. For less, it does not pay to let other threads
+    # of Python run: to get the GIL back can take 5 milliseconds.
+    WORK_WITH_GIL = 20000
+
+
+cdef struct SmallCall:
+    Rows out
+    Rows table
+    Rows indices
+    Rows weights
+    Rows offsets            # no array if all bags have the same length
+    bint has_long_offsets   # int64, else int32
+    Py_ssize_t length       # of each bag, without offsets
+    Py_ssize_t num_lookups
+    int mode
+
+
+cdef inline Py_ssize_t end_of_small_bag(const SmallCall* call, Py_ssize_t b) noexcept nogil:
+    if call.offsets.data == NULL:
+        return (b + 1) * call.length
+    if b + 1 == call.offsets.count:  # there are only starts of bags
+        return call.num_lookups
+    return index_at(Indices(call.offsets.data, call.has_long_offsets), b + 1)
+
+
+cdef Py_ssize_t pool_small_unit(
+    const SmallCall* call, index_t index, cell_t cell, real_t real
+) noexcept nogil:
+    # Returns FOUND_OUTSIDE if an offset or an index is wrong. Each offset is read once.
+    cdef const index_t* indices_k = <const index_t*>call.indices.data
+    cdef const real_t* weights_k = <const real_t*>call.weights.data
+    cdef Py_ssize_t b, k, n = call.num_lookups, dim = call.out.dim
+    cdef bint outside = False
+    cdef Lookups bag
+    bag.start, bag.last = 0, n - 1
+    for k in range(min(AHEAD, n)):
+        prefetch_row(call.table, indices_k[k], dim * <Py_ssize_t>sizeof(cell_t))
+    for b in range(call.out.count):
+        bag.end = end_of_small_bag(call, b)
+        if not bag.start <= bag.end <= n:
+            return FOUND_OUTSIDE
+        outside |= pool_bag(
+            <cell_t*>row_address(call.out, b), &call.table, indices_k, weights_k, &bag, call.mode,
+            0, dim,
+        )
+        bag.start = bag.end
+    return FOUND_OUTSIDE * (outside or bag.start != n)
+
+
+cdef int open_plain(Arrays* arrays, Rows* rows, object array, type plain) noexcept:
+    # Returns the dtype of a contiguous array in ordinary memory, or -1.
+    cdef Py_buffer* view = &arrays.views[arrays.count]
+    cdef int dtype
+    try:
+        if type(array) is not plain:
+            return -1
+        base = array.base
+        if base is not None and (type(base) is not plain or base.base is not None):
+            return -1  # it may be in a memory map, whose file must be checked
+        PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT)
+    except Exception:  # buffers do not have all dtypes
+        return -1
+    arrays.count += 1
+    rows[0] = rows_of(view)
+    dtype = type_of(view)
+    if dtype < 0 or <size_t>view.buf % <size_t>view.itemsize:
+        return -1
+    return dtype if PyBuffer_IsContiguous(view, b"C") else -1
+
+
+cdef bint open_offsets(
+    SmallCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
+) noexcept:
+    # Returns whether there is an offset for each bag, and the first one is 0.
+    cdef int dtype = open_plain(arrays, &call.offsets, offsets, plain)
+    if dtype != INT32 and dtype != INT64:
+        return False
+    call.has_long_offsets = dtype == INT64
+    return (
+        arrays.views[arrays.count - 1].ndim == 1
+        and call.offsets.count == call.out.count + is_closed
+        and index_at(Indices(call.offsets.data, call.has_long_offsets), 0) == 0
+    )
+
+
+cdef bint open_bags(
+    SmallCall* call, Arrays* arrays, object indices, object offsets, object weights, bint is_closed,
+    type plain,
+) noexcept:
+    cdef const Py_buffer* view = &arrays.views[arrays.count]
+    cdef const Py_buffer* other
+    arrays.index = open_plain(arrays, &call.indices, indices, plain)
+    if arrays.index != INT32 and arrays.index != INT64:
+        return False
+    call.num_lookups = view.len // view.itemsize
+    call.length = call.indices.dim
+    if weights is not None:
+        other = &arrays.views[arrays.count]
+        if open_plain(arrays, &call.weights, weights, plain) != arrays.real:
+            return False
+        if other.ndim != view.ndim or call.weights.count != call.indices.count:
+            return False
+        if call.weights.dim != call.indices.dim:
+            return False
+    if offsets is None:
+        return view.ndim == 2 and call.indices.count == call.out.count
+    return view.ndim == 1 and open_offsets(call, arrays, offsets, is_closed, plain)
+
+
+cdef bint open_small(
+    SmallCall* call, Arrays* arrays, object out, object table, object indices, object offsets,
+    object weights, bint is_closed,
+) except -1:
+    # Returns whether the arrays are those of a small call; `close_arrays` must follow.
+    call.weights.data = call.offsets.data = NULL
+    call.offsets.count = 0
+    open_arrays(arrays, <Rows*>call, (out, table), b"c2w c2")
+    arrays.real = DOUBLE if arrays.cell == DOUBLE else FLOAT
+    return (
+        call.out.data != NULL
+        and call.table.data != NULL
+        and call.out.dim == call.table.dim
+        and open_bags(call, arrays, indices, offsets, weights, is_closed, type(out))
+    )
+
+
+def pool_small(
+    out_bd,            # OUT (B, D)
+    table_rd,          # (N, D)
+    indices,           # (n,), or (B, L)
+    offsets_b,         # (B,), or (B + 1,) if they are closed; None for 2-D indices
+    weights,           # in the shape of indices, or None: every weight is 1
+    int mode,
+    bint is_closed,
+    /,
+):
+    """Check the bags of a caller and pool them, in one thread, as `pool` does.
+
+    Return whether that was possible: indices, offsets and weights are contiguous ndarrays in
+    ordinary memory, of dtypes that kernels take, offsets run from 0 to n without decreasing, and
+    indices are in [0, N). If not, the output may have any values. Cost: that of `pool`.
+    """
+    cdef SmallCall call
+    cdef Arrays arrays
+    cdef Py_ssize_t found = FOUND_OUTSIDE
+    try:
+        if open_small(
+            &call, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed
+        ):
+            call.mode = mode
+            if call.num_lookups * call.out.dim <= WORK_WITH_GIL:
+                found = run_unit(&call, &arrays, 0, 1)
+            else:
+                with nogil:
+                    found = run_unit(&call, &arrays, 0, 1)
+    finally:
+        close_arrays(&arrays)
+    return not found

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+
+from ebagx._core.dtypes import kernel_view, sum_dtype
+from ebagx._kernels import reference
+from support import kernel_cases as cases
+
+NUM_ROWS = 50
+MODES = (reference.SUM, reference.MEAN, reference.SQRTN)
+LENGTHS = [3, 0, 1, 37, 0, 700, 2]  # one bag is added up in parts
+
+modes = pytest.mark.parametrize("mode", MODES)
+
+
+def make_call(dtype, index_dtype, weighted, *, dim=17, lengths=LENGTHS):
+    """Return table, indices, offsets (B + 1,) and weights."""
+    rng = np.random.default_rng(0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(index_dtype)
+    indices = rng.integers(0, NUM_ROWS, offsets[-1]).astype(index_dtype)
+    weights = cases.make_weights(rng, len(indices), sum_dtype(dtype)) if weighted else None
+    return cases.make_table(rng, NUM_ROWS, dim, dtype), indices, offsets, weights
+
+
+def pooled(table, indices, offsets, weights, mode):
+    out = np.empty((len(offsets) - 1, table.shape[1]), table.dtype)
+    flat = np.empty(0, sum_dtype(table.dtype)) if weights is None else weights
+    reference.pool(kernel_view(out), kernel_view(table), indices, offsets, flat, mode, 1)
+    return out
+
+
+@cases.levels
+@cases.table_dtypes
+@cases.index_dtypes
+@pytest.mark.parametrize("weighted", [False, True])
+@modes
+def test_same_bits_as_pool(level, dtype, index_dtype, weighted, mode):
+    table, indices, offsets, weights = make_call(dtype, index_dtype, weighted)
+    expected = pooled(table, indices, offsets, weights, mode)
+    other = np.int32 if index_dtype == np.int64 else np.int64
+    for ends, is_closed in (
+        *((offsets, True), (offsets[:-1].copy(), False)),
+        *((offsets.astype(other), True), (offsets[:-1].astype(other), False)),
+    ):
+        for kernel in (level.pool_small, reference.pool_small):
+            whole, out = cases.guarded(expected.shape, dtype)
+            given = kernel_view(out), kernel_view(table), indices, ends, weights
+            assert kernel(*given, mode, is_closed) is True
+            cases.assert_same_bits(out, expected)
+            cases.assert_guards(whole, out.shape)
+
+
+@cases.levels
+@cases.index_dtypes
+@cases.dims
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_of_2d_indices_are_bags(level, index_dtype, dim, weighted):
+    lengths = [5] * 4
+    table, indices, offsets, weights = make_call(
+        np.dtype(np.float32), index_dtype, weighted, dim=dim, lengths=lengths
+    )
+    expected = pooled(table, indices, offsets, weights, reference.MEAN)
+    shaped = None if weights is None else weights.reshape(4, 5).copy()
+    for kernel in (level.pool_small, reference.pool_small):
+        out = np.empty_like(expected)
+        given = out, table, indices.reshape(4, 5).copy(), None, shaped
+        assert kernel(*given, reference.MEAN, False) is True
+        cases.assert_same_bits(out, expected)
+
+
+def unaligned(array):
+    memory = np.empty(array.nbytes + 1, np.uint8)[1:]
+    copy = memory.view(array.dtype)
+    copy[:] = array
+    return copy
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+UNUSUAL = {
+    "subclass": lambda array: array.view(Subclass),
+    "list": lambda array: array.tolist(),
+    "strided": lambda array: np.repeat(array, 2)[::2],
+    "reversed": lambda array: array[::-1].copy()[::-1],
+    "swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "unaligned": unaligned,
+    "3-D": lambda array: array.copy().reshape(1, -1, 1),
+    "2-D": lambda array: array.copy().reshape(1, -1),
+    "0-D": lambda array: np.array(3, array.dtype),
+    "short": lambda array: array[:-1].copy(),
+    "int16": lambda array: array.astype(np.int16),
+    "bool": lambda array: array.astype(bool),
+    "empty items": lambda array: np.empty(len(array), "V0"),
+    "dates": lambda array: array.astype("M8[s]"),
+    "objects": lambda array: array.astype(object),
+    "in foreign memory": lambda array: np.frombuffer(array.tobytes(), array.dtype),
+}
+GIVEN = ("indices", "offsets", "weights")
+
+
+@cases.levels
+@pytest.mark.parametrize("place", range(3), ids=GIVEN)
+@pytest.mark.parametrize("kind", UNUSUAL)
+@pytest.mark.filterwarnings("ignore:Casting:RuntimeWarning")
+def test_unusual_arrays_are_left_to_the_usual_path(level, place, kind):
+    table, *given = make_call(np.dtype(np.float32), np.dtype(np.int64), True)
+    given[place] = UNUSUAL[kind](given[place])
+    for kernel in (level.pool_small, reference.pool_small):
+        out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
+        assert kernel(out, table, *given, reference.SUM, True) is False
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("bad", [-1, NUM_ROWS, 2**31 - 1])
+@pytest.mark.parametrize("place", [0, 40, -1])
+def test_indices_outside_are_found(level, index_dtype, bad, place):
+    table, indices, offsets, _ = make_call(np.dtype(np.float32), index_dtype, False)
+    indices[place] = bad
+    for kernel in (level.pool_small, reference.pool_small):
+        out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
+        assert kernel(out, table, indices, offsets, None, reference.SUM, True) is False
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize(
+    ("offsets", "is_closed"),
+    [
+        ([1, 3, 6], True),
+        ([0, 4, 3, 6], True),
+        ([0, -1, 6], True),
+        ([0, 7, 6], True),
+        ([0, 3, 5], True),
+        ([0, 3, 7], True),
+        ([6], True),
+        ([1, 3], False),
+        ([0, 4, 3], False),
+        ([0, 7], False),
+        ([-1, 2], False),
+    ],
+)
+def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
+    table, indices, _, _ = make_call(np.dtype(np.float32), index_dtype, False, lengths=[6])
+    ends = np.array(offsets, index_dtype)
+    for kernel in (level.pool_small, reference.pool_small):
+        out = np.empty((len(ends) - is_closed, table.shape[1]), table.dtype)
+        assert kernel(out, table, indices, ends, None, reference.SUM, is_closed) is False
+
+
+@cases.levels
+def test_outputs_of_another_size_are_found(level):
+    table, indices, offsets, _ = make_call(np.dtype(np.float32), np.dtype(np.int64), False)
+    width = table.shape[1]
+    for kernel in (level.pool_small, reference.pool_small):
+        for shape in ((len(LENGTHS) + 1, width), (len(LENGTHS), width - 1), (0, width)):
+            out = np.empty(shape, table.dtype)
+            assert kernel(out, table, indices, offsets, None, reference.SUM, True) is False
+        none = np.empty((0, width), table.dtype)
+        out = np.empty((len(LENGTHS), width), table.dtype)
+        assert kernel(out, none, indices, offsets, None, reference.SUM, True) is False
