@@ -101,7 +101,7 @@ def header() -> str:
     index, blocks = tables()
     classes = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
     return f"""\
-/* Class of each character of Unicode {unicodedata.unidata_version}, made by tools/make_word_classes.py:
+/* Class of each character of Unicode {unicodedata.unidata_version}, made by make_word_classes.py:
    {classes}. */
 #ifndef EBAGX_WORD_CLASSES_H
 #define EBAGX_WORD_CLASSES_H

@@ -98,7 +98,15 @@ def read_description(path: Path) -> Description:
         raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
     files = _checked_files(about.get("files"), path)
     return Description(
-        labels, cast(str, loss), dim, n_words, n_buckets, tokenizer, ngrams, cast(str, folder), files
+        labels,
+        cast(str, loss),
+        dim,
+        n_words,
+        n_buckets,
+        tokenizer,
+        ngrams,
+        cast(str, folder),
+        files,
     )
 
 

@@ -27,11 +27,11 @@ __all__ = ["TextVectorizer"]
 
 
 class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Count words, runs of words and character n-grams: fastText's features of a text.
+    """Count words, runs of words and character n-grams: fastText's features of a text.
 
     Words end at the word boundaries of Unicode, and have columns of their own, in order of
-    frequency. N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns after
-    the words. `transform` leaves out words and n-grams that did not occur in `fit`.
+    frequency. N-grams are hashed into buckets, and the buckets that occur in `fit` have the columns
+    after the words. `transform` leaves out words and n-grams that did not occur in `fit`.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     * an emoji with its modifiers, a flag, and a run of other symbols: ``++`` of C++, ``#`` of C#.
 
     They are those of Unicode's word boundaries (UAX #29) with three simplifications: punctuation is
-    no word, symbols are taken in runs, and a point or colon between letters separates. The tables are
-    those of Unicode 15.1. Thai and other scripts without spaces have long words: add character
+    no word, symbols are taken in runs, and a point or colon between letters separates. The tables
+    are those of Unicode 15.1. Thai and other scripts without spaces have long words: add character
     n-grams. The tokenizer "whitespace" cuts at ASCII white space only, as fastText does.
 
     Words and n-grams are hashed by FNV-1a over UTF-8, the same on every platform. The result has

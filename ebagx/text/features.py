@@ -14,7 +14,7 @@ from ebagx._core.threads import thread_count
 from ebagx.text import tokens
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import BucketTable, Ngrams, OwnFeatures
-from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.tokenizers import DEFAULT, Tokenizer
 from ebagx.text.words import Words, spans_of_lines
 
 _WORK_OF_LOOKUP = 32  # making one costs about as many additions
@@ -45,7 +45,7 @@ class Features:
     ngrams: Ngrams
     words: Words
     table: BucketTable
-    tokenizer: Tokenizer = Tokenizer()
+    tokenizer: Tokenizer = DEFAULT
 
     @classmethod
     def learn(cls, lines: Lines, ngrams: Ngrams, min_count: int = 1) -> Self:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ebagx.text import tokens
 from ebagx.text.corpus import Records, read_records
-from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.tokenizers import DEFAULT, Tokenizer
 from ebagx.text.words import Words, spans_of_lines
 
 _BLOCK_LENGTH = 1 << 20
@@ -129,7 +129,7 @@ class Lines:
         cls,
         texts: Sequence[str],
         labels: Iterable[Sequence[str]] | None = None,
-        tokenizer: Tokenizer = Tokenizer(),
+        tokenizer: Tokenizer = DEFAULT,
     ) -> Self:
         """Return texts, perhaps with one or more labels each, as lines."""
         store = LineStore(tokenizer)
@@ -182,7 +182,7 @@ def read_lines(
     stream: BufferedReader,
     name: str,
     advance: Callable[[int], object] | None = None,
-    tokenizer: Tokenizer = Tokenizer(),
+    tokenizer: Tokenizer = DEFAULT,
 ) -> Lines:
     """Read an open training file, which messages call `name`; see ``corpus.read_corpus``.
 

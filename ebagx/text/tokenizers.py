@@ -72,6 +72,9 @@ class Tokenizer:
         return text.lower() if self.lowercase else text
 
 
+DEFAULT = Tokenizer()
+
+
 def _byte_table(lowercase: bool) -> bytes:
     """Return a table that maps ASCII characters between words, except the newline, to a space."""
     table = bytearray(range(256))

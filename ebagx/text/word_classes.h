@@ -1,4 +1,4 @@
-/* Class of each character of Unicode 15.1.0, made by tools/make_word_classes.py:
+/* Class of each character of Unicode 15.1.0, made by make_word_classes.py:
    0 separator, 1 letter, 2 digit, 3 extend, 4 joiner, 5 mid_both, 6 mid_letter, 7 mid_digit, 8 symbol, 9 pictograph, 10 regional, 11 ideograph. */
 #ifndef EBAGX_WORD_CLASSES_H
 #define EBAGX_WORD_CLASSES_H

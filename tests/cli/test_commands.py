@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.cli import commands, saving
+from ebagx.cli import saving
 from ebagx.io.model_folder import load_model
 from ebagx.sklearn.training.steps import Steps
 from support.cli_cases import write_examples
@@ -186,7 +186,7 @@ def test_info(run):
         "          n-grams of up to 2 words",
         "size      32 dimensions, 0.0 MB",
         "loss      softmax",
-        "format    version 2",
+        "format    version 3",
         "labels    3",
         "          animal",
         "          food",

@@ -114,7 +114,11 @@ def test_swapped_files(saved):
         ("buckets", 2**31, "buckets is 2147483648, not an integer from 0 to "),
         ("tokenizer", None, "tokenizer does not have name and lowercase"),
         ("tokenizer", {"name": "words"}, "tokenizer does not have name and lowercase"),
-        ("tokenizer", {"name": "bpe", "lowercase": True}, "tokenizer is {'name': 'bpe', 'lowercase"),
+        (
+            "tokenizer",
+            {"name": "bpe", "lowercase": True},
+            "tokenizer is {'name': 'bpe', 'lowercase",
+        ),
         ("tokenizer", {"name": [], "lowercase": True}, "tokenizer is {'name': [], 'lowercase': "),
         ("tokenizer", {"name": "words", "lowercase": 1}, "tokenizer is {'name': 'words', 'lowerc"),
         ("folder", "../elsewhere", "folder is '../elsewhere', not data- and 16 hexadecimal digits"),

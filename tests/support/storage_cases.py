@@ -10,7 +10,7 @@ from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.ngrams import Ngrams
-from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.tokenizers import DEFAULT
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 NGRAMS = Ngrams(2, 2, 3, 1000)
@@ -19,9 +19,7 @@ ARRAYS = {"buckets.npy", "embedding.npy", "coef.npy", "intercept.npy"}
 FILES = {"model.json", "words.txt", *ARRAYS}
 
 
-def make_model(
-    ngrams=NGRAMS, seed=0, loss="softmax", min_count=1, tokenizer=Tokenizer("words")
-):
+def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1, tokenizer=DEFAULT):
     rng = np.random.default_rng(seed)
     features = Features.learn(Lines.of(TEXTS, tokenizer=tokenizer), ngrams, min_count)
     shapes = (features.n_columns, 4), (3, 4), (3,)

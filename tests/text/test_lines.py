@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from ebagx.text import corpus, features, lines as lines_module, tokens
+from ebagx.text import corpus, features, tokens
 from ebagx.text.corpus import parse_corpus
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines, LineStore, read_lines

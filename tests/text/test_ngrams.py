@@ -11,7 +11,7 @@ from ebagx.text import lines as lines_module
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import BucketTable, Ngrams
-from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.tokenizers import DEFAULT, Tokenizer
 from ebagx.text.words import Words
 from support.ngram_definition import features_of, fnv1a
 
@@ -32,7 +32,7 @@ settings_of_ngrams = st.builds(
 )  # fmt: skip
 
 
-def count_features(texts, word_ngrams, chars, n_buckets, tokenizer=Tokenizer()):
+def count_features(texts, word_ngrams, chars, n_buckets, tokenizer=DEFAULT):
     """Return, for each text, how often each word and bucket occurs, by the package's code."""
     lines = Lines.of(texts, tokenizer=tokenizer)
     try:

@@ -15,13 +15,17 @@ from support.word_definition import words_of
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 WORDS = {
     "Don't panic.": ["don't", "panic"],
-    "l\u2019h\u00f4tel l\u00b7l 'a' rock'n'roll": ["l\u2019h\u00f4tel", "l\u00b7l", "a", "rock'n'roll"],
-    "1,000.5 3.x x.3 1'000 e.g. U.S.": ["1,000.5", "3", "x", "x", "3", "1'000", "e", "g", "u", "s"],
+    "l\u2019h\u00f4tel l\u00b7l": ["l\u2019h\u00f4tel", "l\u00b7l"],
+    "'a' rock'n'roll": ["a", "rock'n'roll"],
+    "1,000.5 3.x x.3 1'000": ["1,000.5", "3", "x", "x", "3", "1'000"],
+    "e.g. U.S.": ["e", "g", "u", "s"],
     "C++ and C# foo_bar": ["c", "++", "and", "c", "#", "foo_bar"],
     "50% @user #tag a&b a/b": ["50", "%", "@", "user", "#", "tag", "a", "&", "b", "a", "b"],
     "\u0926\u093f\u0928 \u0926\u0940\u0928": ["\u0926\u093f\u0928", "\u0926\u0940\u0928"],
     normalize("NFD", "P\u00e2te c\u00f6te"): ["p\u00e2te", "c\u00f6te"],
-    "\u65e5\u672c\u8a9e\u306e\u30c6\u30b9\u30c8": ["\u65e5", "\u672c", "\u8a9e", "\u306e", "\u30c6\u30b9\u30c8"],
+    "\u65e5\u672c\u8a9e\u306e\u30c6\u30b9\u30c8": [
+        "\u65e5", "\u672c", "\u8a9e", "\u306e", "\u30c6\u30b9\u30c8",
+    ],
     "\u0e21\u0e31\u0e19 \u0e01\u0e34\u0e19": ["\u0e21\u0e31\u0e19", "\u0e01\u0e34\u0e19"],
     f"\U0001f44d\U0001f3fd\U0001f44d{FAMILY}": ["\U0001f44d\U0001f3fd", "\U0001f44d", FAMILY],
     "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7\U0001f1fa": [
