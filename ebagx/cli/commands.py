@@ -28,6 +28,7 @@ from ebagx.text.corpus import read_corpus, read_line_blocks
 from ebagx.text.evaluation import Evaluation
 from ebagx.text.lines import Lines, read_lines
 from ebagx.text.model import Fitted, Settings, TextModel, train_model
+from ebagx.text.tokenizers import Tokenizer
 
 _WORDNET_TRAINING_LINES = 8000
 _LINES_AT_ONCE = 10_000
@@ -53,7 +54,7 @@ def train(args: Namespace) -> None:
     _check_settings(args, settings)
     check_destination(args.model)
     settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
-    split = _split_wordnet() if args.file is None else _split_file(args)
+    split = _split_wordnet(settings) if args.file is None else _split_file(args, settings)
     report("reading", split.source)
     n_labels = len(split.training.label_names())
     n_lines, n_held_out = split.training.num_lines, split.held_out.num_lines
@@ -141,7 +142,7 @@ def info(args: Namespace) -> None:
     model = load_model(args.model)
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
-    report("features", f"{n_words:,} words")
+    report("features", f"{n_words:,} words; tokenizer: {model.features.tokenizer.name}")
     if ngrams.buckets_in_use:
         report("", f"{n_rows - n_words:,} of {ngrams.n_buckets:,} buckets of hashed n-grams")
     if ngrams.word_ngrams > 1:
@@ -168,7 +169,8 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
 def _autotuned(args: Namespace, split: _Split, settings: Settings) -> tuple[Trial, bool]:
     validation, name = split.held_out, "held-out"
     if args.autotune_validation is not None:
-        validation, name = _read(args.autotune_validation), "validation"
+        lines = _read(args.autotune_validation, settings.cutter)
+        validation, name = lines, "validation"
     if not validation.num_lines:
         raise ValueError("--autotune has no held-out lines to measure on; raise --held-out")
     report("autotune", f"{args.autotune_duration} s, P@1 of {validation.num_lines:,} {name} lines")
@@ -191,9 +193,9 @@ def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
     return f"{model.precision_at_1(held_out):.3f} on the held-out lines"
 
 
-def _split_wordnet() -> _Split:
+def _split_wordnet(settings: Settings) -> _Split:
     texts, labels = load_wordnet10()
-    lines = Lines.of(texts, [(label,) for label in labels])
+    lines = Lines.of(texts, [(label,) for label in labels], settings.cutter)
     training, held_out = (
         lines.select(part)
         for part in (slice(_WORDNET_TRAINING_LINES), slice(_WORDNET_TRAINING_LINES, None))
@@ -201,8 +203,8 @@ def _split_wordnet() -> _Split:
     return _Split("WordNet topics (come with ebagx)", training, held_out, '"a small striped cat"')
 
 
-def _split_file(args: Namespace) -> _Split:
-    lines, source = _read(args.file), _name_of(args.file)
+def _split_file(args: Namespace, settings: Settings) -> _Split:
+    lines, source = _read(args.file, settings.cutter), _name_of(args.file)
     names, n_lines = lines.label_names(), lines.num_lines
     if len(names) == 1:
         raise ValueError(f"{source}: every line has the label {names[0]!r:.40}")
@@ -249,7 +251,7 @@ def _train_shown(lines: Lines, settings: Settings) -> Fitted:
         return train_model(lines, settings, watch)
 
 
-def _read(path: Path) -> Lines:
+def _read(path: Path, tokenizer: Tokenizer) -> Lines:
     with _opened(path) as stream:
         size = path.stat().st_size if path.is_file() else None  # which a pipe does not have
         with progress("reading", size, "lines" if size is None else "bytes") as show:
@@ -260,7 +262,7 @@ def _read(path: Path) -> Lines:
                 else:
                     show(stream.tell(), f"{n_lines:,} lines")
 
-            return read_lines(stream, _name_of(path), advance)
+            return read_lines(stream, _name_of(path), advance, tokenizer)
 
 
 def _line_blocks(path: Path) -> Iterator[list[str]]:

@@ -15,6 +15,7 @@ from ebagx.cli import commands
 from ebagx.io.model_description import MAX_DIM
 from ebagx.text.model import LOSSES, Settings
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
+from ebagx.text.tokenizers import NAMES
 
 _MAX_SEED = 2**32 - 1
 _MAX_THREADS = 256
@@ -77,6 +78,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         type=_loss,
         default=Settings().loss,
         help="softmax: one label a line; ova, one versus all: several (default: %(default)s)",
+    )
+    add(
+        "--tokenizer",
+        choices=NAMES,
+        default=Settings().tokenizer,
+        help="words: as Unicode bounds them, in lower case; whitespace: what stands between "
+        "blanks, as in fastText (default: %(default)s)",
     )
     for option, alias, parse, description in _TRAINING_NUMBERS:
         default = Settings._field_defaults[option[2:].replace("-", "_")]

@@ -12,6 +12,7 @@ from ebagx.functional import embedding_bag
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -106,6 +107,12 @@ class Settings(NamedTuple):
     loss: str = "softmax"
     seed: int = 0
     threads: int | None = None
+    tokenizer: str = "words"
+
+    @property
+    def cutter(self) -> Tokenizer:
+        """The rule that cuts lines into words; fastText's keeps the case."""
+        return Tokenizer(self.tokenizer, lowercase=self.tokenizer == "words")
 
     @property
     def ngrams(self) -> Ngrams:

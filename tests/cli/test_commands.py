@@ -49,7 +49,7 @@ def test_fasttext_spelling(run, tmp_path):
     assert out[2] == "training  9 epochs, 3 dimensions"
     assert out[-1].endswith("predict x")
     assert run("info", "x")[1][:4] == [
-        "features  33 words",
+        "features  33 words; tokenizer: words",
         "          146 of 999 buckets of hashed n-grams",
         "          n-grams of 2 to 3 characters",
         "size      3 dimensions, 0.0 MB",
@@ -181,7 +181,7 @@ def test_info(run):
     status, out, err = run("info", "ebagx-model")
     assert (status, err) == (0, "")
     assert out == [
-        "features  33 words",
+        "features  33 words; tokenizer: words",
         "          42 of 2,000,000 buckets of hashed n-grams",
         "          n-grams of up to 2 words",
         "size      32 dimensions, 0.0 MB",
@@ -192,6 +192,15 @@ def test_info(run):
         "          food",
         "          place",
     ]
+
+
+def test_words_between_blanks(run, tmp_path):
+    """Case and symbols count, as in fastText, also in later commands."""
+    (tmp_path / "code.tsv").write_text("a\tC++,\nb\tc#\n" * 20)
+    status, out, _ = run("train", "code.tsv", "--model", "m", "--tokenizer", "whitespace")
+    assert (status, out[3]) == (0, "accuracy  1.000 on the held-out lines")
+    assert load_model(tmp_path / "m").features.columns == {"C++,": 0, "c#": 1}
+    assert run("info", "m")[1][0] == "features  2 words; tokenizer: whitespace"
 
 
 @pytest.mark.parametrize(
