@@ -180,7 +180,8 @@ class VersionedFolder:
                 return [
                     entry.name
                     for entry in entries
-                    if is_own_name(entry.name) and entry.is_dir(follow_symlinks=False)
+                    if (is_version_name(entry.name) or entry.name.startswith(_NEW))
+                    and entry.is_dir(follow_symlinks=False)
                 ]
         except OSError:
             return []
