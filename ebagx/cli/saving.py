@@ -25,18 +25,19 @@ def save_somewhere(model: TextModel, directory: Path) -> Saved:
     Raises
     ------
     OSError
-        If the model cannot be saved. The text names the three places.
+        If the model cannot be saved.
     """
     problem = _problem_of_saving(model, directory)
     if not problem:
         return Saved(directory, "")
-    for parent in (directory.resolve().parent, Path(tempfile.gettempdir())):
+    for parent in (directory.parent, None):
         with suppress(OSError):
-            place = Path(tempfile.mkdtemp(dir=parent, prefix=f"{directory.name[:100]}-"))
+            beside = parent and parent.resolve()
+            place = Path(tempfile.mkdtemp(dir=beside, prefix=f"{directory.name[:50]}-"))
             if not _problem_of_saving(model, place):
                 return Saved(place, problem)
             place.rmdir()
-    text = f"{problem}; nor can the model be saved beside it or in {tempfile.gettempdir()}"
+    text = f"{problem}; nor can the model be saved beside it or with temporary files"
     if sys.stdin is not None and sys.stdin.isatty():
         return Saved(_save_where_the_user_says(model, text), problem)
     raise OSError(text)

@@ -124,7 +124,7 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
 
 
 def _check_replaceable(directory: Path) -> None:
-    if Path.cwd().is_relative_to(directory.resolve()):
+    if _holds_the_working_directory(directory.resolve()):
         raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
     if directory.is_dir():
         names = set(os.listdir(directory)) - {*_VERSION_1_FILES}
@@ -133,6 +133,13 @@ def _check_replaceable(directory: Path) -> None:
             raise ValueError(f"{directory} is not replaced: it holds {min(foreign)}, not a model")
     elif directory.exists():
         raise ValueError(f"{directory} is not replaced: it is a file, not a model directory")
+
+
+def _holds_the_working_directory(directory: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(directory)
+    except FileNotFoundError:  # it was deleted, and nothing holds it
+        return False
 
 
 def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:

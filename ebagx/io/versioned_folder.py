@@ -49,6 +49,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -60,7 +61,8 @@ _VERSION = re.compile(r"data-[0-9a-f]{16}", re.ASCII)
 # Network file systems give files that are deleted while they are open names of their own.
 _OWN_NAME = re.compile(rf"{_VERSION.pattern}|{re.escape(DESCRIPTION)}|{_NEW}\w+|\.nfs[0-9a-f]+")
 _ABANDONED_AFTER = 86_400.0  # seconds without a new file, where locks do not tell
-_MOST_ATTEMPTS = 100  # a second one is needed about once in 10,000 saves of four processes
+# Where four processes do nothing but save small models, one save in twelve needs a second attempt.
+_MOST_ATTEMPTS = 100
 _OPEN_FILES_CAN_BE_REPLACED = os.name != "nt"
 _LONGEST_WAIT = 10.0  # seconds, for other processes to close the description on Windows
 
@@ -143,7 +145,7 @@ class VersionedFolder:
             try:
                 new.mkdir()
                 (new / DESCRIPTION).touch()
-                new.rename(folder)
+                patiently(partial(new.rename, folder))
                 return Version(folder)
             except BaseException as error:
                 _remove_beginning(new)
@@ -178,7 +180,8 @@ class VersionedFolder:
                 return [
                     entry.name
                     for entry in entries
-                    if is_own_name(entry.name) and entry.is_dir(follow_symlinks=False)
+                    if (is_version_name(entry.name) or entry.name.startswith(_NEW))
+                    and entry.is_dir(follow_symlinks=False)
                 ]
         except OSError:
             return []
@@ -257,7 +260,7 @@ class Version:
         _flush_folder(root)
         if not _OPEN_FILES_CAN_BE_REPLACED:
             self._description.close()
-        patiently(lambda: self._path.replace(root / DESCRIPTION))
+        patiently(partial(self._path.replace, root / DESCRIPTION))
         _flush_folder(root)
 
 
@@ -338,9 +341,8 @@ def _take_from_a_dead_save(folder: Path) -> bool:
             except _NoLocks:
                 if time.time() - folder.stat().st_mtime < _ABANDONED_AFTER:
                     return False
-            if _OPEN_FILES_CAN_BE_REPLACED:
-                path.unlink()
-        if not _OPEN_FILES_CAN_BE_REPLACED:
+            if not _OPEN_FILES_CAN_BE_REPLACED:
+                file.close()
             path.unlink()
     except OSError:  # also if the save is at work, or has just been published
         return False

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -371,6 +372,35 @@ def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch, tmp_path):
     assert run("predict", "ebagx-model", stdin=b"the cat\n") == (0, ["animal"], "")
 
 
+def test_ctrl_c_where_the_model_cannot_be_saved(run, monkeypatch, tmp_path):
+    write_examples(tmp_path / "train.tsv")
+    interrupt_training(monkeypatch, 4 * 7 + 3)
+    monkeypatch.setattr(commands, "check_destination", lambda directory: None)
+    status, _, err = run("train", "train.tsv", "--batch-size", 64, "--model", "train.tsv")
+    (found,) = tmp_path.glob("train.tsv-*")
+    problem = f"the model so far is saved as {found}, as train.tsv is not replaced: it is a file"
+    assert (status, err) == (
+        130,
+        f"ebagx: interrupted after 7 of 10 epochs; {problem}, not a model directory\n",
+    )
+    assert run("predict", found, stdin=b"the cat\n") == (0, ["animal"], "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the working directory cannot be deleted")
+def test_a_working_directory_that_is_deleted(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    place, problem = saving.save_somewhere(make_model(), tmp_path / "m")
+    assert (place, problem) == (tmp_path / "m", "")
+    place, problem = saving.save_somewhere(make_model(), Path("m"))
+    assert place.parent == tmp_path / "temporary"
+    assert "No such file or directory" in problem
+    assert load_model(place).labels == make_model().labels
+
+
 def test_ctrl_c_in_autotune_saves_the_best_so_far(run, monkeypatch, tmp_path):
     write_examples(tmp_path / "train.tsv")
     interrupt_training(monkeypatch, 40 + 2)
@@ -431,8 +461,8 @@ def test_a_model_that_cannot_be_saved_there_is_saved_elsewhere(run, tmp_path, mo
     status, out, err = run("train", "train.tsv", "--model", "m", "--seed", 2)
     assert status == 2
     assert err == (
-        "ebagx: m: No space left on device; nor can the model be saved beside it or in "
-        f"{temporary}\n"
+        "ebagx: m: No space left on device; nor can the model be saved beside it or with "
+        "temporary files\n"
     )
     assert not list(tmp_path.glob("m-*")) + list(temporary.iterdir())
     assert load_model(tmp_path / "m").coef.tobytes() == before
@@ -454,7 +484,7 @@ def test_the_user_is_asked_for_a_place_before_a_model_is_lost(tmp_path, monkeypa
     assert load_model(place).labels == make_model().labels
     assert capsys.readouterr().err.count("; the model is still in memory\n") == 2
     answers[:] = [""]
-    with pytest.raises(OSError, match="nor can the model be saved beside it or in"):
+    with pytest.raises(OSError, match="nor can the model be saved beside it or with temp"):
         saving.save_somewhere(make_model(), tmp_path / "absent" / "m")
 
 
