@@ -110,6 +110,7 @@ def train_batches(
     layers: tuple[tuple[tuple[_Array, ...], tuple[_Array, ...]], ...],
     table: tuple[_Array, ...],
     batch_size: int,
+    norm: int,
     loss: int,
     epsilon: float,
     num_threads: int,

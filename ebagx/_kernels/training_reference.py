@@ -16,6 +16,7 @@ import numpy as np
 from ebagx._kernels import reference
 
 SOFTMAX, SIGMOID, SQUARED_ERROR, HUBER, POISSON = range(5)
+NO_NORM, NORM_L1, NORM_L2 = range(3)
 STRIP = 16
 _EPS = 1e-6
 
@@ -270,6 +271,22 @@ def _take_bags(bags: Sequence[np.ndarray], examples: np.ndarray) -> tuple[np.nda
     return indices[lookups].astype(np.int64), ends, weights[lookups]
 
 
+def _divided_by_norm(weights: np.ndarray, offsets: np.ndarray, norm: int) -> np.ndarray:
+    """Return weights divided by the norm of their bag, which is added up in float64, in order."""
+    if norm == NO_NORM:
+        return weights
+    lengths = np.diff(offsets)
+    bags = np.repeat(np.arange(len(lengths)), lengths)
+    with np.errstate(over="ignore"):
+        parts = np.abs(weights) if norm == NORM_L1 else np.square(weights)
+    norms = np.bincount(bags, parts, len(lengths))
+    if norm == NORM_L2:
+        norms = np.sqrt(norms)
+    norms[norms == 0] = 1
+    divided: np.ndarray = (weights / norms[bags]).astype(_f)
+    return divided
+
+
 def train_batches(
     buffers: Sequence[np.ndarray],
     bags: Sequence[np.ndarray],
@@ -279,6 +296,7 @@ def train_batches(
     layers: Sequence[tuple[Any, Any]],
     table: Sequence[np.ndarray],
     batch_size: int,
+    norm: int,
     loss: int,
     epsilon: float,
     num_threads: int,
@@ -292,6 +310,7 @@ def train_batches(
     for step, first in enumerate(range(0, len(order), batch_size)):
         examples = order[first : first + batch_size]
         indices, offsets, weights = _take_bags(bags, examples)
+        weights = _divided_by_norm(weights, offsets, norm)
         pooled_bd = np.empty((len(examples), table[0].shape[1]), _f)
         reference.pool(pooled_bd, table[0], indices, offsets, weights, reference.SUM, 1)
         scales_b = np.full(len(examples), _f(1) / _f(len(examples)))

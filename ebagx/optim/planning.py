@@ -61,20 +61,19 @@ class PlannedSteps:
         numbers: list[tuple[float, ...]] = []
         error = None
         try:
-            if self._is_steady(count):
-                numbers = [self._numbers_of_step(0)] * count
-            else:
-                for step in range(count):
-                    numbers.append(self._numbers_of_step(step))
+            is_steady = self._is_steady(count)
+            for step in range(min(count, 1) if is_steady else count):
+                numbers.append(self._numbers_of_step(step))  # noqa: PERF401 - keeps those before an error
         except BaseException as caught:  # Ctrl-C in a schedule, too
-            error = caught
-        plan = np.empty((len(numbers), _COLUMNS))
-        plan[:, :-_OF_DECAY] = [constants for *constants, _ in numbers] or np.empty((0, 5))
-        plan[:, _KEPT] = [kept for *_, kept in numbers]
-        logarithms = np.zeros(len(numbers) + 1)
+            is_steady, error = False, caught
+        plan = np.empty((count if is_steady else len(numbers), _COLUMNS))
+        logarithms = np.zeros(len(plan) + 1)
         logarithms[0] = self._optimizer._decay.total
-        if len(self._seen):
-            logarithms[1:] = [math.log(kept) for *_, kept in numbers]
+        if numbers:  # one row, which all steps have, or a row for each
+            rows = np.array(numbers)
+            plan[:, :-_OF_DECAY], plan[:, _KEPT] = rows[:, :-1], rows[:, -1]
+            if len(self._seen):
+                logarithms[1:] = [math.log(kept) for kept in rows[:, -1]]
         totals = np.add.accumulate(logarithms)
         plan[:, _BEFORE], plan[:, _AFTER] = totals[:-1], totals[1:]
         if not self._optimizer._decoupled:

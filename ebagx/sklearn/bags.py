@@ -98,11 +98,6 @@ def _norms(weights: Floats, lengths: npt.NDArray[Any], norm: str) -> Any:
     return norms[bag_of_lookup]
 
 
-def copy_of(bags: Bags) -> Bags:
-    """Return a copy that shares no memory with the matrix that the bags were made of."""
-    return Bags(*(array.copy() for array in bags))
-
-
 def take(bags: Bags, rows: npt.NDArray[np.intp]) -> Bags:
     """Return some of the bags, which have weights, in the order of `rows`.
 

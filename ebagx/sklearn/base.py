@@ -21,7 +21,6 @@ from ebagx.sklearn.bags import (
     as_csr,
     as_features,
     bags_of,
-    copy_of,
     scaled_for,
     table_of,
     weighted_sums,
@@ -149,6 +148,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             set_learning_rate(state.optimizers, self, plan.num_steps(examples))
             history = self._train(examples, plan, state, going_on)
         set_learning_rate(state.optimizers, self, None)
+        if not self.warm_start:
+            self.__dict__.pop("_state", None)  # as large as the model, or larger
         self._take_over(history, [], plan)
         return self
 
@@ -284,8 +285,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             weights = checked_weights(sample_weight, y)
         else:
             X, y = self._validated(X, y, going_on)
-            # A fit reads it for long, and another thread may change the caller's arrays meanwhile.
-            bags = copy_of(bags_of(X, _FLOAT32))
+            bags = bags_of(X, _FLOAT32)
             weights = checked_weights(sample_weight, X)
         if going_on:
             table = table_of(self.embedding_, "embedding_", self.n_features_in_)

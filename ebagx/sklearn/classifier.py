@@ -80,7 +80,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Weights of the classes: ``{label: weight}``, or in inverse proportion to their number of
         rows. They are multiplied by `sample_weight`; a multilabel `y` takes none.
     warm_start : bool, default=False
-        Let `fit` go on with the weights of the fitted model, but a new optimizer.
+        Let `fit` go on with the weights of the fitted model, but a new optimizer. The optimizer's
+        state is kept for `partial_fit`, in pickles too, which makes them about twice as large.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
         the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
@@ -126,9 +127,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     Notes
     -----
     A step costs time in proportion to the entries of its batch, whatever the number of
-    columns; sparse input stays sparse, dense input is converted to CSR. Beside the table,
-    memory goes to the optimizer's state (Adagrad's is of the table's size), to a copy of the
-    rows in use, from which the last good model is restored, and to a float32 copy of the data.
+    columns. CSR input of float32 is used in place, with int32 or int64 indices; other input is
+    converted to it once. Beside the table, memory goes to the optimizer's state (Adagrad's is of
+    the table's size), which only `partial_fit` and `warm_start` keep, and to a copy of the rows in
+    use, from which the last good model is restored.
 
     Ctrl-C ends `fit` early, with a warning, and leaves a model. A loss that diverges is a
     ValueError; the model of the last good pass is kept.
@@ -205,6 +207,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         self, X: Any, y: Any, classes: npt.ArrayLike | None = None, sample_weight: Any = None
     ) -> Self:
         """Make one pass over some examples, going on with the model if there is one.
+
+        After `fit`, the first call has a new optimizer and seeds anew, unless `warm_start` is
+        True: then `fit` keeps the optimizer's state, and this goes on with it. Later calls, also
+        of copies and unpickled estimators, go on with the state of the call before.
 
         Parameters that `set_params` has changed count from this call on. A changed `optimizer`
         starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`

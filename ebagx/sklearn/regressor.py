@@ -65,7 +65,8 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     tol : float, default=1e-4
         Smallest fall that counts.
     warm_start : bool, default=False
-        Let `fit` go on with the weights of the fitted model, but a new optimizer.
+        Let `fit` go on with the weights of the fitted model, but a new optimizer. The optimizer's
+        state is kept for `partial_fit`, in pickles too, which makes them about twice as large.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
         the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
@@ -185,6 +186,10 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over some examples, going on with the model if there is one.
+
+        After `fit`, the first call has a new optimizer and seeds anew, unless `warm_start` is
+        True: then `fit` keeps the optimizer's state, and this goes on with it. Later calls, also
+        of copies and unpickled estimators, go on with the state of the call before.
 
         Parameters that `set_params` has changed count from this call on. A changed `optimizer`
         starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`,

@@ -139,8 +139,27 @@ def test_reprs_are_short():
     assert repr(weighted) == "Examples(5 bags, 2 outputs, weighted)"
 
 
+@np.errstate(over="ignore", invalid="ignore")  # as in `train`
 def test_is_finite():
     network, *_ = make(7)
     assert network.is_finite()
-    network.table[2, 1] = np.inf
+    network.table[:3] = np.finfo("f").max  # whose sum is infinite
+    assert network.is_finite()
+    for values in ([np.nan, 0], [np.inf, 0], [-np.inf, np.inf]):
+        network.table[2, :2] = values
+        assert not network.is_finite()
+    network.table[:] = 0
+    assert network.is_finite()
+    network.weights[0][1, 1] = np.nan
+    assert not network.is_finite()
+
+
+def test_only_rows_in_use_must_be_finite():
+    network, *_ = make(7)
+    network = Network(
+        network.table, network.layers, [SGD(1.0) for _ in range(3)], np.array([1, 4]), None
+    )
+    network.table[2] = np.nan
+    assert network.is_finite()
+    network.table[4, 0] = np.inf
     assert not network.is_finite()

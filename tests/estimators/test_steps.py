@@ -129,7 +129,7 @@ def test_calls_become_as_long_as_they_should(monkeypatch, seconds, expected):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer")
 def test_ctrl_c_during_a_call(monkeypatch):
     """The call ends first, its steps are kept and counted."""
-    model, X, y = make("softmax", max_iter=5)
+    model, X, y = make("softmax", max_iter=5, warm_start=True)
     kernel = steps_module.kernels.train_batches
     calls = []
 
@@ -148,14 +148,53 @@ def test_ctrl_c_during_a_call(monkeypatch):
     assert model.predict(X).shape == (40,)
 
 
-def test_finding_the_used_columns_takes_little_memory():
+def with_indices(X, dtype):
+    """Return CSR with indices of a dtype, which SciPy's constructor would change."""
+    X = sparse.csr_array(X)
+    X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+    return X
+
+
+@pytest.mark.parametrize("mode", ["mean", "sqrtn", "sum"])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_data_in_memory_is_used_in_place(mode, dtype):
     rng = np.random.default_rng(0)
-    X = sparse.random_array((300, 1000), density=0.7, rng=rng, dtype=np.float32).tocsr()
-    y = rng.integers(0, 3, 300)
-    model = EmbeddingBagClassifier(4, max_iter=1, batch_size=16, random_state=0)
+    X = sparse.random_array((2000, 2000), density=0.5, rng=rng, dtype=np.float32)
+    X, y = with_indices(X, dtype), rng.integers(0, 3, 2000)
+    model = EmbeddingBagClassifier(4, mode=mode, max_iter=1, batch_size=8, random_state=0)
     model.fit(X[:20], y[:20])
     tracemalloc.start()
     model.fit(X, y)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 45 * X.nnz
+    assert peak < 0.2 * (X.data.nbytes + X.indices.nbytes)
+    np.testing.assert_array_equal(X.data, with_indices(X, dtype).data)
+
+
+def test_other_dtypes_are_converted_once():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((2000, 2000), density=0.5, rng=rng, dtype=np.float64).tocsr()
+    y = rng.integers(0, 3, 2000)
+    model = EmbeddingBagClassifier(4, max_iter=1, batch_size=8, random_state=0)
+    model.fit(X[:20], y[:20])
+    tracemalloc.start()
+    model.fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.4 * X.nnz * 4
+
+
+def test_data_that_another_thread_changes(monkeypatch):
+    """Columns outside the table, during a fit, have wrong results and no wild addresses."""
+    model, X, y = make("softmax", max_iter=3)
+    X = X.astype(np.float32)
+    kernel = steps_module.kernels.train_batches
+
+    def train_batches(*arguments):
+        X.indices[::3] = 10**6
+        X.indices[1::3] = -1
+        return kernel(*arguments)
+
+    monkeypatch.setattr(steps_module.kernels, "train_batches", train_batches)
+    model.fit(X, y)
+    assert np.isfinite(model.embedding_).all()

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
+from ebagx.sklearn import EmbeddingBagClassifier
 from ebagx.sklearn.training.network import Network
 from support.estimator_cases import KINDS, assert_same_model, make
 
@@ -209,6 +210,44 @@ def test_every_class_is_held_out_alike():
     model._score = lambda _, examples: held_out.append(examples) or 0.0
     model.fit(X, y)
     np.testing.assert_array_equal(held_out[0].targets.sum(axis=0), [1, 3])
+
+
+COPIES = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+}
+
+
+@kinds
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("way", COPIES)
+def test_copies_go_on_alike(kind, warm_start, way):
+    """Only with `warm_start` is the optimizer of `fit` kept, that of `partial_fit` always."""
+    model, X, y = make(kind, max_iter=2, warm_start=warm_start)
+    model.fit(X, y)
+    steps = 3 * 6 if warm_start else 6
+    for _ in range(2):
+        other = COPIES[way](model)
+        other.embedding_ = other.embedding_.copy()  # which a shallow copy would share
+        if way == "copy" and hasattr(model, "_state"):
+            other._state = copy.deepcopy(model._state)
+        assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
+        assert [rule.num_steps for rule in other._state.optimizers] == [steps] * 2
+        steps += 6
+
+
+def test_pickles_of_a_fit_are_half_as_large():
+    rng = np.random.default_rng(0)
+    X, y = np.eye(1000, dtype="f")[rng.permutation(1000)], rng.integers(0, 2, 1000)
+    sizes = []
+    for warm_start in (False, True):
+        model = EmbeddingBagClassifier(64, max_iter=1, warm_start=warm_start, random_state=0)
+        sizes.append(len(pickle.dumps(model.fit(X, y))))
+    assert model.embedding_.nbytes < sizes[0] < 1.1 * model.embedding_.nbytes
+    assert sizes[1] > 1.9 * sizes[0]
+    assert len(pickle.dumps(model.set_params(warm_start=False).fit(X, y))) == sizes[0]
+    assert len(pickle.dumps(model.partial_fit(X, y))) > 1.9 * sizes[0]
 
 
 def interrupt_in(step):
@@ -482,7 +521,6 @@ class TestAssignedAttributes:
             np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
         else:
             np.testing.assert_array_equal(predicted, expected)
-        del model._state, other._state
         assert_same_model(model.partial_fit(X, y), other.partial_fit(X, y))
 
     @two_kinds

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ebagx._core.bags import Bags
+from ebagx._core.modes import MODES
 from ebagx._kernels import reference, training_reference
 from ebagx.optim.rules import RULES
 from support import kernel_cases as cases
@@ -66,6 +68,7 @@ def make_call(
     batch_size=7,
     index_dtype=np.int32,
     weighted=False,
+    norm=training_reference.NO_NORM,
     num_threads=1,
     room=300,
     seed=0,
@@ -109,7 +112,7 @@ def make_call(
     buffers = np.full(len(order), np.nan), np.empty((batch_size, dims[0]), F), work
     return [
         *(buffers, bags, targets, block, plan, tuple(layers), table),
-        *(batch_size, LOSSES[loss], 1.35, num_threads),
+        *(batch_size, norm, LOSSES[loss], 1.35, num_threads),
     ]
 
 
@@ -152,6 +155,30 @@ def test_losses_and_layers(level, loss, dims, num_threads):
 def test_rules_and_decay(level, rule, decay, num_threads):
     call = make_call(rule=rule, decay=decay, dims=(17, 4, 5), num_threads=num_threads)
     assert_equals_twin(level, call)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("norm", [training_reference.NORM_L1, training_reference.NORM_L2])
+def test_weights_are_divided_by_the_norm_of_their_bag(level, norm, index_dtype):
+    """The weights are those by which `scaled_for` lets estimators predict."""
+    pytest.importorskip("sklearn")
+    from ebagx.sklearn.bags import scaled_for
+
+    mode = {1: "mean", 2: "sqrtn"}[norm]
+    call = make_call(index_dtype=index_dtype, norm=norm, num_threads=2)
+    indices, offsets, weights, order = call[1]
+    weights[offsets[5] : offsets[6]] = 0
+    weights[offsets[7]] = 1e-30
+    weights[offsets[8]] = 3e38  # whose square is infinite
+    assert_equals_twin(level, call)
+    scaled = scaled_for(MODES[mode], Bags(indices, offsets, weights))
+    other = make_call(index_dtype=index_dtype)
+    other[1] = *scaled, order
+    for array, wanted in zip(
+        results(level.train_batches, call), results(level.train_batches, other), strict=True
+    ):
+        cases.assert_same_bits(array, wanted)
 
 
 @cases.levels

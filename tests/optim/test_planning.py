@@ -64,7 +64,7 @@ def train(of_table, of_layer, first, count):
             ),
         ),
         of_table.arrays(plans[0]),
-        *(BATCH, twin.SOFTMAX, 0.0, 1),
+        *(BATCH, twin.NO_NORM, twin.SOFTMAX, 0.0, 1),
     )
 
 
@@ -169,3 +169,15 @@ def test_a_bad_step_ends_a_plan():
     plan, error = PlannedSteps(SGD(lambda step: -step), np.ones((3, 2), F), 3).plan(10)
     assert len(plan) == 1
     assert isinstance(error, ValueError)
+
+
+def test_ctrl_c_leaves_no_numbers_of_steps_unwritten(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    steps = PlannedSteps(Adagrad(0.1), np.zeros((N, D), F), N)
+    monkeypatch.setattr(steps, "_is_steady", lambda _: True)
+    monkeypatch.setattr(steps, "_numbers_of_step", interrupted)
+    plan, error = steps.plan(8)
+    assert plan.shape == (0, 8)
+    assert isinstance(error, KeyboardInterrupt)

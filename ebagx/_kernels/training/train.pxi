@@ -1,5 +1,6 @@
 # Training: one call takes steps for many mini-batches of bags, on one thread or several.
 #
+#     weights     w[k] / norm, the norm of the bag: none, sum |w| or sqrt(sum w^2)
 #     pooled      x[b] = sum_k w[k] * table[i[k]]        over the lookups k of bag b
 #     scores      of the last of one or more layers (layers.pxi), with ReLU between them
 #     loss        and its gradient (losses.pxi), times the weight of the bag / bags of the batch
@@ -431,6 +432,7 @@ def train_batches(
     layers,            # INOUT for each layer a tuple as `table` has it, and its LayerBuffers
     table,             # INOUT weights, states, plan of steps and options: see TrainedArrays
     Py_ssize_t batch_size,
+    int norm,
     int loss,
     float epsilon,
     int num_threads,
@@ -463,6 +465,7 @@ def train_batches(
             )
             call.num_layers += 1
         open_trained(groups, &count, &call.trained[call.num_layers], table)
+        call.bags.norm = norm
         call.batch_size, call.loss, call.epsilon = batch_size, loss, epsilon
         with nogil:
             is_busy = train_all(&call, num_threads)

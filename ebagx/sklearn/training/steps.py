@@ -17,6 +17,7 @@ from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss
 from ebagx.sklearn.training.network import Network
 
+_NORMS = {None: 0, "l1": 1, "l2": 2}
 _STRIP = 16  # bags whose numbers lie side by side
 # The arrays of a block of so many lookups still fit a second-level cache.
 _BLOCK_LOOKUPS = 1 << 15
@@ -55,7 +56,6 @@ class Steps:
 
     def __init__(self, network: Network, loss: Loss, examples: Examples, batch_size: int) -> None:
         batch_size = min(batch_size, examples.num_bags)
-        examples = examples.scaled()
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
         lengths = examples.most_lookups()
         lookups, most = int(lengths.sum(dtype=np.int64)), _most_lookups(lengths, batch_size)
@@ -139,7 +139,7 @@ class Steps:
         if self._in_memory is not None:
             bags, targets = self._in_memory
         else:
-            bags, targets = _arrays(self._examples.made(order).scaled())
+            bags, targets = _arrays(self._examples.made(order))
             order = np.arange(len(order))
         is_busy: bool = kernels.train_batches(
             (losses, self._grad, self._work),
@@ -150,6 +150,7 @@ class Steps:
             layers,
             self._table.arrays(of_table),
             self._batch_size,
+            _NORMS[self._examples.mode.norm],
             self._loss.code,
             self._loss.epsilon,
             self._turns.threads,
