@@ -92,6 +92,26 @@ def make_operations() -> dict[str, tuple[int, Run]]:
         "adagrad, per row": (LOOKUPS, adagrad),
         "training": (LOOKUPS, fit),
         "index validation": (VALIDATED, validate),
+        **of_texts(),
+    }
+
+
+def of_texts() -> dict[str, tuple[int, Run]]:
+    """Return the numbering of words of lines, and the bags of lines with pairs of words."""
+    import numpy as np
+
+    from ebagx.text.features import Features, LineBags
+    from ebagx.text.lines import Lines
+    from ebagx.text.ngrams import Ngrams
+
+    words = [f"word{i}" for i in np.random.default_rng(0).integers(1000, size=2 * LOOKUPS)]
+    texts = [" ".join(words[i : i + 10]) for i in range(0, len(words), 10)]
+    lines = Lines.of(texts)
+    bags = LineBags(Features.learn(lines, Ngrams(2, 0, 0, 100_000)), lines, 1)
+    return {
+        "words of lines": (LOOKUPS, lambda n: Lines.of(texts[: n // 10])),
+        # Lines of ten words have nineteen lookups.
+        "bags of lines": (LOOKUPS, lambda n: bags.take(np.arange(n // 19))),
     }
 
 

@@ -36,7 +36,7 @@ print(path.stat().st_size / (time.perf_counter() - start))
 
 
 class Cost(NamedTuple):
-    """What a process took: seconds, seconds of all processors, and bytes at the peak."""
+    """Seconds of a process, seconds of all processors together, and bytes at the peak."""
 
     seconds: float
     cpu_seconds: float

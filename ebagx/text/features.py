@@ -101,9 +101,9 @@ class Features:
         """The column of each word, in a new dict."""
         return {word: column for column, word in enumerate(self.words.names())}
 
-    def count(self, texts: Sequence[str]) -> sparse.csr_array:
+    def count(self, texts: Sequence[str], num_threads: int | None = None) -> sparse.csr_array:
         """Count the features that have a column in each text; others are left out."""
-        return LineBags(self, Lines.of(texts, tokenizer=self.tokenizer)).matrix()
+        return LineBags(self, Lines.of(texts, tokenizer=self.tokenizer), num_threads).matrix()
 
 
 class LineBags:

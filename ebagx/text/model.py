@@ -44,7 +44,7 @@ class TextModel:
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
-        return self._pooled(self.features.count(texts))
+        return self._pooled(self.features.count(texts, self.num_threads))
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""

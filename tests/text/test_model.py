@@ -1,5 +1,7 @@
 """Test the training and the results of text classifiers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ pytest.importorskip("sklearn")
 
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.steps import Steps
-from ebagx.text import model as model_module
+from ebagx.text import features as features_module, model as model_module
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, train_model
@@ -64,6 +66,13 @@ def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threa
     found, _ = train_model(lines, settings)
     for name in ("embedding", "coef", "intercept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_predictions_take_the_threads_of_the_model(monkeypatch):
+    asked = []
+    monkeypatch.setattr(features_module, "thread_count", lambda n, _: asked.append(n) or 1)
+    replace(by_hand("softmax"), num_threads=7).predict(["x"])
+    assert asked == [7]
 
 
 def test_a_training_is_followed():

@@ -90,9 +90,9 @@ def train(
                     history.diverged = True
                     break
                 history.losses.append(total / num_bags)
+                is_best = _is_best(history, plan, network)
                 # After the last pass there is nothing that a snapshot could restore.
-                is_last = len(history.losses) == plan.max_iter
-                if _is_best(history, plan, network) and keeps and not is_last:
+                if is_best and keeps and len(history.losses) < plan.max_iter:
                     kept = network.snapshot(kept)
         except KeyboardInterrupt:
             history.interrupted = True
