@@ -13,8 +13,7 @@ from hypothesis import given, settings
 import ebagx
 from ebagx import EmbeddingBag, embedding_bag
 from ebagx._core import small
-from support import kernel_cases as cases
-from support import strategies
+from support import kernel_cases as cases, strategies
 
 TABLE = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
 IDS = np.array([3, 1, 4, 1, 5, 29])
