@@ -23,6 +23,10 @@ OPERATIONS = {
     "grad_rows": 'sparse gradient as "rows"',
     "step_adagrad": "training step with Adagrad",
     "bag_of_ten": "call with one bag of ten",
+    "ten_by_function": "the same, by the function",
+    "ten_in_row": "the same, 2-D input",
+    "ten_in_list": "the same, list input",
+    "ten_step": "training step on one bag of ten",
 }
 THREADS = (1, 2)
 

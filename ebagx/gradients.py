@@ -87,8 +87,9 @@ class RowGradient:
         return gradient
 
     def _set(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> None:
-        rows = rows.view()
-        rows.flags.writeable = False
+        if rows.flags.writeable:
+            rows = rows.view()
+            rows.flags.writeable = False
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "shape", shape)

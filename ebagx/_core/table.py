@@ -84,7 +84,7 @@ class Table:
     @classmethod
     def _advised(cls, array: np.ndarray, name: str) -> Self:
         table = cls(array, name)
-        mapped = check_mapped(table.array, name)
+        mapped = check_mapped(array, name)
         if mapped is not None:
             table.map_advice = MapAdvice.on(mapped)
         return table

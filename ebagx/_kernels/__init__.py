@@ -12,7 +12,8 @@ Rules
   exception (``common/arrays.pxi``), before anything is read.
 * Behind the function that Python calls, code may not allocate, raise or import, and runs without
   the GIL.
-* Kernels check nothing that ``ebagx._core.bags`` has checked. They read every offset and index once
+* Kernels check nothing that ``ebagx._core.bags`` has checked, and only `pool_small` checks what a
+  caller gives. They read every offset and index once
   per use and clamp it, so an array that another thread changes during a call gives wrong numbers
   and never a wild address.
 * Bits depend neither on the level nor on the number of threads. Threads share bags, rows or columns
@@ -26,10 +27,11 @@ forward
       (``select.pxi``)
     * `pool` adds and divides: sum, mean, sqrtn (``pool.pxi``)
     * `pool_many` does this for many tables in one call (``many.pxi``)
+    * `pool_small` checks the arguments of a small call, too (``small.pxi``)
     * `extreme` takes the maximum or minimum (``extreme.pxi``)
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row
-      (``transpose.pxi``); `pool` on these is the gradient
+      (``transpose.pxi``); `pool` on these is the gradient; `transpose_few` does this in one call
     * `scatter` adds a gradient to a dense table (``scatter.pxi``)
     * `extreme_gradient` is the gradient of `extreme` (``extreme_gradient.pxi``)
     * `weights_gradient` is that of the weights (``weights.pxi``)
@@ -77,6 +79,9 @@ Decisions
 12. Threads of a team take units of work from a common counter, and go on when all units are
     finished: not when all threads have come, some of which may not be running. A team that loses
     time because processors are busy leaves the rest to one thread.
+13. Python's checks and the way through three kernels took nine tenths of a call with one bag of
+    ten: 6.5 microseconds, of which `pool_small` leaves 1.7. It keeps the GIL for the first two
+    microseconds of additions.
 
 Adding a kernel
 ---------------

@@ -108,6 +108,13 @@ def test_the_usual_arguments_make_a_small_call(name, mode, dtype):
             bag(**lookups)
 
 
+def with_rows(matrix, num_rows):
+    """Return a matrix that was changed by hand: it lacks the end of its last rows."""
+    changed = matrix.copy()
+    changed._shape = num_rows, matrix.shape[1]
+    return changed
+
+
 WRONG_CALLS = {
     "index": {"input": np.array([1, 30]), "offsets": np.array([0])},
     "negative index": {"input": np.array([[1, -1]])},
@@ -117,7 +124,8 @@ WRONG_CALLS = {
     "float in a list": {"input": [[1], [2.0]]},
     "a number in a list": {"input": [[1], 2]},
     "index in CSR": {"input": scipy.sparse.csr_array((WEIGHTS, IDS + 20, ENDS), (3, 30))},
-    "columns of CSR": {"input": scipy.sparse.csr_array((3, 31))},
+    "columns of CSR": {"input": scipy.sparse.csr_array((3, 31), dtype=np.float32)},
+    "rows of CSR": {"input": with_rows(CSR, 4)},
     "first offset": {"input": IDS, "offsets": np.array([1, 2])},
     "falling offsets": {"input": IDS, "offsets": np.array([0, 3, 2])},
     "offset beyond": {"input": IDS, "offsets": np.array([0, 7])},
@@ -291,6 +299,16 @@ def test_a_file_that_was_cut_short(tmp_path):
                 file.truncate(10)
             with pytest.raises(ValueError, match="cut short"):
                 embedding_bag(**arguments)
+
+
+def test_the_file_of_a_modules_table_was_cut_short(tmp_path):
+    np.save(tmp_path / "table.npy", TABLE)
+    bag = EmbeddingBag.from_pretrained(np.load(tmp_path / "table.npy", mmap_mode="r"))
+    assert_same_outcome(lambda: bag(IDS, STARTS))
+    with open(tmp_path / "table.npy", "r+b") as file:
+        file.truncate(10)
+    with pytest.raises(ValueError, match="cut short"):
+        bag(IDS, STARTS)
 
 
 def test_inputs_are_not_kept():

@@ -24,6 +24,7 @@ LOOKUPS = np.arange(60).reshape(20, 3) % 50
 GRAD = np.ones((20, 8), np.float32)
 MATRIX = scipy.sparse.csr_array(np.eye(20, 50))
 BAG = EmbeddingBag(50, 8, mode="max", padding_idx=3)
+SMALL_OPTIMIZER = ebagx.optim.Adagrad(1e-3)
 OPTIMIZER = ebagx.optim.Adam(1e-3, weight_decay=0.1, clip_norm=1)
 GRADIENT = RowGradient(np.array([1, 4]), np.ones((2, 8), np.float32), (50, 8))
 BROKEN = scipy.sparse.csc_array(np.eye(20, 50))
@@ -41,6 +42,20 @@ def life_of_a_collection():
     COLLECTION.zero_grad()
     COLLECTION(FEATURES)
     COLLECTION.backward(np.ones((20, 20)))
+
+
+SMALL_BAG = EmbeddingBag(50, 8, mode="sum", sparse="rows")
+TEN, START = np.arange(10), np.zeros(1, np.int64)
+
+
+def life_of_small_calls():
+    for bags in (TEN, TEN + 41, TEN.astype(float), [[1, 2], [2**70]]):
+        with suppress(IndexError, TypeError, ValueError):
+            SMALL_BAG(bags, None if isinstance(bags, list) else START)
+    SMALL_BAG([[1, 2, 3]])
+    SMALL_BAG(MATRIX.astype(np.float32))
+    SMALL_BAG(TEN, START)
+    SMALL_BAG.backward_update(GRAD[:1], SMALL_OPTIMIZER)
 
 
 def life():
@@ -61,6 +76,7 @@ CASES = {
     ),
     "step": lambda: OPTIMIZER.update(BAG.weight, GRADIENT),
     "life": life,
+    "life of small calls": life_of_small_calls,
     "life of a collection": life_of_a_collection,
 }
 ERRORS = {

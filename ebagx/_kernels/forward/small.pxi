@@ -55,7 +55,7 @@ cdef Py_ssize_t pool_small_unit(
     return FOUND_OUTSIDE * (outside or bag.start != n)
 
 
-cdef int open_plain(Arrays* arrays, Rows* rows, object array, type plain) noexcept:
+cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
     # Returns the dtype of a contiguous array in ordinary memory, or -1.
     cdef Py_buffer* view = &arrays.views[arrays.count]
     cdef int dtype
@@ -69,7 +69,6 @@ cdef int open_plain(Arrays* arrays, Rows* rows, object array, type plain) noexce
     except Exception:  # buffers do not have all dtypes
         return -1
     arrays.count += 1
-    rows[0] = rows_of(view)
     dtype = type_of(view)
     if dtype < 0 or <size_t>view.buf % <size_t>view.itemsize:
         return -1
@@ -80,12 +79,13 @@ cdef bint open_offsets(
     SmallCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
 ) noexcept:
     # Returns whether there is an offset for each bag, and the first one is 0.
-    cdef int dtype = open_plain(arrays, &call.offsets, offsets, plain)
+    cdef const Py_buffer* view = &arrays.views[arrays.count]
+    cdef int dtype = open_plain(arrays, offsets, plain)
     if dtype != INT32 and dtype != INT64:
         return False
-    call.has_long_offsets = dtype == INT64
+    call.offsets, call.has_long_offsets = rows_of(view), dtype == INT64
     return (
-        arrays.views[arrays.count - 1].ndim == 1
+        view.ndim == 1
         and call.offsets.count == call.out.count + is_closed
         and index_at(Indices(call.offsets.data, call.has_long_offsets), 0) == 0
     )
@@ -97,15 +97,17 @@ cdef bint open_bags(
 ) noexcept:
     cdef const Py_buffer* view = &arrays.views[arrays.count]
     cdef const Py_buffer* other
-    arrays.index = open_plain(arrays, &call.indices, indices, plain)
+    arrays.index = open_plain(arrays, indices, plain)
     if arrays.index != INT32 and arrays.index != INT64:
         return False
+    call.indices = rows_of(view)
     call.num_lookups = view.len // view.itemsize
     call.length = call.indices.dim
     if weights is not None:
         other = &arrays.views[arrays.count]
-        if open_plain(arrays, &call.weights, weights, plain) != arrays.real:
+        if open_plain(arrays, weights, plain) != arrays.real:
             return False
+        call.weights = rows_of(other)
         if other.ndim != view.ndim or call.weights.count != call.indices.count:
             return False
         if call.weights.dim != call.indices.dim:
