@@ -77,6 +77,9 @@ Decisions
 12. Threads of a team take units of work from a common counter, and go on when all units are
     finished: not when all threads have come, some of which may not be running. A team that loses
     time because processors are busy leaves the rest to one thread.
+13. All other calls have one place where threads begin (``share_units``), and report how much time
+    they have won or lost (``common/region.h``). OpenMP waits for every thread: beside one busy
+    process, a sort and a gradient of 0.7 ms took 3 to 120 ms, now 1.2 ms.
 
 Adding a kernel
 ---------------

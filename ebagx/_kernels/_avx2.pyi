@@ -8,6 +8,7 @@ from ebagx._kernels._baseline import (
     pool as pool,
     pool_many as pool_many,
     renorm as renorm,
+    report_times as report_times,
     row_squares as row_squares,
     scatter as scatter,
     step_rows as step_rows,

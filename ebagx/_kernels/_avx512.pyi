@@ -5,6 +5,7 @@ from ebagx._kernels._baseline import (
     offsets_valid as offsets_valid,
     pool as pool,
     pool_many as pool_many,
+    report_times as report_times,
 )
 
 __test__: dict[str, str]
