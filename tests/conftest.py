@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from ebagx._core import levels, threads
 from ebagx.cli import main
 from ebagx.io.model_folder import save_model
 from support.cli_cases import write_examples
@@ -29,6 +30,14 @@ settings.load_profile("ebagx")
 def pytest_collection_modifyitems(items):
     add_markers(items)
     check_ids(item.nodeid for item in items)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine_that_is_never_busy():
+    """Keep calls from having one thread because processors are busy with other things."""
+    levels.report_times(None)
+    yield
+    levels.report_times(threads.REGION_TIMES)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ one that the environment variable ``EBAGX_LEVEL`` names.
 import importlib
 import importlib.util
 import os
+from array import array
 from collections.abc import Callable
 from itertools import takewhile
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
-from ebagx._core import cpu
+from ebagx._core import cpu, threads
 
 # The levels, from slowest to fastest, and whether this processor runs them.
 _SUPPORTED: dict[str, Callable[[], bool]] = {
@@ -70,17 +71,22 @@ def _chosen_level() -> str:
     return wanted or levels[-1]
 
 
-def load_level(name: str) -> SimpleNamespace:
-    """Return the kernels of one level; those that it lacks come from the next level below.
-
-    A level that was built and fails to load is an error.
-    """
+def _modules(name: str) -> list[ModuleType]:
+    """Return the modules of one level: its own, and those of the levels below, fastest first."""
     if name == REFERENCE:
         names = REFERENCE_MODULES
     else:
         below = takewhile(lambda level: level != name, available_levels())
         names = tuple(f"_{level}" for level in (name, *reversed(tuple(below))))
-    modules = [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
+    return [importlib.import_module(f"ebagx._kernels.{module}") for module in names]
+
+
+def load_level(name: str) -> SimpleNamespace:
+    """Return the kernels of one level; those that it lacks come from the next level below.
+
+    A level that was built and fails to load is an error.
+    """
+    modules = _modules(name)
     return SimpleNamespace(
         **{
             kernel: next(getattr(module, kernel) for module in modules if hasattr(module, kernel))
@@ -89,7 +95,15 @@ def load_level(name: str) -> SimpleNamespace:
     )
 
 
+def report_times(times: "array[int] | None") -> None:
+    """Let the kernels in use add up the times of their parallel regions; None: no longer."""
+    if LEVEL != REFERENCE:
+        for module in _modules(LEVEL):
+            module.report_times(times)
+
+
 LEVEL = _chosen_level()
+report_times(threads.REGION_TIMES)
 if TYPE_CHECKING:
     # Every level has the same functions, so that one stub types them all.
     from ebagx._kernels import _baseline

@@ -1,7 +1,8 @@
-"""Choose the number of threads of a call by argument, OpenMP, CPU quota and work."""
+"""Choose the number of threads of a call by argument, OpenMP, CPU quota, work and lost time."""
 
 import os
 import warnings
+from array import array
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from ebagx._core import cpu
 # are spinning on idle cores; where they sleep or share the cores, training with batches under
 # 100,000 was up to 5 times slower on two threads than on one.
 WORK_PER_THREAD = 100_000
+
+# Kernels keep two numbers of nanoseconds here (``_kernels/common/region.h``): those that threads
+# have won, or lost if it is negative, and those that one thread would have taken.
+REGION_TIMES = array("q", [0, 0])
+# After threads have lost some time, one thread works so many times as long.
+REST = 16
+_FIRST_RATE = 0.05  # nanoseconds of an addition on one thread: of the first call
 
 _PROCESSORS = os.cpu_count() or 1  # read once: the call reads a file, in 10 microseconds
 
@@ -73,20 +81,70 @@ def is_shared(work: int) -> bool:
     return work >= 2 * WORK_PER_THREAD
 
 
-def thread_count(num_threads: int | None, work: int) -> int:
-    """Return the threads for a call of `work` element additions."""
+class Turns:
+    """The turns of several threads and of one: where threads lose time, one works for a while.
+
+    A parallel region ends when all of its threads have come. Where other processes, or other
+    threads of this one, need the processors, a thread may not run for milliseconds, so that a call
+    of 0.2 ms took up to 100 ms. When threads have lost more than they have won, one thread takes
+    the next calls, for many times as long as has been lost. So busy processors cost a small part of
+    the time of one thread, and when they are free, calls have several threads again.
+
+    Parameters
+    ----------
+    times : array of two int
+        The nanoseconds that threads have won, and those that one thread would have taken, of all
+        parallel regions that have ended. Taking turns sets both to zero.
+    """
+
+    def __init__(self, times: "array[int]") -> None:
+        self._times = times
+        self._work = 0  # additions of the calls that these times are of
+        self._rate = _FIRST_RATE
+        self._rest = 0.0  # nanoseconds that one thread still works
+
+    def may_share(self, work: int) -> bool:
+        """Return whether a call of `work` additions may have several threads."""
+        if self._rest <= 0 <= self._times[0]:
+            self._work += work
+            return True
+        if self._times[0] < 0:
+            self._note_loss()
+        self._rest -= work * self._rate
+        return False
+
+    def _note_loss(self) -> None:
+        # Threads of Python may call at the same time: each number is read once.
+        won, alone = self._times
+        work, self._work = self._work, 0
+        self._times[0] = self._times[1] = 0
+        if work > 0 and alone > 0:
+            self._rate = alone / work
+        self._rest = max(self._rest, 0.0) - REST * min(won, 0)
+
+
+_TURNS = Turns(REGION_TIMES)
+
+
+def thread_count(num_threads: int | None, work: int, takes_turns: bool = True) -> int:
+    """Return the threads for a call of `work` element additions.
+
+    A call that takes turns has one thread for a while after threads have lost time.
+    """
     global _used_threads
     if not is_shared(work):
         return 1
     threads = default_threads() if num_threads is None else num_threads
     # More threads than processors gain nothing, and libgomp ends the process if one cannot start.
     threads = min(threads, work // WORK_PER_THREAD, _PROCESSORS)
-    if not cpu.openmp_version():
+    if threads == 1 or not cpu.openmp_version():
         return 1
-    if threads > 1 and _forked_after_use:
+    if _forked_after_use:
         _warn_forked()
         return 1
-    _used_threads = _used_threads or threads > 1
+    if takes_turns and not _TURNS.may_share(work):
+        return 1
+    _used_threads = True
     return threads
 
 

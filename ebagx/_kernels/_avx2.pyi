@@ -9,6 +9,7 @@ from ebagx._kernels._baseline import (
     pool_many as pool_many,
     pool_small as pool_small,
     renorm as renorm,
+    report_times as report_times,
     row_squares as row_squares,
     scatter as scatter,
     step_rows as step_rows,

@@ -6,6 +6,7 @@ from ebagx._kernels._baseline import (
     pool as pool,
     pool_many as pool_many,
     pool_small as pool_small,
+    report_times as report_times,
 )
 
 __test__: dict[str, str]

@@ -4,5 +4,7 @@ ctypedef fused dtype_call_t:
     forward_dtype_call_t
 ctypedef fused index_call_t:
     forward_index_call_t
+ctypedef fused plain_call_t:
+    forward_plain_call_t
 
 include "common/ladders.pxi"

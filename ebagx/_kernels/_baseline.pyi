@@ -1,5 +1,6 @@
 """The kernels of a level. Dtypes: see ``arrays.pxi``, axis letters: ``__init__.py``."""
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def pool_many(
 def renorm(
     table_rd: _Array, rows_u: _Array, max_norm: float, norm_type: float, num_threads: int, /
 ) -> None: ...
+def report_times(times: array[int] | None, /) -> None: ...
 def row_squares(out_u: _Array, grad_ud: _Array, /) -> None: ...
 def scatter(
     table_rd: _Array,

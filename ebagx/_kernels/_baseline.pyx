@@ -10,5 +10,8 @@ ctypedef fused index_call_t:
     forward_index_call_t
     training_index_call_t
     baseline_index_call_t
+ctypedef fused plain_call_t:
+    forward_plain_call_t
+    DigitCall
 
 include "common/ladders.pxi"

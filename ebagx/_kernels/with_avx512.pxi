@@ -1,5 +1,4 @@
 # The level avx512 has these kernels: those of the forward pass.
-from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -22,6 +21,9 @@ ctypedef fused forward_index_call_t:
     IndicesValidCall
     OffsetsValidCall
     CloseOffsetsCall
+
+ctypedef fused forward_plain_call_t:
+    JobsCall
 
 ctypedef fused bag_call_t:
     PoolCall

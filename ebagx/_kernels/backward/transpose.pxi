@@ -79,15 +79,23 @@ cdef inline Py_ssize_t digit_of(uint64_t key, Digit digit) noexcept nogil:
     return <Py_ssize_t>((key >> digit.shift) & <uint64_t>(digit.values - 1))
 
 
-cdef void count_unit(
-    int64_t* counts, const uint64_t* keys_k, Py_ssize_t n, Digit digit, Py_ssize_t unit,
-    Py_ssize_t units,
+# One pass of the sort counts the keys by their digit, or moves them to where they go.
+cdef struct DigitCall:
+    uint64_t* to_k
+    int64_t* counts        # RADIX of each unit
+    const uint64_t* keys_k
+    Py_ssize_t n
+    Digit digit
+    bint moves
+
+
+cdef void count_keys(
+    const DigitCall* call, int64_t* counts, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    cdef int64_t* own = &counts[unit * RADIX]
     cdef Py_ssize_t k
-    memset(own, 0, <size_t>digit.values * sizeof(int64_t))
-    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
-        own[digit_of(keys_k[k], digit)] += 1
+    memset(counts, 0, <size_t>call.digit.values * sizeof(int64_t))
+    for k in range(start, stop):
+        counts[digit_of(call.keys_k[k], call.digit)] += 1
 
 
 cdef void place_units(int64_t* counts, Digit digit, Py_ssize_t units) noexcept nogil:
@@ -101,32 +109,34 @@ cdef void place_units(int64_t* counts, Digit digit, Py_ssize_t units) noexcept n
             total += count
 
 
-cdef void move_unit(
-    uint64_t* to_k, int64_t* counts, const uint64_t* keys_k, Py_ssize_t n, Digit digit,
-    Py_ssize_t unit, Py_ssize_t units,
+cdef void move_keys(
+    const DigitCall* call, int64_t* places, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    cdef int64_t* own = &counts[unit * RADIX]
     cdef Py_ssize_t k, value
-    for k in range(even_start(n, unit, units), even_start(n, unit + 1, units)):
-        value = digit_of(keys_k[k], digit)
-        to_k[own[value]] = keys_k[k]
-        own[value] += 1
+    for k in range(start, stop):
+        value = digit_of(call.keys_k[k], call.digit)
+        call.to_k[places[value]] = call.keys_k[k]
+        places[value] += 1
 
 
-cdef void sort_by_digit(
-    uint64_t* to_k, int64_t* counts, const uint64_t* keys_k, Py_ssize_t n, Digit digit, int units
+cdef Py_ssize_t digit_unit(
+    const DigitCall* call, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Py_ssize_t unit
-    if units == 1:
-        count_unit(counts, keys_k, n, digit, 0, 1)
-        place_units(counts, digit, 1)
-        move_unit(to_k, counts, keys_k, n, digit, 0, 1)
-        return
-    for unit in prange(units, schedule="static", num_threads=units):
-        count_unit(counts, keys_k, n, digit, unit, units)
-    place_units(counts, digit, units)
-    for unit in prange(units, schedule="static", num_threads=units):
-        move_unit(to_k, counts, keys_k, n, digit, unit, units)
+    cdef Py_ssize_t start = even_start(call.n, unit, units)
+    cdef Py_ssize_t stop = even_start(call.n, unit + 1, units)
+    if call.moves:
+        move_keys(call, &call.counts[unit * RADIX], start, stop)
+    else:
+        count_keys(call, &call.counts[unit * RADIX], start, stop)
+    return 0
+
+
+cdef void sort_by_digit(DigitCall* call, int units) noexcept nogil:
+    call.moves = False
+    share_units(call, NULL, units, units)
+    place_units(call.counts, call.digit, units)
+    call.moves = True
+    share_units(call, NULL, units, units)
 
 
 cdef void plan_sort(SortCall* call) noexcept nogil:
@@ -139,14 +149,15 @@ cdef void sort_packed(const SortCall* call, int units) noexcept nogil:
     # Sorts the packed keys, in the passes that were planned.
     cdef uint64_t* keys = call.packed_k
     cdef uint64_t* to = <uint64_t*>(call.keys.data if call.passes % 2 else call.scratch.data)
-    cdef int64_t* counts = <int64_t*>call.counts.data
     cdef int total_bits = bit_length(max(call.num_rows - 1, 1)), p
     cdef int bits = (total_bits + call.passes - 1) // call.passes
-    cdef Digit digit
-    digit.values = <Py_ssize_t>1 << bits
+    cdef DigitCall of_digit
+    of_digit.counts, of_digit.n = <int64_t*>call.counts.data, call.indices.count
+    of_digit.digit.values = <Py_ssize_t>1 << bits
     for p in range(call.passes):
-        digit.shift = call.payload_bits + p * bits
-        sort_by_digit(to, counts, keys, call.indices.count, digit, units)
+        of_digit.to_k, of_digit.keys_k = to, keys
+        of_digit.digit.shift = call.payload_bits + p * bits
+        sort_by_digit(&of_digit, units)
         keys, to = to, keys
 
 

@@ -7,8 +7,8 @@
 #     Py_ssize_t name_unit(const NameCall* call, index, cell, real, unit, units)
 #
 # It returns flags, which the units of a call combine by |; a call that has one unit may return any
-# number. A level lists the calls that it has in `dtype_call_t` and `index_call_t`; Cython drops the
-# branches of all others.
+# number. A level lists the calls that it has in `dtype_call_t`, `index_call_t` and, if their units
+# need no dtype, `plain_call_t`; Cython drops the branches of all others.
 
 # These are all calls; a level need not have every one.
 cdef struct IndicesValidCall
@@ -30,10 +30,13 @@ cdef struct AddRowsCall
 cdef struct ClearRowsCall
 cdef struct StepCall
 cdef struct RowSquaresCall
+cdef struct JobsCall
+cdef struct DigitCall
 
 ctypedef fused call_t:
     index_call_t
     dtype_call_t
+    plain_call_t
 
 
 cdef inline Py_ssize_t run_index_unit(
@@ -99,11 +102,22 @@ cdef inline Py_ssize_t run_by_dtype(
     return run_dtype_unit(call, index, <int16_t>0, <float>0, unit, units)
 
 
+cdef inline Py_ssize_t run_plain_unit(
+    const plain_call_t* call, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    if plain_call_t is JobsCall:
+        return jobs_unit(call, unit, units)
+    elif plain_call_t is DigitCall:
+        return digit_unit(call, unit, units)
+
+
 cdef Py_ssize_t run_unit(
     const call_t* call, const Arrays* arrays, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
     # Runs one unit of a call, by code for the dtypes of its arrays.
-    if call_t in dtype_call_t:
+    if call_t in plain_call_t:
+        return run_plain_unit(call, unit, units)
+    elif call_t in dtype_call_t:
         if arrays.index == INT32:
             return run_by_dtype(call, arrays, <int32_t>0, unit, units)
         return run_by_dtype(call, arrays, <int64_t>0, unit, units)
@@ -113,17 +127,32 @@ cdef Py_ssize_t run_unit(
         return run_index_unit(call, <int64_t>0, unit, units)
 
 
+cdef void take_units(const call_t* call, const Arrays* arrays, Region* region) noexcept nogil:
+    # Runs units of a call, on one of its threads.
+    cdef int64_t began = nanoseconds(), count = 0
+    cdef Py_ssize_t found = 0, units = region.units, unit = take_unit(region)
+    while unit < units:
+        found |= run_unit(call, arrays, unit, units)
+        count += 1
+        unit = take_unit(region)
+    leave_region(region, count, nanoseconds() - began, found)
+
+
 cdef Py_ssize_t share_units(
     const call_t* call, const Arrays* arrays, Py_ssize_t units, int num_threads
 ) noexcept nogil:
     # Runs all units of a call. One unit is a plain call: even a team of one thread costs OpenMP a
-    # microsecond.
-    cdef Py_ssize_t unit, found = 0
+    # microsecond. A call of several regions loses time in one of them at most.
+    cdef Region region
     if units <= 1:
         return run_unit(call, arrays, 0, 1)
-    for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-        found |= run_unit(call, arrays, unit, units)
-    return found
+    begin_region(&region, units)
+    if are_losing(region_times):
+        take_units(call, arrays, &region)
+    else:
+        with parallel(num_threads=num_threads):
+            take_units(call, arrays, &region)
+    return end_region(&region, region_times)
 
 
 cdef void cut_bags(bag_call_t* call, const Arrays* arrays, int num_threads) noexcept nogil:

@@ -4,6 +4,46 @@
 # larger than a thread's whole share, is left out of its unit and cut by columns instead: one thread
 # adds all lookups of a column, in bag order, so no bit depends on the cut.
 
+from cython.parallel cimport parallel
+
+cdef extern from "common/region.h" nogil:
+    ctypedef struct Region "ebagx_region":
+        int64_t units
+    ctypedef struct RegionTimes "ebagx_region_times":
+        pass
+    int64_t nanoseconds "ebagx_nanoseconds"()
+    bint are_losing "ebagx_are_losing"(RegionTimes*)
+    void begin_region "ebagx_begin_region"(Region*, int64_t)
+    int64_t take_unit "ebagx_take_unit"(Region*)
+    void leave_region "ebagx_leave_region"(Region*, int64_t, int64_t, int64_t)
+    int64_t end_region "ebagx_end_region"(Region*, RegionTimes*)
+
+# Regions add their times here, if it is not NULL.
+cdef RegionTimes* region_times = NULL
+cdef Arrays arrays_of_times
+
+
+def report_times(
+    times,             # OUT (2,) int64, or None: report nothing
+    /,
+):
+    """Add the times of all parallel regions to come to these totals, in nanoseconds.
+
+    times[0] is the time that threads have won or, if it is negative, lost; times[1] is the time
+    that one thread would have taken.
+    """
+    global region_times, arrays_of_times
+    cdef Arrays arrays
+    cdef Rows totals
+    arrays.count = 0
+    totals.data = NULL
+    if times is not None:
+        open_arrays(&arrays, &totals, (times,), b"q1w")
+    region_times = <RegionTimes*>totals.data
+    close_arrays(&arrays_of_times)
+    arrays_of_times = arrays
+
+
 cdef enum:
     UNITS_PER_THREAD = 4  # threads finish together, and each unit costs half a microsecond
     AHEAD = 16            # lookups between a prefetch and its use: 2x on DRAM-bound data

@@ -15,26 +15,26 @@ cdef struct PoolJob:
     Arrays arrays
 
 
-cdef Py_ssize_t run_unit_of_jobs(
-    const PoolJob* jobs, Py_ssize_t count, Py_ssize_t unit, Py_ssize_t units
-) noexcept nogil:
+cdef struct JobsCall:
+    PoolJob* jobs
+    Py_ssize_t count
+
+
+cdef Py_ssize_t jobs_unit(const JobsCall* call, Py_ssize_t unit, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t j, found = 0
-    for j in range(count):
-        found |= run_unit(&jobs[j].call, &jobs[j].arrays, unit, units)
+    for j in range(call.count):
+        found |= run_unit(&call.jobs[j].call, &call.jobs[j].arrays, unit, units)
     return found
 
 
 cdef Py_ssize_t share_jobs(PoolJob* jobs, Py_ssize_t count, int num_threads) noexcept nogil:
-    cdef Py_ssize_t j, unit, units, most_bags = 1, found = 0
+    cdef JobsCall call = JobsCall(jobs, count)
+    cdef Py_ssize_t j, units = 1, found
     for j in range(count):
         cut_bags(&jobs[j].call, &jobs[j].arrays, num_threads)
-        most_bags = max(most_bags, jobs[j].call.out.count)
-    units = min(most_bags, <Py_ssize_t>num_threads * RANGES_PER_THREAD)
-    if num_threads <= 1 or units <= 1:
-        found = run_unit_of_jobs(jobs, count, 0, 1)
-    else:
-        for unit in prange(units, schedule="dynamic", num_threads=num_threads):
-            found |= run_unit_of_jobs(jobs, count, unit, units)
+        units = max(units, jobs[j].call.out.count)
+    units = min(units, <Py_ssize_t>num_threads * RANGES_PER_THREAD) if num_threads > 1 else 1
+    found = share_units(&call, NULL, units, num_threads)
     if found & FOUND_GIANT:
         for j in range(count):
             found |= share_giants(&jobs[j].call, &jobs[j].arrays, num_threads)

@@ -17,7 +17,7 @@
 #     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
 #     UPDATE      a unit takes steps for some rows of the table or of a layer
 
-from cython.parallel cimport parallel, threadid
+from cython.parallel cimport threadid
 
 cdef extern from "training/team.h" nogil:
     ctypedef struct Team "ebagx_team":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ebagx._core.bags import Bags
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
-from ebagx._core.threads import thread_count
+from ebagx._core.threads import REST, thread_count
 from ebagx.optim.planning import PlannedSteps
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss
@@ -28,8 +28,6 @@ _FIRST_STEPS = 16  # of the first call, whose time is not known
 # Threads that go on from batch to batch share smaller ones than those that begin with each call.
 # But rows move between the caches of processors: batches of 45,000 additions gain nothing.
 _CHEAPER = 2
-# After a call of threads that have lost time, one thread works so many times as long.
-_REST = 16
 
 _FLOAT32 = np.dtype(np.float32)
 _NO_NUMBERS = np.empty((0, 0), _FLOAT32)
@@ -177,7 +175,7 @@ class _Turns:
 
     def note(self, is_busy: bool, seconds: float) -> None:
         """Note the time of a call, and whether its threads have lost some of it."""
-        self._seconds_alone = _REST * seconds if is_busy else self._seconds_alone - seconds
+        self._seconds_alone = REST * seconds if is_busy else self._seconds_alone - seconds
 
 
 def _most_lookups(lengths: npt.NDArray[Any], batch_size: int) -> int:
@@ -228,4 +226,5 @@ def _threads(network: Network, lookups: int, batch_size: int) -> int:
     """Return the number of threads that share a batch of bags of so many lookups each."""
     work = lookups * batch_size * network.table.shape[1]
     work += batch_size * sum(layer.size for layer in network.weights)
-    return thread_count(network.num_threads, _CHEAPER * work)
+    # The calls that take many steps take turns of their own.
+    return thread_count(network.num_threads, _CHEAPER * work, takes_turns=False)
