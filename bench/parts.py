@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx._core import passes, transpose
+from ebagx._core import backward, passes, transpose
 from ebagx._core.bags import Bags
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._core.modes import MODES
+from ebagx._core.table import Table
 from ebagx.optim.rules import RULES
 from worker import time_call
 from workloads import COMPARED, make_data
@@ -42,27 +44,28 @@ def parts_of(workload: str, threads: int) -> Iterator[Part]:
     bags, grad = Bags(data.indices, data.indptr, _NO_WEIGHTS), data.grad_output
     pooled, row_bytes = np.empty_like(grad), 4 * dim
     looked_up, given = row_bytes * len(bags.indices), row_bytes * bags.num_bags
-    yield Part("pool", lambda: passes.pool(pooled, weight, bags, "sum", threads), looked_up + given)
+    table, mode = Table.of(weight), MODES["sum"]
+    yield Part("pool", lambda: passes.pool(pooled, table, bags, mode, threads), looked_up + given)
     with transpose.scratch_for(bags) as scratch:
-        rows, transposed = transpose.transposed(bags, num_rows, "sum", False, scratch, threads)
+        rows, transposed = transpose.transposed(bags, num_rows, mode, False, scratch, threads)
         values = aligned_empty((len(rows), dim), np.dtype(np.float32))
-        touched = row_bytes * len(rows)
+        touched, gradients = row_bytes * len(rows), Table.of(grad)
 
         def sort() -> None:
             with transpose.scratch_for(bags) as memory:
-                transpose.transposed(bags, num_rows, "sum", False, memory, threads)
+                transpose.transposed(bags, num_rows, mode, False, memory, threads)
 
         yield Part("sort lookups by row", sort, 16 * len(bags.indices))
         yield Part(
             "pool gradient per row",
-            lambda: passes.pool(values, grad, transposed, "sum", threads),
+            lambda: passes.pool(values, gradients, transposed, mode, threads),
             looked_up + touched,
         )
     yield from _parts_of_rows(weight, rows, values, threads)
     total = aligned_zeros(weight.shape, weight.dtype)
     yield Part(
         "scatter gradient",
-        lambda: passes.scatter(total, grad, bags, "sum", threads),
+        lambda: backward.scatter(total, grad, bags, mode, threads),
         2 * looked_up + given,
     )
     yield Part(

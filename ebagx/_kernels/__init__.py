@@ -52,7 +52,8 @@ Decisions
 ---------
 1. Sums of one block of columns stay in registers, in a walk over the whole bag: adding to the
    output row costs 1.5 to 2 times as much on cached data. Block widths are literals, which inlining
-   makes constant trip counts.
+   makes constant trip counts. 32 bags are pooled in one block before any is in the next, so that
+   look-aheads stay in their block: a tenth faster for 300 columns, and there is less between bags.
 2. Blocks may overlap: for 100 columns, 64 and the last 48. A scalar tail of 4 columns costs 30 %.
 3. Each lookup prefetches the row 16 lookups ahead: twice as fast on data from memory.
 4. No branch depends on data in `extreme`: mispredicted ones are 5 to 10 times slower. Its indices

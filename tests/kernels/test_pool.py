@@ -64,6 +64,30 @@ def test_long_bags_are_added_up_in_parts(level, dtype, length):
 
 
 @cases.levels
+@pytest.mark.parametrize("num_bags", [31, 32, 33, 64, 100])
+@pytest.mark.parametrize("dim", [8, 300])
+@pytest.mark.parametrize("other", ["none", "empty", "long", "no divisor"])
+def test_bags_of_any_kind_at_the_ends_of_groups(level, num_bags, dim, other):
+    """32 bags are pooled side by side; those without lookups and long ones are left out of it."""
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((50, dim)).astype(np.float32)
+    lengths = rng.integers(1, 4, num_bags)
+    others = [b for b in (0, 30, 31, 32, 63, num_bags - 1) if b < num_bags]
+    lengths[others] = {"none": 2, "empty": 0, "long": 600, "no divisor": 2}[other]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    indices = rng.integers(0, 50, offsets[-1])
+    weights = rng.standard_normal(offsets[-1]).astype(np.float32)
+    if other == "no divisor":
+        for b in others:
+            weights[offsets[b] : offsets[b + 1]] = 1, -1
+    expected, actual = (np.full((num_bags, dim), np.nan, np.float32) for _ in range(2))
+    arguments = table, indices, offsets, weights, reference.MEAN, 1
+    reference.pool(expected, *arguments)
+    assert level.pool(actual, *arguments) is True
+    cases.assert_same_bits(actual, expected)
+
+
+@cases.levels
 @cases.threads
 @pytest.mark.parametrize("dim", [1, 16, 17, 64])
 def test_one_giant_bag_is_shared_by_all_threads(level, num_threads, dim):

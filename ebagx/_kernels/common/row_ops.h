@@ -82,8 +82,15 @@ EBAGX_INLINE void ebagx_widen_f16(float *value, const uint16_t *row, int width)
 
 EBAGX_INLINE void ebagx_narrow_f16(uint16_t *row, const float *value, int width)
 {
-    int d;
-    for (d = 0; d + 8 <= width; d += 8)
+    int d = 0;
+#if defined(__AVX512F__)
+    EBAGX_UNROLL
+    for (; d + 16 <= width; d += 16)
+        _mm256_storeu_si256(
+            (__m256i *)(row + d), _mm512_cvtps_ph(_mm512_loadu_ps(value + d), 0));
+#endif
+    EBAGX_UNROLL
+    for (; d + 8 <= width; d += 8)
         _mm_storeu_si128((__m128i *)(row + d), _mm256_cvtps_ph(_mm256_loadu_ps(value + d), 0));
     for (; d < width; d++) row[d] = ebagx_cell_f16(value[d]);
 }
