@@ -77,6 +77,11 @@ Decisions
 12. Threads of a team take units of work from a common counter, and go on when all units are
     finished: not when all threads have come, some of which may not be running. A team that loses
     time because processors are busy leaves the rest to one thread.
+13. Rows that a step changes are prefetched for writing: passes of two threads are up to a fifth
+    faster. To share out columns, so that rows need not move between caches, made a table of 50
+    columns a half slower: each thread then walks through all lookups.
+14. Training divides weights by the norm of their bag while it copies a batch, so that data are used
+    in place. Norms are added up beside the numbering of rows, where an addition waits for nothing.
 
 Adding a kernel
 ---------------
