@@ -21,7 +21,8 @@ LIMITED_API = not DEBUG and not sysconfig.get_config_var("Py_GIL_DISABLED")
 # name -> flags per compiler type; a module of a level is imported only where CPUID reports it.
 LEVELS = {
     "baseline": {"unix": [], "msvc": []},
-    "avx2": {"unix": ["-mavx2", "-mfma", "-mf16c"], "msvc": ["/arch:AVX2"]},
+    # A processor with AVX2 that lacks prefetches for writing skips them.
+    "avx2": {"unix": ["-mavx2", "-mfma", "-mf16c", "-mprfchw"], "msvc": ["/arch:AVX2"]},
     "avx512": {
         "unix": [
             *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"),

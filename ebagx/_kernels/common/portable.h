@@ -6,11 +6,14 @@
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define EBAGX_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#define EBAGX_PREFETCH_WRITTEN(address) _m_prefetchw((const void *)(address))
 #elif defined(_MSC_VER)
 #include <intrin.h>
 #define EBAGX_PREFETCH(address) __prefetch((const void *)(address))
+#define EBAGX_PREFETCH_WRITTEN(address) EBAGX_PREFETCH(address)
 #else
 #define EBAGX_PREFETCH(address) __builtin_prefetch((const void *)(address), 0, 3)
+#define EBAGX_PREFETCH_WRITTEN(address) __builtin_prefetch((const void *)(address), 1, 3)
 #endif
 
 /* This keeps a branch that is not taken from becoming instructions that are always run. */

@@ -5,6 +5,8 @@
 
 cdef extern from "common/portable.h" nogil:
     void prefetch "EBAGX_PREFETCH"(size_t address)  # need not be that of an object
+    # The line comes for writing: no other processor's cache keeps a copy.
+    void prefetch_written "EBAGX_PREFETCH_WRITTEN"(size_t address)
     bint unlikely "EBAGX_UNLIKELY"(bint condition)
     enum:
         BLOCK_BYTES "EBAGX_BLOCK_BYTES"
