@@ -217,6 +217,16 @@ def test_lines_that_were_not_learned_have_the_features_that_were():
     assert of_store.sum() == 3
 
 
+def test_only_learned_lines_give_columns():
+    texts, ngrams = ["b a", "a c"], Ngrams(2, 2, 3, 2**20)
+    store = LineStore()
+    store.add_texts(["other words", *texts, "more words"])
+    learned = Features.learn(store.all().select([1, 2]), ngrams)
+    expected = Features.learn(Lines.of(texts), ngrams)
+    assert learned.columns == expected.columns
+    assert learned.table.buckets().tolist() == expected.table.buckets().tolist()
+
+
 def test_a_store_grows():
     parts = [f"w{i} same" for i in range(5000)]
     store = LineStore(Tokenizer())
