@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.cli import saving
+from ebagx.cli import commands, saving
 from ebagx.io.model_folder import load_model
 from ebagx.sklearn.training.steps import Steps
 from support.cli_cases import write_examples
