@@ -154,6 +154,30 @@ def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
 
 
 @cases.levels
+@pytest.mark.parametrize("shape", [(4, 5), (10, 2), (20, 1), (4, 0), (5,), (5, 4, 1)])
+def test_2d_indices_without_a_row_for_each_bag_are_found(level, shape):
+    table = cases.make_table(np.random.default_rng(0), NUM_ROWS, 4, np.dtype(np.float32))
+    for kernel in (level.pool_small, reference.pool_small):
+        out = np.empty((5, 4), np.float32)
+        given = out, table, np.zeros(shape, np.int64), None, None
+        assert kernel(*given, reference.SUM, False) is False
+
+
+@cases.levels
+@pytest.mark.parametrize(
+    ("shape", "other"),
+    [((5, 4), (4, 5)), ((5, 4), (20,)), ((5, 4), (5, 3)), ((5, 1), (5,)), ((5, 1), (5, 1, 1))],
+)
+def test_weights_of_another_shape_than_2d_indices_are_found(level, shape, other):
+    table = cases.make_table(np.random.default_rng(0), NUM_ROWS, 4, np.dtype(np.float32))
+    for kernel in (level.pool_small, reference.pool_small):
+        for weights_shape in (shape, other):
+            out = np.empty((5, 4), np.float32)
+            given = out, table, np.zeros(shape, np.int64), None, np.ones(weights_shape, np.float32)
+            assert kernel(*given, reference.SUM, False) is (weights_shape == shape)
+
+
+@cases.levels
 def test_outputs_of_another_size_are_found(level):
     table, indices, offsets, _ = make_call(np.dtype(np.float32), np.dtype(np.int64), False)
     width = table.shape[1]
