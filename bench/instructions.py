@@ -6,12 +6,16 @@
 Unlike times, counts are the same on every machine and in every run: a kernel that grew is found on
 a busy CI machine. They do not show what memory costs. valgrind's callgrind counts; its Debian
 package is ``valgrind``. All operations run in one process, at the level avx2 and in one thread.
+
+Limits hold for what they were counted with: those of lookups for a compiler, those of small calls
+for a version of Python and of NumPy, too. With others, counts over a limit are warnings.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +42,7 @@ SMALL_CALLS = 50
 MARK = "getppid"
 
 Run = Callable[[int], Any]
+Counts = dict[str, dict[str, float]]  # of each group, of each operation
 
 
 def make_operations() -> dict[str, tuple[int, Run]]:
@@ -115,8 +121,8 @@ def of_texts() -> dict[str, tuple[int, Run]]:
     }
 
 
-def make_small_calls() -> dict[str, Run]:
-    """Return for each small call, of Python and of kernels, a function that makes n of them."""
+def make_small_calls() -> dict[str, tuple[int, Run]]:
+    """Return for each small call how many the short run makes, and a function that makes n."""
     import numpy as np
     from scipy import sparse
 
@@ -144,7 +150,7 @@ def make_small_calls() -> dict[str, Run]:
         "function": lambda: ebagx.embedding_bag(indices, table, offsets, mode="sum"),
         "Adagrad step": step,
     }
-    return {name: partial(repeat, call) for name, call in calls.items()}
+    return {name: (SMALL_CALLS, partial(repeat, call)) for name, call in calls.items()}
 
 
 def repeat(call: Callable[[], Any], n: int) -> None:
@@ -153,10 +159,18 @@ def repeat(call: Callable[[], Any], n: int) -> None:
         call()
 
 
-def counted() -> dict[str, tuple[int, Run]]:
+def counted() -> dict[str, dict[str, tuple[int, Run]]]:
     """Return all that is counted: lookups or calls of the short run, and the function to call."""
-    small_calls = {name: (SMALL_CALLS, run) for name, run in make_small_calls().items()}
-    return make_operations() | small_calls
+    return {"lookups": make_operations(), "small calls": make_small_calls()}
+
+
+def counted_with(compiler: str) -> dict[str, str]:
+    """Return for each group what its counts depend on."""
+    import numpy as np
+
+    python, numpy = platform.python_version_tuple()[:2], np.__version__.split(".")[:2]
+    versions = f"Python {'.'.join(python)}, NumPy {'.'.join(numpy)}"
+    return {"lookups": compiler, "small calls": f"{compiler}, {versions}"}
 
 
 def training(indices: Any, offsets: Any, weights: Any, table: Any, optimizer: Any) -> Run:
@@ -192,7 +206,7 @@ def run_operations() -> None:
     import gc
 
     gc.disable()
-    for count, run in counted().values():
+    for count, run in chain(*(group.values() for group in counted().values())):
         run(count)  # looks kernels up and allocates
         os.getppid()
         run(count)
@@ -216,15 +230,21 @@ def count_between_marks() -> list[int]:
     return [int(total[1]) for total in totals if total]
 
 
-def measure() -> dict[str, float]:
+def measure() -> Counts:
     """Return the instructions of each operation per lookup, and of each small call."""
-    operations = counted()
-    marks = count_between_marks()
-    if len(marks) != 3 * len(operations):
-        raise SystemExit(f"instructions: {len(marks)} marks of {3 * len(operations)} were counted")
-    runs = zip(operations.items(), marks[1::3], marks[2::3], strict=True)
+    groups, marks = counted(), count_between_marks()
+    size = sum(map(len, groups.values()))
+    if len(marks) != 3 * size:
+        raise SystemExit(f"instructions: {len(marks)} marks of {3 * size} were counted")
+    runs = zip(marks[1::3], marks[2::3], strict=True)
     # The difference of the two runs leaves out the instructions of the call itself.
-    return {name: (long - short) / count for (name, (count, _)), short, long in runs}
+    return {
+        group: {
+            name: (long - short) / count
+            for (name, (count, _)), (short, long) in zip(operations.items(), runs, strict=False)
+        }
+        for group, operations in groups.items()
+    }
 
 
 def find_compiler() -> str:
@@ -249,41 +269,46 @@ def has_avx2() -> bool:
 
 def report(counts: Mapping[str, float], limits: Mapping[str, float]) -> list[str]:
     """Print the table; return the operations that are over their limit or have none."""
-    print(f"{'instructions':<24}{'now':>8}{'limit':>8}{'change':>8}")
+    print(f"{'instructions':<24}{'now':>11}{'limit':>11}{'change':>8}")
     failures = []
     for name, count in counts.items():
         if name not in limits:
             failures.append(name)
-            print(f"{name:<24}{count:>8.2f}{'none':>8}")
+            print(f"{name:<24}{count:>11.2f}{'none':>11}")
             continue
         change = count / limits[name] - 1
         grown = change > TOLERANCE
         failures += [name] * grown
-        print(f"{name:<24}{count:>8.2f}{limits[name]:>8.2f}{change:>8.1%}{'  GROWN' * grown}")
+        print(f"{name:<24}{count:>11.2f}{limits[name]:>11.2f}{change:>8.1%}{'  GROWN' * grown}")
     return failures
 
 
-def compare(counts: Mapping[str, float], compiler: str) -> int:
-    """Compare with the file; return 1 if counts grew with the same compiler, else 0."""
+def compare(counts: Counts, versions: Mapping[str, str]) -> int:
+    """Compare with the file; return 1 if counts grew with the same versions, else 0."""
     known = json.loads(LIMITS.read_text())
-    failures = report(counts, known["instructions"])
-    print(f"built by {compiler}, limits are of {known['compiler']}")
-    if not failures:
-        return 0
-    if compiler != known["compiler"]:
-        print(f"warning: {', '.join(failures)}: over the limits of another compiler")
-        return 0
-    print(f"instructions: more than {TOLERANCE:.0%} over their limits: {', '.join(failures)}")
-    print("If that is as it must be, run `python bench/instructions.py --update`.")
-    return 1
+    grown = 0
+    for group, operations in counts.items():
+        limits = known[group]
+        failures = ", ".join(report(operations, limits["instructions"]))
+        print(f"counted with {versions[group]}, limits with {limits['counted with']}")
+        if failures and versions[group] != limits["counted with"]:
+            print(f"warning: over the limits of other versions: {failures}")
+        elif failures:
+            print(f"instructions: more than {TOLERANCE:.0%} over their limits: {failures}")
+            grown = 1
+    if grown:
+        print("If that is as it must be, run `python bench/instructions.py --update`.")
+    return grown
 
 
-def update(counts: Mapping[str, float], compiler: str) -> int:
+def update(counts: Counts, versions: Mapping[str, str]) -> int:
     """Write the file."""
-    rounded = {name: round(count, 2) for name, count in counts.items()}
-    content = {"compiler": compiler, "instructions": rounded}
+    content = {}
+    for group, operations in counts.items():
+        rounded = {name: round(count, 2) for name, count in operations.items()}
+        content[group] = {"counted with": versions[group], "instructions": rounded}
+        report(operations, rounded)
     LIMITS.write_text(json.dumps(content, indent=2) + "\n")
-    report(counts, rounded)
     return 0
 
 
@@ -302,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shutil.which("valgrind") is None:
         print("instructions: valgrind is missing, it is in Debian's package valgrind")
         return 2
-    return (update if options.update else compare)(measure(), find_compiler())
+    return (update if options.update else compare)(measure(), counted_with(find_compiler()))
 
 
 if __name__ == "__main__":
