@@ -9,12 +9,15 @@ from ebagx._core import cpu, threads
 
 LARGE = 10**9
 
+with_openmp = pytest.mark.skipif(not cpu.openmp_version(), reason="built without OpenMP")
+
 
 @pytest.mark.parametrize("wish", [None, 2, 1000])
 def test_small_work_gets_one_thread(wish):
     assert threads.thread_count(wish, 2 * threads.WORK_PER_THREAD - 1) == 1
 
 
+@with_openmp
 def test_threads_grow_with_the_work_up_to_the_processors(monkeypatch):
     monkeypatch.setattr(threads, "_PROCESSORS", 8)
     assert threads.thread_count(1000, 3 * threads.WORK_PER_THREAD) == 3
@@ -66,6 +69,7 @@ def test_without_control_groups_there_is_no_quota(cgroups):
     assert threads._quota() == 1 << 20
 
 
+@with_openmp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_process_uses_one_thread_and_says_so_once():
     script = """

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 import ebagx
-from ebagx._core import threads
+from ebagx._core import levels, threads
 from fuzz import collections, estimators, giants, modules, steps
 from fuzz.calls import POOLING, Call, sum_dtype, valid_call
 from fuzz.layouts import Convertible
@@ -20,6 +20,9 @@ from support import definition
 
 # A call may raise only these, and only those that it expects.
 ERRORS = (ValueError, TypeError, IndexError, KeyError, RuntimeError, MemoryError)
+
+
+levels.report_times(None)  # where processors are busy, calls would have one thread
 
 
 class FuzzError(AssertionError):

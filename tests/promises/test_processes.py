@@ -15,7 +15,7 @@ import pytest
 
 import ebagx
 from ebagx import optim
-from ebagx._core import threads
+from ebagx._core import cpu, threads
 from support.workers import IDS, TABLE, pooled
 
 METHODS = [m for m in ("spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
@@ -65,6 +65,7 @@ def test_workers_started_after_use_have_all_threads(method):
             np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.skipif(not cpu.openmp_version(), reason="built without OpenMP")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_processes_forked_before_use_have_all_threads():
     """Those forked after use have one, see test_threads.py."""

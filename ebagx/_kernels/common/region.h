@@ -75,8 +75,8 @@ static inline void ebagx_leave_region(
 static inline int64_t ebagx_end_region(ebagx_region *region, ebagx_region_times *times)
 {
     int64_t taken = ebagx_nanoseconds() - region->began, found = EBAGX_LOAD(&region->found);
-    int64_t alone = EBAGX_LOAD(&region->work), even = region->units * EBAGX_LOAD(&region->unit);
-    if (taken > EBAGX_LONG_REGION && !found && even < alone) alone = even;
+    int64_t alone = EBAGX_LOAD(&region->work);
+    if (taken > EBAGX_LONG_REGION && !found) alone = region->units * EBAGX_LOAD(&region->unit);
     if (times) {
         EBAGX_ADD(&times->alone, alone);
         if (EBAGX_ADD(&times->won, alone - taken) > EBAGX_MOST_WON)
