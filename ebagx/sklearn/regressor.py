@@ -44,9 +44,9 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         layer.
     optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
         Rule of the steps; see `EmbeddingBagClassifier`.
-    learning_rate : float, default=0.1
-        Step size at the start. Not used with an optimizer object or a callable `schedule`.
-    schedule : {"linear", "cosine"}, callable or None, default=None
+    learning_rate : float, default=0.3
+        Step size at the start; see `EmbeddingBagClassifier`.
+    schedule : {"linear", "cosine"}, callable or None, default="linear"
         Fall of the rate; see `EmbeddingBagClassifier`.
     batch_size : int, default=128
         Number of bags per step.
@@ -149,8 +149,8 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         mode: str = "mean",
         hidden: int | None = None,
         optimizer: str | Optimizer = "adagrad",
-        learning_rate: float = 0.1,
-        schedule: Any = None,
+        learning_rate: float = 0.3,
+        schedule: Any = "linear",
         batch_size: int = 128,
         max_iter: int = 10,
         alpha: float = 0.0,

@@ -73,7 +73,7 @@ class Settings(NamedTuple):
     """Options of the training of a model."""
 
     dim: int = 32
-    lr: float = 0.1
+    lr: float = 0.3
     epochs: int = 10
     batch_size: int = 128
     word_ngrams: int = 2

@@ -13,6 +13,9 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     optimizer.name: optimizer
     for optimizer in (optim.Adagrad, optim.RowwiseAdagrad, optim.SGD, optim.Adam, optim.AdamW)
 }
+# Adagrad's first step has the full rate, however small the gradient is. Words and n-grams of few
+# bags are then learned by heart. This number is about the gradient of one word in a short text.
+_EPS = {"adagrad": 2e-4, "rowwise_adagrad": 2e-4}
 SCHEDULES = {"linear": optim.linear_decay, "cosine": optim.cosine_decay}
 
 
@@ -44,6 +47,8 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     if is_optimizer(named):
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
+    if named in _EPS:
+        options["eps"] = _EPS[named]
     return [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
 
 
