@@ -148,10 +148,12 @@ def number_words(
     cdef Words words
     cdef Py_ssize_t b, token = 0
     cdef const Span* span
+    cdef const char* layout = b"l1w n1w B1 n1 L1 Q1 n2 B1"  # known words may be in a read-only map
+    if learns:
+        layout = b"l1w n1w B1w n1w L1w Q1w n2 B1"
     open_arrays(
         &arrays, <Rows*>&given,
-        (words_k, ends_b, bytes, offsets_w, hashes_w, slots, spans_b2, text),
-        b"l1w n1w B1w n1w L1w Q1w n2 B1",
+        (words_k, ends_b, bytes, offsets_w, hashes_w, slots, spans_b2, text), layout,
     )
     words.bytes = <unsigned char*>given.bytes.data
     words.offsets_w = <Py_ssize_t*>given.offsets.data
