@@ -28,8 +28,7 @@ cdef int shift_of(Py_ssize_t num_slots) noexcept nogil:
 
 
 cdef inline uint64_t first_place(uint32_t hash, int shift) noexcept nogil:
-    # The lower bits of FNV-1a hardly differ for words that differ in their last digits: with them
-    # three million words with numbers took hundreds of times as long.
+    # The upper bits of the product depend on all bits of the hash.
     return <uint64_t>hash * 11400714819323198485u >> shift
 
 
