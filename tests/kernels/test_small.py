@@ -164,6 +164,10 @@ def test_indices_outside_are_found(level, index_dtype, bad, place):
         ([0, 4, 3], False),
         ([0, 7], False),
         ([-1, 2], False),
+        # Lookups of such bags would not only be wrong: they are in no memory of the process.
+        ([0, 2**31 - 1, 6], True),
+        ([0, 2**31 - 1], False),
+        ([0, 6, -(2**31), 6], True),
     ],
 )
 def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
