@@ -1,4 +1,4 @@
-"""Compare text classification with fastText: accuracy, speed, and time of the whole command.
+"""Compare text classification with fastText and scikit-learn: accuracy, speed, and commands.
 
     python bench/classify.py                    # everything: longer than a quarter of an hour
     python bench/classify.py --accuracy --packages folder      # accuracies alone, one thread
@@ -29,6 +29,7 @@ from corpora import TASKS, Corpus, Task
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, fit_model
+from ebagx.text.tokenizers import Tokenizer
 
 # fastText's extra epochs have at least so many words.
 TIMED_WORDS = 4_000_000
@@ -130,9 +131,11 @@ def measure_ebagx(figures: Figures, run: Run, seed: int) -> None:
         "buckets": task.buckets,
         "seed": seed,
         "threads": run.threads,
+        "tokenizer": "whitespace",  # the words of fastText
     }
     settings = Settings(**{name.replace("-", "_"): value for name, value in options.items()})
-    training = Lines.of(lines.texts, [(label,) for label in lines.labels])
+    labels = [(label,) for label in lines.labels]
+    training = Lines.of(lines.texts, labels, Tokenizer("whitespace", False))
     features = Features.learn(training, settings.ngrams)
     start = time.perf_counter()
     model, _ = fit_model(features, training, settings)
@@ -147,6 +150,28 @@ def measure_ebagx(figures: Figures, run: Run, seed: int) -> None:
         figures.command_seconds.append(seconds_of(lambda: execute(command)))
 
 
+def measure_sgd(figures: Figures, run: Run, seed: int) -> None:
+    """Time `fit` of a linear classifier on hashed words and n-grams, and classify with it."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+
+    task = run.task
+    if task.chars[1]:
+        features = {"analyzer": "char_wb", "ngram_range": task.chars, "token_pattern": None}
+    else:
+        features = {"ngram_range": (1, task.word_ngrams), "token_pattern": r"\S+"}
+    pipeline = make_pipeline(
+        HashingVectorizer(lowercase=False, **features),
+        SGDClassifier(loss="log_loss", max_iter=task.epochs, tol=None, random_state=seed),
+    )
+    training, held_out = run.corpus.training, run.corpus.held_out
+    seconds = seconds_of(lambda: pipeline.fit(training.texts, training.labels))
+    figures.accuracies.append(float(pipeline.score(held_out.texts, held_out.labels)))
+    if run.with_times:
+        figures.training_seconds.append(seconds)
+
+
 def measure(
     task: Task, corpus: Corpus, seeds: Sequence[int], threads: int, with_times: bool
 ) -> list[Figures]:
@@ -154,6 +179,7 @@ def measure(
     n_words = corpus.training.count_words()
     more_epochs = max(task.epochs, math.ceil(TIMED_WORDS / n_words))
     theirs, ours = Figures(n_words * more_epochs), Figures(n_words * task.epochs)
+    linear = Figures(n_words * task.epochs)
     with tempfile.TemporaryDirectory() as name:
         run = Run(task, corpus, Path(name), threads, with_times)
         corpus.training.write(run.folder / "train.txt")
@@ -161,9 +187,11 @@ def measure(
         for seed in seeds:
             measure_fasttext(theirs, run, seed)
             measure_ebagx(ours, run, seed)
+            if threads == 1:
+                measure_sgd(linear, run, seed)
     usual = min(theirs.command_seconds, default=0.0)
     theirs.training_seconds = [seconds - usual for seconds in theirs.training_seconds]
-    return [theirs, ours]
+    return [theirs, ours, linear]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -171,12 +199,16 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
-def format_row(task: Task, threads: int, theirs: Figures, ours: Figures) -> str:
+def format_row(task: Task, threads: int, theirs: Figures, ours: Figures, linear: Figures) -> str:
     """Return a line of the table, with the best speeds and times."""
+    of_sgd = ""
+    if linear.accuracies:
+        mean, speed = statistics.mean(linear.accuracies), linear.words_per_second / 1e6
+        of_sgd = f"{mean:.3f} {speed:6.2f}"
     return (
         f"{task.name:10}{threads:3}  {spread(theirs.accuracies)}  {spread(ours.accuracies)}  "
         f"{theirs.words_per_second / 1e6:6.2f}  {ours.words_per_second / 1e6:6.2f}  "
-        f"{theirs.best_command:6.2f}  {ours.best_command:6.2f}  " + judge(theirs, ours)
+        f"{theirs.best_command:6.2f}  {ours.best_command:6.2f}  {of_sgd:13} {judge(theirs, ours)}"
     )
 
 
@@ -189,8 +221,8 @@ def judge(theirs: Figures, ours: Figures) -> str:
     return f"MISSED: {', '.join(missed)}" if missed else "met"
 
 
-HEADER = f"""{"":15}{"P@1 mean (min-max)":^40}  {"10^6 words/s":^14}  {"command, s":^14}
-task      thr  {"fastText":19}  {"ebagx":19}  fastT.   ebagx  fastT.   ebagx  targets"""
+HEADER = f"""{"":15}{"P@1 mean (min-max)":^40}  {"10^6 words/s":^14}  {"command, s":^14}  SGD
+task      thr  {"fastText":19}  {"ebagx":19}  fastT.   ebagx  fastT.   ebagx  P@1    10^6/s"""
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -245,9 +277,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         corpus = load_corpus(task, options) if task.name in options.tasks else None
         for threads in options.threads if corpus else ():
             with_times = not options.accuracy
-            theirs, ours = measure(task, corpus, options.seeds, threads, with_times)
-            print(format_row(task, threads, theirs, ours), flush=True)
-            figures = {"fasttext": asdict(theirs), "ebagx": asdict(ours)}
+            programs = measure(task, corpus, options.seeds, threads, with_times)
+            print(format_row(task, threads, *programs), flush=True)
+            names = "fasttext", "ebagx", "sgd"
+            figures = dict(zip(names, map(asdict, programs), strict=True))
             row = {"task": task.name, "threads": threads} | figures
             if options.json:
                 content = merged(options.json, about, row)
