@@ -7,11 +7,21 @@ lengths.
 from cpython.buffer cimport PyBUF_CONTIG, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 
+cdef extern from *:
+    """
+    /* In Python without the GIL, other threads may delete an entry of a list while it is read. */
+    #ifdef Py_GIL_DISABLED
+    #define EBAGX_LIST_ITEM PyList_GetItemRef
+    #else
+    #define EBAGX_LIST_ITEM(bag, k) Py_XNewRef(PyList_GetItem(bag, k))
+    #endif
+    """
+    object item_of_list "EBAGX_LIST_ITEM"(object, Py_ssize_t)
+
 cdef extern from "Python.h":
     ctypedef struct PyObject
     Py_ssize_t PyList_Size(object) except -1
     Py_ssize_t PyTuple_Size(object) except -1
-    PyObject* PyList_GetItem(object, Py_ssize_t) except NULL
     PyObject* PyTuple_GetItem(object, Py_ssize_t) except NULL
     bint PyList_CheckExact(object)
     bint PyTuple_CheckExact(object)
@@ -40,7 +50,7 @@ def measure_bags(ends_b, list bags not None, /) -> int:
             return -1
         ends[0] = 0
         for b in range(view.len // <Py_ssize_t>sizeof(int64_t) - 1):
-            length = length_of(<object>PyList_GetItem(bags, b))
+            length = length_of(item_of_list(bags, b))
             if length < 0:
                 return -1
             total += length
@@ -57,7 +67,7 @@ cdef bint copy_bag(int64_t* indices, object bag, Py_ssize_t length) except -1:
     cdef Py_ssize_t k
     cdef object entry
     for k in range(length):
-        entry = <object>(PyList_GetItem(bag, k) if is_list else PyTuple_GetItem(bag, k))
+        entry = item_of_list(bag, k) if is_list else <object>PyTuple_GetItem(bag, k)
         if not PyLong_CheckExact(entry):
             return False
         indices[k] = PyLong_AsLongLongAndOverflow(entry, &overflow)
@@ -79,7 +89,7 @@ def copy_bags(indices_k, list bags not None, /) -> bool:
     left = view.len // <Py_ssize_t>sizeof(int64_t)
     try:
         for b in range(PyList_Size(bags)):
-            bag = <object>PyList_GetItem(bags, b)
+            bag = item_of_list(bags, b)
             length = length_of(bag)
             if length < 0 or length > left or not copy_bag(indices, bag, length):
                 return False
