@@ -87,13 +87,14 @@ def pool_plainly(
     """
     indices, offsets, _, is_closed = bags
     if offsets is None:
-        num_bags = indices.shape[0] if indices.ndim else 0
+        num_bags = len(indices) if indices.ndim == 2 else 0
     else:
         num_bags = offsets.size - is_closed
-    work = indices.size * table.dim
-    if num_bags * table.dim <= 0 or not is_one_piece(work):
+    work, numbers = indices.size * table.dim, num_bags * table.dim
+    # In one piece there are so few bags that int32 has their numbers.
+    if numbers <= 0 or not is_one_piece(max(work, numbers)):
         return None
-    if num_bags * table.dim <= _FEW_NUMBERS and not is_shared(work):
+    if numbers <= _FEW_NUMBERS and not is_shared(work):
         return _pool(bags, np.empty((num_bags, table.dim), table.dtype), None, table, options)
     ends = np.empty(num_bags + 1, indices.dtype)
     out = aligned_empty((num_bags, table.dim), table.dtype)

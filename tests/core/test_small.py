@@ -429,3 +429,15 @@ def test_work_of_several_pieces_goes_the_usual_way(monkeypatch):
     for count, is_done in ((len(IDS), False), (len(IDS) - 1, True)):
         bags = IDS[:count].copy(), np.array([0]), None, False
         assert (small.pool_plainly(bags, bag._table, bag._options) is not None) == is_done
+
+
+def test_so_many_bags_that_int32_has_no_numbers_for_them_go_the_usual_way():
+    plain = np.empty((2**28 + 1, 0), np.int32), None, None, False
+    table = ebagx._core.table.Table.of(TABLE[:, :1].copy())
+    assert small.pool_plainly(plain, table, EmbeddingBag.from_pretrained(TABLE)._options) is None
+
+
+def test_nothing_is_allocated_where_offsets_are_missing(monkeypatch):
+    monkeypatch.setattr(small, "aligned_empty", None)
+    with pytest.raises(ValueError, match="offsets"):
+        embedding_bag(np.zeros(10_000, np.int64), TABLE)
