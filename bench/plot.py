@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from report import significant
 
-# What users do, by the names of the operations of compare.py.
+# These are what users do, by the names of the operations of compare.py.
 JOBS = {
     "step_adagrad": "training step, Adagrad",
     "grad_sparse": "sparse gradient",

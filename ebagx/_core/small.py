@@ -1,11 +1,11 @@
 """Pool calls of plain arrays in one kernel, which checks them, too.
 
 Python's checks and the kernels that they call take ten times as long as to pool one bag of ten, and
-a twentieth as long as to pool a thousand. So calls with the arguments that most callers give go another
-way: here Python looks at their types alone, and a kernel at everything else: ``pool_small``, or
-``pool_plain`` if threads share the work or the output is large. This way never raises. What it
-cannot take goes the usual way, and so do errors, whose reason is found there. The results have the
-same bits.
+a twentieth as long as to pool a thousand. So calls with the arguments that most callers give go
+another way: here Python looks at their types alone, and a kernel at everything else:
+``pool_small``, or ``pool_plain`` if threads share the work or the output is large. This way never
+raises. What it cannot take goes the usual way, and so do errors, whose reason is found there. The
+results have the same bits.
 """
 
 from typing import Any

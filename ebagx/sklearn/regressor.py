@@ -127,7 +127,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     >>> price = {"soup": 6, "bread": 2, "steak": 20, "wine": 7}
     >>> bill = [sum(price[item] for item in order.split()) for order in menu]
     >>> model = make_pipeline(
-    ...     CountVectorizer(), EmbeddingBagRegressor(8, mode="sum", max_iter=200, random_state=0)
+    ...     CountVectorizer(), EmbeddingBagRegressor(8, mode="sum", max_iter=400, random_state=0)
     ... )
     >>> model.fit(menu, bill).predict(["steak wine", "soup bread"]).round()
     array([27.,  8.])

@@ -2,8 +2,8 @@
 #
 # On the usual path Python checks each argument, one kernel validates the offsets, and another one
 # pools. For one bag of ten lookups, this takes ten times as long as the additions; for a thousand
-# bags, a twentieth. Nothing raises here: arguments that are not plain, and those that are wrong, are
-# left to the usual path.
+# bags, a twentieth. Nothing raises here: arguments that are not plain, and those that are wrong,
+# are left to the usual path.
 from cpython.buffer cimport PyBuffer_IsContiguous
 
 cdef enum:
