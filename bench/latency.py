@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpora import TASKS, Lines
-from ebagx.text.corpus import Corpus
+from ebagx.text.lines import Lines as Labelled
 from ebagx.text.model import Settings, train_model
 
 THREADS = (1, 2, 4, 8)
@@ -39,8 +39,8 @@ def with_ebagx(lines: Lines, chars: tuple[int, int], buckets: int) -> Predictor:
     settings = Settings(
         dim=16, epochs=EPOCHS, word_ngrams=1, minn=chars[0], maxn=chars[1], buckets=buckets
     )
-    corpus = Corpus(lines.texts, [(label,) for label in lines.labels])
-    model = train_model(corpus, settings).model
+    training = Labelled.of(lines.texts, [(label,) for label in lines.labels])
+    model = train_model(training, settings).model
     return Predictor(lambda text: model.predict([text]), model.predict)
 
 

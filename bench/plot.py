@@ -1,11 +1,15 @@
-"""Draw the speed ratios against PyTorch from a JSON file of compare.py. Needs matplotlib."""
+"""Draw how many times as fast as other libraries ebagx does what users do. Needs matplotlib.
+
+python bench/plot.py speed.svg --compare compare.json --classify classify.json
+"""
 
 import argparse
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import geometric_mean
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,9 +19,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from report import significant
 
-PEER = "torch"
+# These are what users do, by the names of the operations of compare.py.
+JOBS = {
+    "step_adagrad": "training step, Adagrad",
+    "grad_sparse": "sparse gradient",
+    "sum": "pool bags: sum",
+    "weighted_sum": "pool bags: weighted sum",
+    "mean": "pool bags: mean",
+    "max": "pool bags: max",
+    "bag_of_ten": "pool one bag of ten",
+}
+PEERS = {"fasttext": "fastText", "sgd": "SGDClassifier", "torch": "PyTorch"}
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # colour-blind readers can distinguish these
-TARGET_COLOR = "#444444"
 WIDTH, ROW_HEIGHT, MARGIN = 7.3, 0.36, 1.7  # inches: 700 pixels wide in a browser
 NOTE_WIDTH = 105  # characters of the small text that fit
 STYLE = {
@@ -30,34 +43,72 @@ STYLE = {
 }
 
 
+class Job(NamedTuple):
+    """The times of a peer divided by those of ebagx, one for each workload."""
+
+    name: str
+    threads: int
+    ratios: list[float]
+
+
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figures", type=Path, help="what compare.py --json wrote")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("image", type=Path, help="file to write: .svg, or .png to look at")
+    parser.add_argument("--compare", type=Path, required=True, help="what compare.py --json wrote")
+    parser.add_argument("--classify", type=Path, required=True, help="what classify.py wrote")
     return parser.parse_args(arguments)
 
 
-def draw_ratios(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
-    """Draw one row per operation: mean, range over the workloads, and target per thread count."""
-    operations = list(dict.fromkeys(summary["operation"] for summary in summaries))
-    thread_counts = sorted({summary["threads"] for summary in summaries})
+def words_per_second(figures: Mapping[str, Any]) -> float:
+    """Return the best speed of a program of classify.py."""
+    return float(figures["training_words"] / min(figures["training_seconds"]))
+
+
+def trainings(rows: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
+    """Yield the trainings of text classifiers against each peer."""
+    for peer in ("fasttext", "sgd"):
+        for threads in sorted({row["threads"] for row in rows}):
+            ratios = [
+                words_per_second(row["ebagx"]) / words_per_second(row[peer])
+                for row in rows
+                if row["threads"] == threads and row.get(peer, {}).get("training_seconds")
+            ]
+            if ratios:
+                yield Job(f"train a text classifier ({PEERS[peer]})", threads, ratios)
+
+
+def operations(summaries: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
+    """Yield the operations against PyTorch."""
+    for operation, name in JOBS.items():
+        for summary in summaries:
+            if (summary["operation"], summary["peer"]) == (operation, "torch"):
+                ratios = [*summary["ratios"].values()]
+                yield Job(f"{name} (PyTorch)", summary["threads"], ratios)
+
+
+def draw_ratios(axes: Axes, jobs: Sequence[Job]) -> None:
+    """Draw one row per job: mean, and range over the workloads, per thread count."""
+    names = list(dict.fromkeys(job.name for job in jobs))
+    thread_counts = sorted({job.threads for job in jobs})
     step = 0.36 / max(1, len(thread_counts) - 1)
-    for summary in summaries:
-        place = thread_counts.index(summary["threads"])
-        y = operations.index(summary["operation"]) + place * step - 0.18
-        ratios, color = summary["ratios"].values(), COLORS[place % len(COLORS)]
-        axes.plot([min(ratios), max(ratios)], [y, y], color=color, linewidth=1.2, alpha=0.75)
-        axes.plot(summary["mean"], y, "o", color=color, markersize=5.5, zorder=4)
-        value = significant(summary["mean"])
+    for job in jobs:
+        place = thread_counts.index(job.threads)
+        y = names.index(job.name) + place * step - 0.18
+        mean, color = geometric_mean(job.ratios), COLORS[place % len(COLORS)]
+        ends = min(job.ratios), max(job.ratios)
+        axes.plot(ends, [y, y], color=color, linewidth=1.2, alpha=0.75)
+        axes.plot(mean, y, "o", color=color, markersize=5.5, zorder=4)
         right_of_plot = axes.get_yaxis_transform()
-        axes.text(1.02, y, value, color=color, fontsize=8, va="center", transform=right_of_plot)
-    for row, operation in enumerate(operations):
-        target = next(s["target"] for s in summaries if s["operation"] == operation)
-        if target:
-            axes.plot([target["mean"]] * 2, [row - 0.34, row + 0.34], color=TARGET_COLOR, lw=1.6)
-    axes.set_yticks(range(len(operations)), operations)
-    axes.set_ylim(len(operations) - 0.4, -0.6)  # the first on top
+        axes.text(
+            *(1.02, y, significant(mean)),
+            color=color,
+            fontsize=8,
+            va="center",
+            transform=right_of_plot,
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)  # the first on top
 
 
 def set_up_axes(axes: Axes) -> None:
@@ -70,7 +121,7 @@ def set_up_axes(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("times faster than PyTorch")
+    axes.set_xlabel("times as fast as the library in brackets")
 
 
 def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
@@ -80,12 +131,9 @@ def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
         for place in range(len(thread_counts))
     ]
     labels = [f"{threads} thread{'s' * (threads > 1)}" for threads in thread_counts]
-    handles.append(
-        Line2D([], [], color=TARGET_COLOR, marker="|", markersize=10, mew=1.6, linestyle="")
-    )
     figure.legend(
         handles,
-        [*labels, "target of the mean"],
+        labels,
         loc="upper center",
         bbox_to_anchor=(0.5, 1 - 0.33 / figure.get_figheight()),
         ncols=len(handles),
@@ -93,38 +141,41 @@ def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
     )
 
 
-def describe(about: Mapping[str, str]) -> str:
+def describe(compare: Mapping[str, str], classify: Mapping[str, str]) -> str:
     """Return the small text: what the marks are, the machine and the versions."""
-    versions = f"ebagx {about['ebagx']}, PyTorch {about[PEER]}"
-    marks = (
-        "Dots and numbers: geometric mean over the workloads. Lines: from worst to best workload."
-    )
-    machine = f"{about['processor']}. {about['system']}. {versions}."
+    if compare["processor"] != classify["processor"]:
+        raise SystemExit("the two files have figures of different machines")
+    versions = f"ebagx {compare['ebagx']}, PyTorch {compare['torch']}"
+    versions += f", fastText {classify['fasttext']}"
+    marks = "Dots and numbers: geometric mean over workloads. Lines: from worst to best workload."
+    machine = f"{compare['processor']}. {compare['system']}. {versions}."
     return f"{marks}\n{textwrap.fill(machine, NOTE_WIDTH)}"
 
 
-def draw(content: Mapping[str, Any]) -> Figure:
-    """Draw the figure of one run."""
-    summaries = [summary for summary in content["summaries"] if summary["peer"] == PEER]
-    if not summaries:
-        raise SystemExit("the file has no times of PyTorch beside those of ebagx")
-    num_rows = len({summary["operation"] for summary in summaries})
+def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
+    """Draw the figure of two runs."""
+    jobs = [*trainings(classify["rows"]), *operations(compare["summaries"])]
+    num_rows = len({job.name for job in jobs})
     height = num_rows * ROW_HEIGHT + MARGIN
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    axes = figure.add_axes((0.235, 1.0 / height, 0.69, num_rows * ROW_HEIGHT / height))
+    axes = figure.add_axes((0.36, 1.0 / height, 0.565, num_rows * ROW_HEIGHT / height))
     set_up_axes(axes)
-    draw_ratios(axes, summaries)
-    figure.suptitle("Speed of ebagx against PyTorch", y=1 - 0.1 / height, va="top", fontsize=13)
-    add_legend(figure, sorted({summary["threads"] for summary in summaries}))
-    figure.text(0.02, 0.1 / height, describe(content["about"]), fontsize=8, color="#444444")
+    draw_ratios(axes, jobs)
+    figure.suptitle("Speed of ebagx", y=1 - 0.1 / height, va="top", fontsize=13)
+    add_legend(figure, sorted({job.threads for job in jobs}))
+    note = describe(compare["about"], classify["about"])
+    figure.text(0.02, 0.1 / height, note, fontsize=8, color="#444444")
     return figure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the JSON file and write the image, the same bytes for the same figures."""
+    """Read the JSON files and write the image, the same bytes for the same figures."""
     options = parse_arguments(arguments)
+    compare, classify = (
+        json.loads(path.read_text()) for path in (options.compare, options.classify)
+    )
     with mpl.rc_context(STYLE):
-        figure = draw(json.loads(options.figures.read_text()))
+        figure = draw(compare, classify)
         is_svg = options.image.suffix == ".svg"
         metadata = {"Date": None, "Creator": None} if is_svg else None
         figure.savefig(options.image, metadata=metadata, dpi=150)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
-from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn import EmbeddingBagClassifier
 from ebagx.sklearn.training.network import Network
 from support.estimator_cases import KINDS, assert_same_model, bags, make
 
@@ -141,22 +141,16 @@ def test_schedules():
     assert len(tables) == 3
 
 
-@pytest.mark.parametrize("cls", [EmbeddingBagClassifier, EmbeddingBagRegressor])
-def test_the_default_rate_falls_to_0_in_fit_alone(cls):
+def test_the_default_rate_of_classifiers_falls_to_0_in_fit_alone():
     X = bags()[0]
     y = np.arange(X.shape[0]) % 2
-    default, linear, constant = (
-        cls(5, random_state=0),
-        cls(5, random_state=0),
-        cls(5, random_state=0),
-    )
+    default, linear, constant = (EmbeddingBagClassifier(5, random_state=0) for _ in range(3))
     linear.set_params(learning_rate=0.1, schedule="linear")
     constant.set_params(learning_rate=0.1, schedule=None)
     assert_same_model(default.fit(X, y), linear.fit(X, y))
     assert not np.array_equal(default.embedding_, constant.fit(X, y).embedding_)
-    passes = {"classes": [0, 1]} if cls is EmbeddingBagClassifier else {}
-    default, constant = clone(default), clone(constant)
-    assert_same_model(default.partial_fit(X, y, **passes), constant.partial_fit(X, y, **passes))
+    models = [clone(model).partial_fit(X, y, classes=[0, 1]) for model in (default, constant)]
+    assert_same_model(*models)
 
 
 def test_the_default_schedule_is_not_used_with_an_optimizer_object():
