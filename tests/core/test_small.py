@@ -437,7 +437,12 @@ def test_so_many_bags_that_int32_has_no_numbers_for_them_go_the_usual_way():
     assert small.pool_plainly(plain, table, EmbeddingBag.from_pretrained(TABLE)._options) is None
 
 
-def test_nothing_is_allocated_where_offsets_are_missing(monkeypatch):
+def test_nothing_is_allocated_in_vain(monkeypatch):
     monkeypatch.setattr(small, "aligned_empty", None)
+    ids = np.zeros((500, 20), np.int64)
     with pytest.raises(ValueError, match="offsets"):
-        embedding_bag(np.zeros(10_000, np.int64), TABLE)
+        embedding_bag(ids.ravel(), TABLE)
+    embedding_bag(ids.astype(np.uint32), TABLE)
+    for weights in (np.ones(ids.shape), np.ones(ids.shape, np.float32).view(Subclass)):
+        embedding_bag(ids, TABLE, per_sample_weights=weights, mode="sum")
+    embedding_bag(scipy.sparse.csr_array(np.ones((500, 30))), TABLE)
