@@ -51,7 +51,8 @@ class Tokenizer:
     def prepare(self, text: bytes) -> bytes:
         """Return lines of UTF-8 as the compiled code takes them.
 
-        The rule "words" takes them in Normal Form C; it converts letters of ASCII itself.
+        The rule "words" takes them in Normal Form C; it converts letters of ASCII itself. The form
+        comes last: J with a caron is two characters, but in lower case one.
         """
         if self.name == "words-1":
             return _between_spaces(text, self.lowercase)
@@ -59,9 +60,9 @@ class Tokenizer:
             return text.decode().lower().encode() if self.lowercase else text
         if text.isascii():
             return text
+        chars = text.decode().lower() if self.lowercase else text.decode()
         # Most lines are normal already, and a line of text is found to be so at once.
-        chars = "\n".join([normalize("NFC", line) for line in text.decode().split("\n")])
-        return (chars.lower() if self.lowercase else chars).encode()
+        return "\n".join([normalize("NFC", line) for line in chars.split("\n")]).encode()
 
     def prepare_ascii(self, text: bytes) -> bytes:
         """Return the same for the ASCII characters of a text; the others stay, and all places."""

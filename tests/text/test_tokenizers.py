@@ -65,6 +65,12 @@ def test_case_is_kept():
     assert words("CaF\u00c9 \u0130") == ["caf\u00e9", "i\u0307"]
 
 
+@pytest.mark.parametrize("text", ["J\u030c", "\u01f0", "j\u030c"], ids=ascii)
+def test_the_normal_form_is_that_of_lower_case(text):
+    """No character is J with a caron, one is j with a caron."""
+    assert words(text) == ["\u01f0"] == words_of(text)
+
+
 def test_whitespace_is_that_of_fasttext():
     text = "C++, Don't\x1c\u00a0x\t\v\f\0y"
     assert words(text, "whitespace", False) == ["C++,", "Don't\x1c\u00a0x", "y"]
