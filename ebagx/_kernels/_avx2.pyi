@@ -7,6 +7,7 @@ from ebagx._kernels._baseline import (
     offsets_valid as offsets_valid,
     pool as pool,
     pool_many as pool_many,
+    pool_plain as pool_plain,
     pool_small as pool_small,
     renorm as renorm,
     report_times as report_times,

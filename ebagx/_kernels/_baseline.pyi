@@ -48,6 +48,18 @@ def pool(
     num_threads: int,
     /,
 ) -> bool: ...
+def pool_plain(
+    out_bd: _Array,
+    ends_b: _Array,
+    table_rd: _Array,
+    indices: _Array,
+    offsets_b: _Array | None,
+    weights: _Array | None,
+    mode: int,
+    is_closed: bool,
+    num_threads: int,
+    /,
+) -> bool: ...
 def pool_small(
     out_bd: _Array,
     table_rd: _Array,

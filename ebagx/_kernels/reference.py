@@ -195,6 +195,24 @@ def pool_small(
     return pool(out_bd, table_rd, indices.reshape(-1), ends, flat, mode, 1)
 
 
+def pool_plain(
+    out_bd: np.ndarray,
+    ends_b: np.ndarray,
+    table_rd: np.ndarray,
+    indices: np.ndarray,
+    offsets_b: np.ndarray | None,
+    weights: np.ndarray | None,
+    mode: int,
+    is_closed: bool,
+    num_threads: int,
+) -> bool:
+    """Do what `pool_small` does, and write where each bag starts and the last one ends."""
+    if not pool_small(out_bd, table_rd, indices, offsets_b, weights, mode, is_closed):
+        return False
+    ends_b[:] = _ends_of(indices, offsets_b, is_closed)
+    return True
+
+
 def _is_plain(array: Any) -> bool:
     """Return whether an object is a contiguous array in ordinary memory."""
     if type(array) is not np.ndarray or not (array.flags.c_contiguous and array.flags.aligned):

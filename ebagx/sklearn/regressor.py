@@ -46,7 +46,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Rule of the steps; see `EmbeddingBagClassifier`.
     learning_rate : float, default=0.1
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
-    schedule : {"linear", "cosine"}, callable or None, default=None
+    schedule : {"linear", "cosine"}, callable or None, default="linear"
         Fall of the rate; see `EmbeddingBagClassifier`.
     batch_size : int, default=128
         Number of bags per step.
@@ -151,7 +151,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         hidden: int | None = None,
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
-        schedule: Any = None,
+        schedule: Any = "linear",
         batch_size: int = 128,
         max_iter: int = 10,
         alpha: float = 0.0,

@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 
 class Rule(IntEnum):
-    """How `tokens.number_words` cuts a text."""
+    """The ways in which `tokens.number_words` cuts a text."""
 
     WHOLE = 0
     BLANKS = 1

@@ -28,8 +28,7 @@ cdef int shift_of(Py_ssize_t num_slots) noexcept nogil:
 
 
 cdef inline uint64_t first_place(uint32_t hash, int shift) noexcept nogil:
-    # The lower bits of FNV-1a hardly differ for words that differ in their last digits: with them
-    # three million words with numbers took hundreds of times as long.
+    # The upper bits of the product depend on all bits of the hash.
     return <uint64_t>hash * 11400714819323198485u >> shift
 
 
@@ -177,10 +176,13 @@ def number_words(
     cdef Py_ssize_t b, token = 0
     cdef const Span* span
     cdef Scan scan
+    # Known words may be in a read-only map.
+    cdef const char* layout = b"l1w n1w B1 n1 L1 Q1 n2 B1 B1w"
+    if learns:
+        layout = b"l1w n1w B1w n1w L1w Q1w n2 B1 B1w"
     open_arrays(
         &arrays, <Rows*>&given,
-        (words_k, ends_b, bytes, offsets_w, hashes_w, slots, spans_b2, text, word),
-        b"l1w n1w B1w n1w L1w Q1w n2 B1 B1w",
+        (words_k, ends_b, bytes, offsets_w, hashes_w, slots, spans_b2, text, word), layout,
     )
     words.bytes = <unsigned char*>given.bytes.data
     words.offsets_w = <Py_ssize_t*>given.offsets.data

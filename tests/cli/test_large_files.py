@@ -136,8 +136,7 @@ def test_a_line_of_a_hundred_megabytes():
 
 @pytest.mark.slow
 def test_three_million_words():
-    content = b"".join(b"a\tw%d w%d\n" % (i, i + 1) for i in range(3 * 10**6))
-    lines = read(content)
+    lines = read(b"".join(b"a\tw%d w%d\n" % (i, i + 1) for i in range(3 * 10**6)))
     assert lines.store.words.count == 3 * 10**6 + 1
     features = Features.learn(lines, Ngrams(1, 0, 0, 1))
     assert features.columns["w3000000"] == 3 * 10**6

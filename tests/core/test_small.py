@@ -115,6 +115,14 @@ def with_rows(matrix, num_rows):
     return changed
 
 
+def with_space(matrix):
+    """Return a matrix with more entries than its rows have, as SciPy allows."""
+    spacious = matrix.copy()
+    spacious.indices = np.append(matrix.indices, 99).astype(matrix.indices.dtype)
+    spacious.data = np.append(matrix.data, 5).astype(matrix.data.dtype)
+    return spacious
+
+
 WRONG_CALLS = {
     "index": {"input": np.array([1, 30]), "offsets": np.array([0])},
     "negative index": {"input": np.array([[1, -1]])},
@@ -166,7 +174,7 @@ UNUSUAL_CALLS = {
     "lists of NumPy's": {"input": [[np.int64(3), 1], [2]]},
     "lists of arrays": {"input": [IDS, IDS[:2]]},
     "integers in CSR": {"input": CSR.astype(np.int64)},
-    "unused space in CSR": {"input": CSR},
+    "unused space in CSR": {"input": with_space(CSR)},
     "CSC": {"input": CSR.tocsc()},
     "padding": {"input": IDS, "offsets": STARTS, "padding_idx": 1},
     "skip": {"input": IDS + 1, "offsets": STARTS, "invalid": "skip"},
@@ -192,6 +200,7 @@ def test_wrong_calls_have_the_errors_of_the_usual_path(name):
 @pytest.mark.parametrize("name", UNUSUAL_CALLS)
 def test_unusual_calls_have_the_results_of_the_usual_path(name):
     assert_same_outcome(lambda: embedding_bag(weight=TABLE.copy(), **UNUSUAL_CALLS[name]))
+    embedding_bag(weight=TABLE.copy(), **UNUSUAL_CALLS[name])  # does not raise
 
 
 LAYOUTS = {
@@ -371,11 +380,52 @@ def test_threads_change_the_arrays_of_a_call():
         thread.join()
 
 
-def test_outputs_that_need_alignment_go_the_usual_way():
-    most = small._FEW_NUMBERS // 8
-    for num_bags, is_small in ((most, True), (most + 1, False)):
-        lookups = np.zeros((num_bags, 1), np.int64)
-        plain = lookups, None, None, False
-        table = ebagx._core.table.Table.of(TABLE)
-        options = EmbeddingBag.from_pretrained(TABLE)._options
-        assert (small.pool_small(plain, table, options) is not None) == is_small
+LARGE_CALLS = {
+    "offsets": {"offsets": np.arange(0, 60_000, 30)},
+    "int32": {"offsets": np.arange(0, 60_000, 30, np.int32), "dtype": np.int32},
+    "mixed": {"offsets": np.arange(0, 60_000, 30, np.int32)},
+    "last offset": {"offsets": np.arange(0, 60_001, 30), "include_last_offset": True},
+    "rows": {"shape": (2000, 30)},
+    "one bag": {"offsets": np.array([0])},
+    "weights": {"offsets": np.arange(0, 60_000, 30), "weighted": True},
+}
+
+
+@pytest.mark.parametrize("name", LARGE_CALLS)
+@pytest.mark.parametrize("num_threads", [1, 2])
+@cases.table_dtypes
+def test_large_calls_of_plain_arguments(name, num_threads, dtype):
+    """They are shared by threads, and `backward` gets the offsets that the kernel has written."""
+    options = dict(LARGE_CALLS[name])
+    rng, kind = np.random.default_rng(0), options.pop("dtype", np.int64)
+    lookups = rng.integers(30, size=options.pop("shape", 60_000)).astype(kind)
+    if options.pop("weighted", False):
+        sums = np.float64 if dtype == np.float64 else np.float32
+        options["per_sample_weights"] = rng.random(60_000).astype(sums)
+    table = TABLE.astype(dtype)
+
+    def pool():
+        return embedding_bag(lookups, table, mode="mean", num_threads=num_threads, **options)
+
+    assert_same_outcome(pool)
+    with small_path():
+        pooled = pool()
+    assert pooled.nbytes < small.SMALL_BYTES or pooled.ctypes.data % 64 == 0
+    last = options.pop("include_last_offset", False)
+    bag = EmbeddingBag.from_pretrained(table, freeze=False, include_last_offset=last)
+
+    def gradient():
+        bag.zero_grad()
+        bag.backward(np.ones_like(bag(lookups, **options)))
+        return bag.grad
+
+    assert_same_outcome(gradient)
+
+
+def test_work_of_several_pieces_goes_the_usual_way(monkeypatch):
+    """Ctrl-C takes effect between pieces."""
+    monkeypatch.setattr(small, "is_one_piece", lambda work: work < 8 * len(IDS))
+    bag = EmbeddingBag.from_pretrained(TABLE)
+    for count, is_done in ((len(IDS), False), (len(IDS) - 1, True)):
+        bags = IDS[:count].copy(), np.array([0]), None, False
+        assert (small.pool_plainly(bags, bag._table, bag._options) is not None) == is_done

@@ -12,7 +12,7 @@ import pytest
 
 from ebagx._core import cpu, threads
 from ebagx._core.levels import available_levels
-from ebagx._core.threads import REST, Turns
+from ebagx._core.threads import MOST_REST, REST, Turns
 
 WORK = 1000  # additions of a call, which take 100 ns on one thread
 
@@ -50,6 +50,13 @@ def test_one_thread_works_many_times_as_long_as_was_lost(lost):
     assert machine.call(100 + lost)
     alone = -(-REST * lost // 100)  # calls of 100 ns
     assert machine.calls(alone, 50) == [False] * alone
+    assert machine.call(50)
+
+
+def test_a_process_that_was_stopped_has_several_threads_again():
+    machine = Machine()
+    assert machine.call(3600 * 10**9)
+    assert not machine.turns.may_share(MOST_REST // 100 * WORK)  # which takes `MOST_REST`
     assert machine.call(50)
 
 

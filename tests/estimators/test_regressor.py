@@ -18,7 +18,7 @@ LOSSES = ("squared_error", "huber", "poisson")
 @parametrize_with_checks(
     [
         *(EmbeddingBagRegressor(loss=loss) for loss in LOSSES),
-        EmbeddingBagRegressor(mode="sum", hidden=8, optimizer="adamw", schedule="linear"),
+        EmbeddingBagRegressor(mode="sum", hidden=8, optimizer="adamw"),
         EmbeddingBagRegressor(mode="sqrtn", optimizer=RowwiseAdagrad(0.1), early_stopping=True),
     ],
     expected_failed_checks=expected_failed_checks,

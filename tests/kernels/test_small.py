@@ -28,6 +28,31 @@ def pooled(table, indices, offsets, weights, mode):
     return out
 
 
+def plainly(kernel, threads):
+    """Return a kernel as `pool_small`, which asserts that `pool_plain` writes closed offsets."""
+
+    def pool(out, table, indices, offsets, weights, mode, is_closed):
+        dtype = getattr(indices, "dtype", np.dtype(np.int64))
+        ends = np.empty(len(out) + 1, dtype if dtype.kind == "i" else np.int64)
+        given = out, ends, table, indices, offsets, weights
+        if not kernel(*given, mode, is_closed, threads):
+            return False
+        if offsets is None:
+            expected = np.arange(len(indices) + 1) * indices.shape[1]
+        else:
+            expected = offsets if is_closed else np.append(offsets, len(indices))
+        np.testing.assert_array_equal(ends, expected)
+        return True
+
+    return pool
+
+
+def kernels_of(level):
+    """Return kernels that check the arguments of a caller, in the form of `pool_small`."""
+    small = level.pool_small, reference.pool_small
+    return *small, *(plainly(level.pool_plain, n) for n in (1, 3)), plainly(reference.pool_plain, 1)
+
+
 @cases.levels
 @cases.table_dtypes
 @cases.index_dtypes
@@ -41,7 +66,7 @@ def test_same_bits_as_pool(level, dtype, index_dtype, weighted, mode):
         *((offsets, True), (offsets[:-1].copy(), False)),
         *((offsets.astype(other), True), (offsets[:-1].astype(other), False)),
     ):
-        for kernel in (level.pool_small, reference.pool_small):
+        for kernel in kernels_of(level):
             whole, out = cases.guarded(expected.shape, dtype)
             given = kernel_view(out), kernel_view(table), indices, ends, weights
             assert kernel(*given, mode, is_closed) is True
@@ -60,7 +85,7 @@ def test_rows_of_2d_indices_are_bags(level, index_dtype, dim, weighted):
     )
     expected = pooled(table, indices, offsets, weights, reference.MEAN)
     shaped = None if weights is None else weights.reshape(4, 5).copy()
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         out = np.empty_like(expected)
         given = out, table, indices.reshape(4, 5).copy(), None, shaped
         assert kernel(*given, reference.MEAN, False) is True
@@ -106,7 +131,7 @@ GIVEN = ("indices", "offsets", "weights")
 def test_unusual_arrays_are_left_to_the_usual_path(level, place, kind):
     table, *given = make_call(np.dtype(np.float32), np.dtype(np.int64), True)
     given[place] = UNUSUAL[kind](given[place])
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
         assert kernel(out, table, *given, reference.SUM, True) is False
 
@@ -118,7 +143,7 @@ def test_unusual_arrays_are_left_to_the_usual_path(level, place, kind):
 def test_indices_outside_are_found(level, index_dtype, bad, place):
     table, indices, offsets, _ = make_call(np.dtype(np.float32), index_dtype, False)
     indices[place] = bad
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
         assert kernel(out, table, indices, offsets, None, reference.SUM, True) is False
 
@@ -139,12 +164,16 @@ def test_indices_outside_are_found(level, index_dtype, bad, place):
         ([0, 4, 3], False),
         ([0, 7], False),
         ([-1, 2], False),
+        # Lookups of such bags would not only be wrong: they are in no memory of the process.
+        ([0, 2**31 - 1, 6], True),
+        ([0, 2**31 - 1], False),
+        ([0, 6, -(2**31), 6], True),
     ],
 )
 def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
     table, indices, _, _ = make_call(np.dtype(np.float32), index_dtype, False, lengths=[6])
     ends = np.array(offsets, index_dtype)
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         out = np.empty((len(ends) - is_closed, table.shape[1]), table.dtype)
         assert kernel(out, table, indices, ends, None, reference.SUM, is_closed) is False
 
@@ -153,10 +182,19 @@ def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
 def test_outputs_of_another_size_are_found(level):
     table, indices, offsets, _ = make_call(np.dtype(np.float32), np.dtype(np.int64), False)
     width = table.shape[1]
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         for shape in ((len(LENGTHS) + 1, width), (len(LENGTHS), width - 1), (0, width)):
             out = np.empty(shape, table.dtype)
             assert kernel(out, table, indices, offsets, None, reference.SUM, True) is False
         none = np.empty((0, width), table.dtype)
         out = np.empty((len(LENGTHS), width), table.dtype)
         assert kernel(out, none, indices, offsets, None, reference.SUM, True) is False
+
+
+@cases.levels
+def test_a_place_for_offsets_that_does_not_suit(level):
+    table, indices, offsets, _ = make_call(np.dtype(np.float32), np.dtype(np.int64), False)
+    out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
+    for ends in (np.empty(len(offsets), np.int32), np.empty(len(LENGTHS), np.int64)):
+        given = out, ends, table, indices, offsets, None
+        assert level.pool_plain(*given, reference.SUM, True, 1) is False

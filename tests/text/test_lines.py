@@ -198,7 +198,7 @@ def test_many_rows_and_threads():
     chooser = random.Random(0)
     lines = Lines.of([" ".join(chooser.choices("abcdefgh", k=i % 40)) for i in range(999)])
     learned = Features.learn(lines, Ngrams(3, 0, 0, 50))
-    rows = np.random.default_rng(0).integers(999, size=2000)
+    rows = np.random.default_rng(0).integers(999, size=50_000)
     expected = taken(learned, lines, rows, 1)
     for threads in (2, 3, 8):
         for array, same in zip(taken(learned, lines, rows, threads), expected, strict=True):
@@ -219,7 +219,7 @@ def test_lines_that_were_not_learned_have_the_features_that_were():
 
 def test_only_learned_lines_give_columns():
     texts, ngrams = ["b a", "a c"], Ngrams(2, 2, 3, 2**20)
-    store = LineStore()
+    store = LineStore(Tokenizer())
     store.add_texts(["other words", *texts, "more words"])
     learned = Features.learn(store.all().select([1, 2]), ngrams)
     expected = Features.learn(Lines.of(texts), ngrams)

@@ -20,7 +20,7 @@ from support.ngram_definition import features_of, fnv1a
 ODD = "aAbZz09_ \n\r\t\0\x1c\x85\xa0\u2028-'.\u0130\u03a3\u03c3\u212a\u00df\u0307\u0301\u00e9"
 ODD += "\u0661\u4e2d\u6587\u00b2\u200b\ufeff\uffff\U0001d7d8\U0001f600\U00020000\U0010ffff"
 ODD += "\u0928\u093f\u2019\u00b7#+@\u200d\u0301\U0001f468\U0001f3fd\U0001f1e9\ufe0f"
-# What another version of Unicode has may be of another class there.
+# Characters that another version of Unicode has may be of another class there.
 known = st.characters(codec="utf-8", exclude_categories=["Cn"])
 texts = st.text(st.sampled_from(ODD) | known, max_size=30)
 tokenizers = st.builds(
