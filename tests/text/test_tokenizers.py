@@ -7,7 +7,7 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from ebagx.text import tokens
+from ebagx.text import tokenizers, tokens
 from ebagx.text.lines import Lines
 from ebagx.text.tokenizers import Tokenizer
 from support.word_definition import words_of
@@ -69,6 +69,21 @@ def test_case_is_kept():
 def test_the_normal_form_is_that_of_lower_case(text):
     """No character is J with a caron, one is j with a caron."""
     assert words(text) == ["\u01f0"] == words_of(text)
+
+
+def test_runs_of_marks_take_no_square_of_their_length(monkeypatch):
+    lengths = []
+
+    def noted(form, text):
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(tokenizers, "normalize", noted)
+    text = "e" + "\u0301\u0323" * 1000
+    (word,) = words(text)
+    assert normalize("NFD", word) == normalize("NFD", text)
+    assert word[0] == "\u1eb9"
+    assert max(lengths) == 65
 
 
 def test_whitespace_is_that_of_fasttext():
