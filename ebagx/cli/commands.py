@@ -19,9 +19,10 @@ from ebagx.cli.progress import progress
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
 from ebagx.cli.saving import save_somewhere
 from ebagx.datasets import load_wordnet10
-from ebagx.io.model_description import FORMAT_VERSION
+from ebagx.io.model_description import read_description
 from ebagx.io.model_folder import check_destination, load_model
 from ebagx.io.npy import write_rows
+from ebagx.io.versioned_folder import DESCRIPTION
 from ebagx.text import autotune
 from ebagx.text.autotune import Trial
 from ebagx.text.corpus import read_corpus, read_line_blocks
@@ -151,7 +152,7 @@ def info(args: Namespace) -> None:
         report("", f"n-grams of {ngrams.min_chars} to {ngrams.max_chars} characters")
     report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB")
     report("loss", model.loss)
-    report("format", f"version {FORMAT_VERSION}")
+    report("format", f"version {read_description(args.model / DESCRIPTION).version}")
     report("labels", f"{len(model.labels):,}")
     for label in model.labels:
         report("", label)

@@ -35,6 +35,7 @@ class FileRecord(NamedTuple):
 class Description(NamedTuple):
     """The checked content of the file."""
 
+    version: int
     labels: list[str]
     loss: str
     dim: int
@@ -98,6 +99,7 @@ def read_description(path: Path) -> Description:
         raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
     files = _checked_files(about.get("files"), path)
     return Description(
+        about["version"],
         labels,
         cast(str, loss),
         dim,

@@ -78,7 +78,11 @@ class LineStore:
             If a text has a surrogate, which UTF-8 cannot encode.
         """
         for part in _split_into_blocks(texts):
-            prepared = self.tokenizer.prepare(_encoded(part))
+            try:
+                encoded = _encoded(part)
+            except UnicodeEncodeError:
+                raise ValueError(_describe_surrogate(texts)) from None
+            prepared = self.tokenizer.prepare(encoded)
             self._add(prepared, spans_of_lines(prepared))
 
     def add_labels(self, labels: Iterable[Sequence[str]]) -> None:
@@ -240,10 +244,7 @@ def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _encoded(texts: Sequence[str]) -> bytes:
     """Return texts as lines of UTF-8."""
-    try:
-        return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
-    except UnicodeEncodeError:
-        raise ValueError(_describe_surrogate(texts)) from None
+    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
 
 
 def _describe_surrogate(texts: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from ebagx.cli import commands, saving
 from ebagx.io.model_folder import load_model
 from ebagx.sklearn.training.steps import Steps
 from support.cli_cases import write_examples
-from support.storage_cases import make_model
+from support.storage_cases import make_model, save_format_2
 
 
 def test_train_without_a_file_learns_wordnet(run):
@@ -193,6 +193,13 @@ def test_info(run):
         "          food",
         "          place",
     ]
+
+
+def test_info_of_a_model_of_format_2(run, tmp_path):
+    save_format_2(tmp_path / "older")
+    _, out, _ = run("info", "older")
+    assert "format    version 2" in out
+    assert out[0].endswith("tokenizer: words-1")
 
 
 def test_words_between_blanks(run, tmp_path):
