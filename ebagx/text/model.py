@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx.functional import embedding_bag
+from ebagx.text.corpus import is_label
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ebagx.sklearn import EmbeddingBagClassifier
 
 LOSSES = ("softmax", "ova")
+LABEL_TYPES = ("str", "int")  # that a saved model may have
 _MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
@@ -41,14 +43,38 @@ class TextModel:
     coef: _Floats
     intercept: _Floats
     num_threads: int | None = None
+    label_type: str = "str"
+
+    @property
+    def classes(self) -> npt.NDArray[Any]:
+        """The labels as an array, of integers if they were integers in the training."""
+        return np.array(self.labels, np.int64 if self.label_type == "int" else None)
+
+    def check_labels(self) -> None:
+        """Raise ValueError unless the labels can be saved: strings for a line, or integers."""
+        if self.label_type not in LABEL_TYPES:
+            raise ValueError(
+                "a saved model has labels of str or int: convert y with astype(str), or pickle the "
+                "classifier"
+            )
+        for label in self.labels:
+            if not is_label(label):
+                raise ValueError(
+                    f"the label {label!r:.50} cannot be saved: it is empty, begins or ends with "
+                    "white space, or has control characters"
+                )
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
         return self._pooled(self.features.count(texts, self.num_threads))
 
+    def scores(self, texts: Sequence[str]) -> _Floats:
+        """Return the score of each label for each text: before softmax or the sigmoid."""
+        return self._scores(self.vectors(texts))
+
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
-        return self._probabilities(self.vectors(texts))
+        return self._probabilities(self.scores(texts))
 
     def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
         """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
@@ -63,7 +89,7 @@ class TextModel:
         guesses = []
         for bags in LineBags(self.features, lines, self.num_threads).blocks():
             pooled = self._pooled(matrix_of(bags, self.features.n_columns))
-            guesses.append(_likeliest(self._probabilities(pooled), 1)[0][:, 0])
+            guesses.append(_likeliest(self._scores(pooled), 1)[0][:, 0])
         numbers, offsets = lines.labels()
         counts = np.diff(offsets)
         hits = lines.label_places(self.labels)[numbers] == np.repeat(np.hstack(guesses), counts)
@@ -75,16 +101,26 @@ class TextModel:
         )
         return pooled
 
-    def _probabilities(self, pooled: _Floats) -> _Floats:
+    def _scores(self, pooled: _Floats) -> _Floats:
+        scores = pooled @ self.coef.T
+        scores += self.intercept
+        return scores
+
+    def _probabilities(self, scores: _Floats) -> _Floats:
         # The import takes tens of milliseconds, which commands that predict nothing save.
         from scipy.special import expit, softmax
 
-        scores = pooled @ self.coef.T
-        scores += self.intercept
         probabilities: _Floats = (
             softmax(scores, axis=1) if self.loss == "softmax" else expit(scores)
         )
         return probabilities
+
+
+def label_type_of(classes: npt.NDArray[Any]) -> str:
+    """Return the name in `LABEL_TYPES` of the type of labels, or "other"."""
+    if classes.dtype.kind in "iu":
+        return "int"
+    return "str" if all(isinstance(label, str) for label in classes) else "other"
 
 
 def _likeliest(probabilities: _Floats, k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
@@ -169,7 +205,7 @@ def fit_model(
     with warnings.catch_warnings(), watched(watch, keeps_copy=False):
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        bags = _bags_to_learn(LineBags(features, lines, settings.threads))
+        bags = bags_to_learn(LineBags(features, lines, settings.threads))
         try:
             classifier.fit(bags, _targets(lines, labels, settings.loss))
         except DivergenceError as error:
@@ -183,7 +219,7 @@ def fit_model(
     return Fitted(model, classifier.n_iter_)
 
 
-def _bags_to_learn(bags: LineBags) -> Any:
+def bags_to_learn(bags: LineBags) -> Any:
     """Return bags, or the matrix of the same rows where it takes little memory.
 
     To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
