@@ -78,7 +78,7 @@ class LineStore:
             If a text has a surrogate, which UTF-8 cannot encode.
         """
         for part in _split_into_blocks(texts):
-            prepared = self.tokenizer.prepare(_encoded(part))
+            prepared = self.tokenizer.prepare(encoded(part))
             self._add(prepared, spans_of_lines(prepared))
 
     def add_labels(self, labels: Iterable[Sequence[str]]) -> None:
@@ -238,8 +238,14 @@ def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[first:]
 
 
-def _encoded(texts: Sequence[str]) -> bytes:
-    """Return texts as lines of UTF-8."""
+def encoded(texts: Sequence[str]) -> bytes:
+    """Return texts as lines of UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If a text has a surrogate.
+    """
     try:
         return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
     except UnicodeEncodeError:

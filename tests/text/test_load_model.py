@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
+from support.markers import TESTS
 from support.storage_cases import edit_json, make_model
 
 import ebagx.text
@@ -145,7 +146,7 @@ def test_partial_fit_of_a_loaded_model_with_several_labels(folder):
     y = [["cat", "small"], ["cat"], ["dog"], ["dog"], [], ["food"]]
     TextClassifier(**SMALL, loss="ova").fit(TEXTS, y).save(folder)
     loaded = load_model(folder)
-    for _ in range(30):
+    for _ in range(90):
         loaded.partial_fit(TEXTS, y[::-1])
     assert loaded.score(TEXTS, y[::-1]) == 1
 
@@ -160,7 +161,7 @@ def test_a_folder_that_is_no_model(tmp_path):
 def test_many_threads_share_a_classifier(folder):
     TextClassifier(**SMALL).fit(TEXTS, LABELS).save(folder)
     loaded = load_model(folder)
-    texts = [f"{a} and {b} {i}" for i, (a, b) in enumerate(zip(TEXTS * 20, TEXTS[::-1] * 20))]
+    texts = [f"{a} and {b} {i}" for i, (a, b) in enumerate(zip(TEXTS * 20, TEXTS[::-1] * 20, strict=True))]
     expected = load_model(folder).predict_proba(texts)
     start = threading.Barrier(8)
 
@@ -176,6 +177,7 @@ def test_many_threads_share_a_classifier(folder):
 
 _SAVER = """
 import sys
+sys.path.insert(0, sys.argv[2])
 from support.storage_cases import make_model
 from ebagx.io.model_folder import save_model
 from pathlib import Path
@@ -187,7 +189,7 @@ for seed in range(30):
 def test_a_model_is_loaded_while_another_process_saves(folder):
     save_model(make_model(), folder)
     expected = [make_model(seed=seed).probabilities(TEXTS) for seed in range(30)]
-    with subprocess.Popen([sys.executable, "-c", _SAVER, str(folder)]) as process:
+    with subprocess.Popen([sys.executable, "-c", _SAVER, str(folder), str(TESTS)]) as process:
         while process.poll() is None:
             found = load_model(folder).predict_proba(TEXTS)
             assert any(np.array_equal(found, known) for known in expected)
