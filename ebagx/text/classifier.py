@@ -399,7 +399,8 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         if weights is not None and targets.form == ONE:
             y = targets.classes[targets.encoded]
             weights = dict(enumerate(class_weights(weights, targets.classes, y).tolist()))
-        return self._settings.make_classifier().set_params(
+        estimator = self._settings.make_classifier()
+        estimator.set_params(
             class_weight=weights,
             early_stopping=self.early_stopping,
             validation_fraction=self.validation_fraction,
@@ -407,12 +408,14 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
             tol=self.tol,
             verbose=self.verbose,
         )
+        return estimator
 
     def _estimator_to_go_on(self, model: TextModel, targets: Targets) -> EmbeddingBagClassifier:
         """Return the estimator of the model, with the parameters of now."""
         now = self._make_estimator(targets)
         if self._estimator is not None:
-            return self._estimator.set_params(**now.get_params(deep=False))
+            self._estimator.set_params(**now.get_params(deep=False))
+            return self._estimator
         now.n_features_in_ = model.features.n_columns
         now.classes_, now.multilabel_ = np.arange(len(self.classes_)), self.multilabel_
         # Those of a loaded model are read-only.

@@ -46,8 +46,6 @@ def _of_words(
     return products
 
 
-def _largest(
-    names: list[str], values: npt.NDArray[np.float32], k: int
-) -> list[tuple[str, float]]:
+def _largest(names: list[str], values: npt.NDArray[np.float32], k: int) -> list[tuple[str, float]]:
     order = np.argsort(-values, kind="stable")[:k]
     return [(names[i], float(values[i])) for i in order]

@@ -97,7 +97,8 @@ class Predictions:
         if self.multilabel_:
             return -np.logaddexp(np.float32(0), -scores)
         scores -= scores.max(axis=1, keepdims=True, initial=-np.inf)
-        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return scores
 
     def predict_top(
         self, X: Any, k: int = 3, threshold: float = 0.0
@@ -157,7 +158,8 @@ class Predictions:
         -------
         float
         """
-        if not (self._fitted() and self._form == LISTS):
+        self._fitted()
+        if self._form != LISTS:
             return float(super().score(X, y, sample_weight))  # type: ignore[misc]
         expected, found = label_lists(y), self.predict(X)
         check_consistent_length(found, expected, sample_weight)

@@ -1,6 +1,6 @@
-# Few texts become pooled bags and scores in one call, with the words of a model, nothing learned, and
-# no array between: for one text, the arrays of lines.pxi and the calls for them cost ten times as much
-# as the text itself. The results have the same bits.
+# Few texts become pooled bags and scores in one call, with the words of a model, and nothing is
+# learned. For one text, the arrays of lines.pxi and the calls for them cost ten times as much as
+# the text itself. The results have the same bits.
 
 cdef enum:
     BYTES_WITH_GIL = 1024  # take 10 us or so; to get the GIL back can take 50 of them, and 5 ms
