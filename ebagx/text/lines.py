@@ -242,9 +242,25 @@ def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[first:]
 
 
+def encoded(texts: Sequence[str]) -> bytes:
+    """Return texts as lines of UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If a text has a surrogate.
+    """
+    try:
+        return _encoded(texts)
+    except UnicodeEncodeError:
+        raise ValueError(_describe_surrogate(texts)) from None
+
+
 def _encoded(texts: Sequence[str]) -> bytes:
-    """Return texts as lines of UTF-8."""
-    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
+    return ("
+".join([text.replace("
+", " ") for text in texts]) + "
+").encode()
 
 
 def _describe_surrogate(texts: Sequence[str]) -> str:
