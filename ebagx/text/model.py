@@ -1,7 +1,7 @@
 """Text classifiers: from lines to labels, and how they are trained."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,7 @@ from ebagx.functional import embedding_bag
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.ranking import best_labels, ranked_blocks
 from ebagx.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -51,8 +52,17 @@ class TextModel:
         return self._probabilities(self.vectors(texts))
 
     def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
-        """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
-        return _likeliest(self.probabilities(texts), k)
+        """Return the positions of each text's `k` likeliest labels, best first, and how likely.
+
+        Of equally likely labels the first comes first; -1 for `k` is all labels.
+        """
+        return best_labels(self.vectors(texts), self._probabilities, len(self.labels), k)
+
+    def best_blocks(
+        self, texts: Sequence[str], k: int
+    ) -> Iterator[tuple[npt.NDArray[np.intp], _Floats]]:
+        """Yield the same for one block of texts after the other, also where `k` is large."""
+        return ranked_blocks(self.vectors(texts), self._probabilities, len(self.labels), k)
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Return the likeliest label of each text."""
@@ -63,7 +73,8 @@ class TextModel:
         guesses = []
         for bags in LineBags(self.features, lines, self.num_threads).blocks():
             pooled = self._pooled(matrix_of(bags, self.features.n_columns))
-            guesses.append(_likeliest(self._probabilities(pooled), 1)[0][:, 0])
+            order, _ = best_labels(pooled, self._probabilities, len(self.labels), 1)
+            guesses.append(order[:, 0])
         numbers, offsets = lines.labels()
         counts = np.diff(offsets)
         hits = lines.label_places(self.labels)[numbers] == np.repeat(np.hstack(guesses), counts)
@@ -85,11 +96,6 @@ class TextModel:
             softmax(scores, axis=1) if self.loss == "softmax" else expit(scores)
         )
         return probabilities
-
-
-def _likeliest(probabilities: _Floats, k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return order, np.take_along_axis(probabilities, order, axis=1)
 
 
 class Settings(NamedTuple):
