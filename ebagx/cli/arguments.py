@@ -1,8 +1,10 @@
 """`CommandParser` names the argument that is wrong, in one line, and the one that may be meant."""
 
 import argparse
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -20,26 +22,30 @@ FASTTEXT_COMMANDS = {
     "analogies": "ebagx vectors MODEL FILE OUT.npy, to compare the vectors of words",
     "dump": "ebagx info MODEL",
 }
-_NUMBER = re.compile(r"-\d*\.?\d+")
+_NUMBER = re.compile(r"-?\d+")
 
 
 class CommandParser(argparse.ArgumentParser):
     """A parser that takes options as they are spelt, and prints errors without its usage.
 
-    `argparse` alone takes ``-t`` for ``-thread``, and finds missing arguments before unknown ones.
+    `argparse` alone takes ``-t`` for ``-thread``, and names missing arguments before unknown ones.
     """
 
     def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments, after a look at the options and at the command among them."""
+        words = sys.argv[1:] if args is None else list(args)
         commands = self._commands()
-        for word in _words_before_dashes(args):
-            if commands and not word.startswith("-"):
-                self._check_command(word, commands)
-                break  # what follows belongs to the command
-            self._check_option(word)
-        return super().parse_known_args(args, namespace)
+        if commands:
+            place = next((i for i, word in enumerate(words) if word[:1] != "-"), len(words))
+            for option in words[:place]:
+                self._check_option(option)
+            for command in words[place : place + 1]:
+                self._check_command(command, commands)
+        else:
+            words = self._files_last(words)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End the process with one line on standard error."""
@@ -55,26 +61,42 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"{word} is a command of fastText; use {FASTTEXT_COMMANDS[word]}")
         self.error(f"unknown command {word}{_meant(word, {name: name for name in commands})}")
 
+    def _files_last(self, words: Sequence[str]) -> list[str]:
+        """Check options, and move the words that belong to none behind them.
+
+        Before Python 3.13, an option in front of an optional file hides the file from argparse.
+        """
+        options: list[str] = []
+        files: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                files += rest
+            elif not word.startswith("-") or word == "-":
+                files.append(word)
+            else:
+                self._check_option(word)
+                options.append(word)
+                action = self._option_string_actions.get(word)
+                if action is not None and action.nargs is None:
+                    options += itertools.islice(rest, 1)
+        return [*options, *(["--"] if any(name[:1] == "-" for name in files) else []), *files]
+
     def _check_option(self, word: str) -> None:
         option, known = word.partition("=")[0], self._option_string_actions
-        if not word.startswith("-") or word == "-" or option in known or _NUMBER.fullmatch(word):
+        if option in known or (word[:2] in known and _NUMBER.fullmatch(word[2:])):  # as in -k5
             return
-        if word[:2] in known and _NUMBER.fullmatch(f"-{word[2:].removeprefix('-')}"):
-            return  # as in -k5
-        names = {_plain(name): action.option_strings[0] for name, action in known.items()}
+        names = {_plain(name): _long_name(action) for name, action in known.items()}
         self.error(f"unknown option {option}{_meant(_plain(option), names)}")
-
-
-def _words_before_dashes(args: Sequence[str]) -> Iterator[str]:
-    for word in args:
-        if word == "--":
-            return
-        yield word
 
 
 def _choices_of(action: argparse.Action) -> list[str]:
     choices: Any = action.choices
     return list(choices) if isinstance(action, argparse._SubParsersAction) else []
+
+
+def _long_name(action: argparse.Action) -> str:
+    return max(action.option_strings, key=lambda name: name.startswith("--"))  # the first such
 
 
 def _plain(option: str) -> str:

@@ -110,9 +110,15 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
 
 
 def shorten(label: str, width: int = _LONGEST_NAME) -> str:
-    """Return a label cut to `width` characters, within what fits in a table."""
+    """Return a label cut in its middle to `width` characters, within what fits in a table.
+
+    Many labels differ only in their ends, as do ``country/France`` and ``country/Finland``.
+    """
     width = min(max(width, _SHORTEST_NAME), _LONGEST_NAME)
-    return label if len(label) <= width else label[: width - 1] + "\u2026"
+    if len(label) <= width:
+        return label
+    end = (width - 1) // 2
+    return f"{label[: width - 1 - end]}\u2026{label[-end:]}"
 
 
 def _list_confusions(counts: Counter[tuple[str, str]], columns: int) -> str:

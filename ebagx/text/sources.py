@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BufferedReader
 from typing import IO, Protocol, cast
 from zipfile import ZipFile
@@ -44,14 +45,15 @@ def read_blocks(stream: BufferedReader, name: str) -> Iterator[bytes]:
     form = _format_of(stream)
     pieces: list[bytes] = []  # of a line without its end
     try:
-        source = _opened(stream, form)
-        while block := source.read1(_BLOCK_SIZE):
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield b"".join([*pieces, block[:end]])
-                pieces = []
-            if end < len(block):
-                pieces.append(block[end:])
+        with ExitStack() as stack:
+            source = _opened(stream, form, stack)
+            while block := source.read1(_BLOCK_SIZE):
+                end = block.rfind(b"\n") + 1
+                if end:
+                    yield b"".join([*pieces, block[:end]])
+                    pieces = []
+                if end < len(block):
+                    pieces.append(block[end:])
     except _UnfitArchiveError as error:
         raise ValueError(f"{name}: {error}") from None
     except Exception as error:
@@ -69,7 +71,7 @@ def _format_of(stream: BufferedReader) -> str:
     return next((name for name, magic in _FORMATS.items() if magic.match(start)), "")
 
 
-def _opened(stream: BufferedReader, form: str) -> _Source:
+def _opened(stream: BufferedReader, form: str, stack: ExitStack) -> _Source:
     """Return what reads the content; its modules, which Python may lack, are imported if needed."""
     if form == "gzip":
         return gzip.GzipFile(fileobj=stream)
@@ -81,14 +83,14 @@ def _opened(stream: BufferedReader, form: str) -> _Source:
         import lzma
 
         return lzma.LZMAFile(stream)
-    return _only_member(stream) if form else stream
+    return _only_member(stream, stack) if form else stream
 
 
-def _only_member(stream: BufferedReader) -> _Source:
+def _only_member(stream: BufferedReader, stack: ExitStack) -> _Source:
     """Return the reader of the one file of a zip archive, whose directory is at its end."""
     archive: IO[bytes] = stream
     if not stream.seekable():
-        archive = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with its reader
+        archive = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is one
         shutil.copyfileobj(stream, archive)
     zipped = ZipFile(archive)
     names = [name for name in zipped.namelist() if not name.endswith("/")]

@@ -210,7 +210,7 @@ def test_words_between_blanks(run, tmp_path):
         (b"a\tx\nb\t\xff\n", "train.tsv, line 2: not utf-8 text, byte 0xff at position 2"),
         (b"a\tx\na\ty\n", "train.tsv: every line has the label 'a'"),
         (b"a\t!\nb\t?\n" * 9,
-         "no word occurs at least min_count = 1 times in the 18 texts, and there are no n-grams"),
+         "no word occurs at least min_count = 1 times in the 16 texts, and there are no n-grams"),
         (b"__label__a x\n__label__b __label__a y\n" * 9,
          "train.tsv: a line has the labels b, a; several labels a line need --loss ova"),
     ],

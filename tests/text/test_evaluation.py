@@ -62,13 +62,14 @@ def test_label_table():
     evaluation = evaluate(*[("b", "b")] * 1500, (long, "b"))
     assert label_table(evaluation, 80).splitlines() == [
         "label                     precision  recall     f1    lines",
-        "aaaaaaaaaaaaaaaaaaaaaaa\u2026      0.000   0.000  0.000        1",
+        "aaaaaaaaaaaa\u2026aaaaaaaaaaa      0.000   0.000  0.000        1",
         "b                             0.999   1.000  1.000    1,500",
     ]
-    assert len(shorten(long)) == 24
+    assert shorten("country/Fr", 8) == "coun\u2026/Fr"
+    assert shorten("country/Fr", 9) == "coun\u2026y/Fr"
     assert label_table(evaluation, 50).splitlines() == [
         "label            precision  recall     f1    lines",
-        "aaaaaaaaaaaaaa\u2026      0.000   0.000  0.000        1",
+        "aaaaaaa\u2026aaaaaaa      0.000   0.000  0.000        1",
         "b                    0.999   1.000  1.000    1,500",
     ]
 

@@ -221,7 +221,7 @@ def test_lines_that_were_not_learned_have_the_features_that_were():
 
 def test_only_learned_lines_give_columns():
     texts, ngrams = ["b a", "a c"], Ngrams(2, 2, 3, 2**20)
-    store = LineStore()
+    store = LineStore(Tokenizer())
     store.add_texts(["other words", *texts, "more words"])
     learned = Features.learn(store.all().select([1, 2]), ngrams)
     expected = Features.learn(Lines.of(texts), ngrams)
