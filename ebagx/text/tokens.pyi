@@ -18,6 +18,7 @@ def split_records(
     odd_b: npt.NDArray[np.uint8],
     labels_l2: _Intp,
     found_3: _Intp,
+    kept: bytearray,
     text: bytes,
     prefix: bytes,
     form: int,
