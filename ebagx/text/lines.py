@@ -275,10 +275,7 @@ def encoded(texts: Sequence[str]) -> bytes:
 
 
 def _encoded(texts: Sequence[str]) -> bytes:
-    return ("
-".join([text.replace("
-", " ") for text in texts]) + "
-").encode()
+    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
 
 
 def _describe_surrogate(texts: Sequence[str]) -> str:
