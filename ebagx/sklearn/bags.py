@@ -92,6 +92,7 @@ def _norms(weights: Floats, lengths: npt.NDArray[Any], norm: str) -> Any:
         parts = np.abs(weights) if norm == "l1" else np.square(weights)
     bag_of_lookup = np.repeat(np.arange(len(lengths)), lengths)
     norms: Any = np.bincount(bag_of_lookup, parts, len(lengths))
+    norms = norms.astype(np.float64, copy=False)  # NumPy counts nothing in integers
     if norm == "l2":
         np.sqrt(norms, out=norms)
     norms[norms == 0] = 1
