@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx.io.model_folder import load_model
+from ebagx.text import sources
 from support.cli_cases import write_examples
 
 # Prints the bytes of memory that a command took at its peak.
@@ -97,11 +98,17 @@ def test_another_prefix(run, tmp_path, option):
     assert run("train", "train.txt", option, "@", *search)[0] == 0
 
 
+def trained_with(run, *options):
+    assert run("train", "train.txt", "--loss", "ova", "--model", "m", *options)[0] == 0
+    return "m"
+
+
 @pytest.mark.parametrize("option", ["--min-count-label", "-minCountLabel"])
 def test_rare_labels_are_left_out(run, tmp_path, option):
     path = write_examples(tmp_path / "train.txt", "__label__{label} {text}\n")
     rare = "__label__rare the cat\n__label__food __label__rare pie\n__label__single lake\n"
     path.write_text(rare + path.read_text("utf-8"), "utf-8")
+    assert "rare" in run("info", trained_with(run, option, 2))[1][-1]
     status, out, _ = run("train", "train.txt", option, 3)
     assert status == 0
     assert out[1:3] == [
@@ -120,12 +127,16 @@ WARNING = "labels stand before the tabs, and count as words; --labelled drops th
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_labelled_file_is_noticed(run, tmp_path):
+def test_a_labelled_file_is_noticed(run, tmp_path, monkeypatch):
     lines = b"\nfood\tthe cat\n\nplace\ta pie\n"
     (tmp_path / "lines.tsv").write_bytes(lines)
     status, out, err = run("predict", "ebagx-model", "lines.tsv")
     assert (status, len(out), err) == (0, 4, f"ebagx: warning: lines.tsv: {WARNING}")
-    assert run("predict", "ebagx-model", stdin=lines * 9)[2] == f"ebagx: warning: stdin: {WARNING}"
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_BLOCK_SIZE", 9)  # several lists of lines, and still one warning
+        assert (
+            run("predict", "ebagx-model", stdin=lines * 9)[2] == f"ebagx: warning: stdin: {WARNING}"
+        )
     for others in (b"cat\tdog\n", b"food\n", b"food\tpie\nfood\n"):
         assert run("predict", "ebagx-model", stdin=others)[2] == ""
     status, out, err = run("predict", "ebagx-model", "--labelled", "lines.tsv")
@@ -136,7 +147,8 @@ def test_a_labelled_file_is_noticed(run, tmp_path):
 
 
 @pytest.mark.usefixtures("trained")
-def test_labelled_lines_must_have_a_label(run):
+def test_labelled_lines_must_have_a_label(run, monkeypatch):
+    monkeypatch.setattr(sources, "_BLOCK_SIZE", 9)
     lines = b"food\tthe cat\n__label__food the pie\nthe lake\n"
     status, _, err = run("predict", "ebagx-model", "--labelled", stdin=lines)
     assert (status, err) == (2, "ebagx: stdin, line 3: no tab between label and text\n")
