@@ -3,7 +3,10 @@
 ========  =====================================================================
 run       `main`: run one command, report errors in one line and a status
 parser    the arguments of the commands
+arguments errors of arguments, in one line
 commands  what each command does
+inputs    files and standard input, with or without labels
+split     the lines that are held out
 saving    other places for a model that cannot be saved
 report    how results are printed and drawn
 ========  =====================================================================

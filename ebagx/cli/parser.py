@@ -12,7 +12,9 @@ from typing import Any
 
 from ebagx import __version__
 from ebagx.cli import commands
+from ebagx.cli.arguments import CommandParser
 from ebagx.io.model_description import MAX_DIM
+from ebagx.text.corpus import PREFIX
 from ebagx.text.model import LOSSES, Settings
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM
 from ebagx.text.tokenizers import NAMES
@@ -23,11 +25,9 @@ _MAX_THREADS = 256
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
     """Return the parser of a command line that is called `prog`."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Text classification with an embedding bag."
-    )
+    parser = CommandParser(prog=prog, description="Text classification with an embedding bag.")
     parser.add_argument("--version", action="version", version=f"ebagx {__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="command")
+    subparsers = parser.add_subparsers(metavar="command")
     for name, add_arguments, summary in (
         ("train", _add_train, "learn from labelled lines and save a model"),
         ("predict", _add_predict, "print the likeliest labels of each line"),
@@ -37,7 +37,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     ):
         # `-w` would be an abbreviation of `-wordNgrams`, so that none are allowed.
         add_arguments(subparsers.add_parser(name, help=summary, allow_abbrev=False))
-    parser.set_defaults(command=lambda: _own_command(prog))
+    parser.set_defaults(command=lambda: _own_command(prog), run=lambda _: parser.print_help())
     return parser
 
 
@@ -53,8 +53,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         type=Path,
-        help="lines of label<TAB>text, or of __label__x text as for fastText; UTF-8, maybe gzip; "
-        "- is standard input",
+        help="lines of label<TAB>text, or of fastText's __label__x text, in which labels may stand "
+        "anywhere; UTF-8, plain, gzip, bzip2, xz or zip; - is standard input",
     )
     source.add_argument("--input", "-input", type=Path, metavar="FILE", help="the same")
     add(
@@ -70,7 +70,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         type=_fraction,
         default=0.1,
         metavar="X",
-        help="fraction of the file's lines to measure the accuracy on (default: %(default)s)",
+        help="fraction of each label's lines to measure the accuracy on, rounded at random; one "
+        "line at least is learned (default: %(default)s)",
     )
     add(
         "--loss",
@@ -91,6 +92,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         names = [option, alias] if alias else [option]
         text = f"{description} (default: {default})"
         add(*names, type=parse, default=default, metavar="N", help=text)
+    add(
+        "--min-count-label",
+        "-minCountLabel",
+        type=_integer(1),
+        default=1,
+        metavar="N",
+        help="a label with fewer lines is left out (default: %(default)s)",
+    )
+    _add_prefix(parser)
     _add_threads(parser)
     _add_autotune(parser.add_argument_group("search for good options"))
     parser.set_defaults(run=_train)
@@ -144,11 +154,12 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
         "matrix of the lines with one label: as text where it fits, else its largest entries."
     )
     _add_model(parser)
-    parser.add_argument("file", type=Path, help="labelled lines, as for train")
+    parser.add_argument("file", type=Path, help="labelled lines, as for train; or -")
     parser.add_argument(
         "--confusion", type=Path, metavar="PNG", help="draw the confusion matrix into a file"
     )
     _add_choice(parser)
+    _add_prefix(parser)
     _add_threads(parser)
     parser.set_defaults(run=commands.test)
 
@@ -178,17 +189,36 @@ def _add_lines(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None
         nargs=nargs,
         type=Path,
         default=Path("-"),
-        help="lines of text; - is standard input",
+        help="lines of text, plain or compressed; - is standard input",
+    )
+    parser.add_argument(
+        "--labelled", action="store_true", help="leave out the label before the tab of each line"
+    )
+    _add_prefix(parser)
+
+
+def _add_prefix(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label",
+        "-label",
+        type=_prefix,
+        default=PREFIX,
+        metavar="PREFIX",
+        help="words that begin with this are labels (default: %(default)s)",
     )
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-k", type=_integer(1), default=1, metavar="K", help="labels a line (default: %(default)s)"
+        "-k",
+        type=_label_count,
+        default=1,
+        metavar="K",
+        help="labels a line; -1 is all (default: %(default)s)",
     )
     parser.add_argument(
         "--threshold",
-        type=_fraction,
+        type=_probability,
         default=0.0,
         metavar="P",
         help="only labels at least so probable (default: %(default)s)",
@@ -223,6 +253,12 @@ def _integer(low: int, high: int = sys.maxsize) -> Callable[[str], int]:
     return _number(int, lambda value: low <= value <= high, f"an integer {limits}")
 
 
+def _prefix(text: str) -> str:
+    if len(text.split()) != 1 or text != text.strip():
+        raise argparse.ArgumentTypeError(f"must be a word, got {text!r}")
+    return text
+
+
 def _loss(text: str) -> str:
     if text in ("hs", "ns"):
         raise argparse.ArgumentTypeError(f"{text} only approximates softmax: use softmax or ova")
@@ -232,6 +268,8 @@ def _loss(text: str) -> str:
 
 
 _positive = _number(float, lambda value: 0 < value < math.inf, "a positive number")
+_probability = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+_label_count = _number(int, lambda k: k == commands.ALL or k > 0, "-1 or an integer at least 1")
 _fraction = _number(float, lambda value: 0 <= value < 1, "a number from 0 to less than 1")
 
 _TRAINING_NUMBERS = (

@@ -1,5 +1,6 @@
 """Print and draw results: lines with a heading, figures by label, confusions."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 from ebagx.text.evaluation import Evaluation
 
 _MOST_CONFUSIONS = 20
+_MOST_DRAWN = 1000  # labels: Matplotlib draws no picture of more than 65,536 pixels
 _LONGEST_NAME = 24
+_SHORTEST_NAME = 5  # in a narrow terminal
 
 
 def report(heading: str, text: str) -> None:
@@ -16,12 +19,17 @@ def report(heading: str, text: str) -> None:
     print(f"{heading:<10}{text}", flush=True)
 
 
-def label_table(evaluation: Evaluation) -> str:
-    """Return a line of figures for each label."""
-    labels = evaluation.labels()
-    names = [shorten(label) for label in labels]
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    print(f"ebagx: warning: {text}", file=sys.stderr, flush=True)
+
+
+def label_table(evaluation: Evaluation, columns: int) -> str:
+    """Return a line of figures for each label; names are cut where a line would be too wide."""
+    labels, figures = evaluation.labels(), "  precision  recall     f1    lines"
+    names = [shorten(label, columns - len(figures)) for label in labels]
     width = max(map(len, [*names, "label"]))
-    lines = [f"{'label':<{width}}  precision  recall     f1    lines"]
+    lines = [f"{'label':<{width}}{figures}"]
     for name, label in zip(names, labels, strict=True):
         precision, recall, f1, support = evaluation.figures(label)
         lines.append(f"{name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {support:7,}")
@@ -44,9 +52,9 @@ def confusion_text(evaluation: Evaluation, columns: int) -> str:
     cell = max(len(str(n)) for n in [len(labels), *counts.values()]) + 1
     margin = max(map(len, names)) + len(str(len(labels))) + 1
     if margin + cell * len(labels) > columns:
-        return _list_confusions(counts)
+        return _list_confusions(counts, columns)
     header = " " * margin + "".join(f"{i:{cell}}" for i in range(1, len(labels) + 1))
-    lines = ["true label of the row, predicted label of the column", header]
+    lines = ["true labels: rows; predicted: columns", header]
     for i, (name, label) in enumerate(zip(names, labels, strict=True), 1):
         row = (counts[label, other] for other in labels)
         cells = "".join(f"{count or '.':>{cell}}" for count in row)
@@ -59,6 +67,11 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
 
     A row has the lines of a true label. The picture needs matplotlib and scikit-learn, and leaves
     pyplot without a figure.
+
+    Raises
+    ------
+    ValueError
+        If there are more than a thousand labels.
     """
     try:
         from matplotlib.figure import Figure
@@ -69,6 +82,8 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
             name=error.name,
         ) from error
     labels = evaluation.labels()
+    if len(labels) > _MOST_DRAWN:
+        raise ValueError(f"--confusion draws up to {_MOST_DRAWN:,} labels, not {len(labels):,}")
     counts = np.array(
         [[evaluation.confusions[true, guess] for guess in labels] for true in labels], np.intp
     )
@@ -94,16 +109,25 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     figure.savefig(path)
 
 
-def shorten(label: str) -> str:
-    """Return a label cut to what fits in a table."""
-    return label if len(label) <= _LONGEST_NAME else label[: _LONGEST_NAME - 1] + "\u2026"
+def shorten(label: str, width: int = _LONGEST_NAME) -> str:
+    """Return a label cut in its middle to `width` characters, within what fits in a table.
+
+    Many labels differ only in their ends, as do ``country/France`` and ``country/Finland``.
+    """
+    width = min(max(width, _SHORTEST_NAME), _LONGEST_NAME)
+    if len(label) <= width:
+        return label
+    end = (width - 1) // 2
+    return f"{label[: width - 1 - end]}\u2026{label[-end:]}"
 
 
-def _list_confusions(counts: Counter[tuple[str, str]]) -> str:
+def _list_confusions(counts: Counter[tuple[str, str]], columns: int) -> str:
     wrong = Counter({pair: n for pair, n in counts.items() if pair[0] != pair[1]})
     top = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:_MOST_CONFUSIONS]
+    width = (columns - len("lines   -> ")) // 2
     lines = ["lines  true label -> predicted label"]
-    lines += [f"{n:5,}  {shorten(true)} -> {shorten(guess)}" for (true, guess), n in top]
+    for (true, guess), n in top:
+        lines.append(f"{n:5,}  {shorten(true, width)} -> {shorten(guess, width)}")
     rest = wrong.total() - sum(n for _, n in top)
     lines += [f"{rest:5,}  others"] if rest else []
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Run one command, and report in one line an error that the user can correct."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ _SIGPIPE_STATUS = 141
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
-    """Run one command.
+    """Run one command, or print the help if there is none. Output is UTF-8 in every locale.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     >>> main(["predict", "no-such-model"])
     2
     """
+    _use_utf8()
     args = make_parser(prog).parse_args(argv)
     try:
         args.run(args)
@@ -50,6 +52,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     except (MemoryError, ModuleNotFoundError, ValueError) as error:
         return _fail(str(error) or "out of memory")
     return 0
+
+
+def _use_utf8() -> None:
+    """Write UTF-8 in every locale; names of files are written as they are."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _fail(message: str, status: int = 2) -> int:

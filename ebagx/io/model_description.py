@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from ebagx.io.versioned_folder import is_version_name, patiently
 from ebagx.text.corpus import is_label
-from ebagx.text.model import LOSSES, TextModel
+from ebagx.text.model import LABEL_TYPES, LOSSES, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import RULES, Tokenizer
 
@@ -35,7 +35,9 @@ class FileRecord(NamedTuple):
 class Description(NamedTuple):
     """The checked content of the file."""
 
+    version: int
     labels: list[str]
+    label_type: str
     loss: str
     dim: int
     n_words: int
@@ -59,6 +61,7 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         "tokenizer": asdict(features.tokenizer),
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,
+        "label_type": model.label_type,
         "folder": folder,
         "files": {
             name: {"bytes": size, "sha256": sha256} for name, (size, sha256) in records.items()
@@ -86,6 +89,7 @@ def read_description(path: Path) -> Description:
         raise ValueError(f"{path}: labels is not a list of at least 2 labels")
     if len(set(labels)) < len(labels):
         raise ValueError(f"{path}: a label occurs twice")
+    label_type = _checked_label_type(about, labels, path)
     if loss not in LOSSES:
         raise ValueError(f"{path}: loss is {loss!r:.20}, not {' or '.join(LOSSES)}")
     dim = _checked_integer(about, "embedding_dim", 1, MAX_DIM, path)
@@ -98,7 +102,9 @@ def read_description(path: Path) -> Description:
         raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
     files = _checked_files(about.get("files"), path)
     return Description(
+        about["version"],
         labels,
+        label_type,
         cast(str, loss),
         dim,
         n_words,
@@ -120,6 +126,22 @@ def _check_version(version: object, path: Path) -> None:
     if _is_integer(version, FORMAT_VERSION + 1, 2**63):
         raise ValueError(f"{path}: {problem}; a newer ebagx wrote it: pip install -U ebagx")
     raise ValueError(f"{path}: {problem}; train it again")
+
+
+def _checked_label_type(about: dict[str, Any], labels: list[str], path: Path) -> str:
+    """Return the type of labels, which are strings where the description does not say more."""
+    label_type = about.get("label_type", LABEL_TYPES[0])
+    if label_type not in LABEL_TYPES:
+        raise ValueError(
+            f"{path}: label_type is {label_type!r:.20}, not {' or '.join(LABEL_TYPES)}"
+        )
+    if label_type == "int" and not all(map(_is_text_of_integer, labels)):
+        raise ValueError(f"{path}: label_type is int, but not all labels are integers")
+    return cast(str, label_type)
+
+
+def _is_text_of_integer(label: str) -> bool:
+    return len(label) < 19 and label.removeprefix("-").isdecimal() and label == str(int(label))
 
 
 def _checked_tokenizer(about: dict[str, Any], path: Path) -> Tokenizer:

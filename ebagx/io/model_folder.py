@@ -164,6 +164,7 @@ def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:
         checked["coef.npy"].floats((n_labels, about.dim)),
         checked["intercept.npy"].floats((n_labels,)),
         num_threads,
+        about.label_type,
     )
 
 

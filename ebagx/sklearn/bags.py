@@ -92,6 +92,7 @@ def _norms(weights: Floats, lengths: npt.NDArray[Any], norm: str) -> Any:
         parts = np.abs(weights) if norm == "l1" else np.square(weights)
     bag_of_lookup = np.repeat(np.arange(len(lengths)), lengths)
     norms: Any = np.bincount(bag_of_lookup, parts, len(lengths))
+    norms = norms.astype(np.float64, copy=False)  # NumPy counts nothing in integers
     if norm == "l2":
         np.sqrt(norms, out=norms)
     norms[norms == 0] = 1
@@ -101,10 +102,13 @@ def _norms(weights: Floats, lengths: npt.NDArray[Any], norm: str) -> Any:
 def take(bags: Bags, rows: npt.NDArray[np.intp]) -> Bags:
     """Return some of the bags, which have weights, in the order of `rows`.
 
-    SciPy gathers the rows of a CSR matrix. That takes 0.24 ms for 2,560 bags of 57,000 lookups, and
-    the same by NumPy's ``repeat`` and ``take`` 0.51 ms: training would be 2 % slower.
+    SciPy gathers the rows of a CSR matrix: 2,560 bags of 57,000 lookups in 0.24 ms, which NumPy's
+    ``repeat`` and ``take`` do in 0.51 ms. It would write outside its arrays if another thread
+    changed the offsets meanwhile, so it gets a copy of them that ascends within the lookups.
     """
-    indices, offsets, weights = bags
+    indices, given, weights = bags
+    offsets = np.maximum.accumulate(np.clip(given, 0, len(indices)))
+    offsets[:1] = 0
     shape = bags.num_bags, np.iinfo(indices.dtype).max  # any number of columns will do
     part = sparse.csr_array((weights, indices, offsets), shape=shape)[rows]
     return Bags(part.indices, part.indptr, part.data)

@@ -293,6 +293,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     ) -> Examples:
         """Return checked examples, without those of weight 0."""
         if isinstance(X, BagMaker):
+            if X.num_bags != np.shape(y)[0]:
+                raise ValueError(f"X has {X.num_bags} bags, but y has {np.shape(y)[0]} rows")
             self.n_features_in_ = X.num_columns
             bags: Bags | BagMaker = X
             weights = checked_weights(sample_weight, y)

@@ -359,10 +359,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
                 raise ValueError(f"y must be an indicator of {len(known)} labels as before")
             if classes is not None and not np.array_equal(np.unique(classes), known):
                 raise ValueError(f"classes must be those of the first call, got {shown(classes)}")
-            labels = _positions(y, known)
+            labels = positions_of(y, known)
         elif classes is not None:
             known = np.unique(classes)
-            labels = _positions(y, known)
+            labels = positions_of(y, known)
         else:
             known, labels = np.unique(y, return_inverse=True)
         if len(known) < 2:
@@ -398,7 +398,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return float(np.average(hits, weights=held_out.weights))
 
 
-def _positions(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def positions_of(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """Return the position of each label of `y` among the sorted classes."""
     try:
         labels = np.searchsorted(classes, y)

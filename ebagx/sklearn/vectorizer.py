@@ -1,6 +1,6 @@
 """The vectorizer, which makes bags of words and n-grams of texts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from ebagx.sklearn.parameters import (
     check_parameters,
 )
 from ebagx.text.features import Features, LineBags
+from ebagx.text.inputs import checked_texts
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import NAMES, Tokenizer
@@ -175,7 +176,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_parameters(self)
         ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
         tokenizer = Tokenizer(self.tokenizer, bool(self.lowercase))
-        lines = Lines.of(_checked_texts(raw_documents), tokenizer=tokenizer)
+        lines = Lines.of(checked_texts(raw_documents, "raw_documents"), tokenizer=tokenizer)
         features = Features.learn(lines, ngrams, self.min_count)
         self._features = features
         self.vocabulary_ = features.columns
@@ -196,7 +197,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Counts.
         """
         check_is_fitted(self)
-        return self._features.count(_checked_texts(raw_documents))
+        return self._features.count(checked_texts(raw_documents, "raw_documents"))
 
     def get_feature_names_out(
         self,
@@ -222,17 +223,3 @@ class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
-
-
-def _checked_texts(raw_documents: Iterable[str]) -> Sequence[str]:
-    if isinstance(raw_documents, str | bytes):
-        raise ValueError("raw_documents must be an iterable of texts, got a single string")
-    # The entries of pyarrow's columns are objects of its own, unless they are converted at once.
-    is_arrow = any(hasattr(raw_documents, f"__arrow_c_{of}__") for of in ("array", "stream"))
-    if is_arrow and hasattr(raw_documents, "to_pylist"):
-        raw_documents = raw_documents.to_pylist()
-    texts = list(raw_documents)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"raw_documents[{i}] must be str, got {type(text).__name__}")
-    return texts

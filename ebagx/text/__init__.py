@@ -1,16 +1,42 @@
 """Texts become features, models and figures.
 
-==========  ===================================================================
-corpus      labelled texts and lines from files
-words       words of prepared text, numbered
-lines       lines as numbers of words, and their labels
-ngrams      n-grams, and the columns of those that are hashed
-features    the features that have a column; lines as bags of them
-tokens      the compiled part of these
-model       text classifiers and their training
-autotune    a search for good options
-evaluation  precision, recall, F1 and confusions
-==========  ===================================================================
+`TextClassifier` learns labels of texts, and `load_model` returns one that was saved. They are
+loaded when they are first used, as they need scikit-learn.
+
+===========  ==================================================================
+classifier   `TextClassifier` and `load_model`
+predictions  its methods that need no training
+inspection   words that are similar to a text, or that speak for a label
+inputs       texts as callers have them
+targets      labels as callers have them
+corpus       labelled texts and lines from files
+words        words of prepared text, numbered
+lines        lines as numbers of words, and their labels
+ngrams       n-grams, and the columns of those that are hashed
+features     the features that have a column; lines as bags of them
+tokens       the compiled part of these
+model        text classifiers and their training
+autotune     a search for good options
+evaluation   precision, recall, F1 and confusions
+===========  ==================================================================
 """
 
-__all__: list[str] = []
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ebagx.text.classifier import TextClassifier, load_model
+
+__all__ = ["TextClassifier", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import ebagx.sklearn  # noqa: F401 - its error names the way out where scikit-learn is missing
+    from ebagx.text import classifier
+
+    return getattr(classifier, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ebagx.text.features import Features, LineBags
@@ -63,23 +64,23 @@ def search(
     deadline = time.monotonic() + seconds
     best: Trial | None = None
     cost, interrupted = 0.0, False
-    for number, settings in enumerate(_candidates(start), 1):
+    for number, settings in enumerate(islice(_candidates(start), max_trials), 1):
         try:
             trial, cost = _try(training, validation, settings, deadline, cost)
-        except (KeyboardInterrupt, ValueError) as error:
+        except (KeyboardInterrupt, MemoryError, ValueError) as error:
             if best is None:
                 raise
             interrupted = isinstance(error, KeyboardInterrupt)
             if interrupted:
                 break
-            continue  # a loss that diverged
+            continue  # a loss that diverged, or a model too large for the memory
         if trial is None:
             break
         is_best = best is None or trial.score > best.score
         best = trial if best is None or is_best else best
         report(number, trial, is_best)
         interrupted = trial.interrupted
-        if number == max_trials or time.monotonic() >= deadline or interrupted:
+        if time.monotonic() >= deadline or interrupted:
             break
     assert best is not None
     return best, interrupted

@@ -69,14 +69,16 @@ cdef int32_t* hash_ngrams_from(
     return out
 
 
-cdef void hash_ngrams(
+cdef int32_t* hash_ngrams(
     int32_t* out, const unsigned char* char, const unsigned char* end, const Hashing* hashing
 ) noexcept nogil:
+    """Write the n-grams of a word; return the place after them."""
     out = hash_ngrams_from(out, char, end, True, hashing)
     while char < end:
         if starts_char(char[0]):
             out = hash_ngrams_from(out, char, end, False, hashing)
         char += 1
+    return out
 
 
 cdef struct CharArrays:

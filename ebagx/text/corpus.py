@@ -1,9 +1,8 @@
 """Read labelled texts and lines from files, and report errors in the files."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx.text import tokens
+from ebagx.text.sources import read_blocks
 
-_BLOCK_SIZE = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
+PREFIX = "__label__"  # of labels among words, as for fastText
+_NO_TAB = "no tab between label and text"
 _BOM = b"\xef\xbb\xbf"
-_FASTTEXT_PREFIX = "__label__"
-_FASTTEXT_LABEL = re.compile(rf"{_FASTTEXT_PREFIX}(\S*)\s*")
-_PREFIX_BYTES = _FASTTEXT_PREFIX.encode()
 _PREFIX_FORM = 2  # the number that ``tokens.split_records`` has for lines with the prefix
 
 _Intp = npt.NDArray[np.intp]
@@ -50,9 +47,14 @@ def _short_repr(data: LabelledTexts | Corpus, num_labels: int) -> str:
 
 
 class Records(NamedTuple):
-    """The labelled lines of a block of a file: where the text and the labels of each are."""
+    """The labelled lines of a block of a file.
+
+    The text of each is a part of `text`, which has no labels among the words, and its labels are
+    parts of `block`.
+    """
 
     block: bytes
+    text: bytes
     spans_b2: _Intp
     is_odd_b: npt.NDArray[np.bool_]  # whether the line is not ASCII
     labels_l2: _Intp
@@ -62,14 +64,17 @@ class Records(NamedTuple):
         return f"Records({len(self.spans_b2)} lines, {len(self.labels_l2)} labels)"
 
 
-def read_corpus(path: Path) -> Corpus:
+def read_corpus(path: Path, prefix: str = PREFIX) -> Corpus:
     """Read a training file of ``label<TAB>text`` or fastText's ``__label__x text`` lines.
 
     Parameters
     ----------
     path : Path
-        A UTF-8 file, possibly compressed with gzip. Its first line decides the format. Only in
-        fastText's format may a line have several labels, all before the text.
+        A UTF-8 file, plain or compressed with gzip, bzip2, xz or zip. Its first line decides the
+        format: fastText's if a word before the first tab has the prefix. In that format a line may
+        have several labels, which may stand anywhere in it.
+    prefix : str, default="__label__"
+        Words that begin with this are labels in fastText's format.
 
     Returns
     -------
@@ -84,16 +89,16 @@ def read_corpus(path: Path) -> Corpus:
         If the file is empty or damaged, or if a line is not UTF-8 or has no label.
     """
     with path.open("rb") as stream:
-        return parse_corpus(stream, str(path))
+        return parse_corpus(stream, str(path), prefix)
 
 
-def parse_corpus(stream: BufferedReader, name: str) -> Corpus:
+def parse_corpus(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Corpus:
     """Read an open training file, which messages call `name`; see `read_corpus`."""
     corpus = Corpus([], [])
-    for records in read_records(stream, name):
-        block, spans, _, label_spans, label_ends = records
+    for records in read_records(stream, name, prefix):
+        block, text, spans, _, label_spans, label_ends = records
         labels = [block[start:end].decode() for start, end in label_spans.tolist()]
-        corpus.texts.extend([block[start:end].decode() for start, end in spans.tolist()])
+        corpus.texts.extend([text[start:end].decode() for start, end in spans.tolist()])
         first = 0
         for end in label_ends.tolist():
             corpus.labels.append(tuple(dict.fromkeys(labels[first:end])))
@@ -101,17 +106,17 @@ def parse_corpus(stream: BufferedReader, name: str) -> Corpus:
     return corpus
 
 
-def read_records(stream: BufferedReader, name: str) -> Iterator[Records]:
+def read_records(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Iterator[Records]:
     """Yield the labelled lines of an open training file in blocks; see `read_corpus`."""
     first_line, form, found_any = 1, 0, False
-    for block in _read_blocks(stream, name):
+    for block in read_blocks(stream, name):
         if first_line == 1:
             block = block.removeprefix(_BOM)
-        records, form, end = _split(block, form)
+        records, form, end = _split(block, form, prefix.encode())
         if end < len(block):
             line, place = _bad_line(block, end)
             number = first_line + place
-            raise ValueError(f"{name}, line {number}: {_problem(line, form)}")
+            raise ValueError(f"{name}, line {number}: {_problem(line, form, prefix)}")
         found_any = found_any or len(records.spans_b2) > 0
         yield records
         first_line += block.count(b"\n")
@@ -120,12 +125,12 @@ def read_records(stream: BufferedReader, name: str) -> Iterator[Records]:
 
 
 def read_line_blocks(stream: BufferedReader, name: str) -> Iterator[list[str]]:
-    """Yield the lines of a UTF-8 stream, plain or gzip, in lists.
+    """Yield the lines of a UTF-8 stream, plain or compressed, in lists.
 
     A list has the lines that have arrived: single lines from a terminal, many from a file.
     """
     number = 1
-    for block in _read_blocks(stream, name):
+    for block in read_blocks(stream, name):
         lines = (block.removeprefix(_BOM) if number == 1 else block).split(b"\n")[:-1]
         yield [_decode_of_file(line, name, number + i) for i, line in enumerate(lines)]
         number += len(lines)
@@ -136,40 +141,58 @@ def is_label(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text == text.strip() and min(text) >= " "
 
 
-def _read_blocks(stream: BufferedReader, name: str) -> Iterator[bytes]:
-    """Yield the lines that have arrived, each with its newline, which the last one gets."""
-    compressed = stream.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC
-    source = gzip.GzipFile(fileobj=stream) if compressed else stream
-    pieces: list[bytes] = []  # of a line without its end
-    try:
-        while block := source.read1(_BLOCK_SIZE):
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield b"".join([*pieces, block[:end]])
-                pieces = []
-            if end < len(block):
-                pieces.append(block[end:])
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name}: damaged gzip data: {error}") from error
-    if pieces:
-        yield b"".join([*pieces, b"\n"])
+def without_labels(line: str, prefix: str = PREFIX) -> str:
+    """Return a line without the labels among its words; one that is not so labelled stays."""
+    return _label_pattern(prefix).sub("", line) if _is_prefixed(line, prefix) else line
 
 
-def _split(block: bytes, form: int) -> tuple[Records, int, int]:
+def text_of_labelled(line: str, prefix: str = PREFIX) -> str:
+    """Return the text of a labelled line of either format, or of a blank line.
+
+    Raises
+    ------
+    ValueError
+        If there is no label.
+    """
+    if _is_prefixed(line, prefix):
+        return without_labels(line, prefix)
+    _, tab, text = line.partition("\t")
+    if not tab and line.strip():
+        raise ValueError(_NO_TAB)
+    return text
+
+
+def _is_prefixed(line: str, prefix: str) -> bool:
+    return prefix in line and _has_label(line.partition("\t")[0], prefix)
+
+
+def _has_label(text: str, prefix: str) -> bool:
+    return _label_pattern(prefix).search(text) is not None
+
+
+@lru_cache(maxsize=8)
+def _label_pattern(prefix: str) -> re.Pattern[str]:
+    """Return the pattern of a word that is a label, with the white space after it."""
+    return re.compile(rf"(?<!\S){re.escape(prefix)}(\S*)\s*")
+
+
+def _split(block: bytes, form: int, prefix: bytes) -> tuple[Records, int, int]:
     """Return the records of a block, their form, and where the first bad line starts, or the end.
 
     `form` is that of the lines before, or 0 if there are none.
     """
     n_lines = block.count(b"\n")
-    n_labels = n_lines + block.count(_PREFIX_BYTES)
+    n_prefixes = block.count(prefix)
+    n_labels = n_lines + n_prefixes
     spans, labels = np.empty((n_lines, 2), np.intp), np.empty((n_labels, 2), np.intp)
     label_ends, odd, found = np.empty(n_lines, np.intp), np.empty(n_lines, np.uint8), [0, 0, 0]
     counts = np.array(found, np.intp)
-    end = tokens.split_records(spans, label_ends, odd, labels, counts, block, _PREFIX_BYTES, form)
+    text = bytearray(block if n_prefixes else b"")
+    end = tokens.split_records(spans, label_ends, odd, labels, counts, text, block, prefix, form)
     n_lines, n_labels, form = counts.tolist()
     is_odd = odd[:n_lines].view(np.bool_)
-    records = Records(block, spans[:n_lines], is_odd, labels[:n_labels], label_ends[:n_lines])
-    return records, form, end
+    texts = bytes(text) if n_prefixes else block, spans[:n_lines], is_odd
+    return Records(block, *texts, labels[:n_labels], label_ends[:n_lines]), form, end
 
 
 def _decode_of_file(line: bytes, name: str, number: int) -> str:
@@ -200,11 +223,11 @@ def _bad_line(block: bytes, start: int) -> tuple[bytes, int]:
     return block[start : block.index(b"\n", start)], block.count(b"\n", 0, start)
 
 
-def _problem(line: bytes, form: int) -> str:
+def _problem(line: bytes, form: int, prefix: str) -> str:
     """Return why a line, as bytes, is no record of a form."""
     try:
         text = _decode(line)
-        _check_labels(text) if form == _PREFIX_FORM else _check_label_before_tab(text)
+        _check_labels(text, prefix) if form == _PREFIX_FORM else _check_label_before_tab(text)
     except ValueError as error:
         return str(error)
     raise AssertionError(f"no problem in {line!r}")
@@ -213,17 +236,15 @@ def _problem(line: bytes, form: int) -> str:
 def _check_label_before_tab(line: str) -> None:
     label, tab, _ = line.partition("\t")
     if not tab:
-        raise ValueError("no tab between label and text")
+        raise ValueError(_NO_TAB)
     _check_label(label.strip())
 
 
-def _check_labels(line: str) -> None:
-    if not line.startswith(_FASTTEXT_PREFIX):
-        raise ValueError(f"no {_FASTTEXT_PREFIX} at the start")
-    position = 0
-    while match := _FASTTEXT_LABEL.match(line, position):
-        _check_label(match[1])
-        position = match.end()
+def _check_labels(line: str, prefix: str) -> None:
+    if not _has_label(line, prefix):
+        raise ValueError(f"no word begins with {prefix}")
+    for label in _label_pattern(prefix).findall(line):
+        _check_label(label)
 
 
 def _check_label(label: str) -> None:

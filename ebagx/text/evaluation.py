@@ -1,7 +1,7 @@
 """Compute precision, recall and F1 of predicted labels, and count confusions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -29,7 +29,7 @@ class Evaluation:
         self._predicted: Counter[str] = Counter()
         self._hits: Counter[str] = Counter()
 
-    def add(self, true: Sequence[tuple[str, ...]], predicted: Sequence[Sequence[str]]) -> None:
+    def add(self, true: Sequence[tuple[str, ...]], predicted: Iterable[Sequence[str]]) -> None:
         """Count some lines."""
         for labels, guesses in zip(true, predicted, strict=True):
             self._true.update(labels)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx.text import tokens
-from ebagx.text.corpus import Records, read_records
+from ebagx.text.corpus import PREFIX, Records, read_records
 from ebagx.text.tokenizers import DEFAULT, Tokenizer
 from ebagx.text.words import Words, spans_of_lines
 
@@ -78,7 +78,11 @@ class LineStore:
             If a text has a surrogate, which UTF-8 cannot encode.
         """
         for part in _split_into_blocks(texts):
-            prepared = self.tokenizer.prepare(_encoded(part))
+            try:
+                encoded = _encoded(part)
+            except UnicodeEncodeError:
+                raise ValueError(_describe_surrogate(texts)) from None
+            prepared = self.tokenizer.prepare(encoded)
             self._add(prepared, spans_of_lines(prepared))
 
     def add_labels(self, labels: Iterable[Sequence[str]]) -> None:
@@ -90,14 +94,26 @@ class LineStore:
 
     def add_records(self, records: Records) -> None:
         """Add the lines of a block of a file."""
-        block, spans, is_odd, label_spans, label_ends = records
-        prepared = self.tokenizer.prepare_ascii(block)
+        block, text, spans, is_odd, label_spans, label_ends = records
+        prepared = self.tokenizer.prepare_ascii(text)
         if is_odd.any():
-            odd = self.tokenizer.prepare(_copied(block, spans[is_odd]))
+            odd = self.tokenizer.prepare(_copied(text, spans[is_odd]))
             spans[is_odd] = spans_of_lines(odd) + len(prepared)
             prepared += odd
         self._add(prepared, spans)
         self._add_labels(self.label_names.add(block, label_spans), label_ends)
+
+    def drop_rare_labels(self, min_count: int) -> int:
+        """Take labels of fewer than `min_count` lines from all lines; return how many there are."""
+        labels, offsets = self.labels_l, self.label_offsets
+        counts = np.bincount(labels, minlength=self.label_names.count)
+        is_kept = counts[labels] >= min_count
+        before = np.concatenate([[0], np.cumsum(is_kept)])
+        kept, starts = labels[is_kept], before[offsets]
+        self._labels, self._label_offsets = _GrowingArray(np.int32), _GrowingArray(np.intp)
+        self._labels.append(kept)
+        self._label_offsets.append(starts)
+        return int(np.count_nonzero((counts > 0) & (counts < min_count)))
 
     def trim(self) -> None:
         """Give back the memory of what may still be added: up to an eighth."""
@@ -165,6 +181,11 @@ class Lines:
         places += np.arange(offsets[-1])
         return self.store.labels_l[places], offsets
 
+    def labelled(self) -> "Lines":
+        """Return those of these lines that have a label."""
+        offsets = self.store.label_offsets
+        return self.select(offsets[self.rows + 1] > offsets[self.rows])
+
     def label_names(self) -> list[str]:
         """Return the labels that occur, sorted."""
         names = self.store.label_names.names()
@@ -183,13 +204,14 @@ def read_lines(
     name: str,
     advance: Callable[[int], object] | None = None,
     tokenizer: Tokenizer = DEFAULT,
+    prefix: str = PREFIX,
 ) -> Lines:
     """Read an open training file, which messages call `name`; see ``corpus.read_corpus``.
 
     `advance` is called after each block, with the number of labelled lines so far.
     """
     store = LineStore(tokenizer)
-    for records in read_records(stream, name):
+    for records in read_records(stream, name, prefix):
         store.add_records(records)
         if advance is not None:
             advance(store.num_lines)
@@ -238,12 +260,22 @@ def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[first:]
 
 
-def _encoded(texts: Sequence[str]) -> bytes:
-    """Return texts as lines of UTF-8."""
+def encoded(texts: Sequence[str]) -> bytes:
+    """Return texts as lines of UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If a text has a surrogate.
+    """
     try:
-        return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
+        return _encoded(texts)
     except UnicodeEncodeError:
         raise ValueError(_describe_surrogate(texts)) from None
+
+
+def _encoded(texts: Sequence[str]) -> bytes:
+    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
 
 
 def _describe_surrogate(texts: Sequence[str]) -> str:

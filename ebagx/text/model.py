@@ -1,17 +1,24 @@
 """Text classifiers: from lines to labels, and how they are trained."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.table import Table
+from ebagx._core.threads import thread_count
 from ebagx.functional import embedding_bag
+from ebagx.text import tokens
+from ebagx.text.answers import answer_few
+from ebagx.text.corpus import is_label
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.ranking import best_labels, likeliest, ranked_blocks
 from ebagx.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from ebagx.sklearn import EmbeddingBagClassifier
 
 LOSSES = ("softmax", "ova")
+LABEL_TYPES = ("str", "int")  # that a saved model may have
 _MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
@@ -41,18 +49,57 @@ class TextModel:
     coef: _Floats
     intercept: _Floats
     num_threads: int | None = None
+    label_type: str = "str"
+
+    @property
+    def classes(self) -> npt.NDArray[Any]:
+        """The labels as an array, of integers if they were integers in the training."""
+        return np.array(self.labels, np.int64 if self.label_type == "int" else None)
+
+    def check_labels(self) -> None:
+        """Raise ValueError unless the labels can be saved: strings for a line, or integers."""
+        if self.label_type not in LABEL_TYPES:
+            raise ValueError(
+                "a saved model has labels of str or int: convert y with astype(str), or pickle the "
+                "classifier"
+            )
+        for label in self.labels:
+            if not is_label(label):
+                raise ValueError(
+                    f"the label {label!r:.50} cannot be saved: it is empty, begins or ends with "
+                    "white space, or has control characters"
+                )
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
-        return self._pooled(self.features.count(texts, self.num_threads))
+        no_labels = np.empty((self.embedding.shape[1], 0), np.float32)
+        found = answer_few(texts, self.features, self._table, no_labels, self.intercept[:0])
+        return self._vectors(texts) if found is None else found[0]
+
+    def scores(self, texts: Sequence[str]) -> _Floats:
+        """Return the score of each label for each text: before softmax or the sigmoid."""
+        scores = self._scores_of_few(texts)
+        return self._scores(self._vectors(texts)) if scores is None else scores
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
-        return self._probabilities(self.vectors(texts))
+        return self._probabilities(self.scores(texts))
 
     def best(self, texts: Sequence[str], k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
-        """Return the positions of each text's `k` likeliest labels, best first, and how likely."""
-        return _likeliest(self.probabilities(texts), k)
+        """Return the positions of each text's `k` likeliest labels, best first, and how likely.
+
+        Of equally likely labels the first comes first; -1 for `k` is all labels.
+        """
+        scores = self._scores_of_few(texts)
+        if scores is not None:
+            return likeliest(self._probabilities(scores), k)
+        return best_labels(self._vectors(texts), self._probabilities_of, len(self.labels), k)
+
+    def best_blocks(
+        self, texts: Sequence[str], k: int
+    ) -> Iterator[tuple[npt.NDArray[np.intp], _Floats]]:
+        """Yield the same for one block of texts after the other, also where `k` is large."""
+        return ranked_blocks(self.vectors(texts), self._probabilities_of, len(self.labels), k)
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Return the likeliest label of each text."""
@@ -63,11 +110,15 @@ class TextModel:
         guesses = []
         for bags in LineBags(self.features, lines, self.num_threads).blocks():
             pooled = self._pooled(matrix_of(bags, self.features.n_columns))
-            guesses.append(_likeliest(self._probabilities(pooled), 1)[0][:, 0])
+            order, _ = best_labels(pooled, self._probabilities_of, len(self.labels), 1)
+            guesses.append(order[:, 0])
         numbers, offsets = lines.labels()
         counts = np.diff(offsets)
         hits = lines.label_places(self.labels)[numbers] == np.repeat(np.hstack(guesses), counts)
         return int(hits.sum()) / len(counts)  # no label occurs twice in a line
+
+    def _vectors(self, texts: Sequence[str]) -> _Floats:
+        return self._pooled(self.features.count(texts, self.num_threads))
 
     def _pooled(self, counts: "sparse.csr_array") -> _Floats:
         pooled: _Floats = embedding_bag(
@@ -75,21 +126,53 @@ class TextModel:
         )
         return pooled
 
-    def _probabilities(self, pooled: _Floats) -> _Floats:
-        # The import takes tens of milliseconds, which commands that predict nothing save.
-        from scipy.special import expit, softmax
+    def _scores_of_few(self, texts: Sequence[str]) -> _Floats | None:
+        head = self._coef_of_dims, self.intercept
+        found = answer_few(texts, self.features, self._table, *head)
+        return None if found is None else found[1]
 
-        scores = pooled @ self.coef.T
-        scores += self.intercept
-        probabilities: _Floats = (
-            softmax(scores, axis=1) if self.loss == "softmax" else expit(scores)
-        )
+    def _scores(self, pooled: _Floats) -> _Floats:
+        coef = self._coef_of_dims
+        scores = np.empty((len(pooled), coef.shape[1]), np.float32)
+        threads = thread_count(self.num_threads, scores.size * len(coef))
+        tokens.score_rows(scores, pooled, coef, self.intercept, threads)
+        return scores
+
+    def _probabilities(self, scores: _Floats) -> _Floats:
+        if self.loss == "softmax":
+            # SciPy's softmax has the same bits, and takes 40 microseconds for a line.
+            exponentials: _Floats = np.exp(
+                scores - scores.max(axis=1, keepdims=True, initial=-np.inf)
+            )
+            exponentials /= exponentials.sum(axis=1, keepdims=True)
+            return exponentials
+        # The import takes tens of milliseconds, which commands that predict nothing save.
+        from scipy.special import expit
+
+        probabilities: _Floats = expit(scores)
         return probabilities
 
+    def _probabilities_of(self, pooled: _Floats) -> _Floats:
+        return self._probabilities(self._scores(pooled))
 
-def _likeliest(probabilities: _Floats, k: int) -> tuple[npt.NDArray[np.intp], _Floats]:
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return order, np.take_along_axis(probabilities, order, axis=1)
+    @cached_property
+    def _table(self) -> Table:
+        return Table.of(self.embedding, "embedding")
+
+    @cached_property
+    def _coef_of_dims(self) -> _Floats:
+        return np.ascontiguousarray(self.coef.T, np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without what is computed from them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def label_type_of(classes: npt.NDArray[Any]) -> str:
+    """Return the name in `LABEL_TYPES` of the type of labels, or "other"."""
+    if classes.dtype.kind in "iu":
+        return "int"
+    return "str" if all(isinstance(label, str) for label in classes) else "other"
 
 
 class Settings(NamedTuple):
@@ -169,7 +252,7 @@ def fit_model(
     with warnings.catch_warnings(), watched(watch, keeps_copy=False):
         # `Fitted.epochs` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        bags = _bags_to_learn(LineBags(features, lines, settings.threads))
+        bags = bags_to_learn(LineBags(features, lines, settings.threads))
         try:
             classifier.fit(bags, _targets(lines, labels, settings.loss))
         except DivergenceError as error:
@@ -183,7 +266,7 @@ def fit_model(
     return Fitted(model, classifier.n_iter_)
 
 
-def _bags_to_learn(bags: LineBags) -> Any:
+def bags_to_learn(bags: LineBags) -> Any:
     """Return bags, or the matrix of the same rows where it takes little memory.
 
     To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.

@@ -14,13 +14,14 @@ cdef extern from *:
 cdef enum:
     UNKNOWN_FORM = 0   # the first line that is not blank decides
     TAB_FORM = 1       # label, tab, text
-    PREFIX_FORM = 2    # one or more labels, each after a prefix, and text
+    PREFIX_FORM = 2    # text, and one or more words among it that are a prefix and a label
 
 ctypedef const unsigned char* Chars
 
 
 cdef struct Records:
     Chars text
+    unsigned char* kept
     Chars prefix
     Py_ssize_t prefix_length
     Py_ssize_t form
@@ -139,29 +140,68 @@ cdef inline bint has_prefix(const Records* records, Chars char, Chars end) noexc
     )
 
 
-cdef Chars add_labels(Records* records, Chars char, Chars end) noexcept nogil:
-    """Append the labels of a line; return where its text starts, or NULL if it is no record."""
-    cdef Chars start
-    if records.form == TAB_FORM:
-        start = <Chars>find_byte(char, c"\t", <size_t>(end - char))
-        return start + 1 if start != NULL and add_label(records, char, start) else NULL
-    if not has_prefix(records, char, end):
-        return NULL
-    while has_prefix(records, char, end):
-        char += records.prefix_length
-        start = char
+cdef Chars next_label(
+    const Records* records, Chars start, Chars char, Chars end
+) noexcept nogil:
+    """Return where the next word with the prefix is in a line, from `char` on, or `end`."""
+    while end - char >= records.prefix_length:
+        char = <Chars>find_byte(char, records.prefix[0], <size_t>(end - char))
+        if char == NULL:
+            return end
+        if has_prefix(records, char, end):
+            if char == start or before_space(start, char) != char:
+                return char
+        char += 1
+    return end
+
+
+cdef Py_ssize_t form_of(const Records* records, Chars start, Chars end) noexcept nogil:
+    cdef Chars stop = <Chars>find_byte(start, c"\t", <size_t>(end - start))
+    stop = end if stop == NULL else stop
+    return PREFIX_FORM if next_label(records, start, start, stop) < stop else TAB_FORM
+
+
+cdef void keep_text(Records* records, Span* span, Chars char, Chars end) noexcept nogil:
+    """Add a part of a line to its text. The first part stays in its place."""
+    if span.start == span.end:
+        span.start, span.end = char - records.text, end - records.text
+        return
+    memcpy(records.kept + span.end, char, <size_t>(end - char))
+    span.end += end - char
+
+
+cdef bint add_prefixed(Records* records, Span* span, Chars start, Chars end) noexcept nogil:
+    """Append the labels of a line, and its text without them; return whether it is a record."""
+    cdef Py_ssize_t num_labels = records.num_labels
+    cdef Chars char = start, label
+    span.start = span.end = start - records.text
+    while True:
+        label = next_label(records, start, char, end)
+        keep_text(records, span, char, label)
+        if label == end:
+            return records.num_labels > num_labels
+        label += records.prefix_length
+        char = label
         while char < end and not space_bytes(char, end):
             char += 1
-        if not add_label(records, start, char):
-            return NULL
+        if not add_label(records, label, char):
+            return False
         char = after_space(char, end)
-    return char
+
+
+cdef bint add_tabbed(Records* records, Span* span, Chars start, Chars end) noexcept nogil:
+    """Append the label before the first tab, and the text after it; return whether both exist."""
+    cdef Chars tab = <Chars>find_byte(start, c"\t", <size_t>(end - start))
+    if tab == NULL or not add_label(records, start, tab):
+        return False
+    span.start, span.end = tab + 1 - records.text, end - records.text
+    return True
 
 
 cdef bint add_record(Records* records, Chars start, Chars end) noexcept nogil:
     """Append a line, unless it is blank; return whether it is as it must be."""
     cdef Span* span = span_of(&records.spans_b2, records.num_lines)
-    cdef bint is_odd
+    cdef bint is_odd, is_record
     if not is_utf8(start, end, &is_odd):
         return False
     if end > start and (end - 1)[0] == c"\r":
@@ -169,12 +209,13 @@ cdef bint add_record(Records* records, Chars start, Chars end) noexcept nogil:
     if after_space(start, end) == end:
         return True
     if records.form == UNKNOWN_FORM:
-        records.form = PREFIX_FORM if has_prefix(records, start, end) else TAB_FORM
-    start = add_labels(records, start, end)
-    if start == NULL:
+        records.form = form_of(records, start, end)
+    if records.form == PREFIX_FORM:
+        is_record = add_prefixed(records, span, start, end)
+    else:
+        is_record = add_tabbed(records, span, start, end)
+    if not is_record:
         return False
-    span.start = start - records.text
-    span.end = end - records.text
     records.odd_b[records.num_lines] = is_odd
     records.label_ends_b[records.num_lines] = records.num_labels
     records.num_lines += 1
@@ -198,6 +239,7 @@ cdef struct RecordArrays:
     Rows odd
     Rows labels
     Rows found
+    Rows kept
     Rows text
     Rows prefix
 
@@ -208,6 +250,7 @@ def split_records(
     odd_b,            # OUT uint8: whether the line is not ASCII
     labels_l2,        # OUT intp: where each label is
     found_3,          # OUT intp: lines, labels, and the form that the first line has decided
+    kept,             # INOUT uint8: a copy of `text`, in which texts lose the labels among them
     text,             # uint8: lines, each with a newline
     prefix,           # uint8
     Py_ssize_t form,  # that of the lines, or 0 if no line has decided yet
@@ -216,20 +259,24 @@ def split_records(
     """Find labels and texts; return the end of `text`, or where the first bad line starts.
 
     `spans_b2`, `label_ends_b` and `odd_b` have room for each line, `labels_l2` for each line and
-    each prefix. Cost: two passes over `text`.
+    each prefix. `labels_l2` are places in `text`, `spans_b2` in `kept`, which may be empty if
+    `text` has no prefix: then it would be the same. A label takes the white space after it along.
+    Cost: two passes over `text`.
     """
     cdef RecordArrays given
     cdef Arrays arrays
     cdef Records records
     cdef Py_ssize_t end
     open_arrays(
-        &arrays, <Rows*>&given, (spans_b2, label_ends_b, odd_b, labels_l2, found_3, text, prefix),
-        b"n2w n1w B1w n2w n1w B1 B1",
+        &arrays, <Rows*>&given,
+        (spans_b2, label_ends_b, odd_b, labels_l2, found_3, kept, text, prefix),
+        b"n2w n1w B1w n2w n1w B1w B1 B1",
     )
     cdef Py_ssize_t* found = <Py_ssize_t*>given.found.data
     records.spans_b2, records.labels_l2 = given.spans, given.labels
     records.label_ends_b = <Py_ssize_t*>given.label_ends.data
     records.odd_b = <unsigned char*>given.odd.data
+    records.kept = <unsigned char*>given.kept.data
     records.text, records.prefix = <Chars>given.text.data, <Chars>given.prefix.data
     records.prefix_length = given.prefix.count
     records.form = form

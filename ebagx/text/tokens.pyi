@@ -18,6 +18,7 @@ def split_records(
     odd_b: npt.NDArray[np.uint8],
     labels_l2: _Intp,
     found_3: _Intp,
+    kept: bytearray,
     text: bytes,
     prefix: bytes,
     form: int,
@@ -97,4 +98,23 @@ def expand_rows(
 ) -> None: ...
 def close_gaps(
     indices_k: _Int32, counts_k: _Floats, lengths_b: _Intp, starts: _Intp, /
+) -> None: ...
+def answer_texts(
+    results: _Arrays,
+    given: tuple[bytes | npt.NDArray[Any], ...],
+    rule: int,
+    lowercase: bool,
+    ngrams: tuple[int, int, int, int],
+    n_words: int,
+    most_per_byte: int,
+    longest: int,
+    /,
+) -> None: ...
+def score_rows(
+    scores_bl: _Floats,
+    pooled_bd: _Floats,
+    coef_dl: _Floats,
+    intercept_l: _Floats,
+    num_threads: int,
+    /,
 ) -> None: ...

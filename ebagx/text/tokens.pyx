@@ -7,6 +7,8 @@ words.pxi    words are numbered
 chars.pxi    character n-grams of words are hashed
 buckets.pxi  the buckets of hashed n-grams that have a column
 lines.pxi    lines become bags: columns with counts
+scores.pxi   pooled bags become scores of labels
+texts.pxi    few texts become pooled bags and scores in one call
 ===========  ==================================================================
 
 ``ebagx.text.words`` prepares text: it is UTF-8, each line ends with a newline, single spaces or
@@ -24,7 +26,7 @@ definition in plain Python.
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 include "common/arrays.pxi"
 
@@ -64,4 +66,6 @@ include "words.pxi"
 include "chars.pxi"
 include "buckets.pxi"
 include "lines.pxi"
+include "scores.pxi"
+include "texts.pxi"
 include "records.pxi"

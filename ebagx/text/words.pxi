@@ -15,16 +15,30 @@ cdef struct Words:
     bint learns       # else words that are not there have the number -1
 
 
-cdef inline bint is_blank(unsigned char byte) noexcept nogil:
-    return (byte == 32) | (9 <= byte <= 13) | (byte == 0)
-
-
 cdef int shift_of(Py_ssize_t num_slots) noexcept nogil:
     cdef int shift = 64
     while num_slots > 1:
         num_slots //= 2
         shift -= 1
     return shift
+
+
+cdef Words words_of(const Rows* bytes, const Rows* offsets, const Rows* slots) noexcept:
+    """Return the words of the arrays of a call, for look-ups only."""
+    cdef Words words
+    words.bytes = <unsigned char*>bytes.data
+    words.offsets_w = <Py_ssize_t*>offsets.data
+    words.hashes_w = NULL
+    words.slots = <uint64_t*>slots.data
+    words.mask = <uint64_t>(slots.count - 1)
+    words.shift = shift_of(slots.count)
+    words.count = 0
+    words.learns = False
+    return words
+
+
+cdef inline bint is_blank(unsigned char byte) noexcept nogil:
+    return (byte == 32) | (9 <= byte <= 13) | (byte == 0)
 
 
 cdef inline uint64_t first_place(uint32_t hash, int shift) noexcept nogil:
@@ -102,23 +116,25 @@ cdef Py_ssize_t number_whole(
     return token + 1
 
 
-cdef Py_ssize_t number_between_blanks(
-    int32_t* words_k, Py_ssize_t token, Words* words, Scan* scan
-) noexcept nogil:
+cdef inline bint next_between_blanks(Scan* scan) noexcept nogil:
+    """Find the next word between blanks, which stays where it is; return False at the end."""
     cdef const unsigned char* char = scan.text
-    cdef const unsigned char* start
-    cdef uint32_t hash
-    while char < scan.stop:
-        start = char
-        hash = FNV_BASIS
-        while char < scan.stop and not is_blank(char[0]):
-            hash = add_byte(hash, char[0])
-            char += 1
-        if char > start:
-            words_k[token] = number_word(words, start, char - start, hash)
-            token += 1
+    cdef uint32_t hash = FNV_BASIS
+    while char < scan.stop and is_blank(char[0]):
         char += 1
-    return token
+    scan.word = <unsigned char*>char
+    while char < scan.stop and not is_blank(char[0]):
+        hash = add_byte(hash, char[0])
+        char += 1
+    scan.text = char
+    scan.length = char - scan.word
+    scan.hash = hash
+    return scan.length > 0
+
+
+cdef inline bint next_token(Scan* scan, int rule) noexcept nogil:
+    """Take the next word by a rule other than WHOLE; return False at the end of the text."""
+    return next_between_blanks(scan) if rule == BLANKS else next_word(scan)
 
 
 cdef Py_ssize_t number_span(
@@ -127,9 +143,7 @@ cdef Py_ssize_t number_span(
     """Number the words of a span of text; return the next token."""
     if rule == WHOLE:
         return number_whole(words_k, token, words, scan)
-    if rule == BLANKS:
-        return number_between_blanks(words_k, token, words, scan)
-    while next_word(scan):
+    while next_token(scan, rule):
         words_k[token] = number_word(words, scan.word, scan.length, scan.hash)
         token += 1
     return token
@@ -184,12 +198,8 @@ def number_words(
         &arrays, <Rows*>&given,
         (words_k, ends_b, bytes, offsets_w, hashes_w, slots, spans_b2, text, word), layout,
     )
-    words.bytes = <unsigned char*>given.bytes.data
-    words.offsets_w = <Py_ssize_t*>given.offsets.data
+    words = words_of(&given.bytes, &given.offsets, &given.slots)
     words.hashes_w = <uint32_t*>given.hashes.data
-    words.slots = <uint64_t*>given.slots.data
-    words.mask = <uint64_t>(given.slots.count - 1)
-    words.shift = shift_of(given.slots.count)
     words.count = count
     words.learns = learns
     cdef Py_ssize_t* ends = <Py_ssize_t*>given.ends.data

@@ -64,6 +64,11 @@ class Words:
         """The hash of each word, (W,)."""
         return self._hashes[: self.count]
 
+    @property
+    def lookup(self) -> tuple[_Bytes, _Intp, npt.NDArray[np.uint64]]:
+        """The arrays in which `tokens.expand_texts` finds words."""
+        return self._bytes, self._offsets, self._slots
+
     def lines(self) -> bytes:
         """Return the words, each followed by a newline."""
         lines = np.empty(len(self.text) + self.count, np.uint8)

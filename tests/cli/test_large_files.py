@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.text import corpus
+from ebagx.text import sources
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import read_lines
 from ebagx.text.ngrams import Ngrams
@@ -64,7 +64,7 @@ def test_training_takes_little_more_memory_than_its_file(tmp_path):
 
 def test_a_file_without_a_newline_at_its_end(tmp_path, run):
     write_words(tmp_path / "train.tsv", 99, b"")
-    assert run("train", "train.tsv")[1][1] == "          5 labels, 90 lines and 9 held out"
+    assert run("train", "train.tsv")[1][1] == "          5 labels, 89 lines and 10 held out"
 
 
 def test_a_million_empty_lines():
@@ -143,6 +143,6 @@ def test_three_million_words():
 
 
 def test_lines_that_are_longer_than_blocks(monkeypatch):
-    monkeypatch.setattr(corpus, "_BLOCK_SIZE", 10)
+    monkeypatch.setattr(sources, "_BLOCK_SIZE", 10)
     lines = read(b"a\t" + b"one two " * 99 + b"\nb\tthree\n")
     assert np.diff(lines.store.offsets).tolist() == [198, 1]

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.cli import commands, progress
+from ebagx.cli import inputs, progress
 from support.cli_cases import write_examples
 
 
@@ -103,5 +103,5 @@ def test_ctrl_c_while_reading(run, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     write_examples(tmp_path / "train.tsv")
-    monkeypatch.setattr(commands, "read_lines", interrupt)
+    monkeypatch.setattr(inputs, "read_lines", interrupt)
     assert run("train", "train.tsv") == (130, [], "ebagx: interrupted\n")

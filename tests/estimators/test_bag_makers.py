@@ -86,3 +86,11 @@ def test_a_column_of_held_out_rows_only_is_not_used(monkeypatch):
     assert not model.embedding_[2].any()
     other = cases("softmax", max_iter=1)[0].fit(made, y, sample_weight=weights)
     assert_same_model(model, other)
+
+
+@pytest.mark.parametrize("count", [39, 41])
+def test_as_many_targets_as_bags(count):
+    model, _, made, y = cases("softmax")
+    with pytest.raises(ValueError, match=f"X has 40 bags, but y has {count} rows"):
+        model.fit(made, np.resize(y, count))
+    assert not hasattr(model, "n_features_in_")

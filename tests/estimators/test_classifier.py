@@ -121,6 +121,17 @@ def test_training_equals_dense_arithmetic(bags, mode):
     )
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_empty_rows_only(bags, mode):
+    X, y = bags
+    model = EmbeddingBagClassifier(4, mode=mode, random_state=0).fit(X, y)
+    empty = np.zeros((3, 7))
+    expected = np.tile(model.decision_function(X)[3], (3, 1))
+    for rows in (empty, sparse.csr_array(empty), sparse.csr_array(empty, dtype=np.float32)):
+        np.testing.assert_array_equal(model.decision_function(rows), expected)
+    assert not model.transform(empty).any()
+
+
 def test_column_in_no_bag_says_nothing(bags):
     X, y = bags
     model = EmbeddingBagClassifier(random_state=0).fit(X, y)

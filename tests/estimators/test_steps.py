@@ -13,9 +13,11 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from ebagx._core.bags import Bags
 from ebagx._core.levels import available_levels
 from ebagx.optim import Adam
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn.bags import take
 from ebagx.sklearn.training import steps as steps_module
 from ebagx.sklearn.training.steps import Steps, _Turns
 from support.estimator_cases import assert_same_model, make
@@ -182,6 +184,15 @@ def test_other_dtypes_are_converted_once():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.4 * X.nnz * 4
+
+
+@pytest.mark.parametrize("offsets", [[0, 10**6, 2, 9], [5, -3, 4, 10**6], [0, 9, 9, 3]])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_offsets_that_another_thread_changes_while_bags_are_taken(offsets, dtype):
+    bags = Bags(np.arange(9, dtype=dtype), np.array(offsets, dtype), np.ones(9, np.float32))
+    taken = take(bags, np.array([0, 2, 1, 0]))
+    assert len(taken.indices) == len(taken.weights) == taken.offsets[-1] <= 27
+    assert set(taken.indices) <= set(range(9))
 
 
 def test_data_that_another_thread_changes(monkeypatch):

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 
@@ -97,6 +98,15 @@ def test_pickle_and_clone():
     copy = pickle.loads(pickle.dumps(vectorizer))
     assert (copy.transform(TEXTS) != vectorizer.transform(TEXTS)).nnz == 0
     assert clone(vectorizer).get_params() == vectorizer.get_params()
+
+
+def test_a_vectorizer_in_a_memory_map(tmp_path):
+    """joblib maps large arrays read-only, also those that it sends to its workers."""
+    vectorizer = TextVectorizer(word_ngrams=2, char_ngrams=(3, 4)).fit(["a cat", "a dog"])
+    joblib.dump(vectorizer, tmp_path / "vectorizer")
+    mapped = joblib.load(tmp_path / "vectorizer", mmap_mode="r")
+    texts = ["a cat or a dog", ""]
+    assert (mapped.transform(texts) != vectorizer.transform(texts)).nnz == 0
 
 
 def test_parameters_that_change_after_fit_wait_for_the_next():
@@ -198,5 +208,5 @@ def test_columns_of_pyarrow():
     expected = TextVectorizer().fit_transform(["a b", "b"]).toarray()
     for column in (pa.array(["a b", "b"]), pa.chunked_array([["a b"], ["b"]])):
         np.testing.assert_array_equal(TextVectorizer().fit_transform(column).toarray(), expected)
-    with pytest.raises(TypeError, match=r"^raw_documents\[1\] must be str, got NoneType$"):
+    with pytest.raises(TypeError, match=r"^raw_documents\[1\] must be str, got NoneType; drop"):
         TextVectorizer().fit(pa.array(["a", None]))

@@ -20,10 +20,10 @@ from support.storage_cases import (
     NGRAMS,
     TEXTS,
     WORDS,
-    edit_json,
     make_model,
     names,
     place,
+    save_format_2,
 )
 
 
@@ -50,13 +50,7 @@ def test_the_tokenizer_is_that_of_the_training(tmp_path, tokenizer):
 
 def test_models_of_format_2_know_the_words_of_the_former_rule(tmp_path):
     """They predict as they did: a word that the rule of today finds is not in them."""
-    save_model(make_model(tokenizer=Tokenizer("words-1")), tmp_path / "model")
-
-    def make_older(about):
-        about["version"] = 2
-        del about["tokenizer"]
-
-    edit_json(tmp_path / "model/model.json", make_older)
+    save_format_2(tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     assert loaded.features.tokenizer == Tokenizer("words-1")
     counts = loaded.features.count(["cat's", "cat s"]).toarray()

@@ -42,7 +42,7 @@ PUBLIC = {
     ],
     "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
     "ebagx.io": [],  # so far for the library's own use
-    "ebagx.text": [],
+    "ebagx.text": ["TextClassifier", "load_model"],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
@@ -52,7 +52,7 @@ MODULES_OF_THE_API = {
 
 
 def import_module(name):
-    if name.startswith("ebagx.sklearn"):
+    if name.startswith(("ebagx.sklearn", "ebagx.text")):
         pytest.importorskip("sklearn")
     return importlib.import_module(name)
 

@@ -17,7 +17,7 @@ def records_of(blocks):
         for text in texts:
             number += 1
             if text.strip():
-                split = split or (split_prefix if text.startswith(PREFIX) else split_tab)
+                split = split or (split_prefix if is_prefixed(text) else split_tab)
                 records.append(at_line(number, split, text))
     if not records:
         raise ValueError("no labelled lines")
@@ -46,14 +46,18 @@ def split_tab(line):
     return (checked(label.strip()),), text
 
 
+def is_prefixed(line):
+    """Return whether a word before the first tab begins with the prefix."""
+    return any(word.startswith(PREFIX) for word in line.partition("\t")[0].split())
+
+
 def split_prefix(line):
-    labels, position = [], 0
-    while match := re.compile(rf"{PREFIX}(\S*)\s*").match(line, position):
-        labels.append(checked(match[1]))
-        position = match.end()
+    """Return the labels, and the text without them and the white space after each."""
+    labels = [word for word in line.split() if word.startswith(PREFIX)]
     if not labels:
-        raise ValueError(f"no {PREFIX} at the start")
-    return tuple(dict.fromkeys(labels)), line[position:]
+        raise ValueError(f"no word begins with {PREFIX}")
+    names = [checked(label.removeprefix(PREFIX)) for label in labels]
+    return tuple(dict.fromkeys(names)), re.sub(rf"(?<!\S){PREFIX}\S*\s*", "", line)
 
 
 def checked(label):

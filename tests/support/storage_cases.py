@@ -6,11 +6,12 @@ import os
 
 import numpy as np
 
+from ebagx.io.model_folder import save_model
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.ngrams import Ngrams
-from ebagx.text.tokenizers import DEFAULT
+from ebagx.text.tokenizers import DEFAULT, Tokenizer
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 NGRAMS = Ngrams(2, 2, 3, 1000)
@@ -37,6 +38,17 @@ def place(model, name):
 def edit_json(path, change):
     value = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(change(value) or value), "utf-8")
+
+
+def save_format_2(directory):
+    """Save a model as ebagx did before tokenizers had names."""
+    save_model(make_model(tokenizer=Tokenizer("words-1")), directory)
+
+    def make_older(about):
+        about["version"] = 2
+        del about["tokenizer"]
+
+    edit_json(directory / "model.json", make_older)
 
 
 def names(model):

@@ -109,8 +109,7 @@ def end_of_word(text, i):
 
 
 def words_of(text, lowercase=True):
-    text = unicodedata.normalize("NFC", text)
-    text = text.lower() if lowercase else text
+    text = unicodedata.normalize("NFC", text.lower() if lowercase else text)
     words, i = [], 0
     while i < len(text):
         end = end_of_word(text, i)

@@ -98,19 +98,21 @@ def test_interrupted_search_keeps_the_best(monkeypatch):
         run()
 
 
-def test_diverging_trials_are_passed_over(monkeypatch):
+@pytest.mark.parametrize("error", [ValueError("the loss diverged"), MemoryError("too large")])
+def test_failed_trials_are_passed_over(monkeypatch, error):
     train, calls = autotune.fit_model, []
 
-    def diverge(*args):
+    def fail(*args):
         calls.append(args)
-        if len(calls) == 2:
-            raise ValueError("the loss diverged")
+        if len(calls) in (2, 4):
+            raise error
         return train(*args)
 
-    monkeypatch.setattr(autotune, "fit_model", diverge)
-    assert [number for number, *_ in run(trials=3)[1]] == [1, 3]
+    monkeypatch.setattr(autotune, "fit_model", fail)
+    assert [number for number, *_ in run(trials=4)[1]] == [1, 3]
+    assert len(calls) == 4
     calls[:] = [None]
-    with pytest.raises(ValueError, match="the loss diverged"):
+    with pytest.raises(type(error), match=str(error)):
         run(trials=3)
 
 

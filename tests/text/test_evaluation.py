@@ -60,18 +60,32 @@ def test_nothing_predicted():
 def test_label_table():
     long = "a" * 30
     evaluation = evaluate(*[("b", "b")] * 1500, (long, "b"))
-    assert label_table(evaluation).splitlines() == [
+    assert label_table(evaluation, 80).splitlines() == [
         "label                     precision  recall     f1    lines",
-        "aaaaaaaaaaaaaaaaaaaaaaa\u2026      0.000   0.000  0.000        1",
+        "aaaaaaaaaaaa\u2026aaaaaaaaaaa      0.000   0.000  0.000        1",
         "b                             0.999   1.000  1.000    1,500",
     ]
-    assert len(shorten(long)) == 24
+    assert shorten("country/Fr", 8) == "coun\u2026/Fr"
+    assert shorten("country/Fr", 9) == "coun\u2026y/Fr"
+    assert label_table(evaluation, 50).splitlines() == [
+        "label            precision  recall     f1    lines",
+        "aaaaaaa\u2026aaaaaaa      0.000   0.000  0.000        1",
+        "b                    0.999   1.000  1.000    1,500",
+    ]
+
+
+@pytest.mark.parametrize("columns", [46, 50, 80])
+def test_tables_fit_in_narrow_terminals(columns):
+    names = [f"{chr(97 + i) * 30}" for i in range(26)]
+    evaluation = evaluate(*[(name, names[0]) for name in names])
+    for text in (label_table(evaluation, columns), confusion_text(evaluation, columns)):
+        assert max(map(len, text.splitlines())) <= columns
 
 
 def test_confusion_matrix():
     evaluation = evaluate(*[("cat", "cat")] * 12, ("cat", "dog"), ("dog", "dog"), ("new", "cat"))
     assert confusion_text(evaluation, 80).splitlines() == [
-        "true label of the row, predicted label of the column",
+        "true labels: rows; predicted: columns",
         "       1  2  3",
         "cat 1 12  1  .",
         "dog 2  .  1  .",
@@ -84,7 +98,7 @@ def test_no_line_is_wider_than_the_terminal(n_labels, fits):
     evaluation, true, predicted = random_evaluation(n_labels, 2000)
     text = confusion_text(evaluation, 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert ("predicted label of the column" in text) == fits
+    assert ("predicted: columns" in text) == fits
     if not fits:
         heading, *lines = text.splitlines()
         assert heading == "lines  true label -> predicted label"
@@ -128,6 +142,14 @@ def saved_by(figures):
 
     save = Figure.savefig
     return lambda figure, path: figures.append(figure) or save(figure, path)
+
+
+def test_a_picture_of_too_many_labels(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
+    evaluation = evaluate(*[(f"a{i}", f"a{i}") for i in range(1001)])
+    with pytest.raises(ValueError, match="^--confusion draws up to 1,000 labels, not 1,001$"):
+        draw_confusion(evaluation, tmp_path / "confusion.png")
 
 
 def test_picture_leaves_no_state_in_pyplot(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from ebagx.text import corpus, features, tokens
+from ebagx.text import features, sources, tokens
 from ebagx.text.corpus import parse_corpus
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines, LineStore, read_lines
@@ -44,18 +44,18 @@ def stream_of(content):
 
 def read_in_blocks(content, size, read):
     """Return what a function reads in blocks of `size` bytes, or its error."""
-    before, corpus._BLOCK_SIZE = corpus._BLOCK_SIZE, size
+    before, sources._BLOCK_SIZE = sources._BLOCK_SIZE, size
     try:
         return read(stream_of(content), NAME)
     except ValueError as error:
         return str(error)
     finally:
-        corpus._BLOCK_SIZE = before
+        sources._BLOCK_SIZE = before
 
 
 def defined(content, size):
     try:
-        blocks = read_in_blocks(content, size, lambda *args: list(corpus._read_blocks(*args)))
+        blocks = read_in_blocks(content, size, lambda *args: list(sources.read_blocks(*args)))
         return blocks if isinstance(blocks, str) else records_of(blocks)
     except ValueError as error:
         return f"{NAME}, {error}" if "line " in str(error)[:5] else f"{NAME}: {error}"
@@ -90,6 +90,8 @@ def assert_reads_as_defined(content, size):
 @given(st.lists(st.sampled_from(PIECES), max_size=25), st.integers(1, 7))
 @example([b"\xef\xbb\xbf", b"a\tB\r\n\r\n", b"\xa0\n", b"c\t\xc3\xa9 x"], 1)
 @example([b"__label__a __label__b __label__a x\n", b"__label__a", b"\xc2\xa0", b"__label__b"], 3)
+@example([b"x __label__a y __label__b\xc2\xa0z\n", b"w\xe2\x80\xa8__label__a\n", b"u__label__a"], 2)
+@example([b"__label__a x__label__b\tz\n", b"y\t__label__a \xc3\xa9\n", b"y\t__label__\n"], 3)
 @example([b"a\tx\n" * 9, b"b x"], 2)
 def test_reading_equals_its_definition(pieces, size):
     assert_reads_as_defined(b"".join(pieces), size)
@@ -113,7 +115,7 @@ def test_any_bytes_are_as_defined(content, size):
 def splits(line):
     """Return whether the compiled reader takes a line to be a record."""
     room = [np.empty((9, 2), np.intp), np.empty(9, np.intp), np.empty(9, np.uint8)]
-    room += [np.empty((9, 2), np.intp), np.zeros(3, np.intp)]
+    room += [np.empty((9, 2), np.intp), np.zeros(3, np.intp), bytearray()]
     return tokens.split_records(*room, line, b"__label__", 1) == len(line)
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.steps import Steps
-from ebagx.text import features as features_module, model as model_module
+from ebagx.text import answers, features as features_module, model as model_module
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, train_model
@@ -71,6 +71,7 @@ def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threa
 def test_predictions_take_the_threads_of_the_model(monkeypatch):
     asked = []
     monkeypatch.setattr(features_module, "thread_count", lambda n, _: asked.append(n) or 1)
+    monkeypatch.setattr(answers, "_MOST_CHARS", 0)
     replace(by_hand("softmax"), num_threads=7).predict(["x"])
     assert asked == [7]
 

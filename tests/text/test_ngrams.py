@@ -98,6 +98,7 @@ def test_a_long_word_and_a_long_line():
     ("texts", "problem"),
     [
         (["fine", "ab\ud800c"], r"text 1 of 2 has the surrogate '\ud800' at position 2"),
+        (["x" * 2**20] * 2 + ["\udfff"], r"text 2 of 3 has the surrogate '\udfff' at position 0"),
         (["\udfff"], r"text 0 of 1 has the surrogate '\udfff' at position 0"),
     ],
 )

@@ -7,7 +7,7 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from ebagx.text import tokens
+from ebagx.text import tokenizers, tokens
 from ebagx.text.lines import Lines
 from ebagx.text.tokenizers import Tokenizer
 from support.word_definition import words_of
@@ -63,6 +63,27 @@ def test_every_character_known_to_this_python():
 def test_case_is_kept():
     assert words("CaF\u00c9 \u0130", "words", False) == ["CaF\u00c9", "\u0130"]
     assert words("CaF\u00c9 \u0130") == ["caf\u00e9", "i\u0307"]
+
+
+@pytest.mark.parametrize("text", ["J\u030c", "\u01f0", "j\u030c"], ids=ascii)
+def test_the_normal_form_is_that_of_lower_case(text):
+    """No character is J with a caron, one is j with a caron."""
+    assert words(text) == ["\u01f0"] == words_of(text)
+
+
+def test_runs_of_marks_take_no_square_of_their_length(monkeypatch):
+    lengths = []
+
+    def noted(form, text):
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(tokenizers, "normalize", noted)
+    text = "e" + "\u0301\u0323" * 1000
+    (word,) = words(text)
+    assert normalize("NFD", word) == normalize("NFD", text)
+    assert word[0] == "\u1eb9"
+    assert max(lengths) == 65
 
 
 def test_whitespace_is_that_of_fasttext():

@@ -1,0 +1,64 @@
+"""Texts as callers have them, checked and converted."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+
+def checked_texts(texts: Any, name: str) -> Sequence[str]:
+    """Return texts as a list.
+
+    Raises
+    ------
+    TypeError
+        If an entry is not a `str`, or `texts` is no collection of anything.
+    ValueError
+        If `texts` is one string or a table with several columns.
+    """
+    if type(texts) is list and set(map(type, texts)) <= {str}:
+        return texts
+    if isinstance(texts, str | bytes):
+        raise ValueError(
+            f"{name} must be an iterable of texts, got a single string; [text] is a list of one"
+        )
+    if sparse.issparse(texts) or getattr(texts, "ndim", 1) != 1:
+        _raise_not_a_column(texts, name)
+    checked = as_list(texts, name)
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}[{i}] must be str, got {type(text).__name__}{_way_out(text)}")
+    return checked
+
+
+def as_list(values: Any, name: str) -> list[Any]:
+    """Return the entries of an iterable; those of an Arrow column as objects of Python."""
+    # The entries of pyarrow's columns are objects of its own, unless they are converted at once.
+    is_arrow = any(hasattr(values, f"__arrow_c_{of}__") for of in ("array", "stream"))
+    if is_arrow and hasattr(values, "to_pylist"):
+        values = values.to_pylist()
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be an iterable, got {type(values).__name__}")
+    return list(values)
+
+
+def _raise_not_a_column(texts: Any, name: str) -> None:
+    if hasattr(texts, "columns"):
+        raise ValueError(
+            f"{name} must be one column of texts, got a {type(texts).__name__}; {name}['column'] "
+            "is one, and so is the string that a ColumnTransformer takes as its columns"
+        )
+    kind = "a sparse matrix" if sparse.issparse(texts) else f"an array with {texts.ndim} dimensions"
+    raise ValueError(
+        f"{name} must be an iterable of texts, got {kind}; EmbeddingBagClassifier of ebagx.sklearn "
+        "takes counts"
+    )
+
+
+def _way_out(text: Any) -> str:
+    if text is None or (isinstance(text, float) and text != text):
+        return "; drop or replace missing texts"
+    if isinstance(text, int | np.integer | list | tuple | np.ndarray):
+        return "; csr_from_bags makes matrices of ids, which EmbeddingBagClassifier takes"
+    return ""

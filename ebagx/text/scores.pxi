@@ -1,0 +1,72 @@
+# Scores of labels: products of pooled embeddings with the rows of a linear layer.
+#
+#     out[b, l] = sum_d pooled[b, d] * coef[d, l] + intercept[l]
+#
+# The terms are added in the order of d, so that a text has the same bits whichever texts are beside
+# it. A product of matrices by BLAS promises no such order: it differs with the number of rows.
+
+cdef enum:
+    LABELS_AT_ONCE = 16    # whose sums stay in registers
+    TERMS_WITH_GIL = 20000  # take some microseconds: see BYTES_WITH_GIL
+
+
+cdef struct ScoreArrays:
+    Rows scores
+    Rows pooled
+    Rows coef
+    Rows intercept
+
+
+cdef inline void score_labels(
+    const ScoreArrays* given, Py_ssize_t b, Py_ssize_t first, int width
+) noexcept nogil:
+    cdef float[LABELS_AT_ONCE] sums
+    cdef const float* pooled = <const float*>(given.pooled.data + b * given.pooled.row_bytes)
+    cdef float* scores = <float*>(given.scores.data + b * given.scores.row_bytes) + first
+    cdef const float* coef = <const float*>given.coef.data + first
+    cdef Py_ssize_t d
+    cdef int k
+    for k in range(width):
+        sums[k] = 0
+    for d in range(given.coef.count):
+        for k in range(width):
+            sums[k] += pooled[d] * coef[k]
+        coef += given.coef.dim
+    for k in range(width):
+        scores[k] = sums[k] + (<const float*>given.intercept.data)[first + k]
+
+
+cdef void score_row(const ScoreArrays* given, Py_ssize_t b) noexcept nogil:
+    cdef Py_ssize_t first = 0, n_labels = given.intercept.count
+    while first + LABELS_AT_ONCE <= n_labels:
+        score_labels(given, b, first, LABELS_AT_ONCE)
+        first += LABELS_AT_ONCE
+    if first < n_labels:
+        score_labels(given, b, first, <int>(n_labels - first))
+
+
+def score_rows(
+    scores_bl,        # OUT float32
+    pooled_bd,        # float32
+    coef_dl,          # float32, contiguous
+    intercept_l,      # float32
+    int num_threads,
+    /,
+) -> None:
+    """Write the scores of labels. Cost: a multiplication for each entry of `coef_dl` and row."""
+    cdef ScoreArrays given
+    cdef Arrays arrays
+    cdef Py_ssize_t b
+    open_arrays(
+        &arrays, <Rows*>&given, (scores_bl, pooled_bd, coef_dl, intercept_l), b"f2w f2 f2 f1"
+    )
+    cdef Py_ssize_t n_terms = given.scores.count * given.coef.count * given.coef.dim
+    if num_threads == 1 and n_terms <= TERMS_WITH_GIL:
+        for b in range(given.scores.count):
+            score_row(&given, b)
+    else:
+        for b in prange(
+            given.scores.count, nogil=True, schedule="static", num_threads=num_threads
+        ):
+            score_row(&given, b)
+    close_arrays(&arrays)
