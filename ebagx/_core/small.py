@@ -91,12 +91,12 @@ def pool_plainly(
     else:
         num_bags = offsets.size - is_closed
     work, numbers = indices.size * table.dim, num_bags * table.dim
-    # In one piece there are so few bags that int32 has their numbers.
-    if numbers <= 0 or not is_one_piece(max(work, numbers)):
+    if numbers <= 0:
         return None
     if numbers <= _FEW_NUMBERS and not is_shared(work):
         return _pool(bags, np.empty((num_bags, table.dim), table.dtype), None, table, options)
-    if not _have_dtypes(indices, weights, table):
+    # In one piece there are so few bags that int32 has their numbers.
+    if not (is_one_piece(max(work, numbers)) and _have_dtypes(indices, weights, table)):
         return None
     ends = np.empty(num_bags + 1, indices.dtype)
     out = aligned_empty((num_bags, table.dim), table.dtype)
