@@ -209,6 +209,18 @@ def test_many_rows_and_threads():
     assert (np.diff(expected.offsets) <= most).all()
 
 
+def test_more_lookups_than_int32_counts(monkeypatch):
+    lines = Lines.of(["a b", "", "b c b"])
+    learned = Features.learn(lines, Ngrams(2, 0, 0, 100))
+    bags = LineBags(learned, lines).take(np.array([2, 0]))
+    monkeypatch.setattr(features, "_INT32_MAX", len(bags.indices) - 1)
+    larger = LineBags(learned, lines).take(np.array([2, 0]))
+    assert bags.indices.dtype == bags.offsets.dtype == np.int32
+    assert larger.indices.dtype == larger.offsets.dtype == np.int64
+    for part, same in zip(bags, larger, strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
 def test_lines_that_were_not_learned_have_the_features_that_were():
     store = LineStore(Tokenizer())
     store.add_texts(["a b a", "b c", "x a b"])
