@@ -149,6 +149,7 @@ def test_tables_in_other_layouts_go_another_way():
 def test_a_file_that_has_become_shorter(tmp_path):
     save_model(make_model(), tmp_path / "model")
     model = load_model(tmp_path / "model")
+    model.scores(["a"])
     (path,) = (tmp_path / "model").glob("data-*/embedding.npy")
     with path.open("r+b") as file:
         file.truncate(100)

@@ -28,6 +28,7 @@ from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
 from ebagx.sklearn.training.steps import Steps
 from ebagx.text import TextClassifier
 from ebagx.text.model import Settings
+from ebagx.text.targets import label_lists
 from support.estimator_cases import assert_same_model
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
@@ -161,7 +162,9 @@ def test_several_labels(y):
     else:
         assert list(map(set, found)) == list(map(set, y))
         assert model.classes_.tolist() == ["cat", "dog", "food", "small"]
+        assert model.score(TEXTS, [list(labels)[::-1] for labels in y]) == 1
         assert model.score(TEXTS, [["other"], *y[1:]]) == 5 / 6
+        assert model.score(TEXTS, [list(labels)[::-1] for labels in y]) == 1
         assert model.score(TEXTS, [["other"], *y[1:]], [5, 1, 1, 1, 1, 1]) == 0.5
     np.testing.assert_allclose(
         model.predict_log_proba(TEXTS), np.log(model.predict_proba(TEXTS)), rtol=1e-4
@@ -176,6 +179,7 @@ def test_forms_of_indicators():
 
 def test_repeated_labels_count_once():
     twice = [[*labels, *labels] for labels in LISTS]
+    assert label_lists(twice) == LISTS
     assert_same_model(_attributes(several(twice)), _attributes(several()))
 
 
@@ -383,6 +387,10 @@ def test_partial_fit_goes_on_as_one_training():
     twice.partial_fit(TEXTS, LABELS, LABELS)
     twice = pickle.loads(pickle.dumps(twice)).partial_fit(TEXTS, LABELS)
     assert_same_model(_attributes(once), _attributes(twice))
+    counts = TextVectorizer(word_ngrams=2).fit_transform(TEXTS)
+    of_bags = EmbeddingBagClassifier(4, random_state=0)
+    of_bags.partial_fit(counts, LABELS, LABELS).partial_fit(counts, LABELS)
+    assert_same_model(_attributes(once), of_bags)
 
 
 @pytest.mark.parametrize(
