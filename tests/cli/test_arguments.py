@@ -40,7 +40,7 @@ def fail(run, capsys):
         (["predict", "m", "-kx"], "predict: error: unknown option -kx; did you mean -k?"),
         (["predict", "-help"], "predict: error: unknown option -help; did you mean --help?"),
         (["--verson"], "ebagx: error: unknown option --verson; did you mean --version?"),
-        (["trian", "--x"], "ebagx: error: unknown command trian; did you mean train?"),
+        (["trane", "--x"], "ebagx: error: unknown command trane; did you mean train?"),
         (["xyzzy"], "ebagx: error: unknown command xyzzy"),
         (["predict"], "predict: error: the following arguments are required: model"),
         (["test", "m", "x", "y"], "error: unrecognized arguments: y"),
