@@ -222,7 +222,7 @@ def pool_plain(
             if open_ends(&call, &arrays, ends_b):
                 with nogil:
                     if fill_ends(&small, Indices(call.offsets.data, arrays.index == INT64)):
-                        found = share_bags(&call, &arrays, num_threads)
+                        found = pool_bags(&call, &arrays, num_threads)
     finally:
         close_arrays(&arrays)
     return not found & FOUND_OUTSIDE
