@@ -260,10 +260,9 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError unless the parameters are good, also together."""
         check_parameters(self)
-        if is_optimizer(self.optimizer) and self.schedule not in (None, "linear"):
+        if self.schedule is not None and is_optimizer(self.optimizer):
             raise ValueError(
-                'schedule must be None or "linear", which is not used then, with an optimizer '
-                f"object, got {shown(self.schedule)}; "
+                f"schedule must be None with an optimizer object, got {shown(self.schedule)}; "
                 "make the optimizer with the schedule as its learning_rate"
             )
 

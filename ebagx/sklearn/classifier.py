@@ -54,12 +54,11 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         weights; it has its own learning rate, weight decay and number of threads.
     learning_rate : float, default=0.1
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
-    schedule : {"linear", "cosine"}, callable or None, default="linear"
+    schedule : {"linear", "cosine"}, callable or None, default=None
         Let the rate fall to 0 over all steps of `fit`, evenly as in fastText or along half a
         cosine, or take it from a function of the number of the step, as those that
         `ebagx.optim` makes. None keeps it. `partial_fit`, which cannot know the number of
-        steps, keeps it for "linear" and "cosine" too. With an optimizer object, which has a rate
-        of its own, "linear" is not used and the others but None raise.
+        steps, keeps it for "linear" and "cosine" too.
     batch_size : int, default=128
         Number of bags per step.
     max_iter : int, default=10
@@ -171,7 +170,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         hidden: int | None = None,
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
-        schedule: Any = "linear",
+        schedule: Any = None,
         batch_size: int = 128,
         max_iter: int = 10,
         alpha: float = 0.0,

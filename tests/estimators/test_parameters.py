@@ -55,9 +55,9 @@ BAD = [
         "^schedule must be one of None, 'linear', 'cosine' or a callable, got 0.5$",
     ),
     (
-        {"schedule": "cosine", "optimizer": SGD(0.1)},
+        {"schedule": "linear", "optimizer": SGD(0.1)},
         ValueError,
-        "^schedule must be None or .linear., .* with an optimizer object, got 'cosine'; make",
+        "^schedule must be None with an optimizer object, got 'linear'; make the optimizer with th",
     ),
     ({"random_state": "x"}, ValueError, "cannot be used to seed"),
 ]

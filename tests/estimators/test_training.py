@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
 from ebagx.sklearn import EmbeddingBagClassifier
 from ebagx.sklearn.training.network import Network
-from support.estimator_cases import KINDS, assert_same_model, bags, make
+from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 two_kinds = pytest.mark.parametrize("kind", ["softmax", "huber"])
@@ -139,24 +139,6 @@ def test_schedules():
     assert_same_model(models["linear"], models["callable"])
     tables = {models[name].embedding_.tobytes() for name in models}
     assert len(tables) == 3
-
-
-def test_the_default_rate_of_classifiers_falls_to_0_in_fit_alone():
-    X = bags()[0]
-    y = np.arange(X.shape[0]) % 2
-    default, linear, constant = (EmbeddingBagClassifier(5, random_state=0) for _ in range(3))
-    linear.set_params(learning_rate=0.1, schedule="linear")
-    constant.set_params(learning_rate=0.1, schedule=None)
-    assert_same_model(default.fit(X, y), linear.fit(X, y))
-    assert not np.array_equal(default.embedding_, constant.fit(X, y).embedding_)
-    models = [clone(model).partial_fit(X, y, classes=[0, 1]) for model in (default, constant)]
-    assert_same_model(*models)
-
-
-def test_the_default_schedule_is_not_used_with_an_optimizer_object():
-    model, X, y = make("softmax", optimizer=Adagrad(0.05))
-    other = clone(model).set_params(schedule="linear")
-    assert_same_model(model.fit(X, y), other.fit(X, y))
 
 
 def test_linear_schedule_ends_at_0():

@@ -41,11 +41,11 @@ KINDS = {
 
 
 def make(kind, **parameters):
-    """An estimator of a kind, with a constant rate as in `partial_fit`, and data to fit it to."""
+    """An estimator of a kind, and data to fit it to."""
     cls, own, of_y = KINDS[kind]
     X, y = bags()
-    usual = {"embedding_dim": 5, "batch_size": 7, "random_state": 0, "schedule": None}
-    return cls(**usual | own | parameters), X, targets(of_y, y)
+    parameters = {"embedding_dim": 5, "batch_size": 7, "random_state": 0, **own, **parameters}
+    return cls(**parameters), X, targets(of_y, y)
 
 
 def assert_same_model(first, second):
