@@ -337,8 +337,6 @@ cdef int open_pool(PoolCall* call, Arrays* arrays, tuple given, int mode) except
 
 
 cdef Py_ssize_t pool_bags(PoolCall* call, const Arrays* arrays, int num_threads) noexcept nogil:
-    # The one place that shares bags of a PoolCall: called from two, the compiler makes other code of
-    # the loops, with a quarter more instructions for weighted sums.
     return share_bags(call, arrays, num_threads)
 
 
