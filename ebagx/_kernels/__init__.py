@@ -81,7 +81,7 @@ Decisions
     finished: not when all threads have come, some of which may not be running. A team that loses
     time because processors are busy leaves the rest to one thread.
 13. Python's checks and the way through three kernels took nine tenths of a call with one bag of
-    ten: 6.5 microseconds, of which `pool_small` leaves 1.7. It keeps the GIL for the first two
+    ten: 6.5 microseconds, of which `pool_small` leaves 1.9. It keeps the GIL for the first two
     microseconds of additions.
 14. All other calls have one place where threads begin (``share_units``), and report how much time
     they have won or lost (``common/region.h``). OpenMP waits for every thread: beside one busy
