@@ -3,12 +3,12 @@
 import pickle
 import warnings
 
-import joblib
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
+import joblib
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
