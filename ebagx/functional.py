@@ -29,7 +29,7 @@ from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES
 from ebagx._core.options import Options, checked_options
-from ebagx._core.small import plain_bags, pool_plainly
+from ebagx._core.plain import plain_bags, pool_plainly
 from ebagx._core.table import Table
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 

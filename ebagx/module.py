@@ -13,7 +13,7 @@ from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.maps import Use, in_sequence
 from ebagx._core.memory import aligned_empty
 from ebagx._core.options import Option, Options, checked_options
-from ebagx._core.small import checked_bags, plain_bags, pool_plainly
+from ebagx._core.plain import checked_bags, plain_bags, pool_plainly
 from ebagx._core.table import Table
 from ebagx.accumulation import GradientSum
 from ebagx.functional import pooled_bags
@@ -321,12 +321,12 @@ class EmbeddingBag(GradientSum):
         table, options = self._table, self._options
         is_kept = self._training and not self._frozen
         plain = plain_bags(input, offsets, per_sample_weights, table, options)
-        done = None if plain is None else pool_plainly(plain, table, options)
+        done = None if plain is None else pool_plainly(plain, table, options, is_kept)
         if plain is not None and done is not None:
             pooled, ends = done
             if is_kept:
                 shape = None if per_sample_weights is None else per_sample_weights.shape
-                self._saved = _Saved(checked_bags(plain, table, ends), table, None, shape, options)
+                self._saved = _Saved(checked_bags(plain, ends, table), table, None, shape, options)
             return pooled
         table.check_mapped()
         bags, source = bags_for(input, offsets, per_sample_weights, table, options)

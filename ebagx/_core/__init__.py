@@ -5,7 +5,7 @@ bags       `Bags`: the one internal form of input; forms/ makes it from each for
 table      `Table`: the rows of an embedding table, and how they lie in memory
 gather     rows in other layouts, copied for the kernels
 passes     the forward pass, and max_norm
-small      the forward pass of small calls of plain arrays, which one kernel checks and pools
+plain      the forward pass of plain arrays, which one kernel checks and pools
 backward   the gradients of touched rows and of weights
 dense      sums of gradients in an array of the table's size
 row_sum    sums of gradients as touched rows and their values

@@ -33,7 +33,6 @@ KERNEL_NAMES = (
     "select_lookups",
     "pool",
     "pool_many",
-    "pool_small",
     "pool_plain",
     "extreme",
     "extreme_gradient",

@@ -12,8 +12,8 @@ Rules
   exception (``common/arrays.pxi``), before anything is read.
 * Behind the function that Python calls, code may not allocate, raise or import, and runs without
   the GIL.
-* Kernels check nothing that ``ebagx._core.bags`` has checked, and only `pool_small` and
-  `pool_plain` check what a caller gives. They read every offset and index once
+* Kernels check nothing that ``ebagx._core.bags`` has checked, and only `pool_plain`
+  checks what a caller gives. They read every offset and index once
   per use and clamp it, so an array that another thread changes during a call gives wrong numbers
   and never a wild address.
 * Bits depend neither on the level nor on the number of threads. Threads share bags, rows or columns
@@ -27,7 +27,7 @@ forward
       (``select.pxi``)
     * `pool` adds and divides: sum, mean, sqrtn (``pool.pxi``)
     * `pool_many` does this for many tables in one call (``many.pxi``)
-    * `pool_small` and `pool_plain` check the arguments of a caller, too (``small.pxi``)
+    * `pool_plain` checks the arguments of a caller, too (``plain.pxi``)
     * `extreme` takes the maximum or minimum (``extreme.pxi``)
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row
@@ -81,7 +81,7 @@ Decisions
     finished: not when all threads have come, some of which may not be running. A team that loses
     time because processors are busy leaves the rest to one thread.
 13. Python's checks and the way through three kernels took nine tenths of a call with one bag of
-    ten: 6.5 microseconds, of which `pool_small` leaves 1.9. It keeps the GIL for the first two
+    ten: 6.5 microseconds, of which `pool_plain` leaves 2. It keeps the GIL for the first two
     microseconds of additions.
 14. All other calls have one place where threads begin (``share_units``), and report how much time
     they have won or lost (``common/region.h``). OpenMP waits for every thread: beside one busy

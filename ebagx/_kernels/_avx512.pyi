@@ -6,7 +6,6 @@ from ebagx._kernels._baseline import (
     pool as pool,
     pool_many as pool_many,
     pool_plain as pool_plain,
-    pool_small as pool_small,
     report_times as report_times,
 )
 

@@ -50,7 +50,7 @@ def pool(
 ) -> bool: ...
 def pool_plain(
     out_bd: _Array,
-    ends_b: _Array,
+    ends_b: _Array | None,
     table_rd: _Array,
     indices: _Array,
     offsets_b: _Array | None,
@@ -58,16 +58,6 @@ def pool_plain(
     mode: int,
     is_closed: bool,
     num_threads: int,
-    /,
-) -> bool: ...
-def pool_small(
-    out_bd: _Array,
-    table_rd: _Array,
-    indices: _Array,
-    offsets_b: _Array | None,
-    weights: _Array | None,
-    mode: int,
-    is_closed: bool,
     /,
 ) -> bool: ...
 def pool_many(

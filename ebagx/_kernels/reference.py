@@ -167,18 +167,20 @@ def pool_many(jobs_j: tuple[tuple[_PoolArrays, int], ...], num_threads: int) -> 
     return valid
 
 
-def pool_small(
+def pool_plain(
     out_bd: np.ndarray,
+    ends_b: np.ndarray | None,
     table_rd: np.ndarray,
     indices: np.ndarray,
     offsets_b: np.ndarray | None,
     weights: np.ndarray | None,
     mode: int,
     is_closed: bool,
+    num_threads: int,
 ) -> bool:
-    """Check the bags of a caller and pool them; return whether that was possible.
+    """Check the bags of a caller, close their offsets and pool them; return whether it can.
 
-    The output may have any values if not.
+    The outputs may have any values if not.
     """
     given = [array for array in (indices, offsets_b, weights) if array is not None]
     real = np.dtype(np.float64 if out_bd.dtype == np.float64 else np.float32)
@@ -189,28 +191,15 @@ def pool_small(
     ends = _ends_of(indices, offsets_b, is_closed)
     if ends is None or len(ends) != len(out_bd) + 1 or 0 in (*out_bd.shape, *table_rd.shape):
         return False
+    if ends_b is None and len(out_bd) < 64:
+        ends_b = np.empty(len(ends), indices.dtype)
+    if ends_b is None or ends_b.dtype != indices.dtype or len(ends_b) != len(ends):
+        return False
     if out_bd.shape[1] != table_rd.shape[1] or not offsets_valid(ends, indices.size):
         return False
+    ends_b[:] = ends
     flat = np.empty(0, real) if weights is None else weights.reshape(-1)
-    return pool(out_bd, table_rd, indices.reshape(-1), ends, flat, mode, 1)
-
-
-def pool_plain(
-    out_bd: np.ndarray,
-    ends_b: np.ndarray,
-    table_rd: np.ndarray,
-    indices: np.ndarray,
-    offsets_b: np.ndarray | None,
-    weights: np.ndarray | None,
-    mode: int,
-    is_closed: bool,
-    num_threads: int,
-) -> bool:
-    """Do what `pool_small` does, and write where each bag starts and the last one ends."""
-    if not pool_small(out_bd, table_rd, indices, offsets_b, weights, mode, is_closed):
-        return False
-    ends_b[:] = _ends_of(indices, offsets_b, is_closed)
-    return True
+    return pool(out_bd, table_rd, indices.reshape(-1), ends_b, flat, mode, num_threads)
 
 
 def _is_plain(array: Any) -> bool:
@@ -222,7 +211,7 @@ def _is_plain(array: Any) -> bool:
 
 
 def _ends_of(indices: np.ndarray, offsets: np.ndarray | None, is_closed: bool) -> Any:
-    """Return the offsets (B + 1,) of bags; None if they are not what `pool_small` takes."""
+    """Return the offsets (B + 1,) of bags; None if they are not what `pool_plain` takes."""
     if indices.dtype not in INDEX_DTYPES:
         return None
     if offsets is None:

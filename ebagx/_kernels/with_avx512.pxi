@@ -8,13 +8,12 @@ include "common/row_ops.pxi"
 include "common/work.pxi"
 include "forward/check.pxi"
 include "forward/pool.pxi"
-include "forward/small.pxi"
+include "forward/plain.pxi"
 include "forward/extreme.pxi"
 include "forward/many.pxi"
 
 ctypedef fused forward_dtype_call_t:
     PoolCall
-    SmallCall
     ExtremeCall
 
 ctypedef fused forward_index_call_t:

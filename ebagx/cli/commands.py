@@ -54,7 +54,10 @@ def train(args: Namespace) -> None:
         interrupted = epochs < settings.epochs
         outcome = f" after {epochs} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
-    report(heading, _describe_accuracy(model, split.held_out))
+    try:
+        report(heading, _describe_accuracy(model, split.held_out))
+    except KeyboardInterrupt:
+        interrupted = True  # the model is complete, and is saved
     if not (args.autotune or interrupted):
         words = settings.epochs * split.training.count_words()
         report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")

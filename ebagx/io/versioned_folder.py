@@ -61,7 +61,7 @@ _VERSION = re.compile(r"data-[0-9a-f]{16}", re.ASCII)
 # Network file systems give files that are deleted while they are open names of their own.
 _OWN_NAME = re.compile(rf"{_VERSION.pattern}|{re.escape(DESCRIPTION)}|{_NEW}\w+|\.nfs[0-9a-f]+")
 _ABANDONED_AFTER = 86_400.0  # seconds without a new file, where locks do not tell
-# Where four processes do nothing but save small models, one save in twelve needs a second attempt.
+# One save in twelve needs a second attempt if four processes do nothing but save small models.
 _MOST_ATTEMPTS = 100
 _OPEN_FILES_CAN_BE_REPLACED = os.name != "nt"
 _LONGEST_WAIT = 10.0  # seconds, for other processes to close the description on Windows

@@ -32,8 +32,7 @@ cdef enum:
     IDEOGRAPH
 
 
-# Where the next character of a text starts and ends, and its class. At the end of the text it is an
-# empty separator.
+# A character of a text has a start, an end and a class. The text ends with an empty separator.
 cdef struct Char:
     const unsigned char* start
     const unsigned char* end

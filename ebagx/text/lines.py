@@ -52,7 +52,7 @@ class LineStore:
 
     @property
     def offsets(self) -> _Intp:
-        """Where the tokens of each line start, and the last ones end."""
+        """The places where the tokens of each line start, and the last ones end."""
         return self._offsets.array
 
     @property
@@ -62,7 +62,7 @@ class LineStore:
 
     @property
     def label_offsets(self) -> _Intp:
-        """Where the labels of each line start, and the last ones end."""
+        """The places where the labels of each line start, and the last ones end."""
         return self._label_offsets.array
 
     def all(self) -> "Lines":

@@ -56,7 +56,7 @@ class Words:
 
     @property
     def spans(self) -> _Intp:
-        """Where each word starts and ends in `text`, (W, 2)."""
+        """The places in `text` where each word starts and ends, (W, 2)."""
         return np.column_stack((self._offsets[: self.count], self._offsets[1 : self.count + 1]))
 
     @property

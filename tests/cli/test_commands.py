@@ -18,6 +18,7 @@ pytest.importorskip("sklearn")
 from ebagx.cli import commands, saving
 from ebagx.io.model_folder import load_model
 from ebagx.sklearn.training.steps import Steps
+from ebagx.text.model import TextModel
 from support.cli_cases import write_examples
 from support.storage_cases import make_model, save_format_2
 
@@ -372,6 +373,18 @@ def test_ctrl_c_in_fit_saves_the_model_so_far(run, monkeypatch, tmp_path):
     problem = "interrupted after 7 of 10 epochs; the model so far is saved as ebagx-model"
     assert err == f"ebagx: {problem}\n"
     assert out[-1] == "saved     ebagx-model"
+    assert run("predict", "ebagx-model", stdin=b"the cat\n") == (0, ["animal"], "")
+
+
+def test_ctrl_c_while_accuracy_is_measured_saves_the_model(run, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    write_examples(tmp_path / "train.tsv")
+    monkeypatch.setattr(TextModel, "precision_at_1", interrupt)
+    status, out, err = run("train", "train.tsv")
+    problem = "interrupted after 10 of 10 epochs; the model so far is saved as ebagx-model"
+    assert (status, out[-1], err) == (130, "saved     ebagx-model", f"ebagx: {problem}\n")
     assert run("predict", "ebagx-model", stdin=b"the cat\n") == (0, ["animal"], "")
 
 

@@ -16,6 +16,7 @@ from ebagx.text import sources
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import read_lines
 from ebagx.text.ngrams import Ngrams
+from support.streams import Pieces
 
 # Prints the bytes of memory that a training took at its peak beyond those of its imports.
 MEMORY = """
@@ -94,25 +95,10 @@ def test_gzip_data_that_are_damaged_in_the_middle(tmp_path, run, cut):
     assert err.count("\n") == 1
 
 
-class Changing(io.RawIOBase):
-    """A file that grows, or shrinks, after its first piece has been read."""
-
-    def __init__(self, *pieces):
-        self.pieces = list(pieces)
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        piece = self.pieces.pop(0) if self.pieces else b""
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
 def test_files_that_change_while_they_are_read():
-    grown = io.BufferedReader(Changing(b"a\tx\nb\t", b"y\nb\tz", b"z\n"))
+    grown = io.BufferedReader(Pieces(b"a\tx\nb\t", b"y\nb\tz", b"z\n"))
     assert read_lines(grown, "file").store.words.names() == ["x", "y", "zz"]
-    shrunk = io.BufferedReader(Changing(b"a\tx\nb"))
+    shrunk = io.BufferedReader(Pieces(b"a\tx\nb"))
     with pytest.raises(ValueError, match="^file, line 2: no tab between label and text$"):
         read_lines(shrunk, "file")
 

@@ -11,8 +11,9 @@ from support.repository import ROOT
 
 FOLDERS = ("bench", "ebagx", "examples", "tests", "tools")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+COMPILED = sorted(path for kind in ("pxi", "pyx") for path in (ROOT / "ebagx").rglob(f"*.{kind}"))
 # "Of several labels, the first counts." is a sentence; "Of the sort: bits of a key." is not.
-FRAGMENT = re.compile(r"(What|How|Whether|Which|Who|Whose)\b|(Of|Where)\b[^,]*$")
+FRAGMENT = re.compile(r"(What|How|Whether|Which|Who|Whose|Where)\b|Of\b[^,]*$")
 
 
 def comments(text):
@@ -44,6 +45,16 @@ def fragments(text):
             yield line, first
 
 
+def fragments_of_cython(text):
+    """Yield the same of comments in Cython, which have lines of their own."""
+    before = ""
+    for line, words in enumerate(text.splitlines(), 1):
+        comment = re.match(r"\s*#\s*(.*)", words)
+        if comment and not before.lstrip().startswith("#") and FRAGMENT.match(comment[1]):
+            yield line, comment[1]
+        before = words
+
+
 @pytest.mark.skipif(not (ROOT / "ebagx").exists(), reason="the sources are not here")
 def test_texts_begin_with_sentences():
     found = []
@@ -51,6 +62,9 @@ def test_texts_begin_with_sentences():
         name = path.relative_to(ROOT).as_posix()
         texts = fragments(path.read_text("utf-8"))
         found += [f"{name}:{line}: {first}" for line, first in texts]
+    for path in COMPILED:
+        texts = fragments_of_cython(path.read_text("utf-8"))
+        found += [f"{path.relative_to(ROOT).as_posix()}:{line}: {first}" for line, first in texts]
     assert found == []
 
 
@@ -66,3 +80,8 @@ def test_fragments_are_found(text):
 )
 def test_sentences_pass(text):
     assert list(fragments(text)) == []
+
+
+def test_fragments_of_cython_are_found():
+    text = "cdef int a  # What it is\n# Where bags start,\n# and end.\nx = 1\n# A bag.\n"
+    assert list(fragments_of_cython(text)) == [(2, "Where bags start,")]

@@ -13,6 +13,7 @@ from ebagx.text.corpus import (
     text_of_labelled,
     without_labels,
 )
+from support.streams import Pieces
 
 
 @pytest.fixture
@@ -134,23 +135,8 @@ def test_is_label(text, expected):
     assert is_label(text) is expected
 
 
-class Pipe(io.RawIOBase):
-    """Returns one piece in each read, as a pipe from a terminal does."""
-
-    def __init__(self, *pieces):
-        self.pieces = list(pieces)
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        piece = self.pieces.pop(0) if self.pieces else b""
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
 def test_lines_are_yielded_as_they_arrive():
-    pipe = Pipe(b"one\ntwo\nthr", b"ee\xc3", b"\xa9\n", b"\n", b"last")
+    pipe = Pieces(b"one\ntwo\nthr", b"ee\xc3", b"\xa9\n", b"\n", b"last")
     blocks = read_line_blocks(io.BufferedReader(pipe), "stdin")
     assert next(blocks) == ["one", "two"]
     assert pipe.pieces[0] == b"ee\xc3"

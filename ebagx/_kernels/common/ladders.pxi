@@ -16,7 +16,6 @@ cdef struct OffsetsValidCall
 cdef struct CloseOffsetsCall
 cdef struct SelectCall
 cdef struct PoolCall
-cdef struct SmallCall
 cdef struct ExtremeCall
 cdef struct ExtremeGradientCall
 cdef struct WeightsGradientCall
@@ -62,8 +61,6 @@ cdef inline Py_ssize_t run_dtype_unit(
 ) noexcept nogil:
     if dtype_call_t is PoolCall:
         return pool_unit(call, index, cell, real, unit, units)
-    elif dtype_call_t is SmallCall:
-        return pool_small_unit(call, index, cell, real)
     elif dtype_call_t is ExtremeCall:
         return extreme_unit(call, index, cell, real, unit, units)
     elif dtype_call_t is ExtremeGradientCall:

@@ -336,10 +336,6 @@ cdef int open_pool(PoolCall* call, Arrays* arrays, tuple given, int mode) except
     return 0
 
 
-cdef Py_ssize_t pool_bags(PoolCall* call, const Arrays* arrays, int num_threads) noexcept nogil:
-    return share_bags(call, arrays, num_threads)
-
-
 def pool(
     out_bd,            # OUT (B, D)
     table_rd,          # (N, D)
@@ -363,6 +359,6 @@ def pool(
     open_pool(&call, &arrays, (out_bd, table_rd, indices_k, offsets_b, weights_k), mode)
     with nogil:
         if call.out.data != NULL:
-            found = pool_bags(&call, &arrays, num_threads)
+            found = share_bags(&call, &arrays, num_threads)
     close_arrays(&arrays)
     return not found & FOUND_OUTSIDE

@@ -106,9 +106,9 @@ class Examples(NamedTuple):
         return Examples(bags, self.targets[rows], self._weights_of(rows), self.mode)
 
     def made(self, rows: npt.NDArray[np.intp]) -> "Examples":
-        """Return some of the examples, with bags in memory."""
-        bags = take(self.bags, rows) if isinstance(self.bags, Bags) else self.bags.take(rows)
-        return Examples(bags, self.targets[rows], self._weights_of(rows), self.mode)
+        """Return some of the examples, whose bags a maker makes now."""
+        assert not isinstance(self.bags, Bags)
+        return self.take(rows)._replace(bags=self.bags.take(rows))
 
     def scaled(self) -> "Examples":
         """Return examples of the mode sum which give the same vectors; a maker's bags stay."""

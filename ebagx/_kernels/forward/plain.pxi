@@ -10,50 +10,28 @@ cdef enum:
     # So many additions take about two microseconds. For less, it does not pay to let other threads
     # of Python run: to get the GIL back can take 5 milliseconds.
     WORK_WITH_GIL = 20000
+    # The closed offsets of so many bags lie on the stack: another array takes a tenth of the call.
+    MAX_FEW = 63
 
 
-cdef struct SmallCall:
+# The arrays of a caller. Offsets have no array if all bags have the same length.
+cdef struct PlainCall:
     Rows out
     Rows table
     Rows indices
     Rows weights
-    Rows offsets            # no array if all bags have the same length
+    Rows offsets
     bint has_long_offsets   # int64, else int32
     Py_ssize_t length       # of each bag, without offsets
     Py_ssize_t num_lookups
-    int mode
 
 
-cdef inline Py_ssize_t end_of_small_bag(const SmallCall* call, Py_ssize_t b) noexcept nogil:
+cdef inline Py_ssize_t end_of_bag(const PlainCall* call, Py_ssize_t b) noexcept nogil:
     if call.offsets.data == NULL:
         return (b + 1) * call.length
     if b + 1 == call.offsets.count:  # there are only starts of bags
         return call.num_lookups
     return index_at(Indices(call.offsets.data, call.has_long_offsets), b + 1)
-
-
-cdef Py_ssize_t pool_small_unit(
-    const SmallCall* call, index_t index, cell_t cell, real_t real
-) noexcept nogil:
-    # Returns FOUND_OUTSIDE if an offset or an index is wrong. Each offset is read once.
-    cdef const index_t* indices_k = <const index_t*>call.indices.data
-    cdef const real_t* weights_k = <const real_t*>call.weights.data
-    cdef Py_ssize_t b, k, n = call.num_lookups, dim = call.out.dim
-    cdef bint outside = False
-    cdef Lookups bag
-    bag.start, bag.last = 0, n - 1
-    for k in range(min(AHEAD, n)):
-        prefetch_row(call.table, indices_k[k], dim * <Py_ssize_t>sizeof(cell_t))
-    for b in range(call.out.count):
-        bag.end = end_of_small_bag(call, b)
-        if not bag.start <= bag.end <= n:
-            return FOUND_OUTSIDE
-        outside |= pool_bag(
-            <cell_t*>row_address(call.out, b), &call.table, indices_k, weights_k, &bag, call.mode,
-            0, dim,
-        )
-        bag.start = bag.end
-    return FOUND_OUTSIDE * (outside or bag.start != n)
 
 
 cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
@@ -77,7 +55,7 @@ cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
 
 
 cdef bint open_offsets(
-    SmallCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
+    PlainCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
 ) noexcept:
     # Returns whether there is an offset for each bag, and the first one is 0.
     cdef const Py_buffer* view = &arrays.views[arrays.count]
@@ -93,7 +71,7 @@ cdef bint open_offsets(
 
 
 cdef bint open_bags(
-    SmallCall* call, Arrays* arrays, object indices, object offsets, object weights, bint is_closed,
+    PlainCall* call, Arrays* arrays, object indices, object offsets, object weights, bint is_closed,
     type plain,
 ) noexcept:
     cdef const Py_buffer* view = &arrays.views[arrays.count]
@@ -118,11 +96,11 @@ cdef bint open_bags(
     return view.ndim == 1 and open_offsets(call, arrays, offsets, is_closed, plain)
 
 
-cdef bint open_small(
-    SmallCall* call, Arrays* arrays, object out, object table, object indices, object offsets,
+cdef bint open_call(
+    PlainCall* call, Arrays* arrays, object out, object table, object indices, object offsets,
     object weights, bint is_closed,
 ) except -1:
-    # Returns whether the arrays are those of a small call; `close_arrays` must follow.
+    # Returns whether the kernel can take the arrays; `close_arrays` must follow.
     call.weights.data = call.offsets.data = NULL
     call.offsets.count = 0
     open_arrays(arrays, <Rows*>call, (out, table), b"c2w c2")
@@ -135,55 +113,26 @@ cdef bint open_small(
     )
 
 
-def pool_small(
-    out_bd,            # OUT (B, D)
-    table_rd,          # (N, D)
-    indices,           # (n,), or (B, L)
-    offsets_b,         # (B,), or (B + 1,) if they are closed; None for 2-D indices
-    weights,           # in the shape of indices, or None: every weight is 1
-    int mode,
-    bint is_closed,
-    /,
-):
-    """Check the bags of a caller and pool them, in one thread, as `pool` does.
-
-    Return whether that was possible: indices, offsets and weights are contiguous ndarrays in
-    ordinary memory, of dtypes that kernels take, offsets run from 0 to n without decreasing, and
-    indices are in [0, N). If not, the output may have any values. Cost: that of `pool`.
-    """
-    cdef SmallCall call
-    cdef Arrays arrays
-    cdef Py_ssize_t found = FOUND_OUTSIDE
-    try:
-        if open_small(
-            &call, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed
-        ):
-            call.mode = mode
-            if call.num_lookups * call.out.dim <= WORK_WITH_GIL:
-                found = run_unit(&call, &arrays, 0, 1)
-            else:
-                with nogil:
-                    found = run_unit(&call, &arrays, 0, 1)
-    finally:
-        close_arrays(&arrays)
-    return not found
-
-
-cdef bint open_ends(PoolCall* call, Arrays* arrays, object ends) except -1:
+cdef bint open_ends(
+    const PlainCall* given, PoolCall* call, Arrays* arrays, object ends, int64_t* few
+) except -1:
     # Returns whether there is room for the start of each bag and the end of the last one.
     cdef Py_buffer* view = &arrays.views[arrays.count]
+    if ends is None:
+        call.offsets.data = <char*>few
+        return given.out.count <= MAX_FEW
     PyObject_GetBuffer(ends, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
     arrays.count += 1
     call.offsets = rows_of(view)
-    return type_of(view) == arrays.index and call.offsets.count == call.out.count + 1
+    return type_of(view) == arrays.index and call.offsets.count == given.out.count + 1
 
 
-cdef bint fill_ends(const SmallCall* call, Indices ends) noexcept nogil:
+cdef bint fill_ends(const PlainCall* call, Indices ends) noexcept nogil:
     # Writes where bags start and the last one ends; returns whether they are in order, up to n.
     cdef Py_ssize_t b, start = 0, end
     set_index(ends, 0, 0)
     for b in range(call.out.count):
-        end = end_of_small_bag(call, b)
+        end = end_of_bag(call, b)
         if not start <= end <= call.num_lookups:
             return False
         set_index(ends, b + 1, end)
@@ -191,9 +140,20 @@ cdef bint fill_ends(const SmallCall* call, Indices ends) noexcept nogil:
     return start == call.num_lookups
 
 
+cdef Py_ssize_t pool_checked(
+    const PlainCall* given, PoolCall* call, const Arrays* arrays, int num_threads
+) noexcept nogil:
+    # Pools if the offsets are in order; returns FOUND_OUTSIDE if they or an index are wrong.
+    call.out, call.table, call.weights = given.out, given.table, given.weights
+    call.indices, call.indices.count = given.indices, given.num_lookups
+    if not fill_ends(given, Indices(call.offsets.data, arrays.index == INT64)):
+        return FOUND_OUTSIDE
+    return share_bags(call, arrays, num_threads) & FOUND_OUTSIDE
+
+
 def pool_plain(
     out_bd,            # OUT (B, D)
-    ends_b,            # OUT (B + 1,), of the dtype of indices: closed offsets
+    ends_b,            # OUT (B + 1,), of the dtype of indices: closed offsets; None if B < 64
     table_rd,          # (N, D)
     indices,           # (n,), or (B, L)
     offsets_b,         # (B,), or (B + 1,) if they are closed; None for 2-D indices
@@ -203,26 +163,29 @@ def pool_plain(
     int num_threads,
     /,
 ):
-    """Check the bags of a caller and pool them, as `pool_small`, on some threads.
+    """Check the bags of a caller and pool them, as `pool` does.
+
+    Return whether that was possible: indices, offsets and weights are contiguous ndarrays in
+    ordinary memory, of dtypes that kernels take, offsets run from 0 to n without decreasing, and
+    indices are in [0, N). If not, the outputs may have any values.
 
     Cost: that of `pool`, and a copy of the offsets.
     """
-    cdef SmallCall small
+    cdef PlainCall given
     cdef PoolCall call
     cdef Arrays arrays
+    cdef int64_t few[MAX_FEW + 1]
     cdef Py_ssize_t found = FOUND_OUTSIDE
     try:
-        if open_small(
-            &small, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed
-        ):
-            call.out, call.table = small.out, small.table
-            call.weights, call.mode = small.weights, mode
-            call.indices = small.indices
-            call.indices.count = small.num_lookups
-            if open_ends(&call, &arrays, ends_b):
+        if open_call(
+            &given, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed
+        ) and open_ends(&given, &call, &arrays, ends_b, few):
+            call.mode = mode
+            if given.num_lookups * given.out.dim <= WORK_WITH_GIL:
+                found = pool_checked(&given, &call, &arrays, 1)
+            else:
                 with nogil:
-                    if fill_ends(&small, Indices(call.offsets.data, arrays.index == INT64)):
-                        found = pool_bags(&call, &arrays, num_threads)
+                    found = pool_checked(&given, &call, &arrays, num_threads)
     finally:
         close_arrays(&arrays)
-    return not found & FOUND_OUTSIDE
+    return not found

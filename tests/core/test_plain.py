@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 import ebagx
 from ebagx import EmbeddingBag, embedding_bag
-from ebagx._core import small
+from ebagx._core import plain
 from support import kernel_cases as cases, strategies
 
 TABLE = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
@@ -37,7 +37,7 @@ def usual_path():
 
 
 @contextmanager
-def small_path():
+def plain_path():
     """Let calls that go the usual way fail."""
 
     def fail(*_, **__):
@@ -95,7 +95,7 @@ def test_the_usual_arguments_make_a_small_call(name, mode, dtype):
         arguments["input"] = arguments["input"].astype(np.float64)
     table = TABLE.astype(dtype)
     assert_same_outcome(lambda: embedding_bag(weight=table, **arguments))
-    with small_path():
+    with plain_path():
         embedding_bag(weight=table, **arguments)
     lookups = {name: arguments.pop(name, None) for name in ("offsets", "per_sample_weights")}
     lookups["input"] = arguments.pop("input")
@@ -104,7 +104,7 @@ def test_the_usual_arguments_make_a_small_call(name, mode, dtype):
     for training in (True, False):
         bag.train(training)
         assert_same_outcome(lambda: bag(**lookups))
-        with small_path():
+        with plain_path():
             bag(**lookups)
 
 
@@ -408,9 +408,9 @@ def test_large_calls_of_plain_arguments(name, num_threads, dtype):
         return embedding_bag(lookups, table, mode="mean", num_threads=num_threads, **options)
 
     assert_same_outcome(pool)
-    with small_path():
+    with plain_path():
         pooled = pool()
-    assert pooled.nbytes < small.SMALL_BYTES or pooled.ctypes.data % 64 == 0
+    assert pooled.nbytes < plain.SMALL_BYTES or pooled.ctypes.data % 64 == 0
     last = options.pop("include_last_offset", False)
     bag = EmbeddingBag.from_pretrained(table, freeze=False, include_last_offset=last)
 
@@ -424,21 +424,21 @@ def test_large_calls_of_plain_arguments(name, num_threads, dtype):
 
 def test_work_of_several_pieces_goes_the_usual_way(monkeypatch):
     """Ctrl-C takes effect between pieces."""
-    monkeypatch.setattr(small, "is_one_piece", lambda work: work < 8 * 50_000)
+    monkeypatch.setattr(plain, "is_one_piece", lambda work: work < 8 * 50_000)
     bag = EmbeddingBag.from_pretrained(TABLE)
     for count, is_done in ((50_000, False), (49_999, True)):
         bags = np.zeros(count, np.int64), np.array([0]), None, False
-        assert (small.pool_plainly(bags, bag._table, bag._options) is not None) == is_done
+        assert (plain.pool_plainly(bags, bag._table, bag._options) is not None) == is_done
 
 
 def test_so_many_bags_that_int32_has_no_numbers_for_them_go_the_usual_way():
-    plain = np.empty((2**28 + 1, 0), np.int32), None, None, False
+    bags = np.empty((2**28 + 1, 0), np.int32), None, None, False
     table = ebagx._core.table.Table.of(TABLE[:, :1].copy())
-    assert small.pool_plainly(plain, table, EmbeddingBag.from_pretrained(TABLE)._options) is None
+    assert plain.pool_plainly(bags, table, EmbeddingBag.from_pretrained(TABLE)._options) is None
 
 
 def test_nothing_is_allocated_in_vain(monkeypatch):
-    monkeypatch.setattr(small, "aligned_empty", None)
+    monkeypatch.setattr(plain, "aligned_empty", None)
     ids = np.zeros((500, 20), np.int64)
     with pytest.raises(ValueError, match="offsets"):
         embedding_bag(ids.ravel(), TABLE)

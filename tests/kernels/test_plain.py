@@ -29,14 +29,18 @@ def pooled(table, indices, offsets, weights, mode):
 
 
 def plainly(kernel, threads):
-    """Return a kernel as `pool_small`, which asserts that `pool_plain` writes closed offsets."""
+    """Return a kernel that asserts that `pool_plain` writes closed offsets."""
 
     def pool(out, table, indices, offsets, weights, mode, is_closed):
         dtype = getattr(indices, "dtype", np.dtype(np.int64))
         ends = np.empty(len(out) + 1, dtype if dtype.kind == "i" else np.int64)
-        given = out, ends, table, indices, offsets, weights
-        if not kernel(*given, mode, is_closed, threads):
+        given = table, indices, offsets, weights, mode, is_closed, threads
+        copy = np.empty_like(out)
+        if not kernel(out, ends, *given):
+            assert not kernel(copy, None, *given)
             return False
+        assert kernel(copy, None, *given)  # there are few bags
+        assert copy.tobytes() == out.tobytes()
         if offsets is None:
             expected = np.arange(len(indices) + 1) * indices.shape[1]
         else:
@@ -48,9 +52,8 @@ def plainly(kernel, threads):
 
 
 def kernels_of(level):
-    """Return kernels that check the arguments of a caller, in the form of `pool_small`."""
-    small = level.pool_small, reference.pool_small
-    return *small, *(plainly(level.pool_plain, n) for n in (1, 3)), plainly(reference.pool_plain, 1)
+    """Return kernels that check the arguments of a caller."""
+    return *(plainly(level.pool_plain, n) for n in (1, 3)), plainly(reference.pool_plain, 1)
 
 
 @cases.levels
@@ -58,8 +61,9 @@ def kernels_of(level):
 @cases.index_dtypes
 @pytest.mark.parametrize("weighted", [False, True])
 @modes
-def test_same_bits_as_pool(level, dtype, index_dtype, weighted, mode):
-    table, indices, offsets, weights = make_call(dtype, index_dtype, weighted)
+@pytest.mark.parametrize("dim", [17, 64])  # the GIL is kept for few additions, with one thread
+def test_same_bits_as_pool(level, dtype, index_dtype, weighted, mode, dim):
+    table, indices, offsets, weights = make_call(dtype, index_dtype, weighted, dim=dim)
     expected = pooled(table, indices, offsets, weights, mode)
     other = np.int32 if index_dtype == np.int64 else np.int64
     for ends, is_closed in (
@@ -182,7 +186,7 @@ def test_wrong_offsets_are_found(level, index_dtype, offsets, is_closed):
 @pytest.mark.parametrize("shape", [(4, 5), (10, 2), (20, 1), (4, 0), (5,), (5, 4, 1)])
 def test_2d_indices_without_a_row_for_each_bag_are_found(level, shape):
     table = cases.make_table(np.random.default_rng(0), NUM_ROWS, 4, np.dtype(np.float32))
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         out = np.empty((5, 4), np.float32)
         given = out, table, np.zeros(shape, np.int64), None, None
         assert kernel(*given, reference.SUM, False) is False
@@ -195,7 +199,7 @@ def test_2d_indices_without_a_row_for_each_bag_are_found(level, shape):
 )
 def test_weights_of_another_shape_than_2d_indices_are_found(level, shape, other):
     table = cases.make_table(np.random.default_rng(0), NUM_ROWS, 4, np.dtype(np.float32))
-    for kernel in (level.pool_small, reference.pool_small):
+    for kernel in kernels_of(level):
         for weights_shape in (shape, other):
             out = np.empty((5, 4), np.float32)
             given = out, table, np.zeros(shape, np.int64), None, np.ones(weights_shape, np.float32)
@@ -222,3 +226,16 @@ def test_a_place_for_offsets_that_does_not_suit(level):
     for ends in (np.empty(len(offsets), np.int32), np.empty(len(LENGTHS), np.int64)):
         given = out, ends, table, indices, offsets, None
         assert level.pool_plain(*given, reference.SUM, True, 1) is False
+
+
+@cases.levels
+@cases.index_dtypes
+def test_many_bags_need_a_place_for_offsets(level, index_dtype):
+    table, indices, offsets, _ = make_call(
+        np.dtype(np.float32), index_dtype, False, lengths=[2] * 64
+    )
+    for kernel in (level.pool_plain, reference.pool_plain):
+        for count, is_done in ((63, True), (64, False)):
+            out = np.empty((count, table.shape[1]), np.float32)
+            given = out, None, table, indices[: 2 * count], offsets[:count], None
+            assert kernel(*given, reference.SUM, False, 1) is is_done

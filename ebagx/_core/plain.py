@@ -2,10 +2,9 @@
 
 Python's checks and the kernels that they call take ten times as long as to pool one bag of ten, and
 a twentieth as long as to pool a thousand. So calls with the arguments that most callers give go
-another way: here Python looks at their types alone, and a kernel at everything else:
-``pool_small``, or ``pool_plain`` if threads share the work or the output is large. This way never
-raises. What it cannot take goes the usual way, and so do errors, whose reason is found there. The
-results have the same bits.
+another way: here Python looks at their types alone, and the kernel ``pool_plain`` at everything
+else. This way never raises. What it cannot take goes the usual way, and so do errors, whose reason
+is found there. The results have the same bits.
 """
 
 from typing import Any
@@ -25,30 +24,13 @@ from ebagx._core.threads import is_shared, thread_count
 
 # Outputs of so many numbers, of any dtype, need not be aligned.
 _FEW_NUMBERS = SMALL_BYTES // 8
+_FEW_BAGS = 63  # for which the kernel needs no array of closed offsets
 _CSR = (scipy.sparse.csr_array, scipy.sparse.csr_matrix)
 
 
 # Indices, offsets or None, weights or None, and whether the offsets have the last one. Nothing but
 # the types of indices and offsets has been checked. A named tuple would take a tenth of a call.
 PlainBags = tuple[np.ndarray, np.ndarray | None, Any, bool]
-
-
-def checked_bags(bags: PlainBags, table: Table, closed: np.ndarray | None) -> Bags:
-    """Return bags in the layout that kernels take, after `pool_plainly` has pooled them."""
-    indices, ends, weights, is_closed = bags
-    flat_weights = NO_WEIGHTS[table.sum_dtype] if weights is None else weights.reshape(-1)
-    if closed is not None:
-        return Bags(indices.reshape(-1), closed, flat_weights)
-    if ends is None:
-        num_bags, length = indices.shape
-        ends = np.arange(num_bags + 1, dtype=indices.dtype) * indices.dtype.type(length)
-        return Bags(indices.reshape(-1), ends, flat_weights)
-    if ends.dtype != indices.dtype:
-        ends = ends.astype(indices.dtype)
-    if not is_closed:
-        starts, ends = ends, np.empty(len(ends) + 1, indices.dtype)
-        kernels.close_offsets(ends, starts, len(indices))
-    return Bags(indices, ends, flat_weights)
 
 
 def plain_bags(
@@ -79,49 +61,46 @@ def _bags_of_csr(matrix: Any, table: Table) -> PlainBags | None:
 
 
 def pool_plainly(
-    bags: PlainBags, table: Table, options: Options
+    bags: PlainBags, table: Table, options: Options, is_kept: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Return the pooled bags (B, D), and their closed offsets if they had to be written.
+    """Return the pooled bags (B, D), and closed offsets if there are many or the call is kept.
 
     None if the call must go the usual way.
     """
     indices, offsets, weights, is_closed = bags
+    dim, dtype = table.dim, table.dtype
     if offsets is None:
         num_bags = len(indices) if indices.ndim == 2 else 0
     else:
         num_bags = offsets.size - is_closed
-    work, numbers = indices.size * table.dim, num_bags * table.dim
+    work, numbers, threads = indices.size * dim, num_bags * dim, 1
     if numbers <= 0:
         return None
     if numbers <= _FEW_NUMBERS and not is_shared(work):
-        return _pool(bags, np.empty((num_bags, table.dim), table.dtype), None, table, options)
-    # In one piece there are so few bags that int32 has their numbers.
-    if not (is_one_piece(max(work, numbers)) and _have_dtypes(indices, weights, table)):
+        out = np.empty((num_bags, dim), dtype)
+    # In one piece there are so few bags that int32 has their numbers. The kernel finds wrong
+    # dtypes, too, but after a large output has been allocated, which took 7 % of the call.
+    elif is_one_piece(max(work, numbers)) and _have_dtypes(indices, weights, table):
+        out = aligned_empty((num_bags, dim), dtype)
+        threads = thread_count(options.num_threads, work)
+    else:
         return None
-    ends = np.empty(num_bags + 1, indices.dtype)
-    out = aligned_empty((num_bags, table.dim), table.dtype)
-    return _pool(bags, out, ends, table, options)
+    ends = np.empty(num_bags + 1, indices.dtype) if is_kept or num_bags > _FEW_BAGS else None
+    written = out if dtype is table.sum_dtype else kernel_view(out)
+    read = table.kernel_rows(), indices, offsets, weights, options.mode.divisor, is_closed
+    return (out, ends) if kernels.pool_plain(written, ends, *read, threads) else None
 
 
 def _have_dtypes(indices: np.ndarray, weights: Any, table: Table) -> bool:
-    """Return whether indices and weights have the dtypes that `pool_plain` takes.
-
-    It finds that out itself, but after a large output has been allocated: for CSR of float64, this
-    took 7 % of the call.
-    """
+    """Return whether indices and weights have the dtypes that `pool_plain` takes."""
     has_weights = weights is None or (
         type(weights) is np.ndarray and weights.dtype == table.sum_dtype
     )
     return has_weights and is_index_dtype(indices.dtype)
 
 
-def _pool(
-    bags: PlainBags, out: np.ndarray, ends: np.ndarray | None, table: Table, options: Options
-) -> tuple[np.ndarray, np.ndarray | None] | None:
-    indices, offsets, weights, is_closed = bags
-    written = out if table.dtype is table.sum_dtype else kernel_view(out)
-    read = table.kernel_rows(), indices, offsets, weights, options.mode.divisor, is_closed
-    if ends is None:
-        return (out, None) if kernels.pool_small(written, *read) else None
-    threads = thread_count(options.num_threads, indices.size * table.dim)
-    return (out, ends) if kernels.pool_plain(written, ends, *read, threads) else None
+def checked_bags(bags: PlainBags, ends: Any, table: Table) -> Bags:
+    """Return bags that `pool_plainly` has pooled, in the layout that kernels take."""
+    indices, _, weights, _ = bags
+    flat_weights = NO_WEIGHTS[table.sum_dtype] if weights is None else weights.reshape(-1)
+    return Bags(indices.reshape(-1), ends, flat_weights)
