@@ -18,7 +18,7 @@ from ebagx.text.corpus import is_label
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
-from ebagx.text.ranking import best_labels, likeliest, ranked_blocks
+from ebagx.text.ranking import best_labels, is_one_block, likeliest, line_blocks, ranked_blocks
 from ebagx.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -79,7 +79,16 @@ class TextModel:
     def scores(self, texts: Sequence[str]) -> _Floats:
         """Return the score of each label for each text: before softmax or the sigmoid."""
         scores = self._scores_of_few(texts)
-        return self._scores(self._vectors(texts)) if scores is None else scores
+        return self._scores(self.vectors(texts)) if scores is None else scores
+
+    def score_blocks(self, texts: Sequence[str]) -> Iterator[_Floats]:
+        """Yield the same for one block of texts after the other: few rows of many labels."""
+        scores = self._scores_of_few(texts)
+        if scores is not None:
+            yield scores
+            return
+        for pooled in line_blocks(self.vectors(texts), len(self.labels)):
+            yield self._scores(pooled)
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
@@ -93,7 +102,7 @@ class TextModel:
         scores = self._scores_of_few(texts)
         if scores is not None:
             return likeliest(self._probabilities(scores), k)
-        return best_labels(self._vectors(texts), self._probabilities_of, len(self.labels), k)
+        return best_labels(self.vectors(texts), self._probabilities_of, len(self.labels), k)
 
     def best_blocks(
         self, texts: Sequence[str], k: int
@@ -127,6 +136,8 @@ class TextModel:
         return pooled
 
     def _scores_of_few(self, texts: Sequence[str]) -> _Floats | None:
+        if not is_one_block(len(texts), len(self.labels)):
+            return None
         head = self._coef_of_dims, self.intercept
         found = answer_few(texts, self.features, self._table, *head)
         return None if found is None else found[1]

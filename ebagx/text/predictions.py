@@ -43,12 +43,14 @@ class Predictions:
             As `y` was in `fit`. With the loss "ova" the labels whose probability exceeds a half; a
             loaded model of this loss returns lists.
         """
-        scores = self._fitted().scores(checked_texts(X, "X"))
+        blocks = self._fitted().score_blocks(checked_texts(X, "X"))
         if self._form == ONE:
-            return self.classes_[scores.argmax(axis=1)]
+            places = [scores.argmax(axis=1) for scores in blocks]
+            return self.classes_[np.concatenate([np.empty(0, np.intp), *places])]
         if self._form == INDICATOR:
-            return (scores > 0).astype(np.int64)
-        return [self.classes_[row].tolist() for row in scores > 0]
+            found = [(scores > 0).astype(np.int64) for scores in blocks]
+            return np.concatenate([np.empty((0, len(self.classes_)), np.int64), *found])
+        return [self.classes_[row].tolist() for scores in blocks for row in scores > 0]
 
     def decision_function(self, X: Any) -> _Floats:
         """Return the score of each class before softmax, or of each label before the sigmoid.

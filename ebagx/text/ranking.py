@@ -11,6 +11,18 @@ _Floats = npt.NDArray[np.float32]
 _Intp = npt.NDArray[np.intp]
 
 
+def is_one_block(n_lines: int, n_labels: int) -> bool:
+    """Return whether memory holds the probabilities of all labels of so many lines."""
+    return n_lines * n_labels <= _PROBABILITIES_AT_ONCE
+
+
+def line_blocks(pooled: _Floats, n_labels: int) -> Iterator[_Floats]:
+    """Yield the mean embeddings of lines in blocks that have so many probabilities."""
+    size = max(_PROBABILITIES_AT_ONCE // max(n_labels, 1), 1)
+    for first in range(0, len(pooled), size):
+        yield pooled[first : first + size]
+
+
 def ranked_blocks(
     pooled: _Floats, probabilities: Callable[[_Floats], _Floats], n_labels: int, k: int
 ) -> Iterator[tuple[_Intp, _Floats]]:
@@ -33,9 +45,8 @@ def ranked_blocks(
         For the next b lines. Of labels that are equally likely, the lower position comes first.
     values : ndarray of float32, shape (b, K)
     """
-    size = max(_PROBABILITIES_AT_ONCE // max(n_labels, 1), 1)
-    for first in range(0, len(pooled), size):
-        yield likeliest(probabilities(pooled[first : first + size]), k)
+    for block in line_blocks(pooled, n_labels):
+        yield likeliest(probabilities(block), k)
 
 
 def best_labels(

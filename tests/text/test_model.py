@@ -1,5 +1,6 @@
 """Test the training and the results of text classifiers."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -148,3 +149,24 @@ def test_settings_say_what_is_a_feature():
     assert Settings().ngrams == (2, 0, 0, 2_000_000)
     assert Settings(minn=2).ngrams == (2, 0, 0, 2_000_000)
     assert Settings(maxn=3, word_ngrams=1, buckets=5).ngrams == (1, 1, 3, 5)
+
+
+def test_memory_does_not_grow_as_texts_x_labels():
+    features = by_hand("softmax").features
+    rng = np.random.default_rng(0)
+    shapes = (2, 4), (5000, 4), (5000,)
+    weights = [rng.standard_normal(shape, np.float32) for shape in shapes]
+    labels = [f"l{i}" for i in range(5000)]
+    model, texts = TextModel(features, labels, "softmax", *weights), ["x", "y"] * 1000
+    order, probabilities = model.best(texts[:2], 3)
+    tracemalloc.start()
+    try:
+        found = model.best(texts, 3)
+        likeliest = [np.argmax(scores, axis=1) for scores in model.score_blocks(texts)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found[0], np.tile(order, (1000, 1)))
+    np.testing.assert_array_equal(found[1], np.tile(probabilities, (1000, 1)))
+    np.testing.assert_array_equal(np.concatenate(likeliest), found[0][:, 0])
+    assert peak < 32e6  # the probabilities of all are 40 MB
