@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ebagx._core.bags import Bags
+from ebagx._core.pieces import bag_ranges
 from ebagx._core.threads import thread_count
 from ebagx.text import tokens
 from ebagx.text.lines import Lines
@@ -181,10 +182,10 @@ class LineBags:
         return Bags(indices[:end].astype(dtype, copy=False), starts.astype(dtype), counts[:end])
 
     def blocks(self) -> Iterator[Bags]:
-        """Yield all bags, in blocks of about a million lookups."""
-        size = 1 + _LOOKUPS_AT_ONCE * self.num_bags // max(int(self.most_lookups().sum()), 1)
-        for first in range(0, self.num_bags, size):
-            yield self.take(np.arange(first, min(first + size, self.num_bags)))
+        """Yield all bags, in blocks of at most a million lookups, or of one bag."""
+        ends = np.concatenate([[0], np.cumsum(self.most_lookups())])
+        for first, stop in bag_ranges(ends, 1, _LOOKUPS_AT_ONCE):
+            yield self.take(np.arange(first, stop))
 
     def matrix(self) -> sparse.csr_array:
         """Return all bags as a matrix."""

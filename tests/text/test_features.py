@@ -52,3 +52,14 @@ def test_buckets_without_ngrams():
 def test_no_features():
     with pytest.raises(ValueError, match="^no word occurs at least min_count = 3 times in the "):
         learn(["a a b"], Ngrams(1, 0, 0, 1), min_count=3)
+
+
+def test_blocks_are_small_though_the_first_lines_are_long(monkeypatch):
+    monkeypatch.setattr("ebagx.text.features._LOOKUPS_AT_ONCE", 100)
+    texts = [" ".join(f"w{i}" for i in range(n)) for n in (90, 80, 150, 1, 0, *[2] * 60)]
+    lines = Lines.of(texts)
+    bags = LineBags(Features.learn(lines, Ngrams(1, 0, 0, 1)), lines)
+    blocks = list(bags.blocks())
+    assert [len(block.indices) for block in blocks] == [90, 80, 150, 99, 22]
+    assert sum(block.num_bags for block in blocks) == len(texts)
+    assert [block.num_bags for block in LineBags(bags._features, lines.select([])).blocks()] == [0]

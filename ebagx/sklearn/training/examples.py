@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.modes import SUM, Mode
+from ebagx._core.pieces import bag_ranges
 from ebagx.sklearn.bags import scaled_for, take
 
 _MADE_AT_ONCE = 1 << 20  # lookups: 8 MB of indices and weights
@@ -139,9 +140,9 @@ class Examples(NamedTuple):
         if isinstance(self.bags, Bags):
             yield self.bags
             return
-        size = self.bags_at_once()
-        for first in range(0, self.num_bags, size):
-            yield self.bags.take(np.arange(first, min(first + size, self.num_bags)))
+        ends = np.concatenate([[0], np.cumsum(self.most_lookups())])
+        for first, stop in bag_ranges(ends, 1, _MADE_AT_ONCE):
+            yield self.bags.take(np.arange(first, stop))
 
     def _weights_of(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32] | None:
         return None if self.weights is None else self.weights[rows]
