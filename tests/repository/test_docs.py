@@ -25,6 +25,8 @@ def test_examples(page):
 
 
 PROGRAM = "import sys; sys.argv[0] = 'ebagx'; from ebagx.cli import main; sys.exit(main())"
+# A command with the lines that continue it, and what it prints.
+COMMAND = re.compile(r"^   \$ ((?:.*\\\n)*.*)\n((?:   (?!\$ ).*\n)*)", re.MULTILINE)
 CONSOLE = [page for page in PAGES if "   $ ebagx " in page.read_text("utf-8")]
 
 
@@ -34,9 +36,7 @@ def test_console_examples(page, tmp_path):
     """Run the commands of a page in one folder; what they print on both streams is as shown."""
     pytest.importorskip("sklearn")
     pytest.importorskip("tqdm")
-    commands = re.findall(
-        r"^   \$ (.*)\n((?:   (?!\$ ).*\n)*)", page.read_text("utf-8"), re.MULTILINE
-    )
+    commands = COMMAND.findall(page.read_text("utf-8"))
     assert len(commands) >= 3
     for command, expected in commands:
         shown = _printed(command, tmp_path)
