@@ -1,6 +1,8 @@
 """Scripts of the checks: a failing command must end them."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -25,6 +27,28 @@ def test_scripts_end_at_the_first_failure(script):
 
 def test_steps_are_functions():
     text = (ROOT / ".ci/run").read_text("utf-8")
-    (steps,) = re.findall(r"^steps=\((.*)\)$", text, re.MULTILINE)
+    lanes = re.findall(r"^\w+_lane=\((.*)\)$", text, re.MULTILINE)
     functions = re.findall(r"^(\w+)\(\) \{$", text, re.MULTILINE)
-    assert [name for name in functions if name in steps.split()] == steps.split()
+    for steps in map(str.split, lanes):
+        assert [name for name in functions if name in steps] == steps
+    assert sum(map(len, map(str.split, lanes))) == 10
+
+
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="lanes need setsid")
+@pytest.mark.parametrize("failing", [None, "docs", "readme_tests"])
+def test_a_failure_in_either_lane_fails_the_run(failing, tmp_path):
+    """Run the script with steps that only print their names, or fail."""
+    text = (ROOT / ".ci/run").read_text("utf-8")
+    for lane in re.findall(r"^\w+_lane=\((.*)\)$", text, re.MULTILINE):
+        for step in ["system", *lane.split()]:
+            body = "false" if step == failing else "sleep 0.1"
+            text = re.sub(
+                rf"^{step}\(\) \{{\n.*?^\}}", f"{step}() {{ {body}; }}", text, flags=re.M | re.S
+            )
+    script = tmp_path / ".ci/run"
+    script.parent.mkdir()
+    script.write_text(text)
+    script.chmod(0o755)
+    done = subprocess.run([str(script)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode == 0) == (failing is None)
+    assert (done.stdout.count("=== all passed") == 2) == (failing is None)
