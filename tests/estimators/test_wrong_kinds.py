@@ -7,7 +7,9 @@ import pytest
 from scipy import sparse
 
 pytest.importorskip("sklearn")
-pd = pytest.importorskip("pandas")
+pytest.importorskip("pandas")
+
+import pandas as pd
 
 from ebagx import csr_from_bags
 from ebagx.sklearn import (
