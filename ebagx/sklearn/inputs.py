@@ -30,7 +30,7 @@ def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
 
 
 def as_targets(y: Any) -> Any:
-    """Return `y` of an estimator as `as_csr` does, or raise ValueError if it has lists of labels."""
+    """Return `y` of an estimator as `as_csr` does, or raise ValueError for lists of labels."""
     if _has_entries(y) and _are_ragged(y):
         raise ValueError(
             "y must be an array, got lists of labels; MultiLabelBinarizer().fit_transform(y) of "
