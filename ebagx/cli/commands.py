@@ -63,8 +63,8 @@ def train(args: Namespace) -> None:
         is_chosen_there, speed = args.autotune_validation is None, ""
     else:
         fitted, speed = _train_shown(split.training, settings)
-        model, interrupted, is_chosen_there = fitted.model, fitted.interrupted, False
-        outcome = f" after {fitted.epochs} of {settings.epochs} epochs; the model"
+        model, interrupted, is_chosen_there = fitted.model, fitted.passes.interrupted, False
+        outcome = f" after {fitted.passes.made} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
     try:
         report(heading, _describe_accuracy(model, split.held_out) + "," * is_chosen_there)
@@ -205,9 +205,11 @@ def _train_shown(lines: Lines, settings: Settings) -> tuple[Fitted, str]:
 
         fitted = fit_model(features, lines, settings, watch)
     seconds = time.perf_counter() - start
-    if settings.early_stopping and not fitted.interrupted:
-        report("", f"{fitted.epochs} epochs made; the model of epoch {fitted.best_epoch} is kept")
-    speed = fitted.epochs * n_words / seconds
+    if settings.early_stopping and not fitted.passes.interrupted:
+        report(
+            "", f"{fitted.passes.made} epochs made; the model of epoch {fitted.passes.kept} is kept"
+        )
+    speed = fitted.passes.made * n_words / seconds
     return fitted, f"{speed:,.0f} words per second ({seconds:.2f} s)"
 
 

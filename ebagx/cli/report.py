@@ -45,17 +45,15 @@ def label_table(evaluation: Evaluation, columns: int, most: int) -> str:
         precision, recall, f1, support = evaluation.figures(label)
         lines.append(f"{name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {support:7,}")
     rest = len(labels) - len(shown)
-    lines += [f"and {rest:,} labels more: --labels -1 prints all"] if rest else []
+    lines += [f"and {rest:,} label{'s' * (rest > 1)} more: --labels -1 prints all"] if rest else []
     return "\n".join(lines)
 
 
 def threshold_table(counts: ThresholdCounts) -> str:
     """Return a line of figures for each threshold of probabilities."""
-    lines = ["threshold  precision  recall     f1  labels/line"]
+    lines = ["threshold  precision  recall     f1  per line"]
     for threshold, precision, recall, f1, number in counts.figures():
-        lines.append(
-            f"{threshold:9.1f}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {number:11.2f}"
-        )
+        lines.append(f"{threshold:9.1f}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {number:8.2f}")
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ def search(
     heading, score = _score(args, split)
     report("autotune", f"{args.autotune_duration} s, {heading} of {validation.num_lines:,} {name}")
     report("searching", " ".join(SEARCHED[option] for option in limits.searched))
-    print(f"   {heading:>6.6}      lr epochs  dim words chars    s left")
+    print(f"{heading:>9}      lr epochs dim words chars    s left")
     view = _View(args.autotune_duration, heading)
     follower = Follower(view.during, view.after)
     best, interrupted = autotune.search(
@@ -99,7 +99,7 @@ class _View:
         left = max(self._duration - (time.monotonic() - self._start), 0)
         print(
             f"{number:3} {trial.score:5.3f}{'*' if is_best else ' '} {settings.lr:6.3g} "
-            f"{settings.epochs:6} {settings.dim:4} {settings.word_ngrams:5} {chars:>5} "
+            f"{settings.epochs:6} {settings.dim:3} {settings.word_ngrams:5} {chars:>5} "
             f"{_short(trial.seconds):>4} {left:4.0f}",
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""What callers of estimators pass as `X` and `y`: input of another kind names the right tool."""
+"""Check `X` and `y` of estimators: messages about input of another kind name the right tool."""
 
 from collections.abc import Sequence
 from typing import Any

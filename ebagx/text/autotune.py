@@ -173,7 +173,7 @@ class _Trials:
                 return None
             settings = settings._replace(epochs=min(settings.epochs, epochs))
         clock = _Clock(self._deadline - reserved, 0 if reserved else self._validation.num_lines)
-        model, epochs, _, interrupted = fit_model(
+        model, (epochs, _, interrupted) = fit_model(
             features, self._training, settings, lambda *args: clock.look(watch, *args)
         )
         if clock.is_over and not is_first:

@@ -249,13 +249,19 @@ class Settings(NamedTuple):
         )
 
 
+class Passes(NamedTuple):
+    """The complete epochs of a training, the one whose model is kept, and an end by Ctrl-C."""
+
+    made: int
+    kept: int
+    interrupted: bool
+
+
 class Fitted(NamedTuple):
-    """A trained model, and its training: epochs, that of the model, and the end by Ctrl-C."""
+    """A trained model, and the epochs of its training."""
 
     model: TextModel
-    epochs: int
-    best_epoch: int
-    interrupted: bool
+    passes: Passes
 
 
 def train_model(lines: Lines, settings: Settings, watch: Watch | None = None) -> Fitted:
@@ -284,7 +290,7 @@ def fit_model(
     labels = lines.label_names()
     classifier = settings.make_classifier()
     with warnings.catch_warnings(), watched(watch, keeps_copy=False) as histories:
-        # `Fitted.interrupted` tells as much.
+        # `Passes` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
         bags = bags_to_learn(LineBags(features, lines, settings.threads))
         try:
@@ -298,7 +304,8 @@ def fit_model(
     weights = classifier.embedding_, classifier.coef_, classifier.intercept_
     model = TextModel(features, labels, settings.loss, *weights, settings.threads)
     (history,) = histories
-    return Fitted(model, classifier.n_iter_, classifier.best_iter_, history.interrupted)
+    passes = Passes(classifier.n_iter_, classifier.best_iter_, history.interrupted)
+    return Fitted(model, passes)
 
 
 def bags_to_learn(bags: LineBags) -> Any:
