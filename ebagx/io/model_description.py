@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ebagx.io.versioned_folder import is_version_name, patiently
-from ebagx.text.corpus import is_label
+from ebagx.text.corpus import PREFIX, is_label
 from ebagx.text.model import LABEL_TYPES, LOSSES, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import RULES, Tokenizer
@@ -38,6 +38,7 @@ class Description(NamedTuple):
     version: int
     labels: list[str]
     label_type: str
+    label_prefix: str
     loss: str
     dim: int
     n_words: int
@@ -62,6 +63,7 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,
         "label_type": model.label_type,
+        "label_prefix": model.label_prefix,
         "folder": folder,
         "files": {
             name: {"bytes": size, "sha256": sha256} for name, (size, sha256) in records.items()
@@ -105,6 +107,7 @@ def read_description(path: Path) -> Description:
         about["version"],
         labels,
         label_type,
+        _checked_label_prefix(about, path),
         cast(str, loss),
         dim,
         n_words,
@@ -138,6 +141,14 @@ def _checked_label_type(about: dict[str, Any], labels: list[str], path: Path) ->
     if label_type == "int" and not all(map(_is_text_of_integer, labels)):
         raise ValueError(f"{path}: label_type is int, but not all labels are integers")
     return cast(str, label_type)
+
+
+def _checked_label_prefix(about: dict[str, Any], path: Path) -> str:
+    """Return the prefix of labels among words, fastText's where the description has none."""
+    prefix = about.get("label_prefix", PREFIX)
+    if not isinstance(prefix, str) or prefix.split() != [prefix]:
+        raise ValueError(f"{path}: label_prefix is {prefix!r:.20}, not a word")
+    return prefix
 
 
 def _is_text_of_integer(label: str) -> bool:

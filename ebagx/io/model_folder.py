@@ -165,6 +165,7 @@ def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:
         checked["intercept.npy"].floats((n_labels,)),
         num_threads,
         about.label_type,
+        about.label_prefix,
     )
 
 

@@ -18,21 +18,24 @@ from ebagx.sklearn.training.steps import Steps
 Watch = Callable[[int, Sequence[float]], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
+_histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
 
 
 @contextmanager
-def watched(watch: Watch | None, keeps_copy: bool) -> Iterator[None]:
-    """Let a function follow the trainings of the block, in place of a bar.
+def watched(watch: Watch | None, keeps_copy: bool) -> Iterator[list["History"]]:
+    """Let a function follow the trainings of the block, in place of a bar; yield their histories.
 
     With `keeps_copy` false there is no copy of the weights of the last pass, which are as large as
     the table: then a training without early stopping that diverges leaves no model.
     """
-    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy)
+    histories: list[History] = []
+    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _histories.set(histories)
     try:
-        yield
+        yield histories
     finally:
         _watch.reset(tokens[0])
         _keeps_copy.reset(tokens[1])
+        _histories.reset(tokens[2])
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
-    history = History()
+    history, histories = History(), _histories.get()
+    if histories is not None:
+        histories.append(history)
     num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
         steps = Steps(network, loss, examples, plan.batch_size)
