@@ -25,13 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ebagx.text.classifier import TextClassifier, load_model
+    from ebagx.text.vectors.word_vectors import WordVectors
 
-__all__ = ["TextClassifier", "load_model"]
+__all__ = ["TextClassifier", "WordVectors", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "WordVectors":
+        from ebagx.text.vectors.word_vectors import WordVectors
+
+        return WordVectors
     import ebagx.sklearn  # noqa: F401 - its error names the way out where scikit-learn is missing
     from ebagx.text import classifier
 

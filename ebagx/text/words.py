@@ -8,12 +8,14 @@ import numpy.typing as npt
 from ebagx.text import tokens
 from ebagx.text.tokenizers import Rule, Tokenizer
 
+UNDECODED = "surrogateescape"
 _MAX_WORDS = 2**31 - 1
 
 _Bytes = npt.NDArray[np.uint8]
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
 _Uint32 = npt.NDArray[np.uint32]
+_Slots = npt.NDArray[np.uint64]
 
 
 def spans_of_lines(text: bytes) -> _Intp:
@@ -46,6 +48,31 @@ class Words:
         words.add(text, spans)
         return words
 
+    @classmethod
+    def restored(cls, text: _Bytes, offsets: _Intp, hashes: _Uint32, slots: _Slots) -> Self:
+        """Return words whose arrays were saved, which may be in a read-only map; nothing is added.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit each other: look-ups would read outside them, or never end.
+        """
+        n_words = len(hashes)
+        if len(offsets) != n_words + 1 or offsets[0] != 0 or offsets[-1] != len(text):
+            raise ValueError("the words do not fill their text")
+        if (offsets[1:] <= offsets[:-1]).any():
+            raise ValueError("a word ends before it starts")
+        numbers = (slots & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        is_power = len(slots) and len(slots) & (len(slots) - 1) == 0
+        if not is_power or len(slots) < max(2 * n_words, 2) or numbers.max() > n_words:
+            raise ValueError("the table of words is damaged")
+        if np.count_nonzero(numbers) != n_words or np.count_nonzero(slots) != n_words:
+            raise ValueError("the table of words has other words")
+        words = cls()
+        words.count = n_words
+        words._bytes, words._offsets, words._hashes, words._slots = text, offsets, hashes, slots
+        return words
+
     def __repr__(self) -> str:
         return f"Words({self.count} words)"
 
@@ -76,8 +103,14 @@ class Words:
         return lines.tobytes()
 
     def names(self) -> list[str]:
-        """Return the words in their order."""
-        return self.lines().decode().split("\n")[:-1]
+        """Return the words in their order, as `name` does."""
+        return self.lines().decode(errors=UNDECODED).split("\n")[:-1]
+
+    def name(self, word: int) -> str:
+        """Return a word; bytes that are not UTF-8 become surrogates, as in names of files."""
+        return bytes(self._bytes[self._offsets[word] : self._offsets[word + 1]]).decode(
+            errors=UNDECODED
+        )
 
     def select(self, order: _Int32) -> "Words":
         """Return some of the words, in another order."""
@@ -97,6 +130,14 @@ class Words:
         """Add the words that parts of a text are; return their numbers."""
         self._reserve(len(spans), int((spans[:, 1] - spans[:, 0]).sum()))
         return self._number(len(spans), spans, text, Rule.WHOLE, False, True)[0]
+
+    def recognise(self, text: bytes) -> tuple[_Int32, _Intp]:
+        """Cut lines of text at blanks; return the numbers of the words, and how many up to each.
+
+        A word that is not here has the number -1. Cost: a look-up per word.
+        """
+        room, spans = tokens.count_words(text), spans_of_lines(text)
+        return self._number(room, spans, text, Rule.BLANKS, False, False)
 
     def find(self, others: "Words") -> _Int32:
         """Return the numbers that other words have here, -1 for those that are not here."""
