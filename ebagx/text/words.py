@@ -1,5 +1,6 @@
 """Words of prepared text, numbered in the order in which they first occur."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -63,8 +64,8 @@ class Words:
         if (offsets[1:] <= offsets[:-1]).any():
             raise ValueError("a word ends before it starts")
         numbers = (slots & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        is_power = len(slots) and len(slots) & (len(slots) - 1) == 0
-        if not is_power or len(slots) < max(2 * n_words, 2) or numbers.max() > n_words:
+        is_power = len(slots) > 1 and len(slots) & (len(slots) - 1) == 0
+        if not is_power or len(slots) < 2 * n_words or numbers.max() > n_words:
             raise ValueError("the table of words is damaged")
         if np.count_nonzero(numbers) != n_words or np.count_nonzero(slots) != n_words:
             raise ValueError("the table of words has other words")
@@ -95,6 +96,15 @@ class Words:
     def lookup(self) -> tuple[_Bytes, _Intp, npt.NDArray[np.uint64]]:
         """The arrays in which `tokens.expand_texts` finds words."""
         return self._bytes, self._offsets, self._slots
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return what `restored` takes, with offsets of int64."""
+        offsets = self._offsets[: self.count + 1].astype(np.int64, copy=False)
+        slots = self._slots
+        if len(slots) > 4 * max(self.count, 1):  # room for words that did not come
+            slots = np.zeros(1 << (2 * self.count - 1).bit_length(), np.uint64)
+            tokens.fill_slots(slots, self.hashes)
+        return self.text, offsets, self.hashes, slots
 
     def lines(self) -> bytes:
         """Return the words, each followed by a newline."""
@@ -173,6 +183,22 @@ class Words:
         if 2 * most > len(self._slots):
             self._slots = np.zeros(1 << (2 * most - 1).bit_length(), np.uint64)
             tokens.fill_slots(self._slots, self.hashes)
+
+
+def words_of(words: Sequence[str]) -> Words:
+    """Return some words; those that are empty or repeated have no number."""
+    encoded = [word.encode(errors=UNDECODED) for word in words]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.intp)
+    spans = np.column_stack((ends[:-1], ends[1:]))
+    return Words.of(b"".join(encoded), spans)
+
+
+def distinct_words(words: Sequence[str]) -> Words:
+    """Return some words; raise ValueError if one is empty or occurs twice."""
+    distinct = words_of(words)
+    if distinct.count < len(words):
+        raise ValueError("words must be different and not empty")
+    return distinct
 
 
 def _enlarged(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ebagx._core.table import Table
 from ebagx.text.inputs import checked_texts
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
 from ebagx.text.vectors.neighbours import largest, products
-from ebagx.text.words import UNDECODED, Words
+from ebagx.text.words import distinct_words, words_of
 
 __all__ = ["WordVectors"]
 
@@ -94,7 +95,7 @@ class WordVectors:
         KeyError
             If the word is not known, and the format has no subwords of it.
         """
-        bags = self._lookup.rows_of(_words_of([word]))
+        bags = self._lookup.rows_of(words_of([word]))
         if not len(bags.indices):
             raise KeyError(f"the word {word!r:.50} has no vector")
         vector: _Floats = self._mean(bags)[0]
@@ -102,7 +103,7 @@ class WordVectors:
 
     def __contains__(self, word: object) -> bool:
         """Return whether the word is listed, or has subwords with a vector."""
-        return isinstance(word, str) and len(self._lookup.rows_of(_words_of([word])).indices) > 0
+        return isinstance(word, str) and len(self._lookup.rows_of(words_of([word])).indices) > 0
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -237,6 +238,39 @@ class WordVectors:
         of_a, of_b, of_c = (_unit(self[word]) for word in (a, b, c))
         return self._most_similar(of_b - of_a + of_c, [a, b, c], count)
 
+    def save(self, path: str | Path) -> None:
+        """Write the vectors; the suffix of the path tells the format.
+
+        ================  =========================================================================
+        ``.vec``          text that fastText, gensim and other tools read: of each listed word
+        ``.safetensors``  one file that `load_vectors` maps in milliseconds, with all rules
+        any other         a folder with the same
+        ================  =========================================================================
+
+        Parameters
+        ----------
+        path : str or Path
+            A file or folder that is new, or is replaced when the new one is complete.
+
+        Raises
+        ------
+        OSError
+            If the system refuses to write; what is there stays.
+        ValueError
+            If the path has something else, or no words are listed, which ``.vec`` needs.
+        """
+        from ebagx.io.vectors import written
+
+        path = Path(path)
+        if path.suffix == ".vec":
+            if not len(self):
+                raise ValueError(f"{path}: no words are listed; save a folder or .safetensors")
+            written.write_text(path, self._lookup.words, self._table_of_words)
+        elif path.suffix == ".safetensors":
+            written.write_tensors_file(path, self._lookup, self._rows)
+        else:
+            written.write_folder(path, self._lookup, self._rows)
+
     def _most_similar(
         self, vector: _Floats, without: Sequence[str], k: int
     ) -> list[tuple[str, float]]:
@@ -244,7 +278,7 @@ class WordVectors:
         lengths = self._lengths_of_words
         np.divide(cosines, lengths, out=cosines, where=lengths > 0)
         words = self._lookup.words
-        left_out = words.find(_words_of(without))
+        left_out = words.find(words_of(without))
         left_out = left_out[left_out >= 0]
         cosines[left_out] = -np.inf
         count = min(k, words.count - len(np.unique(left_out)))
@@ -308,21 +342,6 @@ class WordVectors:
             some = unknown[start : start + _WORDS_AT_ONCE]
             self._known_lengths[some] = _row_lengths(self._rows.array[some])
         return self._known_lengths[rows]
-
-
-def distinct_words(words: Sequence[str]) -> Words:
-    """Return the words; raise ValueError if one is empty or occurs twice."""
-    given = _words_of(words)
-    if given.count < len(words):
-        raise ValueError("words must be different and not empty")
-    return given
-
-
-def _words_of(words: Sequence[str]) -> Words:
-    """Return words without blank lines and repetitions, which have no number."""
-    encoded = [word.encode(errors=UNDECODED) for word in words]
-    ends = np.cumsum([0, *map(len, encoded)])
-    return Words.of(b"".join(encoded), np.column_stack((ends[:-1], ends[1:])).astype(np.intp))
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[slice]:
