@@ -27,7 +27,7 @@ def read_binary(stream: Stream, header: Header, options: Options) -> Vocabulary:
         pending = _take_records(collector, stream, text, header)
         if collector.is_full:
             return collector.finish()
-    check_count(stream, header.count, collector.count)
+    check_count(stream, header.n_words, collector.count)
     if pending.strip(b"\n"):
         raise stream.error("the file has more than the words that its header says")
     return collector.finish()
@@ -36,8 +36,7 @@ def read_binary(stream: Stream, header: Header, options: Options) -> Vocabulary:
 def _take_records(collector: Collector, stream: Stream, text: bytes, header: Header) -> bytes:
     """Take the complete records of a text, as many as the header says; return what is left."""
     dim, row_bytes = header.dim, 4 * header.dim
-    assert header.count is not None
-    most = min(len(text) // (row_bytes + 1), header.count - collector.count)
+    most = min(len(text) // (row_bytes + 1), header.n_words - collector.count)
     rows, words = np.empty((most, dim), np.float32), np.empty((most, 2), np.intp)
     found = parse.split_binary(rows, words, text)
     rows, words = rows[:found], words[:found]
@@ -46,7 +45,7 @@ def _take_records(collector: Collector, stream: Stream, text: bytes, header: Hea
     _check_records(collector, stream, rows, words, text)
     collector.add(rows, words, text)
     rest = text[words[-1, 1] + 1 + row_bytes :] if found else text
-    if len(rest) > row_bytes + _LONGEST_WORD and collector.count < header.count:
+    if len(rest) > row_bytes + _LONGEST_WORD and collector.count < header.n_words:
         raise stream.error(f"word {collector.count + 1:,} has more than {_LONGEST_WORD:,} bytes")
     if len(rest) > LONGEST_RECORD:
         raise stream.error("the file has more than the words that its header says")

@@ -21,12 +21,11 @@ def read_floret(stream: Stream, options: Options) -> tuple[FloretLookup, Table]:
     if options.limit is not None:
         raise stream.error("limit must be None for floret: its rows are buckets, not words")
     header = stream.head.partition(b"\n")[0].decode(errors="replace").split()
-    n_buckets, dim, *numbers = map(int, header[:6])
+    dim = int(header.pop(1))
     if not 1 <= dim <= MAX_DIM:
         raise stream.error(f"the header says dimension {dim:,}")
     try:
-        hashing = FloretHashing(n_buckets, *numbers, *header[6:])
-        hashing.check()
+        hashing = FloretHashing.of(header)
     except ValueError as error:
         raise stream.error(f"the header is damaged: {error}") from None
     rows = Rows(dim, options.dtype)
@@ -38,5 +37,5 @@ def read_floret(stream: Stream, options: Options) -> tuple[FloretLookup, Table]:
             if text[start:end] != str(number).encode():
                 raise stream.error(f"line {number + 2:,}: the row is not numbered {number:,}")
         rows.add(values)
-    check_count(stream, n_buckets, rows.count)
+    check_count(stream, hashing.n_buckets, rows.count)
     return FloretLookup(hashing), rows.table()

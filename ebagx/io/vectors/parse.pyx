@@ -11,7 +11,7 @@ allocates or fails. ``tests/support/vector_definition.py`` has the definition in
 """
 
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 include "common/arrays.pxi"
@@ -266,17 +266,17 @@ def parse_rows(
     """
     cdef RowArrays given
     cdef Arrays arrays
-    cdef Py_ssize_t l
+    cdef Py_ssize_t line
     open_arrays(
         &arrays, <Rows*>&given, (rows_ld, words_l2, faults_l, spans_l2, text, powers_e2),
         b"f2w n2w B1w n2 B1 Q2",
     )
     cdef uint8_t* faults = <uint8_t*>given.faults.data
-    for l in prange(given.spans.count, nogil=True, schedule="static", num_threads=num_threads):
-        faults[l] = parse_line(
-            <float*>(given.rows.data + l * given.rows.row_bytes),
-            <Word*>(given.words.data + l * given.words.row_bytes),
-            <const Word*>(given.spans.data + l * given.spans.row_bytes),
+    for line in prange(given.spans.count, nogil=True, schedule="static", num_threads=num_threads):
+        faults[line] = parse_line(
+            <float*>(given.rows.data + line * given.rows.row_bytes),
+            <Word*>(given.words.data + line * given.words.row_bytes),
+            <const Word*>(given.spans.data + line * given.spans.row_bytes),
             <const unsigned char*>given.text.data,
             given.rows.dim,
             <const uint64_t*>given.powers.data,
@@ -305,7 +305,7 @@ def split_binary(
     """
     cdef BinaryArrays given
     cdef Arrays arrays
-    cdef Py_ssize_t l = 0
+    cdef Py_ssize_t line = 0
     cdef const unsigned char* blank
     cdef Word* word
     open_arrays(&arrays, <Rows*>&given, (rows_ld, words_l2, text), b"f2w n2w B1")
@@ -314,7 +314,7 @@ def split_binary(
     cdef const unsigned char* stop = start + given.text.count
     cdef Py_ssize_t row_bytes = given.rows.dim * <Py_ssize_t>sizeof(float)
     with nogil:
-        while l < given.words.count:
+        while line < given.words.count:
             while next < stop and next[0] == 10:
                 next += 1
             if next == stop:
@@ -322,10 +322,10 @@ def split_binary(
             blank = <const unsigned char*>memchr(next, BLANK, <size_t>(stop - next))
             if blank == NULL or stop - blank - 1 < row_bytes:
                 break
-            word = <Word*>(given.words.data + l * given.words.row_bytes)
+            word = <Word*>(given.words.data + line * given.words.row_bytes)
             word.start, word.end = next - start, blank - start
-            memcpy(given.rows.data + l * given.rows.row_bytes, blank + 1, <size_t>row_bytes)
+            memcpy(given.rows.data + line * given.rows.row_bytes, blank + 1, <size_t>row_bytes)
             next = blank + 1 + row_bytes
-            l += 1
+            line += 1
     close_arrays(&arrays)
-    return l
+    return line

@@ -76,7 +76,7 @@ class Rows:
 
 def checked_dtype(dtype: Any) -> np.dtype[Any]:
     """Return the dtype of a table that is read: float32 or half of it."""
-    found = np.dtype(dtype)
+    found: np.dtype[Any] = np.dtype(dtype)
     if cell_type(found) is None or found.itemsize > 4:
         raise ValueError(f"dtype must be float32, float16 or bfloat16, got {found}")
     return found

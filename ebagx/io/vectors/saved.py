@@ -127,9 +127,7 @@ def _version_in(folder: Path) -> str:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged or incomplete: {error}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: these are no word vectors; load_model reads text classifiers"
-        )
+        raise ValueError(f"{path}: these are no word vectors; load_model reads text classifiers")
     if not is_version_name(about.get("folder")):
         raise ValueError(f"{path}: damaged: the name of the folder is {about.get('folder')!r:.30}")
     return str(about["folder"])

@@ -17,7 +17,13 @@ from ebagx.io.vectors.text import MAX_DIM
 from ebagx.io.versioned_folder import open_files
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup
 from ebagx.text.vectors.normalizing import BertNormalizer
-from ebagx.text.vectors.pieces import PieceRows, TokenizerPieces, WordPieceRule, WordPieces
+from ebagx.text.vectors.pieces import (
+    PieceRows,
+    Settings,
+    TokenizerPieces,
+    WordPieceRule,
+    WordPieces,
+)
 from ebagx.text.words import Words, distinct_words
 
 _MAX_JSON = 1 << 28  # bytes; the tokenizers of large vocabularies have 20 MB
@@ -78,17 +84,14 @@ def read_static(folder: Path) -> tuple[Lookup, Table]:
     config = _as_object(_read_text(folder / layout.config), folder / layout.config)
     words, ids = _vocabulary(tokenizer, tokenizer_path)
     rule = word_piece_rule(tokenizer)
-    tail = (
-        _piece_rows(arrays, ids, path),
-        _normalizes(folder, config),
-        _length_limits(config, words),
-    )
+    rows, limits = _piece_rows(arrays, ids, path), _length_limits(config, words)
+    settings = Settings(rows, _normalizes(folder, config), limits)
     try:
         lookup: Lookup
         if rule is None:
-            lookup = TokenizerPieces(words, *tail, ids, text)
+            lookup = TokenizerPieces(words, settings, ids, text)
         else:
-            lookup = WordPieces(words, *tail, rule)
+            lookup = WordPieces(words, settings, rule)
         lookup.check_table(table.num_rows)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None

@@ -20,16 +20,16 @@ from ebagx.text.words import Words, spans_of_lines
 
 MAX_DIM = 1 << 16
 _LINES_THAT_TELL = 100  # the number of columns, where there is no header
-_WORK_OF_NUMBER = 20    # additions, that reading one takes
+_WORK_OF_NUMBER = 20  # additions, that reading one takes
 
 _Floats = npt.NDArray[np.float32]
 _Spans = npt.NDArray[np.intp]
 
 
 class Header(NamedTuple):
-    """The number of words, if it is known, and of columns."""
+    """The number of words, and of columns."""
 
-    count: int | None
+    n_words: int
     dim: int
 
 
@@ -131,13 +131,13 @@ def read_text(stream: Stream, header: Header | None, options: Options) -> Vocabu
         if collector.is_full:
             break
     if header is not None and not collector.is_full:
-        check_count(stream, header.count, collector.count)
+        check_count(stream, header.n_words, collector.count)
     return collector.finish()
 
 
-def check_count(stream: Stream, expected: int | None, found: int) -> None:
+def check_count(stream: Stream, expected: int, found: int) -> None:
     """Raise ValueError unless there are as many words as the header says."""
-    if expected is not None and found != expected:
+    if found != expected:
         raise stream.error(
             f"damaged or incomplete: the header says {expected:,} words, the file has {found:,}"
         )

@@ -5,7 +5,7 @@ the first parts of their hash, modulo the number of buckets (Boyd and Warmerdam 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -33,8 +33,15 @@ class FloretHashing(NamedTuple):
     begin: str
     end: str
 
-    def check(self) -> None:
-        """Raise ValueError if a number is out of range."""
+    @classmethod
+    def of(cls, fields: Sequence[str]) -> Self:
+        """Return the checked header of the fields of a line; raise ValueError if one is wrong."""
+        numbers, marks = map(int, fields[:5]), fields[5:]
+        hashing = cls(*numbers, *marks)  # type: ignore[arg-type]
+        hashing._check()
+        return hashing
+
+    def _check(self) -> None:
         check_integer(self.n_buckets, "bucket", 1, 2**31 - 1)
         check_integer(self.max_chars, "maxn", 0, MAX_CHAR_NGRAM)
         check_integer(self.min_chars, "minn", 0, self.max_chars)
@@ -69,11 +76,7 @@ class FloretLookup:
     @classmethod
     def restored(cls, words: Words, state: State) -> "FloretLookup":  # noqa: ARG003
         """Return the lookup of a saved state, or raise ValueError or KeyError."""
-        about = state.about
-        numbers = [int(about[name]) for name in FloretHashing._fields[:5]]
-        hashing = FloretHashing(*numbers, about["begin"], about["end"])
-        hashing.check()
-        return cls(hashing)
+        return cls(FloretHashing.of([state.about[name] for name in FloretHashing._fields]))
 
     def rows_of(self, words: Words) -> Bags:
         """Return the rows of each word."""

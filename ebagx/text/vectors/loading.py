@@ -1,7 +1,6 @@
 """`load_vectors` reads word vectors of any format: the first bytes of a file tell which."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy.typing as npt
 
@@ -26,7 +25,7 @@ def load_vectors(
     unicode_errors: str = _STRICT,
     progress: Progress | None = None,
 ) -> WordVectors:
-    """Read vectors of words or of pieces of words from a file or folder of any known format.
+    r"""Read vectors of words or of pieces of words from a file or folder of any known format.
 
     =================================  ============================================================
     ``.vec``, word2vec as text, GloVe  may be compressed: gzip, bzip2, xz, zip
@@ -81,7 +80,7 @@ def load_vectors(
     >>> from ebagx.text import load_vectors
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "small.vec")
-    ...     _ = path.write_text("2 3\\nbread 0.1 0.2 0.3\\ncat -1 0 2.5\\n")
+    ...     _ = path.write_text("2 3\nbread 0.1 0.2 0.3\ncat -1 0 2.5\n")
     ...     vectors = load_vectors(path)
     >>> vectors
     <WordVectors: 2 words, dim=3, float32>
@@ -120,5 +119,5 @@ def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     return WordVectors(WholeWords(words), rows.table())
 
 
-def _from_fasttext(path: Path) -> Any:
+def _from_fasttext(path: Path) -> WordVectors:
     raise ValueError(f"{path}: this is a model of fastText, which load_vectors does not read yet")

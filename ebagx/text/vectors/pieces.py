@@ -6,8 +6,8 @@ tokenizers for the pieces of all others.
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -77,7 +77,7 @@ class WordPieceRule:
         Pieces wherever they occur in a text.
     """
 
-    normalizer: BertNormalizer = BertNormalizer()
+    normalizer: BertNormalizer = field(default_factory=BertNormalizer)
     unknown: str = "[UNK]"
     prefix: str = "##"
     max_chars: int = 100
@@ -100,20 +100,75 @@ class WordPieceRule:
         return cls(BertNormalizer(**flags), strings[0], strings[1], most, tuple(strings[2:]))
 
 
+class Settings(NamedTuple):
+    """The options that the lookups of all tokenizers have.
+
+    Attributes
+    ----------
+    rows : PieceRows
+        The rows of the pieces.
+    normalizes : bool
+        Whether the vectors of texts have length 1.
+    limits : tuple of two int, or None
+        Most pieces of a text, unknown ones too, and most characters: the rest is left out.
+    """
+
+    rows: PieceRows
+    normalizes: bool
+    limits: tuple[int, int] | None = None
+
+    def state(self, options: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> State:
+        """Return these and other options and arrays as files hold them."""
+        about = {"normalizes": self.normalizes, "limits": self.limits, **options}
+        of_rows = {"pieces.rows": self.rows.rows, "pieces.weights": self.rows.weights}
+        return State({"options": json.dumps(about)}, {**of_rows, **arrays})
+
+    @classmethod
+    def restored(cls, words: Words, state: State) -> tuple["Settings", dict[str, Any]]:
+        """Return the checked settings of a state, and all its options.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If the state is damaged.
+        """
+        options = json.loads(state.about["options"])
+        rows, weights = (state.arrays[f"pieces.{name}"] for name in ("rows", "weights"))
+        if not isinstance(options, dict) or not isinstance(options.get("normalizes"), bool):
+            raise ValueError("the options of pieces are damaged")
+        if rows.dtype != np.int32 or weights.dtype != np.float32:
+            raise ValueError("rows or weights of pieces have another dtype")
+        if rows.shape != (words.count,) or weights.shape not in ((words.count,), (0,)):
+            raise ValueError("there are more or fewer rows or weights than pieces")
+        if not np.isfinite(weights).all():
+            raise ValueError("a weight is not finite")
+        limits = _checked_limits(options.get("limits"))
+        return cls(PieceRows(rows, weights), options["normalizes"], limits), options
+
+
+def _checked_limits(given: Any) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) != 2:
+        raise ValueError("the limits of pieces are damaged")
+    pieces, chars = given
+    if type(pieces) is not int or type(chars) is not int or not 1 <= pieces <= _NO_LIMIT:
+        raise ValueError("the limits of pieces are damaged")
+    return pieces, max(chars, 1)
+
+
 class _Pieces:
-    """The part of a lookup that both tokenizers share."""
+    """The part of a lookup that all tokenizers share."""
 
     rule = Rule.MEAN
 
-    def __init__(
-        self, words: Words, rows: PieceRows, normalizes: bool, limits: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, words: Words, settings: Settings) -> None:
         self.words = words
-        self.normalizes = normalizes
-        self.has_row_per_word = rows.are_words
-        self._rows = rows
-        self._limits = limits
-        self._max_length, self._max_chars = limits or (_NO_LIMIT, _NO_LIMIT)
+        self.normalizes = settings.normalizes
+        self.has_row_per_word = settings.rows.are_words
+        self._settings = settings
+        self._rows = settings.rows
+        self._max_length, self._max_chars = settings.limits or (_NO_LIMIT, _NO_LIMIT)
 
     def rows_of(self, words: Words) -> Bags:
         """Return the row of each piece, with its factor."""
@@ -124,39 +179,6 @@ class _Pieces:
         self._rows.check_table(num_rows)
         self.has_row_per_word = self.has_row_per_word and num_rows == self.words.count
 
-    def _state(self, options: dict[str, Any], **arrays: npt.NDArray[Any]) -> State:
-        about = {"normalizes": self.normalizes, "limits": self._limits, **options}
-        of_rows = {"pieces.rows": self._rows.rows, "pieces.weights": self._rows.weights}
-        return State({"options": json.dumps(about)}, {**of_rows, **arrays})
-
-
-class _Saved(NamedTuple):
-    """The part of a state that both lookups share, and options of the one."""
-
-    rows: PieceRows
-    normalizes: bool
-    limits: tuple[int, int] | None
-    options: dict[str, Any]
-
-    @classmethod
-    def of(cls, words: Words, state: State) -> "_Saved":
-        """Return the checked content of a state; raise KeyError or ValueError if it is damaged."""
-        options = json.loads(state.about["options"])
-        rows, weights = (state.arrays[f"pieces.{name}"] for name in ("rows", "weights"))
-        if not isinstance(options, dict) or not isinstance(options.get("normalizes"), bool):
-            raise ValueError("options are damaged")
-        if rows.dtype != np.int32 or weights.dtype != np.float32:
-            raise ValueError("rows or weights of pieces have another dtype")
-        if rows.shape != (words.count,) or weights.shape not in ((words.count,), (0,)):
-            raise ValueError("there are more or fewer rows or weights than pieces")
-        if not np.isfinite(weights).all():
-            raise ValueError("a weight is not finite")
-        limits = options.get("limits")
-        if limits is not None:
-            most, chars = limits if isinstance(limits, list) and len(limits) == 2 else (0, 0)
-            limits = check_integer(most, "limit", 1, _NO_LIMIT), check_integer(chars, "limit", 1)
-        return cls(PieceRows(rows, weights), options["normalizes"], limits, options)
-
 
 class WordPieces(_Pieces):
     """Pieces of words by BERT's tokenizer, in compiled code.
@@ -165,27 +187,16 @@ class WordPieces(_Pieces):
     ----------
     words : Words
         The vocabulary.
-    rows : PieceRows
-        The rows of its pieces.
-    normalizes : bool
-        Whether the vectors of texts have length 1.
-    limits : tuple of two int, or None
-        Most pieces of a text, unknown ones too, and most characters: the rest is left out.
+    settings : Settings
+        Rows and limits.
     options : WordPieceRule
         The options of the tokenizer.
     """
 
     kind = "WordPiece"
 
-    def __init__(
-        self,
-        words: Words,
-        rows: PieceRows,
-        normalizes: bool,
-        limits: tuple[int, int] | None,
-        options: WordPieceRule,
-    ) -> None:
-        super().__init__(words, rows, normalizes, limits)
+    def __init__(self, words: Words, settings: Settings, options: WordPieceRule) -> None:
+        super().__init__(words, settings)
         self._options = options
         self._longest = int(np.diff(words.spans, axis=1).max(initial=0))
         self._unknown = place_of(words, options.unknown)
@@ -193,13 +204,12 @@ class WordPieces(_Pieces):
     @classmethod
     def restored(cls, words: Words, state: State) -> "WordPieces":
         """Return the lookup of a saved state, or raise KeyError or ValueError."""
-        *shared, options = _Saved.of(words, state)
-        rule = WordPieceRule.restored(options.get("rule"))
-        return cls(words, *shared, rule)
+        settings, options = Settings.restored(words, state)
+        return cls(words, settings, WordPieceRule.restored(options.get("rule")))
 
     def state(self) -> State:
         """Return rows, weights and options."""
-        return self._state({"rule": asdict(self._options)})
+        return self._settings.state({"rule": asdict(self._options)}, {})
 
     def tokens_of(self, texts: Sequence[str]) -> Tokens:
         """Return the pieces of each text."""
@@ -231,9 +241,7 @@ class WordPieces(_Pieces):
         count = ends[-1] if len(ends) else 0
         return pieces[:count], ends
 
-    def _with_added(
-        self, texts: Sequence[str], added: "re.Pattern[str]"
-    ) -> tuple[_Int32, _Intp]:
+    def _with_added(self, texts: Sequence[str], added: "re.Pattern[str]") -> tuple[_Int32, _Intp]:
         """Do the same for texts with added pieces, between which other text stands."""
         parts = [added.split(text) for text in texts]
         pieces, ends = self._pieces_of([part for of_text in parts for part in of_text[::2]])
@@ -259,7 +267,7 @@ class TokenizerPieces(_Pieces):
 
     Parameters
     ----------
-    words, rows, normalizes, limits
+    words, settings
         As in `WordPieces`.
     ids : ndarray of int64, shape (W,)
         The number that the tokenizer gives to each piece, ascending.
@@ -279,13 +287,11 @@ class TokenizerPieces(_Pieces):
     def __init__(
         self,
         words: Words,
-        rows: PieceRows,
-        normalizes: bool,
-        limits: tuple[int, int] | None,
+        settings: Settings,
         ids: npt.NDArray[np.int64],
         tokenizer: str,
     ) -> None:
-        super().__init__(words, rows, normalizes, limits)
+        super().__init__(words, settings)
         self._ids, self._text = ids, tokenizer
         self._tokenizer = _tokenizer_of(tokenizer)
         self._places = np.full(int(ids[-1]) + 2, -1, np.int32)  # of numbers; the last is no piece
@@ -297,7 +303,7 @@ class TokenizerPieces(_Pieces):
     @classmethod
     def restored(cls, words: Words, state: State) -> "TokenizerPieces":
         """Return the lookup of a saved state, or raise KeyError or ValueError."""
-        *shared, _ = _Saved.of(words, state)
+        settings, _ = Settings.restored(words, state)
         ids, text = state.arrays["pieces.ids"], state.arrays["tokenizer"]
         if ids.dtype != np.int64 or ids.shape != (words.count,) or not words.count:
             raise ValueError("the numbers of pieces are damaged")
@@ -305,12 +311,12 @@ class TokenizerPieces(_Pieces):
             raise ValueError("the numbers of pieces do not ascend")
         if text.dtype != np.uint8:
             raise ValueError("the tokenizer is no text")
-        return cls(words, *shared, ids, text.tobytes().decode())
+        return cls(words, settings, ids, text.tobytes().decode())
 
     def state(self) -> State:
         """Return rows, weights and the tokenizer."""
         text = np.frombuffer(self._text.encode(), np.uint8)
-        return self._state({}, **{"pieces.ids": self._ids, "tokenizer": text})
+        return self._settings.state({}, {"pieces.ids": self._ids, "tokenizer": text})
 
     def tokens_of(self, texts: Sequence[str]) -> Tokens:
         """Return the pieces of each text."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ __all__ = ["WordVectors"]
 
 _CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
 _WORDS_AT_ONCE = 1 << 16
+_POOLED_AS = {"mean": "sum", "sqrtn": "sum", "sum": "sum", "max": "max", "min": "min"}
 
 _Floats = npt.NDArray[np.float32]
 _Int32 = npt.NDArray[np.int32]
@@ -77,6 +78,18 @@ class WordVectors:
         # The length of row w, or NaN as long as nothing has asked for it.
         self._known_lengths = np.full(table.num_rows, np.nan, np.float32)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what is computed: processes that share a copy may only read it."""
+        return type(self), (self._lookup, self._rows)
+
+    def __copy__(self) -> Self:
+        """Return the same object, as it is only read."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the same object: clones of estimators share it."""
+        return self
+
     @property
     def table(self) -> Any:
         """The rows, (N, D)."""
@@ -95,6 +108,7 @@ class WordVectors:
         KeyError
             If the word is not known, and the format has no subwords of it.
         """
+        self._rows.check_mapped()
         bags = self._lookup.rows_of(words_of([word]))
         if not len(bags.indices):
             raise KeyError(f"the word {word!r:.50} has no vector")
@@ -178,6 +192,7 @@ class WordVectors:
             If the texts are no collection of `str`, or a text has a surrogate.
         """
         given = checked_texts(texts, "texts")
+        self._rows.check_mapped()
         check_one_of(mode, "mode", MODES)
         check_one_of(normalize, "normalize", (None, "l2"))
         threads = check_num_threads(num_threads)
@@ -316,7 +331,8 @@ class WordVectors:
         """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""
         indices, table = self._floats(bags.indices)
         mode = MODES["sum" if len(bags.weights) else "mean"]
-        return forward(bags._replace(indices=indices), table, mode, None, None)[0]
+        mean: _Floats = forward(bags._replace(indices=indices), table, mode, None, None)[0]
+        return mean
 
     def _floats(self, rows: _Int32) -> tuple[_Int32, Table]:
         """Return numbers of some rows in a table of float32, which has these at least.
@@ -352,21 +368,21 @@ def _blocks(texts: Sequence[str]) -> Iterator[slice]:
 
 
 def _pool(bags: Bags, table: Table, mode: str, threads: int | None) -> _Floats:
-    counts = np.diff(bags.offsets)[:, None]
+    """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
     if MODES[mode].is_extreme:
-        factors = bags.weights[:, None] if len(bags.weights) else 1
-        scaled = Table(table.array[bags.indices] * factors)
+        factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
+        table = Table(table.array[bags.indices] * factors)
         places = np.arange(len(bags.indices), dtype=np.int32)
-        return forward(Bags(places, bags.offsets, ALL_ONES), scaled, MODES[mode], None, threads)[0]
-    pooled, _ = forward(bags, table, MODES["sum"], None, threads)
-    if mode != "sum":
-        pooled /= np.maximum(counts if mode == "mean" else np.sqrt(counts), 1).astype(np.float32)
+        bags = Bags(places, bags.offsets, ALL_ONES)
+    pooled: _Floats
+    pooled, _ = forward(bags, table, MODES[_POOLED_AS[mode]], None, threads)
+    if mode in ("mean", "sqrtn"):
+        counts = np.maximum(np.diff(bags.offsets), 1).astype(np.float32)[:, None]
+        pooled /= counts if mode == "mean" else np.sqrt(counts)
     return pooled
 
 
-def _scaled(
-    indices: _Int32, offsets: _Int32, lengths: _Floats
-) -> tuple[_Int32, _Int32, _Floats]:
+def _scaled(indices: _Int32, offsets: _Int32, lengths: _Floats) -> tuple[_Int32, _Int32, _Floats]:
     """Return lookups with weights that make unit vectors, without those of length 0."""
     if not lengths.all():
         is_kept = lengths > 0
@@ -379,7 +395,8 @@ def _scaled(
 def _row_lengths(rows: npt.NDArray[Any]) -> _Floats:
     # In float64, as squares of float32 may exceed float32.
     squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
-    return np.sqrt(squares).astype(np.float32)
+    lengths: _Floats = np.sqrt(squares).astype(np.float32)
+    return lengths
 
 
 def _unit(vector: _Floats) -> _Floats:
