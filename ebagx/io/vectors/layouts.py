@@ -59,8 +59,6 @@ def layout_of(stream: Stream) -> Found:
     second = fields_of(rest.partition(b"\n")[0])
     if len(second) >= dim + 1 and all(map(_NUMBER.match, second[len(second) - dim :])):
         return Found(Layout.TEXT, _checked(stream, count, dim))
-    if len(second) == 2 and _NUMBER.match(second[1]):  # GloVe with one column and a word of digits
-        return Found(Layout.GLOVE)
     return Found(Layout.BINARY, _checked(stream, count, dim))
 
 

@@ -163,10 +163,10 @@ def _parse_line(row: _Floats, line: bytes) -> int:
     """Read the numbers of a line as the compiled code would; return where the word ends."""
     rest = line.rstrip(b"\r")
     for d in reversed(range(len(row))):
-        rest, _, field = rest.rstrip(b" ").rpartition(b" ")
-        row[d] = _as_number(field)
-        if not rest and (d or not line.startswith(b" ")):
+        rest, blank, field = rest.rstrip(b" ").rpartition(b" ")
+        if not blank:
             raise ValueError(f"there are fewer than {len(row)} numbers: {line!r:.60}")
+        row[d] = _as_number(field)
     *others, last = rest.rstrip(b" ").split(b" ")
     if others and _is_number(last):
         raise ValueError(f"there are more than {len(row)} numbers: {line!r:.60}")

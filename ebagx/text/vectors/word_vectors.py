@@ -117,6 +117,7 @@ class WordVectors:
 
     def __contains__(self, word: object) -> bool:
         """Return whether the word is listed, or has subwords with a vector."""
+        self._rows.check_mapped()
         return isinstance(word, str) and len(self._lookup.rows_of(words_of([word])).indices) > 0
 
     def __len__(self) -> int:
@@ -150,6 +151,7 @@ class WordVectors:
     @cached_property
     def words(self) -> list[str]:
         """The words, in the order of the file. Bytes that are not UTF-8 are surrogates."""
+        self._rows.check_mapped()  # the words are in the same file
         return self._lookup.words.names()
 
     def embed(
@@ -357,7 +359,8 @@ class WordVectors:
         for start in range(0, len(unknown), _WORDS_AT_ONCE):
             some = unknown[start : start + _WORDS_AT_ONCE]
             self._known_lengths[some] = _row_lengths(self._rows.array[some])
-        return self._known_lengths[rows]
+        lengths: _Floats = self._known_lengths[rows]
+        return lengths
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[slice]:
