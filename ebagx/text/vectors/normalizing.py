@@ -56,7 +56,7 @@ class BertNormalizer:
 
     @cached_property
     def _bytes(self) -> tuple[bytes, bytes]:
-        """What the bytes of ASCII become, and which are left out; newlines stay."""
+        """The bytes that replace those of ASCII, and those that are left out; newlines stay."""
         outcomes = [self._characters[code] for code in range(128)]
         outcomes[ord("\n")] = "\n"
         left_out = bytes(code for code in range(128) if not outcomes[code])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import check_integer, check_num_threads, check_one_of
-from ebagx._core.modes import MODES
+from ebagx._core.modes import MODES, SUM, Mode
 from ebagx._core.passes import forward
 from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
@@ -23,7 +23,6 @@ __all__ = ["WordVectors"]
 
 _CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
 _WORDS_AT_ONCE = 1 << 16
-_POOLED_AS = {"mean": "sum", "sqrtn": "sum", "sum": "sum", "max": "max", "min": "min"}
 
 _Floats = npt.NDArray[np.float32]
 _Int32 = npt.NDArray[np.int32]
@@ -61,13 +60,13 @@ class WordVectors:
     Examples
     --------
     >>> from ebagx.text import WordVectors
-    >>> vectors = WordVectors.of(["bread", "butter", "cat"], [[3, 4], [4, -3], [-1, 0]])
-    >>> vectors["bread"]
-    array([3., 4.], dtype=float32)
+    >>> vectors = WordVectors.of(["bread", "butter", "cat"], [[1, 0], [0, 2], [-1, 0]])
+    >>> vectors["butter"]
+    array([0., 2.], dtype=float32)
     >>> "dog" in vectors
     False
     >>> vectors.embed(["bread butter", "no word known"])
-    array([[0.7, 0.1],
+    array([[0.5, 0.5],
            [0. , 0. ]], dtype=float32)
     """
 
@@ -327,7 +326,7 @@ class WordVectors:
             indices, table = self._floats(indices)
         if is_unit:
             indices, offsets, weights = _scaled(indices, offsets, lengths)
-        return _pool(Bags(indices, offsets, weights), table, mode, threads)
+        return _pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
 
     def _mean(self, bags: Bags) -> _Floats:
         """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""
@@ -370,18 +369,18 @@ def _blocks(texts: Sequence[str]) -> Iterator[slice]:
         yield slice(first, stop)
 
 
-def _pool(bags: Bags, table: Table, mode: str, threads: int | None) -> _Floats:
+def _pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
     """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
-    if MODES[mode].is_extreme:
+    if mode.is_extreme:
         factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
         table = Table(table.array[bags.indices] * factors)
         places = np.arange(len(bags.indices), dtype=np.int32)
         bags = Bags(places, bags.offsets, ALL_ONES)
     pooled: _Floats
-    pooled, _ = forward(bags, table, MODES[_POOLED_AS[mode]], None, threads)
-    if mode in ("mean", "sqrtn"):
+    pooled, _ = forward(bags, table, mode if mode.is_extreme else SUM, None, threads)
+    if mode.norm is not None:
         counts = np.maximum(np.diff(bags.offsets), 1).astype(np.float32)[:, None]
-        pooled /= counts if mode == "mean" else np.sqrt(counts)
+        pooled /= counts if mode.norm == "l1" else np.sqrt(counts)
     return pooled
 
 
