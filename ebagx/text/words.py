@@ -114,7 +114,8 @@ class Words:
 
     def names(self) -> list[str]:
         """Return the words in their order, as `name` does."""
-        return self.lines().decode(errors=UNDECODED).split("\n")[:-1]
+        names = self.lines().decode(errors=UNDECODED).split("\n")[:-1]
+        return names if len(names) == self.count else [*map(self.name, range(self.count))]
 
     def name(self, word: int) -> str:
         """Return a word; bytes that are not UTF-8 become surrogates, as in names of files."""

@@ -69,7 +69,11 @@ def write_text(path: Path, words: Words, table: Table) -> None:
     ------
     OSError
         If the system refuses to write; an old file stays.
+    ValueError
+        If a word has a newline.
     """
+    if b"\n" in words.text.tobytes():
+        raise ValueError(f"{path}: a word has a newline; save a folder or .safetensors")
     with in_sequence(table.array), replaced_file(path) as file:
         file.write(f"{words.count} {table.dim}\n".encode())
         for block in _text_blocks(words, table):

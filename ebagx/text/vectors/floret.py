@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import check_integer
@@ -16,7 +17,7 @@ from ebagx.text.lines import encoded
 from ebagx.text.ngrams import MAX_CHAR_NGRAM
 from ebagx.text.tokenizers import Tokenizer
 from ebagx.text.vectors.lookups import ALL_ONES, Rule, State, Tokens
-from ebagx.text.words import Words, spans_of_lines
+from ebagx.text.words import UNDECODED, Words, spans_of_lines
 
 _BETWEEN_BLANKS = Tokenizer("whitespace", lowercase=False)
 _MOST_MARK_BYTES = 64
@@ -81,10 +82,7 @@ class FloretLookup:
     def rows_of(self, words: Words) -> Bags:
         """Return the rows of each word."""
         hashing = self._hashing
-        begin, end = hashing.begin.encode(), hashing.end.encode()
-        # The last word is followed by a mark that begins no word.
-        marked = begin + words.lines().replace(b"\n", end + b"\n" + begin)
-        spans = spans_of_lines(marked)
+        marked, spans = self._marked(words)
         lengths = hashing.max_chars - max(hashing.min_chars, 1) + 1 if hashing.max_chars else 0
         most = (words.count + len(marked) * lengths) * hashing.rows_per_hash
         rows, offsets = np.empty(most, np.int32), np.zeros(words.count + 1, np.intp)
@@ -99,6 +97,18 @@ class FloretLookup:
             hashing.n_buckets,
         )
         return Bags(rows[: offsets[-1]].copy(), offsets.astype(np.int32), ALL_ONES)
+
+    def _marked(self, words: Words) -> tuple[bytes, npt.NDArray[np.intp]]:
+        """Return the words with the marks of their ends, and where each of them is."""
+        begin, end = self._hashing.begin.encode(), self._hashing.end.encode()
+        # The last word is followed by a mark that begins no word.
+        marked = begin + words.lines().replace(b"\n", end + b"\n" + begin)
+        spans = spans_of_lines(marked)
+        if len(spans) != words.count:  # a word has a newline
+            whole = [begin + name.encode(errors=UNDECODED) + end for name in words.names()]
+            ends = np.cumsum([0, *map(len, whole)], dtype=np.intp)
+            return b"".join(whole), np.column_stack((ends[:-1], ends[1:]))
+        return marked, spans
 
     def tokens_of(self, texts: Sequence[str]) -> Tokens:
         """Return the distinct words of some texts, and which each text has."""

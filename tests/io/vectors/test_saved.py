@@ -38,10 +38,13 @@ def test_all_comes_back(kind, name, tmp_path):
 
 
 def test_words_of_any_bytes_come_back(tmp_path):
-    words = ["caf\udce9", "x y", "猫", "\n", "\0"]
+    words = ["caf\udce9", "x y", "猫", "a\nb", "\0"]
     vectors = WordVectors.of(words, np.eye(5, dtype=np.float32))
+    with raises(ValueError, "a word has a newline; save a folder or .safetensors"):
+        vectors.save(tmp_path / "a.vec")
     vectors.save(tmp_path / "a")
     again = load_vectors(tmp_path / "a")
+    assert vectors.words == again.words == words
     for i, word in enumerate(words):
         np.testing.assert_array_equal(again[word], np.eye(5)[i])
     assert "caf" not in again

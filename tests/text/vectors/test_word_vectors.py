@@ -190,6 +190,10 @@ def test_floret(name):
         np.testing.assert_allclose(vectors[word], vectors.table[rows].mean(axis=0), atol=1e-6)
         if word != "</s>":  # its row is in the binary file only
             np.testing.assert_allclose(vectors[word], np.array(numbers, float), atol=3e-6)
+    two = vectors.embed(["a\nb"])  # two words; as one they have other n-grams
+    rows = floret_rows("a\nb", buckets, minn, maxn, count, seed, *header[6:])
+    np.testing.assert_allclose(vectors["a\nb"], vectors.table[rows].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(two[0], unit_mean([vectors["a"], vectors["b"]]), atol=1e-6)
     assert vectors.words == []
     found = vectors.embed(["kalo unseen", "kalo", ""])
     wanted = [unit_mean([vectors["kalo"], vectors["unseen"]]), unit_mean([vectors["kalo"]])]
