@@ -67,7 +67,8 @@ def run(source: Source) -> str:
             check_refusal(error, path)
             return "readers refuse"
         check_vectors(vectors)
-        if vectors.words and vectors.table.flags.writeable:  # else its hashes may be damaged
+        if vectors._lookup.kind == "words" and vectors.table.flags.writeable:
+            # The hashes of words that were saved may be damaged.
             check_words(vectors)
         return "readers read"
 
