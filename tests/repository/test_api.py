@@ -13,12 +13,14 @@ PUBLIC = {
         "EmbeddingBagCollection",
         "EmbeddingBagGradients",
         "KeyedBags",
+        "QuantizedTable",
         "RowGradient",
         "__version__",
         "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
         "optim",
+        "quantize",
         "show_config",
     ],
     "ebagx.optim": [
@@ -48,7 +50,7 @@ PUBLIC = {
 }
 MODULES_OF_THE_API = {
     *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),
-    *("ebagx.gradients", "ebagx.keyed", "ebagx.module"),
+    *("ebagx.gradients", "ebagx.keyed", "ebagx.module", "ebagx.quantized"),
 }
 
 
