@@ -7,6 +7,7 @@ cli, __main__          the command line: ``ebagx train | predict | test ...``
 text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
 collection, keyed      many tables for the features of a batch, in one call
+quantized              `quantize`, `QuantizedTable`: tables in 8, 4 or 2 bits a value
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
 accumulation           the sum of a module's gradients, in every form
 optim                  optimizers that touch only the rows used
@@ -34,17 +35,20 @@ from ebagx.functional import csr_from_bags, embedding_bag, embedding_bag_backwar
 from ebagx.gradients import EmbeddingBagGradients, RowGradient
 from ebagx.keyed import KeyedBags
 from ebagx.module import EmbeddingBag
+from ebagx.quantized import QuantizedTable, quantize
 
 __all__ = [
     "EmbeddingBag",
     "EmbeddingBagCollection",
     "EmbeddingBagGradients",
     "KeyedBags",
+    "QuantizedTable",
     "RowGradient",
     "__version__",
     "csr_from_bags",
     "embedding_bag",
     "embedding_bag_backward",
     "optim",
+    "quantize",
     "show_config",
 ]

@@ -381,6 +381,8 @@ def embedding_bag_backward(
         default_row=default_row,
     )
     how = options.mode
+    if weight_grad:
+        table.check_trainable("the gradient of the table (weight_grad=True)")
     bags, source = bags_for(input, offsets, per_sample_weights, table, options)
     if options.invalid == RAISE:
         check_indices(bags, source, table.num_rows, options.num_threads)

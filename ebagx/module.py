@@ -223,7 +223,7 @@ class EmbeddingBag(GradientSum):
             scale_grad_by_freq=scale_grad_by_freq,
             mode=mode,
             sparse=sparse,
-            _weight=Table.of(table.array),
+            _weight=Table.of(table.weight),
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
             invalid=invalid,
@@ -235,7 +235,8 @@ class EmbeddingBag(GradientSum):
     @property
     def weight(self) -> np.ndarray:
         """The table (N, D)."""
-        return self._table.array
+        weight: np.ndarray = self._table.weight
+        return weight
 
     @weight.setter
     def weight(self, weight: Any) -> None:
@@ -490,7 +491,7 @@ class EmbeddingBag(GradientSum):
 
         It can be written by `numpy.savez` and loaded by `numpy.load`, also in bfloat16.
         """
-        return {"weight": self.weight}
+        return {"weight": self._table.state()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Copy the table of a `state_dict` into `weight`.

@@ -3,6 +3,7 @@
 =========  =====================================================================
 bags       `Bags`: the one internal form of input; forms/ makes it from each form
 table      `Table`: the rows of an embedding table, and how they lie in memory
+quantized  tables of codes of 8, 4 or 2 bits
 gather     rows in other layouts, copied for the kernels
 passes     the forward pass, and max_norm
 plain      the forward pass of plain arrays, which one kernel checks and pools

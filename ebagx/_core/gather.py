@@ -1,10 +1,10 @@
 """Give rows of any memory layout to kernels, which take contiguous rows of aligned cells.
 
 Rows in Fortran order, with reversed or repeated columns or with misaligned cells are copied to a
-buffer in the order of the lookups, so that lookup k reads row k of the buffer. The cost of a call
-is that of its n lookups, n * D, and not that of the table. At most `BUFFER_BYTES` are copied at a
-time, or one column of a bag that is larger: kernels add the lookups of a column in bag order, and
-so no bit of a result depends on the cuts.
+buffer in the order of the lookups, so that lookup k reads row k of the buffer; of rows of codes,
+the values are computed. The cost of a call is that of its n lookups, n * D, and not that of the
+table. At most `BUFFER_BYTES` are copied at a time, or one column of a bag that is larger: kernels
+add the lookups of a column in bag order, and so no bit of a result depends on the cuts.
 
 A call with more than half as many lookups as the table has rows copies some columns of all rows
 instead, each number once.
@@ -22,6 +22,9 @@ from ebagx._core.dtypes import kernel_view
 from ebagx._core.levels import kernels
 from ebagx._core.modes import SUM
 from ebagx._core.pieces import bag_ranges, pieces
+from ebagx._core.quantized.packed import PackedRows
+
+Rows = np.ndarray | PackedRows
 
 BUFFER_BYTES = 1 << 20  # half of the second cache of a core
 BLOCK_BYTES = 1 << 25  # of all rows, in some columns
@@ -38,7 +41,7 @@ class _Part(NamedTuple):
     offsets: np.ndarray  # (b + 1,), from 0
 
 
-def _gathered(table: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gathered(table: Rows, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return contiguous rows of a table, as kernels take them, and their numbers."""
     rows = np.ascontiguousarray(table[indices])
     return kernel_view(rows), np.arange(len(rows), dtype=indices.dtype)
@@ -50,7 +53,7 @@ def _lookups(offsets: np.ndarray) -> tuple[slice, np.ndarray]:
     return slice(int(first), int(offsets[-1])), offsets - first
 
 
-def _parts(table: np.ndarray, indices: np.ndarray, offsets: np.ndarray) -> Iterator[_Part]:
+def _parts(table: Rows, indices: np.ndarray, offsets: np.ndarray) -> Iterator[_Part]:
     most = BUFFER_BYTES // table.itemsize
     for bags, ends, columns in pieces(offsets, table.shape[1], most, multiple=1):
         lookups, own_offsets = _lookups(offsets[ends])
@@ -58,11 +61,11 @@ def _parts(table: np.ndarray, indices: np.ndarray, offsets: np.ndarray) -> Itera
         yield _Part(bags, columns, lookups, rows, numbers, own_offsets)
 
 
-def _prefers_blocks(table: np.ndarray, offsets: np.ndarray) -> bool:
+def _prefers_blocks(table: Rows, offsets: np.ndarray) -> bool:
     return 2 * int(offsets[-1] - offsets[0]) > len(table)
 
 
-def _blocks(table: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks(table: Rows) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield ranges of columns, and these of all rows, as kernels take them."""
     num_rows, dim = table.shape
     step = max(BLOCK_BYTES // (num_rows * table.itemsize), 1)
@@ -73,7 +76,7 @@ def _blocks(table: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 def pool(
     out: np.ndarray,
-    table: np.ndarray,
+    table: Rows,
     indices: np.ndarray,
     offsets: np.ndarray,
     weights: np.ndarray,
@@ -97,7 +100,7 @@ def pool(
 def extreme(
     out: np.ndarray,
     winners: np.ndarray,
-    table: np.ndarray,
+    table: Rows,
     indices: np.ndarray,
     offsets: np.ndarray,
     direction: int,
@@ -119,7 +122,7 @@ def extreme(
 def weights_gradient(
     out: np.ndarray,
     grad: np.ndarray,
-    table: np.ndarray,
+    table: Rows,
     indices: np.ndarray,
     offsets: np.ndarray,
     weights: np.ndarray,
@@ -140,7 +143,7 @@ def weights_gradient(
 def _of_few(
     out: np.ndarray,
     grad: np.ndarray,
-    table: np.ndarray,
+    table: Rows,
     indices: np.ndarray,
     offsets: np.ndarray,
     weights: np.ndarray,
@@ -154,7 +157,7 @@ def _of_few(
 def _of_giant(
     out: np.ndarray,
     grad: np.ndarray,
-    table: np.ndarray,
+    table: Rows,
     indices: np.ndarray,
     offsets: np.ndarray,
     weights: np.ndarray,

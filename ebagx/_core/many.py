@@ -69,7 +69,7 @@ class Lookup(NamedTuple):
         """Raise ValueError if the table cannot be changed in place."""
         try:
             self.table.check_writeable(why)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise_about(error, f"feature {self.feature!r}")
 
     def kept(self) -> Bags:

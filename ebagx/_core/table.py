@@ -13,7 +13,7 @@ from ebagx._core.levels import kernels
 from ebagx._core.maps import MapAdvice, Use, in_sequence
 from ebagx._core.memory import check_mapped, copy_sparsely, write_changes
 
-_ALL_COLUMNS = slice(None)
+ALL_COLUMNS = slice(None)
 
 
 class Table:
@@ -67,10 +67,11 @@ class Table:
         self._view = cell.kernel_view(array) if rows_are_contiguous(array) else None
 
     @classmethod
-    def of(cls, weight: Any, name: str = "weight") -> Self:
+    def of(cls, weight: Any, name: str = "weight") -> "Table":
         """Return the table in an array, list or memory map, without a copy if it is an array.
 
-        A memory map is advised that its rows are read in random order.
+        A memory map is advised that its rows are read in random order. Another kind of table, such
+        as `QuantizedTable`, has a method that returns its own class of `Table`.
 
         Raises
         ------
@@ -79,6 +80,9 @@ class Table:
         ValueError
             If it is not 2-D, or in a memory map whose file has become shorter.
         """
+        if type(weight) is not np.ndarray and hasattr(weight, "_as_table"):
+            table: Table = weight._as_table(name)
+            return table
         return cls._advised(as_plain_array(weight, name), name)
 
     @classmethod
@@ -103,6 +107,11 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({self.num_rows} rows, embedding_dim={self.dim}, dtype={self.dtype})"
+
+    @property
+    def weight(self) -> Any:
+        """Return the table as callers give and get it."""
+        return self.array
 
     @property
     def has_contiguous_rows(self) -> bool:
@@ -160,6 +169,13 @@ class Table:
                 "np.array(table, order='C'), or from_pretrained(table, freeze=True) to only read it"
             )
 
+    def check_trainable(self, why: str) -> None:
+        """Raise TypeError if no table of this kind has gradients."""
+
+    def state(self) -> np.ndarray:
+        """Return the array that a `state_dict` holds."""
+        return self.array
+
     def kernel_rows(self) -> np.ndarray:
         """Return the rows as kernels take them, which must be contiguous."""
         assert self._view is not None
@@ -181,14 +197,14 @@ class Table:
         weights: np.ndarray,
         divisor: int,
         num_threads: int,
-        columns: slice = _ALL_COLUMNS,
+        columns: slice = ALL_COLUMNS,
     ) -> bool:
         """Write the weighted sum of each bag's rows; return whether all indices were valid."""
         if self._view is None:
             rows = self.array[:, columns]
             return gather.pool(out, rows, indices, offsets, weights, divisor, num_threads)
         rows = self.kernel_rows()
-        if columns is not _ALL_COLUMNS:
+        if columns is not ALL_COLUMNS:
             rows = rows[:, columns]
         return kernels.pool(out, rows, indices, offsets, weights, divisor, num_threads)
 
@@ -200,7 +216,7 @@ class Table:
         offsets: np.ndarray,
         direction: int,
         num_threads: int,
-        columns: slice = _ALL_COLUMNS,
+        columns: slice = ALL_COLUMNS,
     ) -> None:
         """Write the extreme of each column of each bag's rows, and its row."""
         if self._view is None:

@@ -6,6 +6,7 @@ from ebagx._kernels._baseline import (
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,
     pool as pool,
+    pool_codes as pool_codes,
     pool_many as pool_many,
     pool_plain as pool_plain,
     renorm as renorm,
@@ -14,6 +15,7 @@ from ebagx._kernels._baseline import (
     scatter as scatter,
     step_rows as step_rows,
     train_batches as train_batches,
+    unpack_codes as unpack_codes,
     weights_gradient as weights_gradient,
 )
 

@@ -4,9 +4,11 @@ from ebagx._kernels._baseline import (
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,
     pool as pool,
+    pool_codes as pool_codes,
     pool_many as pool_many,
     pool_plain as pool_plain,
     report_times as report_times,
+    unpack_codes as unpack_codes,
 )
 
 __test__: dict[str, str]

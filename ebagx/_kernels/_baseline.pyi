@@ -60,6 +60,20 @@ def pool_plain(
     num_threads: int,
     /,
 ) -> bool: ...
+def pool_codes(
+    out_bd: _Array,
+    codes_rb: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    weights_k: _Array,
+    bits: int,
+    codes_at: int,
+    constants_at: int,
+    is_half: bool,
+    mode: int,
+    num_threads: int,
+    /,
+) -> bool: ...
 def pool_many(
     jobs_j: tuple[tuple[tuple[_Array, _Array, _Array, _Array, _Array], int], ...],
     num_threads: int,
@@ -151,6 +165,17 @@ def transpose_lookups(
     offsets_b: _Array,
     weights_k: _Array,
     mode: int,
+    num_threads: int,
+    /,
+) -> None: ...
+def unpack_codes(
+    out_kd: _Array,
+    codes_rb: _Array,
+    indices_k: _Array,
+    bits: int,
+    codes_at: int,
+    constants_at: int,
+    is_half: bool,
     num_threads: int,
     /,
 ) -> None: ...

@@ -1,6 +1,6 @@
 # The level avx512 has these kernels: those of the forward pass.
 from libc.math cimport sqrt
-from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 include "common/arrays.pxi"
@@ -11,6 +11,7 @@ include "forward/pool.pxi"
 include "forward/plain.pxi"
 include "forward/extreme.pxi"
 include "forward/many.pxi"
+include "quantized/pool.pxi"
 
 ctypedef fused forward_dtype_call_t:
     PoolCall
@@ -20,6 +21,8 @@ ctypedef fused forward_index_call_t:
     IndicesValidCall
     OffsetsValidCall
     CloseOffsetsCall
+    PoolCodesCall
+    UnpackCall
 
 ctypedef fused forward_plain_call_t:
     JobsCall
@@ -27,3 +30,4 @@ ctypedef fused forward_plain_call_t:
 ctypedef fused bag_call_t:
     PoolCall
     ExtremeCall
+    PoolCodesCall

@@ -179,7 +179,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if self.weight is None:
             self.embedding_ = self._drawn_table(num_rows, X.dtype)
             return self
-        self.embedding_ = table_of(self.weight, "weight", num_rows).array
+        self.embedding_ = table_of(self.weight, "weight", num_rows).weight
         return self
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
@@ -214,7 +214,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.embedding_.T)
+        return int(self.embedding_.shape[1])
 
     def __sklearn_clone__(self) -> Self:
         """Return a clone that shares the table, which is only read and may exceed memory."""

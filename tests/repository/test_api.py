@@ -13,12 +13,14 @@ PUBLIC = {
         "EmbeddingBagCollection",
         "EmbeddingBagGradients",
         "KeyedBags",
+        "QuantizedTable",
         "RowGradient",
         "__version__",
         "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
         "optim",
+        "quantize",
         "show_config",
     ],
     "ebagx.optim": [
@@ -38,16 +40,17 @@ PUBLIC = {
         "EmbeddingBagClassifier",
         "EmbeddingBagRegressor",
         "EmbeddingBagTransformer",
+        "TextEmbedder",
         "TextVectorizer",
     ],
     "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
     "ebagx.io": [],  # so far for the library's own use
-    "ebagx.text": ["TextClassifier", "load_model"],
+    "ebagx.text": ["TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
     *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),
-    *("ebagx.gradients", "ebagx.keyed", "ebagx.module"),
+    *("ebagx.gradients", "ebagx.keyed", "ebagx.module", "ebagx.quantized"),
 }
 
 

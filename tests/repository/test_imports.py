@@ -18,7 +18,7 @@ RANKS = (
     {"_core"},
     {"gradients"},
     {"optim"},
-    {"accumulation", "functional", "module"},
+    {"accumulation", "functional", "module", "quantized"},
     {"collection", "keyed"},
     {"__init__"},
     {"datasets", "io", "sklearn", "text"},

@@ -31,6 +31,8 @@ cdef struct StepCall
 cdef struct RowSquaresCall
 cdef struct JobsCall
 cdef struct DigitCall
+cdef struct PoolCodesCall
+cdef struct UnpackCall
 
 ctypedef fused call_t:
     index_call_t
@@ -53,6 +55,10 @@ cdef inline Py_ssize_t run_index_unit(
         return group_unit(call, index)
     elif index_call_t is ClearRowsCall:
         return clear_rows_unit(call, index, unit, units)
+    elif index_call_t is PoolCodesCall:
+        return pool_codes_unit(call, index, unit, units)
+    elif index_call_t is UnpackCall:
+        return unpack_unit(call, index, unit, units)
 
 
 cdef inline Py_ssize_t run_dtype_unit(
