@@ -167,7 +167,7 @@ def test_autotune(run, tmp_path):
     assert (status, err) == (0, "")
     assert out[2] == "autotune  300 s, P@1 of 22 held-out lines"
     assert out[3].split() == ["P@1", "lr", "epochs", "dim", "words", "chars", "s"]
-    assert re.fullmatch(r"  1 [01]\.\d{3}     0\.1      1  32     2     - +\d+\.\d \*", out[4])
+    assert re.fullmatch(r"  1 [01]\.\d{3}     0\.2      1  32     2     - +\d+\.\d \*", out[4])
     assert re.fullmatch(r"best      --lr \S+ --epochs \d+ --dim \d+", out[7])
     assert re.fullmatch(r"          --word-ngrams \d --minn \d --maxn \d", out[8])
     assert out[9].startswith("accuracy")
