@@ -95,6 +95,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     # Parameters that belong to a fitted model, and their values when it was made.
     _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
     _made_with: Mapping[str, Any] = MappingProxyType({})
+    _table_eps: float | None = None  # `eps` of the table's optimizer; None: the optimizer's default
 
     n_features_in_: int
     embedding_: Floats

@@ -63,8 +63,9 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
     loss : {"softmax", "ova"}, default="softmax"
         "softmax" takes one label a text, and its probabilities add up to 1. "ova", one versus all,
         takes several: `y` is then a list of labels for each text, or an indicator matrix.
-    learning_rate : float, default=0.1
-        Step size of Adagrad.
+    learning_rate : float, default=0.2
+        Step size of Adagrad. With the loss "softmax" and more than 3 epochs it is that of the first
+        step of `fit`, and falls evenly to 0, as in fastText. `partial_fit` keeps it.
     epochs : int, default=10
         Number of passes over the texts.
     batch_size : int, default=128
@@ -165,7 +166,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         min_count: int = 1,
         n_buckets: int = 2_000_000,
         loss: str = "softmax",
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.2,
         epochs: int = 10,
         batch_size: int = 128,
         class_weight: Any = None,
@@ -223,8 +224,8 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         check_parameters(self)
         lines, targets = self._read(X, y, None)
         features = Features.learn(lines, self._settings.ngrams, self.min_count)
-        bags = bags_to_learn(LineBags(features, lines, self.num_threads))
-        estimator = self._make_estimator(targets)
+        line_bags = LineBags(features, lines, self.num_threads)
+        bags, estimator = bags_to_learn(line_bags), self._make_estimator(line_bags, targets)
         with self._clear_divergence(), watched(None, keeps_copy=False):
             estimator.fit(bags, targets.encoded, sample_weight)
         return self._adopt(features, targets, estimator)
@@ -265,13 +266,14 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         if model is None:
             lines, targets = self._read(X, y, None if classes is None else known_classes(classes))
             features = Features.learn(lines, self._settings.ngrams, self.min_count)
-            estimator = self._make_estimator(targets)
         else:
             self._check_unchanged()
             lines, targets = self._read(X, y, self.classes_)
             features = model.features
-            estimator = self._estimator_to_go_on(model, targets)
-        bags = bags_to_learn(LineBags(features, lines, self.num_threads))
+        line_bags = LineBags(features, lines, self.num_threads)
+        bags, estimator = bags_to_learn(line_bags), self._make_estimator(line_bags, targets)
+        if model is not None:
+            estimator = self._going_on(estimator, model)
         places = None if self.loss == "ova" else np.arange(len(targets.classes))
         with self._clear_divergence():
             estimator.partial_fit(bags, targets.encoded, places, sample_weight)
@@ -394,7 +396,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
                     "fitted: set it back, or call fit"
                 )
 
-    def _make_estimator(self, targets: Targets) -> EmbeddingBagClassifier:
+    def _make_estimator(self, bags: LineBags, targets: Targets) -> EmbeddingBagClassifier:
         """Return the estimator that learns positions of classes from bags of features."""
         weights = self.class_weight
         if weights is not None and targets.form == ONE:
@@ -403,7 +405,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         elif isinstance(weights, dict):
             of_class = class_weights(weights, targets.classes, targets.classes)
             weights = dict(enumerate(of_class.tolist()))
-        estimator = self._settings.make_classifier()
+        estimator = self._settings.make_classifier(bags)
         estimator.set_params(
             class_weight=weights,
             early_stopping=self.early_stopping,
@@ -414,9 +416,8 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         )
         return estimator
 
-    def _estimator_to_go_on(self, model: TextModel, targets: Targets) -> EmbeddingBagClassifier:
+    def _going_on(self, now: EmbeddingBagClassifier, model: TextModel) -> EmbeddingBagClassifier:
         """Return the estimator of the model, with the parameters of now."""
-        now = self._make_estimator(targets)
         if self._estimator is not None:
             self._estimator.set_params(**now.get_params(deep=False))
             return self._estimator

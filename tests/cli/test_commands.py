@@ -210,7 +210,7 @@ def test_autotune(run, tmp_path):
     assert out[2] == "autotune  300 s, P@1 of 22 held-out lines"
     assert out[3] == "searching --lr --dim --word-ngrams --minn --maxn"
     assert out[4].split() == ["P@1", "lr", "epochs", "dim", "words", "chars", "s", "left"]
-    row = r"  1 [01]\.\d{3}\*    0\.1      1  32     2     -  \d\.\d +(299|300)"
+    row = r"  1 [01]\.\d{3}\*    0\.2      1  32     2     -  \d\.\d +(299|300)"
     assert re.fullmatch(row, out[5])
     assert [int(line.split()[3]) for line in out[5:8]] == [1, 1, 1]
     assert re.fullmatch(r"best      --lr \S+ --epochs 1 --dim \d+", out[8])

@@ -36,6 +36,7 @@ LABELS = ["cat", "cat", "dog", "dog", "food", "food"]
 LISTS = [["cat", "small"], ["cat"], ["dog"], ["dog"], [], ["food"]]
 INDICATOR = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1], [0, 0]])
 SMALL = {"dim": 4, "epochs": 60, "random_state": 0}
+EPS = 1 / sum(2 * len(text.split()) - 1 for text in TEXTS)  # words and pairs, all in one batch
 
 
 def fitted(**options):
@@ -139,8 +140,9 @@ def test_defaults_are_those_of_the_command_line():
 
 def test_it_is_a_pipeline_of_vectorizer_and_classifier():
     vectorizer = TextVectorizer(word_ngrams=2)
-    other = make_pipeline(vectorizer, EmbeddingBagClassifier(4, max_iter=60, random_state=0))
-    other.fit(TEXTS, LABELS)
+    classifier = EmbeddingBagClassifier(4, learning_rate=0.2, schedule="linear", max_iter=60)
+    classifier._table_eps = EPS
+    other = make_pipeline(vectorizer, classifier.set_params(random_state=0)).fit(TEXTS, LABELS)
     assert_same_model(_attributes(fitted()), other[-1])
     np.testing.assert_allclose(fitted().predict_proba(TEXTS), other.predict_proba(TEXTS), rtol=1e-5)
 
@@ -312,7 +314,7 @@ def test_a_loss_that_diverges(monkeypatch):
     before = model.predict_proba(TEXTS)
     monkeypatch.setattr(Steps, "make_pass", lambda *_: np.nan)
     for call in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match="^the loss diverged in pass .*learning_rate = 0.1 is"):
+        with pytest.raises(ValueError, match="^the loss diverged in pass .*learning_rate = 0.2 is"):
             call(TEXTS, LABELS)
         np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
 
@@ -401,7 +403,8 @@ def test_partial_fit_goes_on_as_one_training():
     twice = pickle.loads(pickle.dumps(twice)).partial_fit(TEXTS, LABELS)
     assert_same_model(_attributes(once), _attributes(twice))
     counts = TextVectorizer(word_ngrams=2).fit_transform(TEXTS)
-    of_bags = EmbeddingBagClassifier(4, random_state=0)
+    of_bags = EmbeddingBagClassifier(4, learning_rate=0.2, random_state=0)
+    of_bags._table_eps = EPS
     of_bags.partial_fit(counts, LABELS, LABELS).partial_fit(counts, LABELS)
     assert_same_model(_attributes(once), of_bags)
 
@@ -422,6 +425,20 @@ def test_bad_partial_fit(options, y, classes, problem):
     with pytest.raises(ValueError, match="^" + re.escape(problem)):
         model.set_params(**options).partial_fit(TEXTS, y, classes)
     np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
+
+
+def test_rates_of_fit_and_partial_fit():
+    def optimizers(model):
+        return [(o.learning_rate, o.eps) for o in model._estimator._state.optimizers]
+
+    model = TextClassifier(**SMALL).partial_fit(TEXTS, LABELS, LABELS)
+    assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
+    model.partial_fit(TEXTS[:2], LABELS[:2])  # of other lengths, but the state of the optimizers
+    assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
+    model = fitted().partial_fit(TEXTS[:2], LABELS[:2])
+    assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
+    assert fitted()._estimator.schedule == "linear"
+    assert several()._estimator.schedule is None
 
 
 def test_the_first_partial_fit_needs_the_classes():

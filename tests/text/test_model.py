@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx.sklearn.training.network import Network
+from ebagx.sklearn.training.optimizers import make_optimizers
 from ebagx.sklearn.training.steps import Steps
 from ebagx.text import answers, features as features_module, model as model_module
 from ebagx.text.features import Features, LineBags
@@ -21,6 +22,7 @@ TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]
 LINES = Lines.of(TEXTS, LABELS)
 SETTINGS = Settings(dim=4, epochs=30, buckets=1000)
+MAKE = Settings.make_classifier
 
 
 def by_hand(loss):
@@ -50,10 +52,37 @@ def test_training(changes):
 def test_probabilities_are_those_of_the_classifier():
     settings = SETTINGS._replace(minn=1, maxn=3)
     model, _ = train_model(LINES, settings)
-    counts = LineBags(Features.learn(LINES, settings.ngrams), LINES).matrix()
-    classifier = settings.make_classifier().fit(counts, [label for (label,) in LABELS])
+    bags = LineBags(Features.learn(LINES, settings.ngrams), LINES)
+    counts = bags.matrix()
+    classifier = settings.make_classifier(bags).fit(counts, [label for (label,) in LABELS])
     expected = classifier.predict_proba(counts)
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "epochs", "schedule"),
+    [("softmax", 3, None), ("softmax", 4, "linear"), ("ova", 4, None), ("ova", 60, None)],
+)
+def test_the_rate_falls_in_long_trainings_of_one_label(loss, epochs, schedule):
+    settings = Settings(loss=loss, epochs=epochs)
+    assert settings.make_classifier().schedule == settings.schedule == schedule
+
+
+@pytest.mark.parametrize(("batch_size", "in_batch"), [(2, 2), (3, 3), (100, 6)])
+def test_eps_of_the_table_is_the_part_of_a_lookup_in_its_batch(batch_size, in_batch):
+    settings = SETTINGS._replace(batch_size=batch_size, word_ngrams=1)
+    lines = Lines.of(["a b c", "a", "b", "b b", "", "c d e f g"])
+    bags = LineBags(Features.learn(lines, settings.ngrams), lines)
+    table, head = make_optimizers(settings.make_classifier(bags))
+    assert table.eps == pytest.approx(1 / (in_batch * 12 / 6), rel=1e-12)
+    assert head.eps == 1e-10
+
+
+def test_trainings_of_lines_have_that_eps(monkeypatch):
+    plain, _ = train_model(LINES, SETTINGS)
+    monkeypatch.setattr(Settings, "make_classifier", lambda self, _, make=MAKE: make(self))
+    other, _ = train_model(LINES, SETTINGS)
+    assert not np.array_equal(plain.embedding, other.embedding)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -44,7 +44,10 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     if is_optimizer(named):
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
-    return [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
+    made = [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
+    if estimator._table_eps is not None:
+        made[0].eps = estimator._table_eps
+    return made
 
 
 def _changed_optimizers(optimizers: list[optim.Optimizer], estimator: Any) -> list[optim.Optimizer]:
