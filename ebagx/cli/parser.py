@@ -351,7 +351,7 @@ _fraction = _number(float, lambda value: 0 <= value < 1, "a number from 0 to les
 _TRAINING_NUMBERS = (
     ("--dim", "-dim", _integer(1, MAX_DIM), "length of the embeddings"),
     ("--epochs", "-epoch", _integer(1), "passes over the lines"),
-    ("--lr", "-lr", _positive, "learning rate"),
+    ("--lr", "-lr", _positive, "learning rate; falls to 0 in 4 epochs or more, but with ova"),
     ("--batch-size", None, _integer(1), "lines per step"),
     ("--word-ngrams", "-wordNgrams", _integer(1, MAX_WORD_NGRAM), "longest n-gram of words"),
     ("--min-count", "-minCount", _integer(1), "a word with fewer occurrences is not used alone"),

@@ -121,6 +121,10 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
     same bits whichever texts are beside it. A word that is not known is left out; a text without
     any known feature has the vector 0.
 
+    The `eps` of the embeddings' Adagrad is the order of the gradient of one feature: 1 / (texts of
+    a batch x features of a text, on average). Features that few texts have, such as most runs of
+    words, move less. `EmbeddingBagClassifier` has the usual `eps` and a rate that stays.
+
     Examples
     --------
     >>> from ebagx.datasets import load_wordnet10
