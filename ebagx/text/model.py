@@ -1,10 +1,9 @@
-"""Text classifiers: from lines to labels, and how they are trained."""
+"""Text classifiers: from lines to labels, and the settings of their training."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.functional import embedding_bag
 from ebagx.text import tokens
+from ebagx.text.accumulators import Accumulators
 from ebagx.text.answers import answer_few
 from ebagx.text.corpus import is_label
 from ebagx.text.features import Features, LineBags, matrix_of
@@ -24,14 +24,22 @@ from ebagx.text.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ebagx.sklearn import EmbeddingBagClassifier
+    from ebagx.text.learner import Learner
 
 LOSSES = ("softmax", "ova")
 LABEL_TYPES = ("str", "int")  # that a saved model may have
-_MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
-Watch = Callable[[int, Sequence[float]], object]
 _Floats = npt.NDArray[np.float32]
+
+
+class Recipe(NamedTuple):
+    """Options of the training that made a model, for one that goes on with it."""
+
+    lr: float
+    epochs: int
+    batch_size: int
+    min_count: int
+    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class TextModel:
     intercept: _Floats
     num_threads: int | None = None
     label_type: str = "str"
+    accumulators: Accumulators | None = None
+    recipe: Recipe | None = None
 
     @property
     def classes(self) -> npt.NDArray[Any]:
@@ -214,87 +224,37 @@ class Settings(NamedTuple):
         min_chars = max(self.minn, 1) if self.maxn else 0
         return Ngrams(self.word_ngrams, min_chars, self.maxn, self.buckets)
 
-    def make_classifier(self) -> "EmbeddingBagClassifier":
-        """Return an estimator that is trained so."""
-        from ebagx.sklearn import EmbeddingBagClassifier
+    @property
+    def recipe(self) -> Recipe:
+        """The options that a model keeps for later trainings."""
+        return Recipe(self.lr, self.epochs, self.batch_size, self.min_count, self.seed)
 
-        return EmbeddingBagClassifier(
+    @classmethod
+    def of(cls, model: TextModel) -> Self:
+        """Return the settings of a model; those that it has not kept are the defaults."""
+        ngrams, recipe = model.features.ngrams, model.recipe or cls().recipe
+        return cls(
+            **{**recipe._asdict(), "seed": cls().seed if recipe.seed is None else recipe.seed},
+            dim=model.embedding.shape[1],
+            word_ngrams=ngrams.word_ngrams,
+            minn=ngrams.min_chars,
+            maxn=ngrams.max_chars,
+            buckets=ngrams.n_buckets,
+            loss=model.loss,
+            threads=model.num_threads,
+            tokenizer=model.features.tokenizer.name,
+        )
+
+    def make_classifier(self) -> "Learner":
+        """Return an estimator that is trained so."""
+        from ebagx.text.learner import Learner
+
+        return Learner(
             self.dim,
             learning_rate=self.lr,
             batch_size=self.batch_size,
             max_iter=self.epochs,
             random_state=self.seed,
             num_threads=self.threads,
+            warm_start=True,
         )
-
-
-class Fitted(NamedTuple):
-    """A trained model, and how many epochs its training took: fewer than asked for after Ctrl-C."""
-
-    model: TextModel
-    epochs: int
-
-
-def train_model(lines: Lines, settings: Settings, watch: Watch | None = None) -> Fitted:
-    """Learn features, embeddings and linear layer from labelled lines.
-
-    `watch` is called during the training with a number of lines that have been learned, and the
-    losses of the epochs so far.
-
-    Raises
-    ------
-    ValueError
-        If the lines have no features, if there are fewer than two labels, if a line has several
-        but the loss is softmax, or if the loss diverges.
-    """
-    features = Features.learn(lines, settings.ngrams, settings.min_count)
-    return fit_model(features, lines, settings, watch)
-
-
-def fit_model(
-    features: Features, lines: Lines, settings: Settings, watch: Watch | None = None
-) -> Fitted:
-    """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
-    from ebagx.sklearn.base import DivergenceError
-    from ebagx.sklearn.training.loop import watched
-
-    labels = lines.label_names()
-    classifier = settings.make_classifier()
-    with warnings.catch_warnings(), watched(watch, keeps_copy=False):
-        # `Fitted.epochs` tells as much.
-        warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        bags = bags_to_learn(LineBags(features, lines, settings.threads))
-        try:
-            classifier.fit(bags, _targets(lines, labels, settings.loss))
-        except DivergenceError as error:
-            # The classifier's message is about its own weights, which nobody gets.
-            raise ValueError(
-                f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
-                f"rate {settings.lr:g} is too large; no model is saved, and none is replaced"
-            ) from error
-    weights = classifier.embedding_, classifier.coef_, classifier.intercept_
-    model = TextModel(features, labels, settings.loss, *weights, settings.threads)
-    return Fitted(model, classifier.n_iter_)
-
-
-def bags_to_learn(bags: LineBags) -> Any:
-    """Return bags, or the matrix of the same rows where it takes little memory.
-
-    To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
-    """
-    is_small = int(bags.most_lookups().sum()) <= _MOST_LOOKUPS_IN_MEMORY
-    return bags.matrix() if is_small else bags
-
-
-def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
-    """Return what the classifier learns: positions of labels or, for "ova", a row of ones each."""
-    from scipy import sparse
-
-    numbers, offsets = lines.labels()
-    columns = lines.label_places(labels)[numbers]
-    if loss == "softmax":
-        if len(columns) > lines.num_lines:
-            raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return columns.astype(np.int32)  # half the memory
-    ones = np.ones(len(columns), np.int8)
-    return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))

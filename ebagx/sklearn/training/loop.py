@@ -16,23 +16,29 @@ from ebagx.sklearn.training.steps import Steps
 
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
+# It is called after each complete pass, with the network and the losses of the passes so far.
+AfterPass = Callable[[Network, Sequence[float]], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_after_pass: ContextVar[AfterPass | None] = ContextVar("after_pass", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
 
 
 @contextmanager
-def watched(watch: Watch | None, keeps_copy: bool) -> Iterator[None]:
-    """Let a function follow the trainings of the block, in place of a bar.
+def watched(
+    watch: Watch | None, keeps_copy: bool, after_pass: AfterPass | None = None
+) -> Iterator[None]:
+    """Let functions follow the trainings of the block, the first in place of a bar.
 
     With `keeps_copy` false there is no copy of the weights of the last pass, which are as large as
     the table: then a training without early stopping that diverges leaves no model.
     """
-    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy)
+    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _after_pass.set(after_pass)
     try:
         yield
     finally:
         _watch.reset(tokens[0])
         _keeps_copy.reset(tokens[1])
+        _after_pass.reset(tokens[2])
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
-    history = History()
+    history, after_pass = History(), _after_pass.get()
     num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
         steps = Steps(network, loss, examples, plan.batch_size)
@@ -94,6 +100,8 @@ def train(
                 # After the last pass there is nothing that a snapshot could restore.
                 if is_best and keeps and len(history.losses) < plan.max_iter:
                     kept = network.snapshot(kept)
+                if after_pass is not None:
+                    after_pass(network, history.losses)
         except KeyboardInterrupt:
             history.interrupted = True
             network.settle()
