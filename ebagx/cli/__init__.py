@@ -4,6 +4,7 @@
 run       `main`: run one command, report errors in one line and a status
 parser    the arguments of the commands
 arguments errors of arguments, in one line
+fasttext  what fastText's own commands and options are answered
 commands  what each command does
 inputs    files and standard input, with or without labels
 split     the lines that are held out

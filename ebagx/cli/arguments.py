@@ -8,20 +8,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-FASTTEXT_COMMANDS = {
-    "supervised": "ebagx train FILE --model DIR",
-    "predict-prob": "ebagx predict MODEL FILE --prob",
-    "test-label": "ebagx test MODEL FILE, which prints the figures of each label",
-    "quantize": "ebagx train --dim N --min-count N, which makes a smaller model",
-    "skipgram": "ebagx train FILE, which needs lines with labels",
-    "cbow": "ebagx train FILE, which needs lines with labels",
-    "print-word-vectors": "ebagx vectors MODEL FILE OUT.npy, with a word in each line",
-    "print-sentence-vectors": "ebagx vectors MODEL FILE OUT.npy",
-    "print-ngrams": "ebagx vectors MODEL FILE OUT.npy, with a word in each line",
-    "nn": "ebagx vectors MODEL FILE OUT.npy, to compare the vectors of words",
-    "analogies": "ebagx vectors MODEL FILE OUT.npy, to compare the vectors of words",
-    "dump": "ebagx info MODEL",
-}
+from ebagx.cli import fasttext
+
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -57,8 +45,8 @@ class CommandParser(argparse.ArgumentParser):
     def _check_command(self, word: str, commands: Sequence[str]) -> None:
         if word in commands:
             return
-        if word in FASTTEXT_COMMANDS:
-            self.error(f"{word} is a command of fastText; use {FASTTEXT_COMMANDS[word]}")
+        if word in fasttext.COMMANDS:
+            self.error(f"{word} is a command of fastText; use {fasttext.COMMANDS[word]}")
         self.error(f"unknown command {word}{_meant(word, {name: name for name in commands})}")
 
     def _files_last(self, words: Sequence[str]) -> list[str]:
@@ -86,6 +74,8 @@ class CommandParser(argparse.ArgumentParser):
         option, known = word.partition("=")[0], self._option_string_actions
         if option in known or (word[:2] in known and _NUMBER.fullmatch(word[2:])):  # as in -k5
             return
+        if option in fasttext.OPTIONS:
+            self.error(f"{option} is an option of fastText; {fasttext.OPTIONS[option]}")
         names = {_plain(name): _long_name(action) for name, action in known.items()}
         self.error(f"unknown option {option}{_meant(_plain(option), names)}")
 

@@ -1,6 +1,5 @@
 """Matrices that scikit-learn passes around become bags: checked, taken apart once, and scaled."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,23 +30,6 @@ def as_csr(matrix: Any, name: str, dtype: Any = None) -> Any:
         return matrix
     given: Any = matrix
     return sound_csr(given, name, dtype) if given.ndim == 2 else given
-
-
-def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
-    """Return `X` of an estimator as `as_csr` does, or raise ValueError if it holds texts."""
-    if _are_texts(X):
-        raise ValueError(
-            "X must hold counts or weights, got texts; a vectorizer makes counts of them: "
-            f"make_pipeline(TextVectorizer(), {type(estimator).__name__}())"
-        )
-    return as_csr(X, "X", dtype)
-
-
-def _are_texts(X: Any) -> bool:
-    is_sequence = isinstance(X, (Sequence, np.ndarray)) or hasattr(X, "iloc")  # pandas has that
-    if not is_sequence or getattr(X, "ndim", 1) != 1 or not len(X):
-        return False
-    return isinstance(next(iter(X)), str)
 
 
 def bags_of(X: Any, dtype: np.dtype[Any]) -> Bags:

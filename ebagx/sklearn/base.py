@@ -18,14 +18,8 @@ from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
 from ebagx.optim import Optimizer
-from ebagx.sklearn.bags import (
-    as_csr,
-    as_features,
-    bags_of,
-    scaled_for,
-    table_of,
-    weighted_sums,
-)
+from ebagx.sklearn.bags import bags_of, scaled_for, table_of, weighted_sums
+from ebagx.sklearn.inputs import as_features, as_targets
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
     Constraints,
@@ -35,6 +29,7 @@ from ebagx.sklearn.parameters import (
     Number,
     OneOf,
     Seed,
+    Verbosity,
     check_parameters,
 )
 from ebagx.sklearn.training.examples import BagMaker, Examples
@@ -94,7 +89,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "tol": Number(AT_LEAST_0),
         "warm_start": Flag(),
         "random_state": Seed(),
-        "verbose": Flag(),
+        "verbose": Verbosity(),
         "num_threads": NUM_THREADS,
     }
 
@@ -182,7 +177,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             else:
                 state = state.under(self)
             set_learning_rate(state.optimizers, self, None)
-            plan = Plan(self.batch_size, max_iter=1, verbose=self.verbose)
+            plan = Plan(self.batch_size, max_iter=1, verbose=bool(self.verbose))
             earlier = getattr(self, "loss_curve_", []) if going_on else []
             history = self._train(examples, plan, state, going_on)
         self._take_over(history, earlier, plan)
@@ -323,7 +318,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         X, y = validate_data(
             self,
             as_features(X, self, np.float32),
-            as_csr(y, "y"),
+            as_targets(y),
             accept_sparse="csr",
             dtype=np.float32,
             multi_output=True,

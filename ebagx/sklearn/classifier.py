@@ -12,17 +12,23 @@ from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
 from ebagx.optim import Optimizer
-from ebagx.sklearn.bags import as_csr
 from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.inputs import as_targets
 from ebagx.sklearn.parameters import Constraints, OneOf
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
-from ebagx.sklearn.weights import Weights, class_weights
+from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
 
 __all__ = ["EmbeddingBagClassifier"]
 
 _INDICATOR = "multilabel-indicator"
+_WAYS_OUT = {
+    "continuous": "; EmbeddingBagRegressor learns numbers",
+    "continuous-multioutput": "; EmbeddingBagRegressor learns numbers",
+    "multiclass-multioutput": "; MultiLabelBinarizer makes an indicator of lists of labels",
+    "unknown": "; MultiLabelBinarizer makes an indicator of lists of labels",
+}
 
 
 def _is_dict(value: Any) -> bool:
@@ -78,14 +84,15 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Smallest rise that counts.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes: ``{label: weight}``, or in inverse proportion to their number of
-        rows. They are multiplied by `sample_weight`; a multilabel `y` takes none.
+        rows. They are multiplied by `sample_weight`. A multilabel `y` has the numbers of its
+        columns as labels, and the weight of a row is the mean of those of its labels, or 1.
     warm_start : bool, default=False
         Let `fit` go on with the weights of the fitted model, but a new optimizer. The optimizer's
         state is kept for `partial_fit`, in pickles too, which makes them about twice as large.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
         the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
-    verbose : bool, default=False
+    verbose : bool or int, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
         Number of threads; with None, ebagx chooses it.
@@ -181,7 +188,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         class_weight: Any = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
         num_threads: int | None = None,
     ) -> None:
         self.embedding_dim = embedding_dim
@@ -246,7 +253,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
                 f"{shown(self.class_weight)}; compute_class_weight of scikit-learn finds balanced "
                 "weights of all labels"
             )
-        y = as_csr(y, "y")
+        y = as_targets(y)
         if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
             raise ValueError(
                 "classes must be given in the first call of partial_fit; np.unique of all labels "
@@ -327,11 +334,16 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     ) -> tuple[sparse.csr_array, Weights]:
         kind = type_of_target(y, input_name="y")
         if kind == _INDICATOR:
-            return self._encoded_labels(y, going_on), weights
+            labels_of_rows = self._encoded_labels(y, going_on)
+            if self.class_weight is not None:
+                of_rows = weights_of_label_sets(self.class_weight, labels_of_rows)
+                weights = of_rows if weights is None else of_rows * weights
+            return labels_of_rows, weights
         if kind not in ("binary", "multiclass"):
             # scikit-learn's checks look for these first words.
             raise ValueError(
                 f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
+                f"{_WAYS_OUT.get(kind, '')}"
             )
         if sparse.issparse(y):
             raise ValueError(
@@ -369,11 +381,6 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return known, labels
 
     def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
-        if self.class_weight is not None:
-            raise ValueError(
-                f"class_weight must be None for multilabel y, got {shown(self.class_weight)}; "
-                "sample_weight can weigh its rows"
-            )
         is_sparse = sparse.issparse(y)
         targets = sparse.csr_array(y, copy=True)  # whose arrays the next lines change
         targets.sum_duplicates()

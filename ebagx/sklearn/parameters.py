@@ -8,6 +8,7 @@ which have one format of message.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from ebagx._core.checks import (
@@ -95,6 +96,15 @@ class Flag:
     def check(self, value: Any, name: str) -> None:
         """Raise TypeError unless `value` is True or False."""
         check_flag(value, name)
+
+
+class Verbosity:
+    """True, False, or an integer as elsewhere in scikit-learn: 0 is silent."""
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise TypeError or ValueError unless `value` is such a value."""
+        if not isinstance(value, (bool, np.bool_)):
+            check_integer(value, name, 0)
 
 
 class Seed:

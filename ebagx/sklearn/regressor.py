@@ -70,7 +70,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     random_state : int, RandomState instance or None, default=None
         Seed of the initial embeddings, the held-out rows and the order of the bags. With an int,
         the fitted numbers are the same in every run, on every machine, whatever `num_threads` is.
-    verbose : bool, default=False
+    verbose : bool or int, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
         Number of threads; with None, ebagx chooses it.
@@ -161,7 +161,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         tol: float = 1e-4,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
         num_threads: int | None = None,
     ) -> None:
         self.embedding_dim = embedding_dim
@@ -260,7 +260,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     ) -> tuple[Floats, Weights]:
         if sparse.issparse(y):
             raise TypeError("y must be dense, got a sparse matrix")
-        numbers = np.asarray(y, dtype=np.float64)
+        try:
+            numbers = np.asarray(y, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"y must hold numbers: {error}; EmbeddingBagClassifier learns labels"
+            ) from error
         columns = numbers if numbers.ndim == 2 else numbers[:, np.newaxis]
         if going_on and columns.shape[1] != len(self.intercept_):
             raise ValueError(

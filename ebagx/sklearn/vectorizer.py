@@ -27,7 +27,11 @@ from ebagx.text.tokenizers import NAMES, Tokenizer
 __all__ = ["TextVectorizer"]
 
 
-class TextVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TextVectorizer(  # type: ignore[call-arg,misc]
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,  # as for CountVectorizer, there is no output but sparse matrices
+):
     """Count words, runs of words and character n-grams: fastText's features of a text.
 
     Words end at the word boundaries of Unicode, and have columns of their own, in order of

@@ -70,7 +70,8 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
     batch_size : int, default=128
         Number of texts per step.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, not for the loss "ova".
+        Weights of the classes; "balanced" gives each class the same weight in all. With the loss
+        "ova" the weight of a text is the mean of those of its labels, or 1 if it has none.
     early_stopping : bool, default=False
         Hold out a part of the texts, and stop when the score of these no longer rises: see
         `ebagx.sklearn.EmbeddingBagClassifier`, as for the next three.
@@ -83,7 +84,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
     random_state : int, RandomState instance or None, default=None
         Seed; ``ebagx train`` takes 0. With an int, the fitted numbers are the same in every run, on
         every machine, whatever `num_threads` is.
-    verbose : bool, default=False
+    verbose : bool or int, default=False
         Show a progress bar (needs tqdm).
     num_threads : int or None, default=None
         Number of threads; with None, ebagx chooses it.
@@ -173,7 +174,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         n_iter_no_change: int = 3,
         tol: float = 1e-4,
         random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
         num_threads: int | None = None,
     ) -> None:
         self.dim = dim
@@ -399,6 +400,9 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         if weights is not None and targets.form == ONE:
             y = targets.classes[targets.encoded]
             weights = dict(enumerate(class_weights(weights, targets.classes, y).tolist()))
+        elif isinstance(weights, dict):
+            of_class = class_weights(weights, targets.classes, targets.classes)
+            weights = dict(enumerate(of_class.tolist()))
         estimator = self._settings.make_classifier()
         estimator.set_params(
             class_weight=weights,

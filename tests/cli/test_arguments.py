@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.cli.arguments import FASTTEXT_COMMANDS
+from ebagx.cli import fasttext
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def fail(run, capsys):
         ),
         (["train", "--wordngrams", "2"], "did you mean --word-ngrams?"),
         (["train", "-epochs", "2"], "unknown option -epochs; did you mean --epochs?"),
-        (["train", "-t", "1e-4"], "train: error: unknown option -t"),
+        (["train", "-T", "1e-4"], "train: error: unknown option -T"),
         (["train", "-thre", "2"], "unknown option -thre; did you mean --threads?"),
         (["train", "--zzz", "--dim", "0"], "train: error: unknown option --zzz"),
         (["predict", "--prb"], "predict: error: unknown option --prb; did you mean --prob?"),
@@ -50,15 +50,62 @@ def test_wrong_arguments_are_named(fail, argv, problem):
     assert fail(*argv).endswith(problem)
 
 
-@pytest.mark.parametrize("verb", FASTTEXT_COMMANDS)
+@pytest.mark.parametrize("verb", fasttext.COMMANDS)
 def test_commands_of_fasttext_are_answered(fail, verb):
     error = fail(verb, "-input", "x", "-output", "y")
     assert error.startswith(f"ebagx: error: {verb} is a command of fastText; use ebagx ")
     assert len(error) < 130
 
 
+# Those of `fasttext supervised` and of `fasttext quantize`.
+OPTIONS = [
+    "-input",
+    "-output",
+    "-verbose",
+    "-minCount",
+    "-minCountLabel",
+    "-wordNgrams",
+    "-bucket",
+    "-minn",
+    "-maxn",
+    "-t",
+    "-label",
+    "-lr",
+    "-lrUpdateRate",
+    "-dim",
+    "-ws",
+    "-epoch",
+    "-neg",
+    "-loss",
+    "-thread",
+    "-pretrainedVectors",
+    "-saveOutput",
+    "-seed",
+    "-autotune-validation",
+    "-autotune-metric",
+    "-autotune-predictions",
+    "-autotune-duration",
+    "-autotune-modelsize",
+    "-cutoff",
+    "-retrain",
+    "-qnorm",
+    "-qout",
+    "-dsub",
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_of_fasttext_are_taken_or_answered(fail, option):
+    error = fail("train", option, "0", "--zzz")
+    if option in fasttext.OPTIONS:
+        assert f"error: {option} is an option of fastText; " in error
+        assert len(error) < 130
+    else:
+        assert error.endswith("unknown option --zzz")
+
+
 def test_commands_that_are_named_instead_exist(run, capsys):
-    for text in FASTTEXT_COMMANDS.values():
+    for text in fasttext.COMMANDS.values():
         name, options = re.match(r"ebagx (\w+)", text)[1], re.findall(r"--[\w-]+", text)
         with pytest.raises(SystemExit):
             run(name, "--help")

@@ -98,3 +98,30 @@ def test_partial_fit_needs_no_classes_but_the_same_columns():
     single.fit(X, classes)
     with pytest.raises(ValueError, match="^y must have 3 classes, not an indicator, as before$"):
         single.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("class_weight", [{0: 3.0, 1: 0.5}, "balanced"])
+def test_weights_of_labels_are_means_over_those_of_a_row(class_weight):
+    model, X, y = make("sigmoid", class_weight=class_weight)
+    y = y.copy()
+    y[::5] = 0
+    y[1::5] = 1
+    counts = y.sum(axis=0)
+    balanced = counts.sum() / (2 * counts)
+    of_label = balanced if class_weight == "balanced" else np.array([3.0, 0.5])
+    labels_of_rows = y.sum(axis=1)
+    assert set(labels_of_rows.tolist()) == {0, 1, 2}
+    weights = np.where(labels_of_rows, y @ of_label / np.maximum(labels_of_rows, 1), 1.0)
+    other = clone(model).set_params(class_weight=None).fit(X, y, weights)
+    assert_same_model(model.fit(X, y), other)
+    twice = clone(model).set_params(class_weight=None).fit(X, y, weights * 2)
+    assert_same_model(model.fit(X, y, np.full(len(y), 2.0)), twice)
+
+
+def test_balanced_weights_of_single_labels_are_those_of_classes():
+    model, X, y = make("softmax")
+    classes, places = np.unique(y, return_inverse=True)
+    indicator = np.eye(len(classes), dtype=int)[places]
+    _, weights = EmbeddingBagClassifier(class_weight="balanced")._encoded(y, None, False, None)
+    model = EmbeddingBagClassifier(class_weight="balanced")
+    np.testing.assert_allclose(model._encoded(indicator, None, False, None)[1], weights)

@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 import joblib
+import sklearn
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -210,3 +212,19 @@ def test_columns_of_pyarrow():
         np.testing.assert_array_equal(TextVectorizer().fit_transform(column).toarray(), expected)
     with pytest.raises(TypeError, match=r"^raw_documents\[1\] must be str, got NoneType; drop"):
         TextVectorizer().fit(pa.array(["a", None]))
+
+
+def test_output_is_sparse_whatever_scikit_learn_is_set_to():
+    """As that of CountVectorizer, which has no set_output either."""
+    pytest.importorskip("pandas")
+    texts, labels = ["a cat", "a soup"] * 9, [0, 1] * 9
+    expected = TextVectorizer().fit_transform(texts)
+    for container in ("pandas", "default"):
+        with sklearn.config_context(transform_output=container):
+            vectorizer = TextVectorizer()
+            assert not hasattr(vectorizer, "set_output")
+            for found in (vectorizer.fit_transform(texts), vectorizer.transform(texts)):
+                assert sparse.issparse(found)
+                np.testing.assert_array_equal(found.toarray(), expected.toarray())
+            pipeline = make_pipeline(TextVectorizer(), EmbeddingBagClassifier(random_state=0))
+            assert pipeline.fit(texts, labels).score(texts, labels) == 1

@@ -1,7 +1,12 @@
 """Test the examples of the documentation, and its list of public names."""
 
 import doctest
+import os
 import re
+import shlex
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -17,6 +22,42 @@ def test_examples(page):
     pytest.importorskip("sklearn")
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert failed == 0
+
+
+PROGRAM = "import sys; sys.argv[0] = 'ebagx'; from ebagx.cli import main; sys.exit(main())"
+# A command with the lines that continue it, and what it prints.
+COMMAND = re.compile(r"^   \$ ((?:.*\\\n)*.*)\n((?:   (?!\$ ).*\n)*)", re.MULTILINE)
+CONSOLE = [page for page in PAGES if "   $ ebagx " in page.read_text("utf-8")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the examples are for a POSIX shell")
+@pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.stem)
+def test_console_examples(page, tmp_path):
+    """Run the commands of a page in one folder; what they print on both streams is as shown."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tqdm")
+    commands = COMMAND.findall(page.read_text("utf-8"))
+    assert len(commands) >= 3
+    for command, expected in commands:
+        shown = _printed(command, tmp_path)
+        wanted = textwrap.dedent(expected)
+        assert _is_as_shown(wanted, shown), f"{command}\n{shown}"
+
+
+def _printed(command, folder):
+    program = f"{shlex.quote(sys.executable)} -P -c {shlex.quote(PROGRAM)}"
+    script = f'ebagx() {{ {program} "$@"; }}; {command}'
+    environment = os.environ | {"COLUMNS": "80", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert process.returncode == (2 if "error: " in process.stderr else 0), process.stderr
+    return process.stdout + process.stderr
+
+
+def _is_as_shown(wanted, shown):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return doctest.OutputChecker().check_output(wanted, shown, flags)
 
 
 def test_pages_have_examples():

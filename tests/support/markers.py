@@ -18,7 +18,7 @@ MARKED = {
     "emulated": ("kernels/*", "test_functional.py", "text/test_ngrams.py"),
     "sanitize": (
         *("core/*", "kernels/*", "optim/*", "test_*.py", "text/test_ngrams.py"),
-        *("promises/test_determinism.py", "promises/test_state_machine.py"),
+        *("text/test_answers.py", "promises/test_determinism.py", "promises/test_state_machine.py"),
     ),
     "races": ("kernels/*", "promises/test_determinism.py"),
     "endure": (

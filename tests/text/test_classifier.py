@@ -277,7 +277,11 @@ def test_bad_texts(texts, error, problem):
             INDICATOR + np.arange(2),
             "Unknown label type: multiclass-multioutput; a",
         ),
-        ({"loss": "ova", "class_weight": {0: 1}}, LISTS, "class_weight must be None for multilab"),
+        (
+            {"loss": "ova", "class_weight": {"bird": 1}},
+            LISTS,
+            "The classes, ['cat', 'dog', 'food', 'small'], are not in class_weight",
+        ),
         ({"class_weight": {"cat": -1, "dog": 1, "food": 1}}, LABELS, "class_weight of class cat"),
         ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
         ({"loss": "hinge"}, LABELS, "loss must be one of 'softmax', 'ova', got 'hinge'"),
@@ -338,6 +342,15 @@ def test_weights():
     assert with_weights.predict_proba(TEXTS).tolist() != fitted().predict_proba(TEXTS).tolist()
     balanced = TextClassifier(**SMALL, class_weight="balanced").fit(TEXTS, LABELS)
     assert_same_model(_attributes(balanced), _attributes(fitted()))
+
+
+def test_weights_of_several_labels():
+    labels = sorted({label for row in LISTS for label in row})
+    class_weight = {label: 1.0 + 2 * i for i, label in enumerate(labels)}
+    weights = [np.mean([class_weight[label] for label in row]) if row else 1.0 for row in LISTS]
+    with_weights = TextClassifier(**SMALL, loss="ova", class_weight=class_weight)
+    by_hand = TextClassifier(**SMALL, loss="ova").fit(TEXTS, LISTS, weights)
+    assert_same_model(_attributes(with_weights.fit(TEXTS, LISTS)), _attributes(by_hand))
 
 
 def test_early_stopping():

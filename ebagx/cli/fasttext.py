@@ -1,0 +1,37 @@
+"""The commands and options of fastText that have no counterpart here, and what to use instead."""
+
+COMMANDS = {
+    "supervised": "ebagx train FILE --model DIR",
+    "predict-prob": "ebagx predict MODEL FILE --prob",
+    "test-label": "ebagx test MODEL FILE, which prints the figures of each label",
+    "quantize": "ebagx train --dim N --min-count N, which makes a smaller model",
+    "skipgram": "ebagx train FILE, which needs lines with labels",
+    "cbow": "ebagx train FILE, which needs lines with labels",
+    "print-word-vectors": "ebagx vectors MODEL FILE OUT.npy, with a word in each line",
+    "print-sentence-vectors": "ebagx vectors MODEL FILE OUT.npy",
+    "print-ngrams": "ebagx vectors MODEL FILE OUT.npy, with a word in each line",
+    "nn": "ebagx vectors MODEL FILE OUT.npy, to compare the vectors of words",
+    "analogies": "ebagx vectors MODEL FILE OUT.npy, to compare the vectors of words",
+    "dump": "ebagx info MODEL",
+}
+
+_OF_WORD_VECTORS = "leave it out: it is for word vectors from text without labels"
+_OF_QUANTIZE = "leave it out: train saves all numbers as float32"
+
+OPTIONS = {
+    "-t": _OF_WORD_VECTORS,
+    "-ws": _OF_WORD_VECTORS,
+    "-lrUpdateRate": "leave it out: the rate is up to date in each step",
+    "-neg": "leave it out: --loss softmax and ova are exact",
+    "-verbose": "leave it out: 2>/dev/null hides the progress",
+    "-saveOutput": "leave it out: the model has all that was learned",
+    "-pretrainedVectors": "leave it out: train begins with random embeddings",
+    "-autotune-metric": "leave it out: --autotune compares P@1",
+    "-autotune-predictions": "leave it out: --autotune compares P@1",
+    "-autotune-modelsize": "use --dim and --min-count, which bound the size",
+    "-cutoff": _OF_QUANTIZE,
+    "-retrain": _OF_QUANTIZE,
+    "-qnorm": _OF_QUANTIZE,
+    "-qout": _OF_QUANTIZE,
+    "-dsub": _OF_QUANTIZE,
+}
