@@ -8,6 +8,7 @@ fasttext  what fastText's own commands and options are answered
 commands  what each command does
 inputs    files and standard input, with or without labels
 split     the lines that are held out
+continuing go on with a model, start from vectors, save checkpoints
 saving    other places for a model that cannot be saved
 report    how results are printed and drawn
 ========  =====================================================================

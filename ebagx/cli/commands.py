@@ -7,6 +7,13 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from ebagx.cli.continuing import (
+    Checkpoints,
+    given_vectors,
+    model_to_continue,
+    report_growth,
+    settings_to_continue,
+)
 from ebagx.cli.inputs import read_labelled_texts, read_training_lines, text_blocks
 from ebagx.cli.progress import progress
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
@@ -20,7 +27,9 @@ from ebagx.text import autotune
 from ebagx.text.autotune import Trial
 from ebagx.text.evaluation import Evaluation
 from ebagx.text.lines import Lines
-from ebagx.text.model import Fitted, Settings, TextModel, train_model
+from ebagx.text.model import Settings, TextModel
+from ebagx.text.pretrained import GivenVectors
+from ebagx.text.training import Fitted, Following, continue_model, train_model
 
 ALL = -1  # labels
 _LINES_AT_ONCE = 10_000
@@ -32,11 +41,18 @@ class TrainingInterrupted(Exception):  # noqa: N818
 
 def train(args: Namespace) -> None:
     """Learn from labelled lines, measure, and save the model."""
+    former, vectors = model_to_continue(args), given_vectors(args)
     settings = Settings(*(getattr(args, name) for name in Settings._fields))
+    if former is not None:
+        settings = settings_to_continue(args, former)
     _check_settings(args, settings)
     check_destination(args.model)
     settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
-    split = split_wordnet(settings) if args.file is None else split_file(args, settings)
+    if args.file is None:
+        split = split_wordnet(settings)
+    else:
+        tokenizer = settings.cutter if former is None else former.features.tokenizer
+        split = split_file(args, settings, tokenizer, former is not None)
     n_labels = len(split.training.label_names())
     n_lines, n_held_out = split.training.num_lines, split.held_out.num_lines
     report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
@@ -49,10 +65,12 @@ def train(args: Namespace) -> None:
         report("", " ".join(autotune.describe(best.settings)[3:]))
     else:
         report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
-        model, epochs = _train_shown(split.training, settings)
+        model, epochs = _train_shown(args, split.training, settings, former, vectors)
         seconds = time.perf_counter() - start
         interrupted = epochs < settings.epochs
         outcome = f" after {epochs} of {settings.epochs} epochs; the model"
+        if former is not None:
+            report_growth(former, model)
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
     try:
         report(heading, _describe_accuracy(model, split.held_out))
@@ -149,6 +167,8 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
         raise ValueError(f"--minn {settings.minn} is above --maxn {settings.maxn}")
     if settings.minn and not settings.maxn:
         raise ValueError(f"--minn {settings.minn} has no --maxn")
+    if args.autotune and (args.checkpoint or args.pretrained):
+        raise ValueError("--autotune goes neither with --checkpoint nor with --pretrained")
     if args.autotune and args.autotune_validation is None and not args.held_out:
         raise ValueError("--autotune needs --held-out above 0 or --autotune-validation")
 
@@ -180,7 +200,14 @@ def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
     return f"{model.precision_at_1(held_out):.3f} on the held-out lines"
 
 
-def _train_shown(lines: Lines, settings: Settings) -> Fitted:
+def _train_shown(
+    args: Namespace,
+    lines: Lines,
+    settings: Settings,
+    start: TextModel | None,
+    vectors: GivenVectors | None,
+) -> Fitted:
+    checkpoint = Checkpoints(args.model, args.checkpoint) if args.checkpoint else None
     with progress("training", lines.num_lines * settings.epochs, "lines") as show:
         done = 0
 
@@ -189,4 +216,7 @@ def _train_shown(lines: Lines, settings: Settings) -> Fitted:
             done += count
             show(done, f"epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else "")
 
-        return train_model(lines, settings, watch)
+        following = Following(watch, checkpoint)
+        if start is not None:
+            return continue_model(start, lines, settings, following, vectors)
+        return train_model(lines, settings, following, vectors)

@@ -25,7 +25,6 @@ OPTIONS = {
     "-neg": "leave it out: --loss softmax and ova are exact",
     "-verbose": "leave it out: 2>/dev/null hides the progress",
     "-saveOutput": "leave it out: the model has all that was learned",
-    "-pretrainedVectors": "leave it out: train begins with random embeddings",
     "-autotune-metric": "leave it out: --autotune compares P@1",
     "-autotune-predictions": "leave it out: --autotune compares P@1",
     "-autotune-modelsize": "use --dim and --min-count, which bound the size",

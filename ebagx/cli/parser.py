@@ -102,8 +102,35 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     _add_prefix(parser)
     _add_threads(parser)
+    _add_start(parser.add_argument_group("a training that goes on"))
     _add_autotune(parser.add_argument_group("search for good options"))
     parser.set_defaults(run=_train)
+
+
+def _add_start(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--continue",
+        dest="continue_from",
+        type=Path,
+        metavar="MODEL",
+        help="go on with this model, and add new words and labels to it; options are those of its "
+        "training, and the result replaces it unless --model names another folder",
+    )
+    add(
+        "--checkpoint",
+        type=_integer(1),
+        metavar="N",
+        help="also save the model after every N epochs; the folder always has a complete one",
+    )
+    add(
+        "--pretrained",
+        "-pretrainedVectors",
+        type=Path,
+        metavar="FILE",
+        help="let words begin with the vectors that this file has for them",
+    )
+    add("--freeze-pretrained", action="store_true", help="leave those embeddings as they are")
 
 
 def _add_autotune(group: argparse._ArgumentGroup) -> None:

@@ -12,6 +12,7 @@ from ebagx.cli.report import report, warn
 from ebagx.datasets import load_wordnet10
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings
+from ebagx.text.tokenizers import Tokenizer
 
 _WORDNET_TRAINING_LINES = 8000
 
@@ -40,7 +41,9 @@ def split_wordnet(settings: Settings) -> Split:
     return Split(training, held_out, '"a small striped cat"')
 
 
-def split_file(args: Namespace, settings: Settings) -> Split:
+def split_file(
+    args: Namespace, settings: Settings, tokenizer: Tokenizer, may_have_one_label: bool = False
+) -> Split:
     """Read the lines of ``args.file`` and hold some of them out.
 
     Raises
@@ -48,15 +51,16 @@ def split_file(args: Namespace, settings: Settings) -> Split:
     OSError
         If the file cannot be read.
     ValueError
-        If it has a bad line, only one label or, with softmax, a line with several labels.
+        If it has a bad line, only one label (unless it may have) or, with softmax, a line with
+        several labels.
     """
-    lines, source = read_training_lines(args.file, settings.cutter, args.label), name_of(args.file)
+    lines, source = read_training_lines(args.file, tokenizer, args.label), name_of(args.file)
     report("reading", source)
     lines = _with_frequent_labels(lines, args.min_count_label, source)
     names, (labels, offsets) = lines.label_names(), lines.labels()
-    if len(names) == 1:
+    if len(names) == 1 and not may_have_one_label:
         raise ValueError(f"{source}: every line has the label {names[0]!r:.40}")
-    if args.loss == "softmax" and len(labels) > lines.num_lines:
+    if settings.loss == "softmax" and len(labels) > lines.num_lines:
         several = int(np.argmax(np.diff(offsets) > 1))
         in_order = lines.store.label_names.names()
         shown = ", ".join(in_order[i] for i in labels[offsets[several] : offsets[several + 1]])
@@ -64,7 +68,7 @@ def split_file(args: Namespace, settings: Settings) -> Split:
             f"{source}: a line has the labels {shown:.40}; several labels a line need --loss ova"
         )
     _warn_of_rare_labels(labels, len(names), lines.num_lines, source)
-    is_held_out = hold_out(labels, offsets, args.held_out, args.seed)
+    is_held_out = hold_out(labels, offsets, args.held_out, settings.seed)
     return Split(lines.select(~is_held_out), lines.select(is_held_out), '"some words"')
 
 

@@ -34,10 +34,9 @@ class Accumulators(NamedTuple):
     @classmethod
     def of(cls, optimizers: Sequence[Optimizer]) -> Self | None:
         """Return what is kept of the optimizers of table and head, None before their first step."""
-        squares = [optimizer.state_dict().get(_SQUARES) for optimizer in optimizers]
-        if len(squares) != 2 or not all(array is not None and array.size for array in squares):
+        table, head = (optimizer.state_dict()[_SQUARES] for optimizer in optimizers)
+        if not (table.size and head.size):
             return None
-        table, head = squares
         return cls(_row_means(table), np.array(head, np.float32))
 
     def give_to(self, optimizers: Sequence[Optimizer], dim: int) -> None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings, TextModel, fit_model
+from ebagx.text.model import Settings, TextModel
+from ebagx.text.training import fit_model
 
 _DIMS = (16, 32, 64, 128)
 _WORD_NGRAMS = (1, 2, 3)

@@ -47,6 +47,4 @@ def grow_features(features: Features, lines: Lines, min_count: int) -> GrownFeat
     known = features.table.buckets()
     places[n_known:] = n_words + np.searchsorted(table.buckets(), known)
     grown_words = features.words.joined(words.select(new))
-    return GrownFeatures(
-        Features(features.ngrams, grown_words, table, features.tokenizer), places
-    )
+    return GrownFeatures(Features(features.ngrams, grown_words, table, features.tokenizer), places)

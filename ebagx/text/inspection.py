@@ -1,9 +1,12 @@
 """The words of a model that are similar to a text, or that speak for a label."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from ebagx.text.model import TextModel
+from ebagx.text.tokenizers import Tokenizer
 
 _WORDS_AT_ONCE = 1 << 16
 
@@ -35,15 +38,23 @@ def _of_words(
     model: TextModel, names: list[str], direction: npt.NDArray[np.float32], is_cosine: bool
 ) -> npt.NDArray[np.float32]:
     """Return the product of each word's vector, perhaps of length 1, with a direction."""
-    products = np.empty(len(names), np.float32)
+    products, of_words = np.empty(len(names), np.float32), _with_whole_words(model)
     for first in range(0, len(names), _WORDS_AT_ONCE):
         part = slice(first, first + _WORDS_AT_ONCE)
-        vectors = model.vectors(names[part])
+        vectors = of_words.vectors(names[part])
         products[part] = vectors @ direction
         if is_cosine:
             lengths = np.linalg.norm(vectors, axis=1)
             products[part] /= np.where(lengths > 0, lengths, 1)
     return products
+
+
+def _with_whole_words(model: TextModel) -> TextModel:
+    """Return a model that takes each text as a word, where a function would cut it again."""
+    if model.features.tokenizer.function is None:
+        return model
+    tokenizer = Tokenizer.calling(lambda word: [word])
+    return replace(model, features=replace(model.features, tokenizer=tokenizer))
 
 
 def _largest(names: list[str], values: npt.NDArray[np.float32], k: int) -> list[tuple[str, float]]:

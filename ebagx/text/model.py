@@ -247,6 +247,7 @@ class Settings(NamedTuple):
 
     def make_classifier(self) -> "Learner":
         """Return an estimator that is trained so."""
+        import ebagx.sklearn  # noqa: F401 - its error names the way out without scikit-learn
         from ebagx.text.learner import Learner
 
         return Learner(

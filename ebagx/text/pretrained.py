@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-import ebagx.text
 from ebagx.text.words import Words
 
 _Intp = npt.NDArray[np.intp]
@@ -37,56 +36,67 @@ class Rows(NamedTuple):
         return f"Rows({len(self.columns)} rows{', frozen' * self.are_frozen})"
 
 
+class Pretrained:
+    """The constraint of a parameter: a path, or words with a table."""
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise TypeError or ValueError unless `value` can be vectors."""
+        if isinstance(value, str | PathLike):
+            return
+        if not isinstance(value, Vectors):
+            raise TypeError(
+                f"{name} must be a path or have words and a table, as load_vectors of ebagx.text "
+                f"returns them, got {type(value).__name__}"
+            )
+        shape = tuple(value.table.shape)
+        if len(shape) != 2 or shape[0] != len(value.words):
+            raise ValueError(
+                f"{name}.table must have a row for each of {len(value.words)} words, got shape "
+                f"{shape}"
+            )
+
+
+class GivenVectors(NamedTuple):
+    """Vectors with which words begin, and whether they stay as they are."""
+
+    vectors: Vectors
+    are_frozen: bool = False
+
+    def rows(self, words: Words, dim: int, first: int = 0) -> Rows:
+        """Return the rows of those words from number `first` on that have a vector.
+
+        Of equal words the first one counts. Cost: a look at each of the vectors.
+
+        Raises
+        ------
+        ValueError
+            If vectors have another length than `dim`, or if those of the words are not finite.
+        """
+        table = self.vectors.table
+        if table.shape[1] != dim:
+            raise ValueError(
+                f"dim must be that of the pretrained vectors, {table.shape[1]}, got {dim}"
+            )
+        columns = {name: column for column, name in enumerate(words.names()) if column >= first}
+        found: dict[int, int] = {}
+        for row, word in enumerate(self.vectors.words):
+            column = columns.get(word)
+            if column is not None:
+                found.setdefault(column, row)
+        rows = np.fromiter(found.values(), np.intp, len(found))
+        values = np.asarray(table[rows], np.float32).reshape(len(rows), dim)
+        if not np.isfinite(values).all():
+            raise ValueError("the pretrained vectors have nan or infinity")
+        return Rows(np.fromiter(found, np.intp, len(found)), values, self.are_frozen)
+
+
 def as_vectors(pretrained: Any) -> Vectors:
-    """Return words and vectors, of a file if a path is given.
-
-    Raises
-    ------
-    TypeError
-        If there are neither a path nor words with a table.
-    ValueError
-        If the table does not have a row for each word.
-    """
+    """Return words and vectors, which a path names or which are given."""
     if isinstance(pretrained, str | PathLike):
-        pretrained = ebagx.text.load_vectors(pretrained)
-    if not isinstance(pretrained, Vectors):
-        raise TypeError(
-            "pretrained must be a path or have words and a table, as load_vectors of ebagx.text "
-            f"returns them, got {type(pretrained).__name__}"
-        )
-    shape = tuple(pretrained.table.shape)
-    if len(shape) != 2 or shape[0] != len(pretrained.words):
-        raise ValueError(
-            f"pretrained.table must have a row for each of {len(pretrained.words)} words, got "
-            f"shape {shape}"
-        )
-    return pretrained
+        import ebagx.text
 
-
-def pretrained_rows(
-    vectors: Vectors, words: Words, dim: int, first: int = 0, freeze: bool = False
-) -> Rows:
-    """Return the rows for the words from number `first` on that have a vector.
-
-    Of equal words the first one counts. Cost: a look at each of the `vectors`.
-
-    Raises
-    ------
-    ValueError
-        If vectors have another length than `dim`, or if those of the words are not finite.
-    """
-    if vectors.table.shape[1] != dim:
-        raise ValueError(
-            f"dim must be that of the pretrained vectors, {vectors.table.shape[1]}, got {dim}"
-        )
-    columns = {name: column for column, name in enumerate(words.names()) if column >= first}
-    found: dict[int, int] = {}
-    for row, word in enumerate(vectors.words):
-        column = columns.get(word)
-        if column is not None:
-            found.setdefault(column, row)
-    rows = np.fromiter(found.values(), np.intp, len(found))
-    values = np.asarray(vectors.table[rows], np.float32).reshape(len(rows), dim)
-    if not np.isfinite(values).all():
-        raise ValueError("the pretrained vectors have nan or infinity")
-    return Rows(np.fromiter(found, np.intp, len(found)), values, freeze)
+        vectors: Vectors = ebagx.text.load_vectors(pretrained)
+        Pretrained().check(vectors, str(pretrained))
+        return vectors
+    given: Vectors = pretrained
+    return given

@@ -14,7 +14,7 @@ from ebagx.text.features import Features, LineBags
 from ebagx.text.growth import grow_features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
-from ebagx.text.pretrained import Vectors, pretrained_rows
+from ebagx.text.pretrained import GivenVectors
 
 if TYPE_CHECKING:
     from ebagx.sklearn.training.network import Network
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
-Checkpoint = Callable[[TextModel, int], object]
+Checkpoint = Callable[[TextModel, int], bool]
 _Floats = npt.NDArray[np.float32]
 
 
@@ -38,7 +38,8 @@ class Following(NamedTuple):
     """Functions that are called during a training.
 
     `watch` gets a number of lines that have been learned, and the losses of the epochs so far;
-    `checkpoint` gets the model after each epoch but the last, and the number of the epoch.
+    `checkpoint` gets the model after each epoch but the last, and the number of the epoch; it
+    returns whether it has saved the model.
     """
 
     watch: Watch | None = None
@@ -52,7 +53,7 @@ def train_model(
     lines: Lines,
     settings: Settings,
     following: Following = _ALONE,
-    pretrained: Vectors | None = None,
+    pretrained: GivenVectors | None = None,
 ) -> Fitted:
     """Learn features, embeddings and linear layer from labelled lines.
 
@@ -73,13 +74,13 @@ def fit_model(
     lines: Lines,
     settings: Settings,
     following: Following = _ALONE,
-    pretrained: Vectors | None = None,
+    pretrained: GivenVectors | None = None,
 ) -> Fitted:
     """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
     learner, labels = settings.make_classifier(), lines.label_names()
     if pretrained is not None:
         learner.begin_anew(features.n_columns, len(labels), settings.loss == "ova")
-        learner.place(pretrained_rows(pretrained, features.words, settings.dim))
+        learner.place(pretrained.rows(features.words, settings.dim))
     empty = np.empty((0, settings.dim), np.float32)
     start = TextModel(
         features,
@@ -97,7 +98,7 @@ def continue_model(
     lines: Lines,
     settings: Settings,
     following: Following = _ALONE,
-    pretrained: Vectors | None = None,
+    pretrained: GivenVectors | None = None,
 ) -> Fitted:
     """Go on with the training of a model, which stays as it is.
 
@@ -119,7 +120,7 @@ def continue_model(
     learner = learner.enlarged(columns, features.n_columns, places, len(labels))
     if pretrained is not None:
         known = model.features.words.count
-        learner.place(pretrained_rows(pretrained, features.words, settings.dim, known))
+        learner.place(pretrained.rows(features.words, settings.dim, known))
     start = replace(
         model,
         features=features,
@@ -148,13 +149,17 @@ def _trained(
     from ebagx.sklearn.base import DivergenceError
     from ebagx.sklearn.training.loop import watched
 
+    saved = 0
+
     def save(network: "Network", losses: Sequence[float]) -> None:
+        nonlocal saved
         if following.checkpoint is None or len(losses) == settings.epochs:
             return
         (head,) = network.layers
         accumulators = Accumulators.of(network.optimizers)
         model = _with_weights(start, (network.table, *head), accumulators)
-        following.checkpoint(model, len(losses))
+        if following.checkpoint(model, len(losses)):
+            saved = len(losses)
 
     with (
         warnings.catch_warnings(),
@@ -167,9 +172,12 @@ def _trained(
             learner.fit(bags, _targets(lines, start.labels, settings.loss))
         except DivergenceError as error:
             # The classifier's message is about its own weights, which nobody gets.
+            outcome = "no model is saved, and none is replaced"
+            if saved:
+                outcome = f"the model of epoch {saved} stays"
             raise ValueError(
                 f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
-                f"rate {settings.lr:g} is too large; no model is saved, and none is replaced"
+                f"rate {settings.lr:g} is too large; {outcome}"
             ) from error
     weights = learner.embedding_, learner.coef_, learner.intercept_
     model = _with_weights(start, weights, learner.accumulators())

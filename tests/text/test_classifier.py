@@ -146,7 +146,7 @@ def test_it_is_a_pipeline_of_vectorizer_and_classifier():
 
 
 def _attributes(model):
-    return model._estimator
+    return model._learner
 
 
 @pytest.mark.parametrize("y", [LISTS, [set(labels) for labels in LISTS], INDICATOR])

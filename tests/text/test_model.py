@@ -10,12 +10,13 @@ pytest.importorskip("sklearn")
 
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.steps import Steps
-from ebagx.text import answers, features as features_module, model as model_module
+from ebagx.text import answers, features as features_module, training
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings, TextModel, train_model
+from ebagx.text.model import Settings, TextModel
 from ebagx.text.ngrams import Ngrams
 from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.training import Following, train_model
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]
@@ -63,7 +64,7 @@ def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threa
     lines = Lines.of(TEXTS * 50, LABELS * 50)
     settings = SETTINGS._replace(epochs=3, loss=loss, threads=threads, **options)
     expected, _ = train_model(lines, settings)
-    monkeypatch.setattr(model_module, "_MOST_LOOKUPS_IN_MEMORY", 0)
+    monkeypatch.setattr(training, "_MOST_LOOKUPS_IN_MEMORY", 0)
     found, _ = train_model(lines, settings)
     for name in ("embedding", "coef", "intercept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -79,9 +80,8 @@ def test_predictions_take_the_threads_of_the_model(monkeypatch):
 
 def test_a_training_is_followed():
     seen = []
-    train_model(
-        LINES, SETTINGS._replace(epochs=3), lambda count, losses: seen.append([count, *losses])
-    )
+    following = Following(lambda count, losses: seen.append([count, *losses]))
+    train_model(LINES, SETTINGS._replace(epochs=3), following)
     assert sum(count for count, *_ in seen) == 3 * len(TEXTS)
     assert [len(losses) for _, *losses in seen] == [0, 1, 2]
     assert seen[2][2] < seen[2][1]
