@@ -58,7 +58,7 @@ def report_growth(before: TextModel, after: TextModel) -> None:
     """Print how many labels and words are new."""
     labels = len(after.labels) - len(before.labels)
     words = after.features.words.count - before.features.words.count
-    report("new", f"{labels:,} labels and {words:,} words")
+    report("new", f"labels: {labels:,}; words: {words:,}")
 
 
 def given_vectors(args: Namespace) -> GivenVectors | None:
