@@ -142,6 +142,12 @@ def extensions():
             depends=[*included, str(folder / "common/arrays.pxi")],
             **options,
         ),
+        Extension(
+            "ebagx.io.vectors.parse",
+            [str(PACKAGE / "io/vectors/parse.pyx")],
+            depends=[str(folder / "common/arrays.pxi")],
+            **options,
+        ),
     ]
     return modules + [
         Extension(

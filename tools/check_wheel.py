@@ -20,7 +20,7 @@ LIMIT = 1_500_000  # bytes of a wheel with its OpenMP library
 # What libgomp of GCC 12 takes. A wheel that is not repaired yet has none, and is checked with it.
 OPENMP_LIBRARY = 133_000
 
-MODULES = {"arrow", "cpu", "integers", "tokens", "_baseline"}
+MODULES = {"arrow", "cpu", "integers", "parse", "tokens", "_baseline"}
 # More modules, where the processor and the system have them.
 LEVELS = {
     r"(linux\w*_x86_64|win_amd64)\.whl": {"_avx2", "_avx512"},

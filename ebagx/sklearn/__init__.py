@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
+from ebagx.sklearn.embedder import TextEmbedder
 from ebagx.sklearn.regressor import EmbeddingBagRegressor
 from ebagx.sklearn.transformer import EmbeddingBagTransformer
 from ebagx.sklearn.vectorizer import TextVectorizer
@@ -19,5 +20,6 @@ __all__ = [
     "EmbeddingBagClassifier",
     "EmbeddingBagRegressor",
     "EmbeddingBagTransformer",
+    "TextEmbedder",
     "TextVectorizer",
 ]

@@ -1,7 +1,7 @@
 """Texts become features, models and figures.
 
 `TextClassifier` learns labels of texts, and `load_model` returns one that was saved. They are
-loaded when they are first used, as they need scikit-learn.
+loaded when they are first used, as they need scikit-learn. `load_vectors` reads `WordVectors`.
 
 ============ ==================================================================
 classifier   `TextClassifier` and `load_model`
@@ -24,6 +24,7 @@ accumulators what is kept of the state of the optimizer
 pretrained   rows that begin with given vectors
 autotune     a search for good options
 evaluation   precision, recall, F1 and confusions
+vectors      word vectors, and the rules of their formats
 ============ ==================================================================
 """
 
@@ -31,13 +32,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ebagx.text.classifier import TextClassifier, load_model
+    from ebagx.text.vectors.loading import load_vectors
+    from ebagx.text.vectors.word_vectors import WordVectors
 
-__all__ = ["TextClassifier", "load_model"]
+__all__ = ["TextClassifier", "WordVectors", "load_model", "load_vectors"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("WordVectors", "load_vectors"):
+        from ebagx.text.vectors import loading
+
+        return getattr(loading, name)
     import ebagx.sklearn  # noqa: F401 - its error names the way out where scikit-learn is missing
     from ebagx.text import classifier
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from typing import IO, Protocol, cast
 from zipfile import ZipFile
@@ -25,12 +25,55 @@ _LONGEST_MAGIC = 10
 _NOTES = "__MACOSX/"  # macOS adds its notes on the files of an archive in this folder
 
 
-class _Source(Protocol):
+class _Reader(Protocol):
     def read1(self, size: int, /) -> bytes: ...
 
 
 class _UnfitArchiveError(ValueError):
     """An archive is sound, but has not one file."""
+
+
+class Source:
+    """The content of a stream, plain or compressed.
+
+    Parameters
+    ----------
+    stream : BufferedReader
+        A file, or a pipe.
+    name : str
+        Its name in error messages.
+    stack : ExitStack
+        It closes what is opened here.
+
+    Raises
+    ------
+    ValueError
+        If compressed data is damaged, or if a zip archive has not one file: then, or by `read1`.
+    """
+
+    def __init__(self, stream: BufferedReader, name: str, stack: ExitStack) -> None:
+        self.form = _format_of(stream)
+        self._name = name
+        with self._naming_damage():
+            self._reader = _opened(stream, self.form, stack)
+
+    def read1(self, size: int) -> bytes:
+        """Return some bytes that have arrived, at most `size`; none at the end."""
+        with self._naming_damage():
+            return self._reader.read1(size)
+
+    @contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except _UnfitArchiveError as error:
+            raise ValueError(f"{self._name}: {error}") from None
+        except Exception as error:
+            # Each format has errors of its own. Those of the system have a number.
+            is_other = isinstance(error, MemoryError | ModuleNotFoundError)
+            if not self.form or is_other or getattr(error, "errno", None) is not None:
+                raise
+            raise ValueError(f"{self._name}: damaged {self.form} data: {error}") from error
 
 
 def read_blocks(stream: BufferedReader, name: str) -> Iterator[bytes]:
@@ -42,26 +85,16 @@ def read_blocks(stream: BufferedReader, name: str) -> Iterator[bytes]:
         If compressed data is damaged, or if a zip archive has not one file. Messages call the
         stream `name`.
     """
-    form = _format_of(stream)
     pieces: list[bytes] = []  # of a line without its end
-    try:
-        with ExitStack() as stack:
-            source = _opened(stream, form, stack)
-            while block := source.read1(_BLOCK_SIZE):
-                end = block.rfind(b"\n") + 1
-                if end:
-                    yield b"".join([*pieces, block[:end]])
-                    pieces = []
-                if end < len(block):
-                    pieces.append(block[end:])
-    except _UnfitArchiveError as error:
-        raise ValueError(f"{name}: {error}") from None
-    except Exception as error:
-        # Each format has errors of its own. Those of the system have a number.
-        is_other = isinstance(error, MemoryError | ModuleNotFoundError)
-        if not form or is_other or getattr(error, "errno", None) is not None:
-            raise
-        raise ValueError(f"{name}: damaged {form} data: {error}") from error
+    with ExitStack() as stack:
+        source = Source(stream, name, stack)
+        while block := source.read1(_BLOCK_SIZE):
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*pieces, block[:end]])
+                pieces = []
+            if end < len(block):
+                pieces.append(block[end:])
     if pieces:
         yield b"".join([*pieces, b"\n"])
 
@@ -71,7 +104,7 @@ def _format_of(stream: BufferedReader) -> str:
     return next((name for name, magic in _FORMATS.items() if magic.match(start)), "")
 
 
-def _opened(stream: BufferedReader, form: str, stack: ExitStack) -> _Source:
+def _opened(stream: BufferedReader, form: str, stack: ExitStack) -> _Reader:
     """Return what reads the content; its modules, which Python may lack, are imported if needed."""
     if form == "gzip":
         return gzip.GzipFile(fileobj=stream)
@@ -86,7 +119,7 @@ def _opened(stream: BufferedReader, form: str, stack: ExitStack) -> _Source:
     return _only_member(stream, stack) if form else stream
 
 
-def _only_member(stream: BufferedReader, stack: ExitStack) -> _Source:
+def _only_member(stream: BufferedReader, stack: ExitStack) -> _Reader:
     """Return the reader of the one file of a zip archive, whose directory is at its end."""
     archive: IO[bytes] = stream
     if not stream.seekable():
@@ -97,4 +130,4 @@ def _only_member(stream: BufferedReader, stack: ExitStack) -> _Source:
     names = [name for name in names if not name.startswith(_NOTES)]
     if len(names) != 1:
         raise _UnfitArchiveError(f"the zip archive has {len(names)} files; it must have one")
-    return cast(_Source, zipped.open(names[0]))
+    return cast(_Reader, zipped.open(names[0]))

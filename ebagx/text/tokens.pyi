@@ -118,3 +118,25 @@ def score_rows(
     num_threads: int,
     /,
 ) -> None: ...
+def number_pieces(
+    pieces_k: _Int32,
+    ends_b: _Intp,
+    vocabulary: _Arrays,
+    spans_b2: _Intp,
+    text: bytes,
+    prefix: bytes,
+    scratch: npt.NDArray[np.uint8],
+    limits: tuple[int, int, int],
+    /,
+) -> None: ...
+def hash_murmur(
+    rows_k: _Int32,
+    ends_w: _Intp,
+    spans_w2: _Intp,
+    text: bytes,
+    lengths: tuple[int, int],
+    rows_per_hash: int,
+    seed: int,
+    n_buckets: int,
+    /,
+) -> None: ...

@@ -9,6 +9,8 @@ buckets.pxi  the buckets of hashed n-grams that have a column
 lines.pxi    lines become bags: columns with counts
 scores.pxi   pooled bags become scores of labels
 texts.pxi    few texts become pooled bags and scores in one call
+pieces.pxi   words are cut into pieces of a vocabulary
+murmur.pxi   words and n-grams are hashed as floret does
 ===========  ==================================================================
 
 ``ebagx.text.words`` prepares text: it is UTF-8, each line ends with a newline, single spaces or
@@ -69,3 +71,5 @@ include "lines.pxi"
 include "scores.pxi"
 include "texts.pxi"
 include "records.pxi"
+include "pieces.pxi"
+include "murmur.pxi"

@@ -1,5 +1,6 @@
 """Words of prepared text, numbered in the order in which they first occur."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -8,12 +9,14 @@ import numpy.typing as npt
 from ebagx.text import tokens
 from ebagx.text.tokenizers import Rule, Tokenizer
 
+UNDECODED = "surrogateescape"
 _MAX_WORDS = 2**31 - 1
 
 _Bytes = npt.NDArray[np.uint8]
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
 _Uint32 = npt.NDArray[np.uint32]
+_Slots = npt.NDArray[np.uint64]
 
 
 def spans_of_lines(text: bytes) -> _Intp:
@@ -46,6 +49,31 @@ class Words:
         words.add(text, spans)
         return words
 
+    @classmethod
+    def restored(cls, text: _Bytes, offsets: _Intp, hashes: _Uint32, slots: _Slots) -> Self:
+        """Return words whose arrays were saved, which may be in a read-only map; nothing is added.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit each other: look-ups would read outside them, or never end.
+        """
+        n_words = len(hashes)
+        if len(offsets) != n_words + 1 or offsets[0] != 0 or offsets[-1] != len(text):
+            raise ValueError("the words do not fill their text")
+        if (offsets[1:] <= offsets[:-1]).any():
+            raise ValueError("a word ends before it starts")
+        numbers = (slots & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        is_power = len(slots) > 1 and len(slots) & (len(slots) - 1) == 0
+        if not is_power or len(slots) < 2 * n_words or numbers.max() > n_words:
+            raise ValueError("the table of words is damaged")
+        if np.count_nonzero(numbers) != n_words or np.count_nonzero(slots) != n_words:
+            raise ValueError("the table of words has other words")
+        words = cls()
+        words.count = n_words
+        words._bytes, words._offsets, words._hashes, words._slots = text, offsets, hashes, slots
+        return words
+
     def __repr__(self) -> str:
         return f"Words({self.count} words)"
 
@@ -69,6 +97,15 @@ class Words:
         """The arrays in which `tokens.expand_texts` finds words."""
         return self._bytes, self._offsets, self._slots
 
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return what `restored` takes, with offsets of int64."""
+        offsets = self._offsets[: self.count + 1].astype(np.int64, copy=False)
+        slots = self._slots
+        if len(slots) > 4 * max(self.count, 1):  # room for words that did not come
+            slots = np.zeros(1 << (2 * self.count - 1).bit_length(), np.uint64)
+            tokens.fill_slots(slots, self.hashes)
+        return self.text, offsets, self.hashes, slots
+
     def lines(self) -> bytes:
         """Return the words, each followed by a newline."""
         lines = np.empty(len(self.text) + self.count, np.uint8)
@@ -76,8 +113,14 @@ class Words:
         return lines.tobytes()
 
     def names(self) -> list[str]:
-        """Return the words in their order."""
-        return self.lines().decode().split("\n")[:-1]
+        """Return the words in their order, as `name` does."""
+        return self.lines().decode(errors=UNDECODED).split("\n")[:-1]
+
+    def name(self, word: int) -> str:
+        """Return a word; bytes that are not UTF-8 become surrogates, as in names of files."""
+        return bytes(self._bytes[self._offsets[word] : self._offsets[word + 1]]).decode(
+            errors=UNDECODED
+        )
 
     def select(self, order: _Int32) -> "Words":
         """Return some of the words, in another order."""
@@ -103,6 +146,14 @@ class Words:
         """Add the words that parts of a text are; return their numbers."""
         self._reserve(len(spans), int((spans[:, 1] - spans[:, 0]).sum()))
         return self._number(len(spans), spans, text, Rule.WHOLE, False, True)[0]
+
+    def recognise(self, text: bytes) -> tuple[_Int32, _Intp]:
+        """Cut lines of text at blanks; return the numbers of the words, and how many up to each.
+
+        A word that is not here has the number -1. Cost: a look-up per word.
+        """
+        room, spans = tokens.count_words(text), spans_of_lines(text)
+        return self._number(room, spans, text, Rule.BLANKS, False, False)
 
     def find(self, others: "Words") -> _Int32:
         """Return the numbers that other words have here, -1 for those that are not here."""
@@ -138,6 +189,22 @@ class Words:
         if 2 * most > len(self._slots):
             self._slots = np.zeros(1 << (2 * most - 1).bit_length(), np.uint64)
             tokens.fill_slots(self._slots, self.hashes)
+
+
+def words_of(words: Sequence[str]) -> Words:
+    """Return some words; those that are empty or repeated have no number."""
+    encoded = [word.encode(errors=UNDECODED) for word in words]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.intp)
+    spans = np.column_stack((ends[:-1], ends[1:]))
+    return Words.of(b"".join(encoded), spans)
+
+
+def distinct_words(words: Sequence[str]) -> Words:
+    """Return some words; raise ValueError if one is empty or occurs twice."""
+    distinct = words_of(words)
+    if distinct.count < len(words):
+        raise ValueError("words must be different and not empty")
+    return distinct
 
 
 def _enlarged(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

@@ -135,7 +135,7 @@ def test_chosen_levels(load, monkeypatch, chosen, levels):
     monkeypatch.setattr(sysconfig, "get_platform", lambda: "linux-x86_64")
     assert setup.chosen_levels() == levels
     names = {module.name for module in setup.extensions()}
-    others = {*setup.SMALL, "ebagx.text.tokens"}
+    others = {*setup.SMALL, "ebagx.io.vectors.parse", "ebagx.text.tokens"}
     assert names == {f"ebagx._kernels._{level}" for level in levels} | others
 
 

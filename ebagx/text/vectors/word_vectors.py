@@ -1,0 +1,413 @@
+"""`WordVectors`: vectors of words and texts, from a table and the rule of its format."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.bags import Bags
+from ebagx._core.checks import check_integer, check_num_threads, check_one_of
+from ebagx._core.modes import MODES, SUM, Mode
+from ebagx._core.passes import forward
+from ebagx._core.pieces import bag_ranges
+from ebagx._core.table import Table
+from ebagx.text.inputs import checked_texts
+from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
+from ebagx.text.vectors.neighbours import largest, products
+from ebagx.text.words import distinct_words, words_of
+
+__all__ = ["WordVectors"]
+
+_CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
+_WORDS_AT_ONCE = 1 << 16
+
+_Floats = npt.NDArray[np.float32]
+_Int32 = npt.NDArray[np.int32]
+
+
+class WordVectors:
+    """Vectors of words, and of texts by the rule of the format that they come from.
+
+    `load_vectors` returns them. They are only read: any number of threads may use them at the same
+    time.
+
+    Parameters
+    ----------
+    lookup : Lookup
+        The rows that words and texts have.
+    table : Table
+        The rows, N of dimension D.
+
+    Attributes
+    ----------
+    words : list of str
+        The words that the file lists, in its order. Formats with subwords have vectors for other
+        words, too.
+    table : ndarray, memory map or QuantizedTable, shape (N, D)
+        The rows, as `EmbeddingBag.from_pretrained` takes them. In formats with one row a word, row
+        w is the vector of ``words[w]``.
+    dim : int
+        The dimension D.
+
+    See Also
+    --------
+    load_vectors : Read them from a file of any format.
+    ebagx.sklearn.TextEmbedder : `embed` as a transformer of scikit-learn.
+
+    Examples
+    --------
+    >>> from ebagx.text import WordVectors
+    >>> vectors = WordVectors.of(["bread", "butter", "cat"], [[1, 0], [0, 2], [-1, 0]])
+    >>> vectors["butter"]
+    array([0., 2.], dtype=float32)
+    >>> "dog" in vectors
+    False
+    >>> vectors.embed(["bread butter", "no word known"])
+    array([[0.5, 0.5],
+           [0. , 0. ]], dtype=float32)
+    """
+
+    def __init__(self, lookup: Lookup, table: Table) -> None:
+        lookup.check_table(table.num_rows)
+        self._lookup = lookup
+        self._rows = table
+        # The length of row w, or NaN as long as nothing has asked for it.
+        self._known_lengths = np.full(table.num_rows, np.nan, np.float32)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what is computed: processes that share a copy may only read it."""
+        return type(self), (self._lookup, self._rows)
+
+    def __copy__(self) -> Self:
+        """Return the same object, as it is only read."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the same object: clones of estimators share it."""
+        return self
+
+    @property
+    def table(self) -> Any:
+        """The rows, (N, D)."""
+        return self._rows.array
+
+    @property
+    def dim(self) -> int:
+        """The dimension D of the vectors."""
+        return self._rows.dim
+
+    def __getitem__(self, word: str) -> _Floats:
+        """Return the vector of a word, float32 of shape (D,).
+
+        Raises
+        ------
+        KeyError
+            If the word is not known, and the format has no subwords of it.
+        """
+        self._rows.check_mapped()
+        bags = self._lookup.rows_of(words_of([word]))
+        if not len(bags.indices):
+            raise KeyError(f"the word {word!r:.50} has no vector")
+        vector: _Floats = self._mean(bags)[0]
+        return vector
+
+    def __contains__(self, word: object) -> bool:
+        """Return whether the word is listed, or has subwords with a vector."""
+        self._rows.check_mapped()
+        return isinstance(word, str) and len(self._lookup.rows_of(words_of([word])).indices) > 0
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return self._lookup.words.count
+
+    def __repr__(self) -> str:
+        return f"<WordVectors: {len(self)} words, dim={self.dim}, {self._rows.dtype}>"
+
+    @classmethod
+    def of(cls, words: Iterable[str], table: npt.ArrayLike) -> "WordVectors":
+        """Return the vectors of words: row w is that of word w.
+
+        Parameters
+        ----------
+        words : iterable of str
+            Different words, without blanks at least if `embed` shall find them.
+        table : array_like of shape (W, D), float16, bfloat16, float32 or float64
+            An array is used without a copy; integers become float32.
+
+        Raises
+        ------
+        ValueError
+            If a word is empty or occurs twice, or if the table has another number of rows.
+        """
+        rows = np.asarray(table)
+        if rows.dtype.kind in "biu" or not isinstance(table, np.ndarray):
+            rows = rows.astype(np.float32)
+        return cls(WholeWords(distinct_words(checked_texts(words, "words"))), Table.of(rows))
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words, in the order of the file. Bytes that are not UTF-8 are surrogates."""
+        self._rows.check_mapped()  # the words are in the same file
+        return self._lookup.words.names()
+
+    def embed(
+        self,
+        texts: Iterable[str],
+        *,
+        mode: str = "mean",
+        normalize: str | None = None,
+        num_threads: int | None = None,
+    ) -> _Floats:
+        """Return the vector of each text, by the rule of the format.
+
+        ==============================  ===========================================================
+        word2vec, GloVe, ``.vec``,      mean of the unit vectors of the words between blanks, as
+        fastText, floret                fastText's ``print-sentence-vectors``
+        fastText, supervised            mean of the rows of all features of the line
+        model2vec, static embeddings    weighted mean of the rows of the tokenizer's pieces, scaled
+                                        to length 1 if the model is meant so
+        ==============================  ===========================================================
+
+        Parameters
+        ----------
+        texts : iterable of str
+            Texts: a list, an array, a Series, an Arrow column.
+        mode : {"mean", "sum", "sqrtn", "max", "min"}, default="mean"
+            Rule by which the same vectors are pooled.
+        normalize : {"l2"} or None, default=None
+            Scale each vector to Euclidean length 1; None leaves that to the format.
+        num_threads : int, optional
+            Largest number of threads. Results have the same bits for every number.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, D)
+            Zeros where nothing in a text is known.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the texts are no collection of `str`, or a text has a surrogate.
+        """
+        given = checked_texts(texts, "texts")
+        self._rows.check_mapped()
+        check_one_of(mode, "mode", MODES)
+        check_one_of(normalize, "normalize", (None, "l2"))
+        threads = check_num_threads(num_threads)
+        vectors = np.empty((len(given), self.dim), np.float32)
+        for block in _blocks(given):
+            vectors[block] = self._pooled(self._lookup.tokens_of(given[block]), mode, threads)
+            if normalize or (self._lookup.normalizes and mode == "mean"):
+                _scale_to_length_1(vectors[block])
+        return vectors
+
+    def nearest(self, word: str, k: int = 10) -> list[tuple[str, float]]:
+        """Return the words with the largest cosine to a word, without the word itself.
+
+        Parameters
+        ----------
+        word : str
+            A word with a vector.
+        k : int, default=10
+            Number of words, at least 1.
+
+        Returns
+        -------
+        list of (str, float)
+            Words and cosines, best first; of equally similar words the first one listed comes
+            first. A vector of length 0 has the cosine 0.
+
+        Raises
+        ------
+        KeyError
+            If `word` has no vector.
+
+        Notes
+        -----
+        Cost: one read of the table on all cores. The first call of a format with several rows a
+        word makes a table of the words' vectors, (W, D) in float32, and keeps it.
+        """
+        return self._most_similar(self[word], [word], check_integer(k, "k", 1))
+
+    def analogy(self, a: str, b: str, c: str, k: int = 10) -> list[tuple[str, float]]:
+        """Return the words that are to `c` as `b` is to `a`: man, king, woman give queen.
+
+        These are the words with the largest cosine to b - a + c, of unit vectors. fastText's
+        ``analogies`` takes the same three words in the order b, a, c.
+
+        Parameters
+        ----------
+        a, b, c : str
+            Words with a vector; none of them is in the result.
+        k : int, default=10
+            Number of words, at least 1.
+
+        Returns
+        -------
+        list of (str, float)
+            As from `nearest`.
+        """
+        count = check_integer(k, "k", 1)
+        of_a, of_b, of_c = (_unit(self[word]) for word in (a, b, c))
+        return self._most_similar(of_b - of_a + of_c, [a, b, c], count)
+
+    def save(self, path: str | Path) -> None:
+        """Write the vectors; the suffix of the path tells the format.
+
+        ================  =========================================================================
+        ``.vec``          text that fastText, gensim and other tools read: of each listed word
+        ``.safetensors``  one file that `load_vectors` maps in milliseconds, with all rules
+        any other         a folder with the same
+        ================  =========================================================================
+
+        Parameters
+        ----------
+        path : str or Path
+            A file or folder that is new, or is replaced when the new one is complete.
+
+        Raises
+        ------
+        OSError
+            If the system refuses to write; what is there stays.
+        ValueError
+            If the path has something else, or no words are listed, which ``.vec`` needs.
+        """
+        from ebagx.io.vectors import written
+
+        path = Path(path)
+        if path.suffix == ".vec":
+            if not len(self):
+                raise ValueError(f"{path}: no words are listed; save a folder or .safetensors")
+            written.write_text(path, self._lookup.words, self._table_of_words)
+        elif path.suffix == ".safetensors":
+            written.write_tensors_file(path, self._lookup, self._rows)
+        else:
+            written.write_folder(path, self._lookup, self._rows)
+
+    def _most_similar(
+        self, vector: _Floats, without: Sequence[str], k: int
+    ) -> list[tuple[str, float]]:
+        cosines = products(self._table_of_words, _unit(vector))
+        lengths = self._lengths_of_words
+        np.divide(cosines, lengths, out=cosines, where=lengths > 0)
+        words = self._lookup.words
+        left_out = words.find(words_of(without))
+        left_out = left_out[left_out >= 0]
+        cosines[left_out] = -np.inf
+        count = min(k, words.count - len(np.unique(left_out)))
+        return [(words.name(w), float(cosines[w])) for w in largest(cosines, count)]
+
+    @cached_property
+    def _table_of_words(self) -> Table:
+        """The table with the vector of each word as its row."""
+        if self._lookup.has_row_per_word:
+            return self._rows
+        return Table(self._mean(self._lookup.rows_of(self._lookup.words)))
+
+    @cached_property
+    def _lengths_of_words(self) -> _Floats:
+        table = self._table_of_words
+        if table is self._rows:
+            return self._lengths(np.arange(table.num_rows))
+        return _row_lengths(table.array)
+
+    def _pooled(self, tokens: Tokens, mode: str, threads: int | None) -> _Floats:
+        """Return the vectors of texts from those of their tokens, (B, D)."""
+        indices, offsets, weights, rows = tokens
+        is_unit = self._lookup.rule is Rule.UNIT_MEAN
+        if rows is not None:
+            table = Table(self._mean(rows))
+            lengths = _row_lengths(table.array)[indices] if is_unit else ALL_ONES
+        else:
+            lengths = self._lengths(indices) if is_unit else ALL_ONES
+            indices, table = self._floats(indices)
+        if is_unit:
+            indices, offsets, weights = _scaled(indices, offsets, lengths)
+        return _pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
+
+    def _mean(self, bags: Bags) -> _Floats:
+        """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""
+        indices, table = self._floats(bags.indices)
+        mode = MODES["sum" if len(bags.weights) else "mean"]
+        mean: _Floats = forward(bags._replace(indices=indices), table, mode, None, None)[0]
+        return mean
+
+    def _floats(self, rows: _Int32) -> tuple[_Int32, Table]:
+        """Return numbers of some rows in a table of float32, which has these at least.
+
+        Sums over half precision would be rounded to it.
+        """
+        if self._rows.dtype == np.float32:
+            return rows, self._rows
+        is_used = np.zeros(self._rows.num_rows, bool)
+        is_used[rows] = True
+        used = np.flatnonzero(is_used)
+        places = np.empty(len(is_used), np.int32)
+        places[used] = np.arange(len(used), dtype=np.int32)
+        return places[rows], Table(self._rows.array[used].astype(np.float32))
+
+    def _lengths(self, rows: npt.NDArray[np.integer[Any]]) -> _Floats:
+        """Return the lengths of some rows, each computed once.
+
+        Threads that compute the same length write the same number.
+        """
+        unknown = np.unique(rows[np.isnan(self._known_lengths[rows])])
+        for start in range(0, len(unknown), _WORDS_AT_ONCE):
+            some = unknown[start : start + _WORDS_AT_ONCE]
+            self._known_lengths[some] = _row_lengths(self._rows.array[some])
+        lengths: _Floats = self._known_lengths[rows]
+        return lengths
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[slice]:
+    """Yield ranges of texts with a bounded number of characters, or of one text."""
+    ends = np.cumsum([0, *map(len, texts)])
+    for first, stop in bag_ranges(ends, 1, _CHARS_AT_ONCE) if texts else ():
+        yield slice(first, stop)
+
+
+def _pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
+    """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
+    if mode.is_extreme:
+        factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
+        table = Table(table.array[bags.indices] * factors)
+        places = np.arange(len(bags.indices), dtype=np.int32)
+        bags = Bags(places, bags.offsets, ALL_ONES)
+    pooled: _Floats
+    pooled, _ = forward(bags, table, mode if mode.is_extreme else SUM, None, threads)
+    if mode.norm is not None:
+        counts = np.maximum(np.diff(bags.offsets), 1).astype(np.float32)[:, None]
+        pooled /= counts if mode.norm == "l1" else np.sqrt(counts)
+    return pooled
+
+
+def _scaled(indices: _Int32, offsets: _Int32, lengths: _Floats) -> tuple[_Int32, _Int32, _Floats]:
+    """Return lookups with weights that make unit vectors, without those of length 0."""
+    if not lengths.all():
+        is_kept = lengths > 0
+        before = np.zeros(len(indices) + 1, np.int32)
+        np.cumsum(is_kept, out=before[1:])
+        indices, offsets, lengths = indices[is_kept], before[offsets], lengths[is_kept]
+    return indices, offsets, np.reciprocal(lengths)
+
+
+def _row_lengths(rows: npt.NDArray[Any]) -> _Floats:
+    # In float64, as squares of float32 may exceed float32.
+    squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
+    lengths: _Floats = np.sqrt(squares).astype(np.float32)
+    return lengths
+
+
+def _unit(vector: _Floats) -> _Floats:
+    (length,) = _row_lengths(vector[None])
+    return vector / length if length else vector
+
+
+def _scale_to_length_1(vectors: _Floats) -> None:
+    """Divide each row, in place, by its Euclidean length; leave zeros alone."""
+    lengths = _row_lengths(vectors)
+    lengths[lengths == 0] = 1
+    vectors /= lengths[:, None]
