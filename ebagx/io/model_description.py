@@ -21,6 +21,7 @@ WORDS = "words.txt"
 FILES = (WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
 # Models whose training has a state have these, too.
 STATE_FILES = ("row_squares.npy", "head_squares.npy")
+ALL_FILES = (*FILES, *STATE_FILES)
 
 _FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ebagx._core.maps import in_sequence
 from ebagx.io.model_description import (
-    FILES,
+    ALL_FILES,
     STATE_FILES,
     WORDS,
     Description,
@@ -51,7 +51,6 @@ from ebagx.text.model import TextModel
 from ebagx.text.tokenizers import CALLABLE, Tokenizer
 
 _VERSION_1_FILES = ("vocabulary.json", "embedding.npy", "coef.npy", "intercept.npy")
-_ALL_FILES = (*FILES, *STATE_FILES)
 _CHECKED_AT_ONCE = 1 << 20
 
 
@@ -62,7 +61,7 @@ def check_destination(directory: Path) -> None:
     """
     _check_replaceable(directory)
     try:
-        VersionedFolder(directory.resolve(), _ALL_FILES).check_writeable()
+        VersionedFolder(directory.resolve(), ALL_FILES).check_writeable()
     except OSError as error:
         raise ValueError(f"cannot save a model as {directory}: {error.strerror}") from error
 
@@ -86,7 +85,7 @@ def save_model(model: TextModel, directory: Path) -> None:
     """
     _check_replaceable(directory)
     root = directory.resolve()
-    with VersionedFolder(root, _ALL_FILES).new_version() as version:
+    with VersionedFolder(root, ALL_FILES).new_version() as version:
         records = _write_data(model, version)
         version.publish(describe(model, version.folder.name, records))
     for name in _VERSION_1_FILES:
@@ -162,7 +161,7 @@ def _load(
     function: Callable[[str], Any] | None,
 ) -> TextModel:
     tokenizer = _with_function(about.tokenizer, function, root)
-    paths = [root / about.folder / name for name in _ALL_FILES if name in about.files]
+    paths = [root / about.folder / name for name in ALL_FILES if name in about.files]
     with open_files(paths) as files:
         checked = {
             path.name: _CheckedFile.of(path, file, about.files[path.name])
@@ -283,7 +282,7 @@ def _write_data(model: TextModel, version: Version) -> dict[str, FileRecord]:
     with in_sequence(model.embedding):
         return {
             name: _write(version.folder / name, chunks)
-            for name, chunks in zip(_ALL_FILES, contents, strict=False)
+            for name, chunks in zip(ALL_FILES, contents, strict=False)
         }
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def letters(text):
 def pairs(text):
     """Return words with a blank, a line end or nothing in them."""
     words = text.split()
-    return ["", *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)), *words, "\n"]
+    return ["", *(f"{a} {b}" for a, b in pairwise(words)), *words, "\n"]
 
 
 def fitted(tokenizer, **options):
@@ -45,9 +46,10 @@ def test_the_rule_of_whitespace_as_a_function(options):
 
 def test_lower_case():
     upper = [text.upper() for text in TEXTS]
-    assert fitted(str.split).predict_proba(upper).tolist() != fitted(str.split).predict_proba(
-        TEXTS
-    ).tolist()
+    assert (
+        fitted(str.split).predict_proba(upper).tolist()
+        != fitted(str.split).predict_proba(TEXTS).tolist()
+    )
     model = fitted(str.split, lowercase=True)
     np.testing.assert_array_equal(model.predict_proba(upper), model.predict_proba(TEXTS))
 
