@@ -1,7 +1,7 @@
 """Rows of the table that begin with vectors which others have learned."""
 
 from collections.abc import Sequence
-from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,7 +41,7 @@ class Pretrained:
 
     def check(self, value: Any, name: str) -> None:
         """Raise TypeError or ValueError unless `value` can be vectors."""
-        if isinstance(value, str | PathLike):
+        if isinstance(value, str | Path):
             return
         if not isinstance(value, Vectors):
             raise TypeError(
@@ -92,7 +92,7 @@ class GivenVectors(NamedTuple):
 
 def as_vectors(pretrained: Any) -> Vectors:
     """Return words and vectors, which a path names or which are given."""
-    if isinstance(pretrained, str | PathLike):
+    if isinstance(pretrained, str | Path):
         import ebagx.text
 
         vectors: Vectors = ebagx.text.load_vectors(pretrained)

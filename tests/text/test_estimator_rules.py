@@ -139,9 +139,7 @@ def test_weights_are_repetitions():
 
 
 def test_searches_and_scores():
-    search = GridSearchCV(
-        make(), {"word_ngrams": [1, 2], "tokenizer": ["words", str.split]}, cv=2
-    )
+    search = GridSearchCV(make(), {"word_ngrams": [1, 2], "tokenizer": ["words", str.split]}, cv=2)
     assert search.fit(TEXTS, LABELS).best_score_ > 0.9
     scores = cross_validate(
         make(), TEXTS, LABELS, scoring=["accuracy", "f1_macro", "neg_log_loss"], cv=2
