@@ -22,12 +22,8 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse arguments, after a look at the options and at the command among them.
-
-        In the result `given` has the names of the values that options have set.
-        """
+        """Parse arguments, after a look at the options and at the command among them."""
         words = sys.argv[1:] if args is None else list(args)
-        given: set[str] = set()
         commands = self._commands()
         if commands:
             place = next((i for i, word in enumerate(words) if word[:1] != "-"), len(words))
@@ -37,16 +33,7 @@ class CommandParser(argparse.ArgumentParser):
                 self._check_command(command, commands)
         else:
             words = self._files_last(words)
-            given = {self._dest_of(word) for word in itertools.takewhile("--".__ne__, words)}
-        parsed, rest = super().parse_known_args(words, namespace)
-        parsed.given = given | getattr(parsed, "given", set())
-        return parsed, rest
-
-    def _dest_of(self, word: str) -> str:
-        """Return the name of the value that an option sets, or "" for another word."""
-        known = self._option_string_actions
-        action = known.get(word.partition("=")[0]) or known.get(word[:2])
-        return action.dest if action is not None else ""
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End the process with one line on standard error."""

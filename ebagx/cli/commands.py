@@ -6,6 +6,10 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
 
 from ebagx.cli.continuing import (
     Checkpoints,
@@ -14,25 +18,36 @@ from ebagx.cli.continuing import (
     report_growth,
     settings_to_continue,
 )
-from ebagx.cli.inputs import read_labelled_texts, read_training_lines, text_blocks
+from ebagx.cli.inputs import labelled_blocks, text_blocks
+from ebagx.cli.layout import layout_of
 from ebagx.cli.progress import progress
-from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
+from ebagx.cli.report import (
+    confusion_text,
+    draw_confusion,
+    label_table,
+    report,
+    threshold_table,
+)
 from ebagx.cli.saving import save_somewhere
-from ebagx.cli.split import Split, split_file, split_wordnet
+from ebagx.cli.search import search
+from ebagx.cli.split import split_file, split_wordnet
 from ebagx.io.model_description import read_description
 from ebagx.io.model_folder import check_destination, load_model
 from ebagx.io.npy import write_rows
 from ebagx.io.versioned_folder import DESCRIPTION
-from ebagx.text import autotune
-from ebagx.text.autotune import Trial
-from ebagx.text.evaluation import Evaluation
+from ebagx.text.corpus import PREFIX
+from ebagx.text.evaluation import Evaluation, ThresholdCounts
+from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
 from ebagx.text.pretrained import GivenVectors
-from ebagx.text.training import Fitted, Following, continue_model, train_model
+from ebagx.text.ranking import likeliest
+from ebagx.text.training import Fitted, Following, continue_model, fit_model
 
 ALL = -1  # labels
-_LINES_AT_ONCE = 10_000
+
+_Floats = npt.NDArray[np.float32]
+_Intp = npt.NDArray[np.intp]
 
 
 class TrainingInterrupted(Exception):  # noqa: N818
@@ -42,44 +57,39 @@ class TrainingInterrupted(Exception):  # noqa: N818
 def train(args: Namespace) -> None:
     """Learn from labelled lines, measure, and save the model."""
     former, vectors = model_to_continue(args), given_vectors(args)
-    settings = Settings(*(getattr(args, name) for name in Settings._fields))
+    given = {name: getattr(args, name) for name in Settings._fields if hasattr(args, name)}
+    settings = Settings(**given)
     if former is not None:
-        settings = settings_to_continue(args, former)
+        settings = settings_to_continue(args.continue_from, given, former)
     _check_settings(args, settings)
+    layout = layout_of(args, args.label or (PREFIX if former is None else former.label_prefix))
     check_destination(args.model)
     settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
     if args.file is None:
         split = split_wordnet(settings)
     else:
-        tokenizer = settings.cutter if former is None else former.features.tokenizer
-        split = split_file(args, settings, tokenizer, former is not None)
+        split = split_file(args, settings, layout, former)
     n_labels = len(split.training.label_names())
     n_lines, n_held_out = split.training.num_lines, split.held_out.num_lines
     report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
-    start = time.perf_counter()
     if args.autotune:
-        best, interrupted = _autotuned(args, split, settings)
-        model, outcome = best.model, "; the best model"
-        seconds = time.perf_counter() - start
-        report("best", " ".join(autotune.describe(best.settings)[:3]))
-        report("", " ".join(autotune.describe(best.settings)[3:]))
+        found = search(args, split, settings, set(given), layout)
+        model, interrupted, outcome = found.trial.model, found.interrupted, "; the best model"
+        is_chosen_there, speed = args.autotune_validation is None, ""
     else:
-        report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
-        model, epochs = _train_shown(args, split.training, settings, former, vectors)
-        seconds = time.perf_counter() - start
-        interrupted = epochs < settings.epochs
-        outcome = f" after {epochs} of {settings.epochs} epochs; the model"
-        if former is not None:
-            report_growth(former, model)
+        fitted, speed = _train_shown(args, split.training, settings, former, vectors)
+        model, interrupted, is_chosen_there = fitted.model, fitted.passes.interrupted, False
+        outcome = f" after {fitted.passes.made} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
     try:
-        report(heading, _describe_accuracy(model, split.held_out))
+        report(heading, _describe_accuracy(model, split.held_out) + "," * is_chosen_there)
+        if is_chosen_there:
+            report("", "on which the model was chosen")
     except KeyboardInterrupt:
         interrupted = True  # the model is complete, and is saved
-    if not (args.autotune or interrupted):
-        words = settings.epochs * split.training.count_words()
-        report("speed", f"{words / seconds:,.0f} words per second ({seconds:.2f} s)")
-    place, problem = save_somewhere(model, args.model)
+    if speed and not interrupted:
+        report("speed", speed)
+    place, problem = save_somewhere(replace(model, label_prefix=layout.prefix), args.model)
     report("saved", str(place))
     if interrupted:
         reason = f", as {problem}" if problem else ""
@@ -93,27 +103,36 @@ def train(args: Namespace) -> None:
 def predict(args: Namespace) -> None:
     """Print the likeliest labels of each line."""
     model = load_model(args.model, args.threads)
-    for texts in text_blocks(args.file, args.label, args.labelled, model.labels):
-        for chosen in _chosen(model, texts, args):
-            print(*(f"{name}\t{p:.4f}" if args.prob else name for name, p in chosen), sep="\t")
+    layout = layout_of(args, args.label or model.label_prefix)
+    for texts in text_blocks(args.file, layout, model.labels):
+        for order, probabilities in model.best_blocks(texts, args.k):
+            for chosen in _chosen(model, order, probabilities, args.threshold):
+                print(*(f"{name}\t{p:.4f}" if args.prob else name for name, p in chosen), sep="\t")
         sys.stdout.flush()
 
 
 def test(args: Namespace) -> None:
     """Print how well a model predicts labelled lines."""
     model = load_model(args.model, args.threads)
-    texts, labels = read_labelled_texts(args.file, args.label)
-    evaluation = Evaluation()
-    for start in range(0, len(texts), _LINES_AT_ONCE):
-        part = slice(start, start + _LINES_AT_ONCE)
-        guesses = ([name for name, _ in chosen] for chosen in _chosen(model, texts[part], args))
-        evaluation.add(labels[part], guesses)
+    layout = layout_of(args, args.label or model.label_prefix)
+    evaluation, thresholds = Evaluation(), ThresholdCounts(model.labels)
+    for texts, labels in labelled_blocks(args.file, layout):
+        first = 0
+        for probabilities in model.probability_blocks(texts):
+            true = labels[first : first + len(probabilities)]
+            best = likeliest(probabilities, args.k)
+            chosen = _chosen(model, *best, args.threshold)
+            evaluation.add(true, [[name for name, _ in pairs] for pairs in chosen])
+            thresholds.add(true, probabilities)
+            first += len(probabilities)
     columns = shutil.get_terminal_size((80, 24)).columns
     k = "all" if args.k == ALL else args.k
     report("lines", f"{evaluation.n_lines:,}")
     report(f"P@{k}", f"{evaluation.precision:.3f}")
     report(f"R@{k}", f"{evaluation.recall:.3f}")
-    print(f"\n{label_table(evaluation, columns)}\n")
+    report("macro F1", f"{evaluation.macro_f1:.3f}")
+    print(f"\n{label_table(evaluation, columns, args.labels)}\n")
+    print(f"labels of predict -k -1 --threshold:\n{threshold_table(thresholds)}\n")
     if evaluation.n_several:
         print(f"{evaluation.n_several:,} lines have several labels and are not in the matrix\n")
     if args.confusion:
@@ -126,8 +145,9 @@ def test(args: Namespace) -> None:
 def vectors(args: Namespace) -> None:
     """Write the mean embedding of each line to a ``.npy`` file."""
     model = load_model(args.model, args.threads)
+    layout = layout_of(args, args.label or model.label_prefix)
     with write_rows(args.output, model.embedding.shape[1]) as rows:
-        for texts in text_blocks(args.file, args.label, args.labelled, model.labels):
+        for texts in text_blocks(args.file, layout, model.labels):
             rows.write(model.vectors(texts))
     report("saved", f"{args.output}: {rows.count:,} x {rows.dim}, float32")
 
@@ -153,13 +173,12 @@ def info(args: Namespace) -> None:
 
 
 def _chosen(
-    model: TextModel, texts: Sequence[str], args: Namespace
+    model: TextModel, order: _Intp, probabilities: _Floats, threshold: float
 ) -> Iterator[list[tuple[str, float]]]:
     """Yield the likeliest labels of each text, best first, each with its probability."""
-    for order, probabilities in model.best_blocks(texts, args.k):
-        for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):
-            pairs = zip(positions, values, strict=True)
-            yield [(model.labels[i], value) for i, value in pairs if value >= args.threshold]
+    for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):
+        pairs = zip(positions, values, strict=True)
+        yield [(model.labels[i], value) for i, value in pairs if value >= threshold]
 
 
 def _check_settings(args: Namespace, settings: Settings) -> None:
@@ -169,29 +188,10 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
         raise ValueError(f"--minn {settings.minn} has no --maxn")
     if args.autotune and (args.checkpoint or args.pretrained):
         raise ValueError("--autotune goes neither with --checkpoint nor with --pretrained")
+    if hasattr(args, "patience") and not settings.early_stopping:
+        raise ValueError("--patience needs --early-stopping")
     if args.autotune and args.autotune_validation is None and not args.held_out:
         raise ValueError("--autotune needs --held-out above 0 or --autotune-validation")
-
-
-def _autotuned(args: Namespace, split: Split, settings: Settings) -> tuple[Trial, bool]:
-    validation, name = split.held_out, "held-out"
-    if args.autotune_validation is not None:
-        lines = read_training_lines(args.autotune_validation, settings.cutter, args.label)
-        validation, name = lines, "validation"
-    if not validation.num_lines:
-        raise ValueError("--autotune has no held-out lines to measure on; raise --held-out")
-    report("autotune", f"{args.autotune_duration} s, P@1 of {validation.num_lines:,} {name} lines")
-    print("      P@1      lr epochs dim words chars      s")
-
-    def show(number: int, trial: Trial, is_best: bool) -> None:
-        _, lr, epochs, _, word_ngrams, _, minn, maxn, *_ = trial.settings
-        chars = f"{max(minn, 1)}-{maxn}" if maxn else "-"
-        numbers = f"{number:3} {trial.score:5.3f} {lr:7.3g} {epochs:6} {trial.settings.dim:3}"
-        rest = f"{word_ngrams:5} {chars:>5} {trial.seconds:6.1f}{' *' if is_best else ''}"
-        print(f"{numbers} {rest}", flush=True)
-
-    duration, trials = args.autotune_duration, args.autotune_trials
-    return autotune.search(split.training, validation, settings, duration, trials, show)
 
 
 def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
@@ -204,19 +204,54 @@ def _train_shown(
     args: Namespace,
     lines: Lines,
     settings: Settings,
-    start: TextModel | None,
+    former: TextModel | None,
     vectors: GivenVectors | None,
-) -> Fitted:
+) -> tuple[Fitted, str]:
+    """Train, and show how far the training is; return its result and speed."""
     checkpoint = Checkpoints(args.model, args.checkpoint) if args.checkpoint else None
-    with progress("training", lines.num_lines * settings.epochs, "lines") as show:
+    report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
+    start = time.perf_counter()
+    features = _numbered(lines, settings) if former is None else former.features
+    n_words = lines.count_words()
+    n_learned = lines.num_lines
+    if settings.early_stopping:
+        n_learned -= round(settings.make_classifier().validation_fraction * n_learned)
+    begin = time.perf_counter()
+    with progress("training", n_learned * settings.epochs, "lines") as show:
         done = 0
 
         def watch(count: int, losses: Sequence[float]) -> None:
             nonlocal done
             done += count
-            show(done, f"epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else "")
+            rate = done / n_learned * n_words / (time.perf_counter() - begin)
+            loss = f", epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else ""
+            show(done, f"{rate:,.0f} words/s{loss}")
 
         following = Following(watch, checkpoint)
-        if start is not None:
-            return continue_model(start, lines, settings, following, vectors)
-        return train_model(lines, settings, following, vectors)
+        if former is None:
+            fitted = fit_model(features, lines, settings, following, vectors)
+        else:
+            fitted = continue_model(former, lines, settings, following, vectors)
+    seconds = time.perf_counter() - start
+    if former is not None:
+        report_growth(former, fitted.model)
+    if settings.early_stopping and not fitted.passes.interrupted:
+        report(
+            "", f"{fitted.passes.made} epochs made; the model of epoch {fitted.passes.kept} is kept"
+        )
+    speed = fitted.passes.made * n_words / seconds
+    return fitted, f"{speed:,.0f} words per second ({seconds:.2f} s)"
+
+
+def _numbered(lines: Lines, settings: Settings) -> Features:
+    """Give numbers to words and n-grams, and show how far this is."""
+    passes = 2 if settings.word_ngrams > 1 else 1
+    with progress("numbering", passes * lines.num_lines, "lines") as show:
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            show(done, "")
+
+        return Features.learn(lines, settings.ngrams, settings.min_count, advance)

@@ -1,19 +1,21 @@
 """A training that goes on with a model, or starts from vectors, and saves checkpoints."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ebagx.cli.report import report, warn
 from ebagx.cli.saving import problem_of_saving
 from ebagx.io.model_folder import load_model
-from ebagx.text.model import Settings, TextModel
+from ebagx.text.model import Recipe, Settings, TextModel
 from ebagx.text.pretrained import GivenVectors, as_vectors
 
-_OPTIONS = {"lr", "epochs", "batch_size", "min_count", "seed", "threads"}  # that may change
+_OPTIONS = {*Recipe._fields, "threads"}  # that may change
 
 
 def model_to_continue(args: Namespace) -> TextModel | None:
-    """Return the model of ``--continue``, which is saved as itself unless there is ``--model``.
+    """Return the model of ``--continue``, None without it.
 
     Raises
     ------
@@ -26,13 +28,11 @@ def model_to_continue(args: Namespace) -> TextModel | None:
         raise ValueError("--continue needs a file of labelled lines; - is standard input")
     if args.autotune:
         raise ValueError("--autotune searches options, which --continue takes from the model")
-    if "model" not in args.given:
-        args.model = args.continue_from
     return load_model(args.continue_from, args.threads)
 
 
-def settings_to_continue(args: Namespace, model: TextModel) -> Settings:
-    """Return the settings of the model, with the options given that may change.
+def settings_to_continue(path: Path, given: Mapping[str, Any], model: TextModel) -> Settings:
+    """Return the settings of the model at a path, with the given options that may change.
 
     Raises
     ------
@@ -40,7 +40,6 @@ def settings_to_continue(args: Namespace, model: TextModel) -> Settings:
         If other options that are given contradict the model. The message names all of them.
     """
     settings = Settings.of(model)
-    given = {name: getattr(args, name) for name in Settings._fields if name in args.given}
     wrong = [
         f"--{name.replace('_', '-')} {value} (it has {getattr(settings, name)})"
         for name, value in given.items()
@@ -48,7 +47,7 @@ def settings_to_continue(args: Namespace, model: TextModel) -> Settings:
     ]
     if wrong:
         raise ValueError(
-            f"{args.continue_from} was trained otherwise than {', '.join(wrong)}; leave "
+            f"{path} was trained otherwise than {', '.join(wrong)}; leave "
             f"{'this' if len(wrong) == 1 else 'these'} out, or train a new model"
         )
     return settings._replace(**{name: given[name] for name in _OPTIONS & given.keys()})
@@ -66,7 +65,7 @@ def given_vectors(args: Namespace) -> GivenVectors | None:
     if args.pretrained is None:
         return None
     vectors = as_vectors(args.pretrained)
-    if "dim" not in args.given and args.continue_from is None:
+    if not hasattr(args, "dim") and args.continue_from is None:
         args.dim = vectors.table.shape[1]
     report("vectors", f"{len(vectors.words):,} of {vectors.table.shape[1]} numbers")
     return GivenVectors(vectors, args.freeze_pretrained)

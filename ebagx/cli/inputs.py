@@ -1,30 +1,34 @@
 """Open the files that the commands read, or standard input, and show how far reading is."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
+from ebagx.cli.columns import form_of, read_columns
+from ebagx.cli.layout import Layout
 from ebagx.cli.progress import progress
 from ebagx.cli.report import warn
 from ebagx.text.corpus import (
     Corpus,
-    parse_corpus,
+    corpus_blocks,
     read_line_blocks,
     text_of_labelled,
     without_labels,
 )
-from ebagx.text.lines import Lines, read_lines
+from ebagx.text.lines import Lines, LineStore, read_lines
 from ebagx.text.tokenizers import Tokenizer
 
 _STDIN = Path("-")
 _LINES_TO_LOOK_AT = 10
+_WITH_COLUMNS = ("csv", "jsonl")  # in a TSV file the label may stand before the tab
 
 
-def read_training_lines(path: Path, tokenizer: Tokenizer, prefix: str) -> Lines:
+def read_training_lines(path: Path, tokenizer: Tokenizer, layout: Layout) -> Lines:
     """Read a labelled file to learn from or to measure on."""
+    columns, name = layout.columns_in(path), name_of(path)
     with _opened(path) as stream:
         size = path.stat().st_size if path.is_file() else None  # which a pipe does not have
         with progress("reading", size, "lines" if size is None else "bytes") as show:
@@ -35,43 +39,81 @@ def read_training_lines(path: Path, tokenizer: Tokenizer, prefix: str) -> Lines:
                 else:
                     show(stream.tell(), f"{n_lines:,} lines")
 
-            return read_lines(stream, name_of(path), advance, tokenizer, prefix)
+            if columns is not None:
+                return _lines_of(read_columns(stream, name, columns), tokenizer, advance, name)
+            with _naming_columns(path):
+                return read_lines(stream, name, advance, tokenizer, layout.prefix)
 
 
-def read_labelled_texts(path: Path, prefix: str) -> Corpus:
-    """Read a labelled file as texts."""
+def labelled_blocks(path: Path, layout: Layout) -> Iterator[Corpus]:
+    """Yield the texts of a labelled file with their labels, in blocks."""
+    columns, name = layout.columns_in(path), name_of(path)
     with _opened(path) as stream:
-        return parse_corpus(stream, name_of(path), prefix)
+        if columns is not None:
+            yield from read_columns(stream, name, columns)
+            return
+        with _naming_columns(path):
+            yield from corpus_blocks(stream, name, layout.prefix)
 
 
-def text_blocks(
-    path: Path, prefix: str, is_labelled: bool, labels: Sequence[str]
-) -> Iterator[list[str]]:
+def text_blocks(path: Path, layout: Layout, labels: Sequence[str]) -> Iterator[list[str]]:
     """Yield the texts of a file in lists, each as soon as its lines have arrived.
+
+    There is a warning where labels seem to stand before the texts, or columns beside them.
 
     Parameters
     ----------
     path : Path
-        The file. Words of fastText's format that are labels are left out of its lines.
-    prefix : str
-        Beginning of such words.
-    is_labelled : bool
-        Leave out the label before the first tab, too.
+        The file.
+    layout : Layout
+        Labels are left out of lines, those before the first tab if it says so.
     labels : sequence of str
-        If the first lines begin with such labels, but `is_labelled` is False, there is a warning.
+        The labels that are known.
     """
+    columns, name = layout.columns_in(path), name_of(path)
     with _opened(path) as stream:
-        number, may_warn = 0, not is_labelled
-        for lines in read_line_blocks(stream, name_of(path)):
+        if columns is not None:
+            for corpus in read_columns(stream, name, columns):
+                yield corpus.texts
+            return
+        if form_of(path) in _WITH_COLUMNS:
+            warn(f"{name}: whole lines are read as texts; --text-column names a column")
+        number, may_warn = 0, not layout.is_labelled
+        for lines in read_line_blocks(stream, name):
             if may_warn and any(lines):
                 may_warn = False
-                _warn_of_labels(lines, labels, name_of(path))
-            if is_labelled:
-                name = name_of(path)
-                yield [_text_of(line, prefix, name, i) for i, line in enumerate(lines, number + 1)]
+                _warn_of_labels(lines, labels, name)
+            if layout.is_labelled:
+                numbered = enumerate(lines, number + 1)
+                yield [_text_of(line, layout.prefix, name, i) for i, line in numbered]
             else:
-                yield [without_labels(line, prefix) for line in lines]
+                yield [without_labels(line, layout.prefix) for line in lines]
             number += len(lines)
+
+
+def _lines_of(
+    blocks: Iterator[Corpus], tokenizer: Tokenizer, advance: Callable[[int], object], name: str
+) -> Lines:
+    store = LineStore(tokenizer)
+    for texts, labels in blocks:
+        store.add_texts(texts)
+        store.add_labels(labels)
+        advance(store.num_lines)
+    if not store.num_lines:
+        raise ValueError(f"{name}: there are no rows")
+    store.trim()
+    return store.all()
+
+
+@contextmanager
+def _naming_columns(path: Path) -> Iterator[None]:
+    """Add to errors of lines that there are options for the columns of such a file."""
+    try:
+        yield
+    except ValueError as error:
+        if form_of(path) not in _WITH_COLUMNS:
+            raise
+        raise ValueError(f"{error}; --text-column and --label-column name columns") from error
 
 
 def _warn_of_labels(lines: Sequence[str], labels: Sequence[str], name: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from ebagx import __version__
 from ebagx.cli import commands
 from ebagx.cli.arguments import CommandParser
+from ebagx.cli.layout import add_columns
+from ebagx.cli.similar import similar
 from ebagx.io.model_description import MAX_DIM
 from ebagx.text.corpus import PREFIX
 from ebagx.text.model import LOSSES, Settings
@@ -21,6 +23,7 @@ from ebagx.text.tokenizers import NAMES
 
 _MAX_SEED = 2**32 - 1
 _MAX_THREADS = 256
+_MODEL = Path("ebagx-model")
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
@@ -32,6 +35,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         ("train", _add_train, "learn from labelled lines and save a model"),
         ("predict", _add_predict, "print the likeliest labels of each line"),
         ("test", _add_test, "measure a model on labelled lines"),
+        ("similar", _add_similar, "print the words that are most similar to words and texts"),
         ("vectors", _add_vectors, "write the embedding of each line to a .npy file"),
         ("info", _add_info, "describe a saved model"),
     ):
@@ -61,9 +65,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--model",
         "-output",
         type=Path,
-        default=Path("ebagx-model"),
         metavar="DIR",
-        help="folder for the model; a model in it is replaced (default: %(default)s)",
+        help=f"folder for the model; a model in it is replaced (default: {_MODEL})",
     )
     add(
         "--held-out",
@@ -77,21 +80,42 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--loss",
         "-loss",
         type=_loss,
-        default=Settings().loss,
-        help="softmax: one label a line; ova, one versus all: several (default: %(default)s)",
+        default=argparse.SUPPRESS,
+        help="softmax: one label a line; ova, one versus all: several (default: softmax)",
     )
     add(
         "--tokenizer",
         choices=NAMES,
-        default=Settings().tokenizer,
+        default=argparse.SUPPRESS,
         help="words: as Unicode bounds them, in lower case; whitespace: what stands between "
-        "blanks, as in fastText (default: %(default)s)",
+        "blanks, as in fastText (default: words)",
     )
     for option, alias, parse, description in _TRAINING_NUMBERS:
         default = Settings._field_defaults[option[2:].replace("-", "_")]
         names = [option, alias] if alias else [option]
         text = f"{description} (default: {default})"
-        add(*names, type=parse, default=default, metavar="N", help=text)
+        add(*names, type=parse, default=argparse.SUPPRESS, metavar="N", help=text)
+    add(
+        "--class-weight",
+        choices=["balanced"],
+        default=argparse.SUPPRESS,
+        help="balanced: rare labels count more, so that each has the same weight in all; a line "
+        "with several labels has the mean of their weights",
+    )
+    add(
+        "--early-stopping",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="hold out another tenth of the lines, stop when they are predicted no better, and "
+        "keep the model of the best epoch",
+    )
+    add(
+        "--patience",
+        type=_integer(1),
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help=f"epochs to wait for a better one (default: {Settings().patience})",
+    )
     add(
         "--min-count-label",
         "-minCountLabel",
@@ -100,9 +124,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="a label with fewer lines is left out (default: %(default)s)",
     )
-    _add_prefix(parser)
+    _add_prefix(parser, f"default: {PREFIX}; the model keeps it")
     _add_threads(parser)
     _add_start(parser.add_argument_group("a training that goes on"))
+    add_columns(parser, has_labels=True)
     _add_autotune(parser.add_argument_group("search for good options"))
     parser.set_defaults(run=_train)
 
@@ -138,8 +163,8 @@ def _add_autotune(group: argparse._ArgumentGroup) -> None:
     add(
         "--autotune",
         action="store_true",
-        help="try other lr, epochs, dim, word and character n-grams at random, beginning with "
-        "those given, and keep the model with the best P@1 on the held-out lines",
+        help="try lr, epochs, dim, word and character n-grams at random, except those given, and "
+        "keep the model with the best score on the held-out lines",
     )
     add(
         "--autotune-validation",
@@ -156,11 +181,20 @@ def _add_autotune(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="seconds of the search (default: %(default)s)",
     )
+    add(
+        "--autotune-metric",
+        "-autotune-metric",
+        type=_metric,
+        default="p@1",
+        metavar="SCORE",
+        help="p@1; f1: of all labels together; f1:LABEL (default: %(default)s)",
+    )
     add("--autotune-trials", type=_integer(1), metavar="N", help="end the search after N trials")
 
 
 def _train(args: argparse.Namespace) -> None:
     args.file = args.file or args.input
+    args.model = args.model or args.continue_from or _MODEL
     args.autotune = args.autotune or args.autotune_validation is not None
     commands.train(args)
 
@@ -177,18 +211,54 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print precision at K and recall at K, the same and F1 for each label, and a confusion "
-        "matrix of the lines with one label: as text where it fits, else its largest entries."
+        "Print precision at K and recall at K, the same and F1 for each label and for thresholds "
+        "of probabilities, and a confusion matrix of the lines with one label: as text where it "
+        "fits, else its largest entries."
     )
     _add_model(parser)
     parser.add_argument("file", type=Path, help="labelled lines, as for train; or -")
+    parser.add_argument(
+        "--labels",
+        type=_label_count,
+        default=30,
+        metavar="N",
+        help="labels in the table, those of the most lines first; -1 is all (default: %(default)s)",
+    )
     parser.add_argument(
         "--confusion", type=Path, metavar="PNG", help="draw the confusion matrix into a file"
     )
     _add_choice(parser)
     _add_prefix(parser)
     _add_threads(parser)
+    add_columns(parser, has_labels=True)
     parser.set_defaults(run=commands.test)
+
+
+def _add_similar(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print the words whose vectors are most similar to that of each word or text, with the "
+        "cosine; without one, read lines of standard input."
+    )
+    _add_model(parser)
+    parser.add_argument("text", nargs="*", help="a word, a text or, with the options, a label")
+    parser.add_argument(
+        "-k",
+        type=_integer(1),
+        default=10,
+        metavar="K",
+        help="words, or labels, to print (default: %(default)s)",
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--keywords",
+        action="store_true",
+        help="the words that speak most for a label, with the score that they add",
+    )
+    kind.add_argument(
+        "--labels", action="store_true", help="the labels that are most similar to a label"
+    )
+    _add_threads(parser)
+    parser.set_defaults(run=similar)
 
 
 def _add_vectors(parser: argparse.ArgumentParser) -> None:
@@ -222,16 +292,16 @@ def _add_lines(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None
         "--labelled", action="store_true", help="leave out the label before the tab of each line"
     )
     _add_prefix(parser)
+    add_columns(parser, has_labels=False)
 
 
-def _add_prefix(parser: argparse.ArgumentParser) -> None:
+def _add_prefix(parser: argparse.ArgumentParser, default: str = "default: as in training") -> None:
     parser.add_argument(
         "--label",
         "-label",
         type=_prefix,
-        default=PREFIX,
         metavar="PREFIX",
-        help="words that begin with this are labels (default: %(default)s)",
+        help=f"words that begin with this are labels ({default})",
     )
 
 
@@ -292,6 +362,13 @@ def _loss(text: str) -> str:
     if text not in (*LOSSES, "one-vs-all"):
         raise argparse.ArgumentTypeError(f"must be softmax or ova, got {text!r}")
     return "ova" if text == "one-vs-all" else text
+
+
+def _metric(text: str) -> str:
+    name, colon, label = text.partition(":")
+    if name not in ("p@1", "f1") or (colon and (name != "f1" or not label)):
+        raise argparse.ArgumentTypeError(f"must be p@1, f1 or f1:LABEL, got {text!r}")
+    return name + colon + label.removeprefix(PREFIX)
 
 
 _positive = _number(float, lambda value: 0 < value < math.inf, "a positive number")

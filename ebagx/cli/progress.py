@@ -64,7 +64,8 @@ class _Lines:
         self._stream, self._heading, self._total, self._unit = stream, heading, total, unit
         self._rewrites = stream.isatty()
         self._width = shutil.get_terminal_size().columns - 1 if self._rewrites else 0
-        self._next = 0.0 if self._rewrites else time.monotonic() + _SECONDS[False]
+        self._start = time.monotonic()
+        self._next = 0.0 if self._rewrites else self._start + _SECONDS[False]
 
     def show(self, done: int, note: str) -> None:
         """Write a line, unless the one before is too new."""
@@ -72,8 +73,11 @@ class _Lines:
         if now < self._next:
             return
         self._next = now + _SECONDS[self._rewrites]
-        part = f" ({min(done / self._total, 1):.0%})" if self._total else ""
-        self._write(f"{self._heading:<10}{done:,} {self._unit}{part}{', ' * bool(note)}{note}")
+        part = min(done / self._total, 1) if self._total else 0.0
+        shown = f" ({part:.0%})" if self._total else ""
+        left = _as_time((now - self._start) * (1 / part - 1)) + " left" if 0 < part < 1 else ""
+        notes = "".join(f", {text}" for text in (left, note) if text)
+        self._write(f"{self._heading:<10}{done:,} {self._unit}{shown}{notes}")
 
     def clear(self) -> None:
         """Remove the line from a terminal."""
@@ -85,3 +89,10 @@ class _Lines:
         if self._rewrites:
             text = f"\r{text[: self._width]:<{self._width}}"
         print(text, end="" if self._rewrites else "\n", file=self._stream, flush=True)
+
+
+def _as_time(seconds: float) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

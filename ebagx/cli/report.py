@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ebagx.text.evaluation import Evaluation
+from ebagx.text.evaluation import Evaluation, ThresholdCounts
 
 _MOST_CONFUSIONS = 20
 _MOST_DRAWN = 1000  # labels: Matplotlib draws no picture of more than 65,536 pixels
@@ -24,15 +24,36 @@ def warn(text: str) -> None:
     print(f"ebagx: warning: {text}", file=sys.stderr, flush=True)
 
 
-def label_table(evaluation: Evaluation, columns: int) -> str:
-    """Return a line of figures for each label; names are cut where a line would be too wide."""
-    labels, figures = evaluation.labels(), "  precision  recall     f1    lines"
-    names = [shorten(label, columns - len(figures)) for label in labels]
+def label_table(evaluation: Evaluation, columns: int, most: int) -> str:
+    """Return a line of figures for each label of the most lines; names are cut where too wide.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The figures.
+    columns : int
+        Width of the terminal.
+    most : int
+        Largest number of labels; -1 is all. A last line says how many others there are.
+    """
+    labels, figures = evaluation.labels_by_support(), "  precision  recall     f1    lines"
+    shown = labels if most < 0 else labels[:most]
+    names = [shorten(label, columns - len(figures)) for label in shown]
     width = max(map(len, [*names, "label"]))
     lines = [f"{'label':<{width}}{figures}"]
-    for name, label in zip(names, labels, strict=True):
+    for name, label in zip(names, shown, strict=True):
         precision, recall, f1, support = evaluation.figures(label)
         lines.append(f"{name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {support:7,}")
+    rest = len(labels) - len(shown)
+    lines += [f"and {rest:,} label{'s' * (rest > 1)} more: --labels -1 prints all"] if rest else []
+    return "\n".join(lines)
+
+
+def threshold_table(counts: ThresholdCounts) -> str:
+    """Return a line of figures for each threshold of probabilities."""
+    lines = ["threshold  precision  recall     f1  per line"]
+    for threshold, precision, recall, f1, number in counts.figures():
+        lines.append(f"{threshold:9.1f}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {number:8.2f}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from ebagx._core.checks import POSITIVE, check_number
 from ebagx.io.versioned_folder import is_version_name, patiently
-from ebagx.text.corpus import is_label, is_text_of_integer
+from ebagx.text.corpus import PREFIX, is_label, is_text_of_integer
 from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
@@ -43,6 +43,7 @@ class Description(NamedTuple):
     version: int
     labels: list[str]
     label_type: str
+    label_prefix: str
     loss: str
     dim: int
     n_words: int
@@ -71,6 +72,7 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,
         "label_type": model.label_type,
+        "label_prefix": model.label_prefix,
         **({} if model.recipe is None else {"training": model.recipe._asdict()}),
         "folder": folder,
         "files": {
@@ -115,6 +117,7 @@ def read_description(path: Path) -> Description:
         about["version"],
         labels,
         label_type,
+        _checked_label_prefix(about, path),
         cast(str, loss),
         dim,
         n_words,
@@ -149,6 +152,14 @@ def _checked_label_type(about: dict[str, Any], labels: list[str], path: Path) ->
     if label_type == "int" and not all(map(is_text_of_integer, labels)):
         raise ValueError(f"{path}: label_type is int, but not all labels are integers")
     return cast(str, label_type)
+
+
+def _checked_label_prefix(about: dict[str, Any], path: Path) -> str:
+    """Return the prefix of labels among words, fastText's where the description has none."""
+    prefix = about.get("label_prefix", PREFIX)
+    if not isinstance(prefix, str) or prefix.split() != [prefix]:
+        raise ValueError(f"{path}: label_prefix is {prefix!r:.20}, not a word")
+    return prefix
 
 
 def _checked_tokenizer(about: dict[str, Any], path: Path) -> Tokenizer:
@@ -188,14 +199,20 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
         check_number(recipe["lr"], "lr", POSITIVE)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
-    epochs, batch_size, min_count = (
+    epochs, batch_size, min_count, patience = (
         _checked_integer(recipe, name, 1, _MAX_COUNT, path)
-        for name in ("epochs", "batch_size", "min_count")
+        for name in ("epochs", "batch_size", "min_count", "patience")
     )
+    weight, stops = recipe["class_weight"], recipe["early_stopping"]
+    if weight not in (None, "balanced") or not isinstance(stops, bool):
+        raise ValueError(
+            f"{path}: class_weight is {weight!r:.20} and early_stopping {stops!r:.20}, not None or "
+            "'balanced', and True or False"
+        )
     seed = recipe["seed"]
     if seed is not None:
         seed = _checked_integer(recipe, "seed", 0, _MAX_SEED, path)
-    return Recipe(float(recipe["lr"]), epochs, batch_size, min_count, seed)
+    return Recipe(float(recipe["lr"]), epochs, batch_size, min_count, seed, weight, stops, patience)
 
 
 def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:

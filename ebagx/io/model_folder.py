@@ -183,6 +183,7 @@ def _load(
         checked["intercept.npy"].floats((n_labels,)),
         num_threads,
         about.label_type,
+        about.label_prefix,
         _accumulators(checked, (n_rows, n_labels, about.dim)),
         about.recipe,
     )

@@ -1,4 +1,4 @@
-"""What callers of estimators pass as `X` and `y`: input of another kind names the right tool."""
+"""Check `X` and `y` of estimators: messages about input of another kind name the right tool."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
 
 
 def as_targets(y: Any) -> Any:
-    """Return `y` of an estimator as `as_csr` does, or raise ValueError if it has lists of labels."""
+    """Return `y` of an estimator as `as_csr` does, or raise ValueError for lists of labels."""
     if _has_entries(y) and _are_ragged(y):
         raise ValueError(
             "y must be an array, got lists of labels; MultiLabelBinarizer().fit_transform(y) of "

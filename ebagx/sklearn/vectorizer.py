@@ -27,9 +27,9 @@ from ebagx.text.tokenizers import NAMES, Tokenizer
 __all__ = ["TextVectorizer"]
 
 
-class TextVectorizer(  # type: ignore[call-arg,misc]
-    TransformerMixin,
-    BaseEstimator,
+class TextVectorizer(  # type: ignore[call-arg]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
     auto_wrap_output_keys=None,  # as for CountVectorizer, there is no output but sparse matrices
 ):
     """Count words, runs of words and character n-grams: fastText's features of a text.

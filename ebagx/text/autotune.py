@@ -1,41 +1,87 @@
-"""Search at random for the settings that predict validation lines best."""
+"""Search at random for the settings that predict validation lines best, for a time."""
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
-from ebagx.text.training import fit_model
+from ebagx.text.training import Following, fit_model
 
+# The settings that are searched, by the option of the command line.
+SEARCHED = {
+    "lr": "--lr",
+    "epochs": "--epochs",
+    "dim": "--dim",
+    "word_ngrams": "--word-ngrams",
+    "minn": "--minn",
+    "maxn": "--maxn",
+}
+_CHARS = {"minn", "maxn"}  # which are searched together
 _DIMS = (16, 32, 64, 128)
 _WORD_NGRAMS = (1, 2, 3)
 _CHAR_NGRAMS = ((0, 0), (0, 0), (2, 4), (3, 5), (3, 6))
 _LR_FACTORS = (0.1, 10.0)
 _EPOCHS = (3, 50)
+_WORK_OF_LOOKUP = 16  # in additions, beside those of its row
+_LONG_ENOUGH = 0.2  # seconds of training, which tell its speed
+_LETTERS = 7  # of a word with its ends, to estimate its n-grams
+
+Score = Callable[[TextModel, Lines], float]
 
 
 class Trial(NamedTuple):
-    """Settings, the model trained with them, and its score."""
+    """Settings, the model trained with them, and its score.
+
+    Ctrl-C has interrupted the training, or the end of the time has cut it, or neither.
+    """
 
     settings: Settings
     model: TextModel
     score: float
     seconds: float
     interrupted: bool
+    is_cut: bool
+
+
+class Limits(NamedTuple):
+    """The end of a search, and the settings that are not searched."""
+
+    seconds: float
+    max_trials: int | None = None
+    fixed: Collection[str] = ()
+
+    @property
+    def searched(self) -> list[str]:
+        """The names of the settings that are searched."""
+        fixed = {*self.fixed, *(_CHARS if _CHARS & {*self.fixed} else ())}
+        return [name for name in SEARCHED if name not in fixed]
+
+
+class Follower(NamedTuple):
+    """Functions that follow a search.
+
+    `during` is a context of each trial, by its number; it gives a function that is called during
+    the training with the losses of the epochs so far. `after` is called after each trial, with its
+    number, the trial, and True if it is the best so far.
+    """
+
+    during: Callable[[int], AbstractContextManager[Callable[[Sequence[float]], object]]]
+    after: Callable[[int, Trial, bool], object]
 
 
 def search(
     training: Lines,
     validation: Lines,
     start: Settings,
-    seconds: float,
-    max_trials: int | None,
-    report: Callable[[int, Trial, bool], object],
+    limits: Limits,
+    score: Score,
+    follower: Follower,
 ) -> tuple[Trial, bool]:
     """Train with the given settings, then with others at random.
 
@@ -48,26 +94,31 @@ def search(
     start : Settings
         The settings of the first trial. Its seed gives the others, in which only the searched
         settings differ.
-    seconds : float
-        No trial begins later. A trial that would end later gets fewer epochs.
-    max_trials : int, optional
-        Largest number of trials.
-    report : callable
-        Called after each trial, with its number, the trial and True if it is the best so far.
+    limits : Limits
+        The time, in which the last score is measured, too; the number of trials.
+    score : callable
+        Returns the score of a model on lines.
+    follower : Follower
+        Functions that follow the search.
 
     Notes
     -----
-    The trials depend only on `start`, their number on the time. Learning rates are drawn
-    log-uniformly from a tenth to ten times that of `start`, epochs from 3 to 50; the length of
-    embeddings, word n-grams and character n-grams from short lists. The score is the fraction of
-    the validation lines whose likeliest label is one of theirs. Ctrl-C ends the search.
+    The trials depend only on `start` and the fixed settings, their number on the time. Learning
+    rates are drawn log-uniformly from a tenth to ten times that of `start`, epochs from 3 to 50;
+    the length of embeddings, word n-grams and character n-grams from short lists.
+
+    A trial that would take too long gets fewer epochs, by the speed of those before it. The clock
+    is looked at ten times a second inside an epoch: at the end of the time the first trial stops
+    there and is measured, and another is dropped. Ctrl-C ends the search.
     """
-    deadline = time.monotonic() + seconds
+    trials = _Trials(training, validation, score, time.monotonic() + limits.seconds)
     best: Trial | None = None
-    cost, interrupted = 0.0, False
-    for number, settings in enumerate(islice(_candidates(start), max_trials), 1):
+    interrupted = False
+    candidates = _candidates(start, limits.searched)
+    for number, settings in enumerate(islice(candidates, limits.max_trials), 1):
         try:
-            trial, cost = _try(training, validation, settings, deadline, cost)
+            with follower.during(number) as watch:
+                trial = trials.make(settings, watch, is_first=best is None)
         except (KeyboardInterrupt, MemoryError, ValueError) as error:
             if best is None:
                 raise
@@ -79,53 +130,118 @@ def search(
             break
         is_best = best is None or trial.score > best.score
         best = trial if best is None or is_best else best
-        report(number, trial, is_best)
+        follower.after(number, trial, is_best)
         interrupted = trial.interrupted
-        if time.monotonic() >= deadline or interrupted:
+        if trials.is_over() or interrupted or not limits.searched:
             break
     assert best is not None
     return best, interrupted
 
 
-def _try(
-    training: Lines, validation: Lines, settings: Settings, deadline: float, cost: float
-) -> tuple[Trial | None, float]:
-    """Make one trial; `cost` is the seconds per unit of work of the slowest so far, or 0.
+class _Trials:
+    """Make trials until a time, and note how long their parts take."""
 
-    Return the trial, or None if there is no time for an epoch, and the new cost.
+    def __init__(self, training: Lines, validation: Lines, score: Score, deadline: float) -> None:
+        self._training, self._validation, self._score = training, validation, score
+        self._deadline = deadline
+        # Seconds per unit of work, of the slowest trial so far, or 0.
+        self._learning = self._fitting = self._measuring = 0.0
+
+    def is_over(self) -> bool:
+        """Return whether the time has ended."""
+        return time.monotonic() >= self._deadline
+
+    def make(
+        self, settings: Settings, watch: Callable[[Sequence[float]], object], is_first: bool
+    ) -> Trial | None:
+        """Make a trial; return None if there is no time for it, unless it is the first."""
+        start = time.monotonic()
+        ngrams = _ngrams_of_word(settings)
+        if not is_first and start + self._learning * ngrams >= self._deadline:
+            return None
+        features = Features.learn(self._training, settings.ngrams, settings.min_count)
+        learned = time.monotonic()
+        self._learning = max(self._learning, (learned - start) / ngrams)
+        work, measured_work = (
+            int(LineBags(features, lines).most_lookups().sum()) * (settings.dim + _WORK_OF_LOOKUP)
+            for lines in (self._training, self._validation)
+        )
+        reserved = self._measuring * measured_work
+        if self._fitting:
+            left = self._deadline - reserved - learned
+            epochs = math.floor(left / (self._fitting * work))
+            if epochs < 1:
+                return None
+            settings = settings._replace(epochs=min(settings.epochs, epochs))
+        clock = _Clock(self._deadline - reserved, 0 if reserved else self._validation.num_lines)
+        model, (epochs, _, interrupted) = fit_model(
+            features,
+            self._training,
+            settings,
+            Following(lambda *args: clock.look(watch, *args)),
+        )
+        if clock.is_over and not is_first:
+            return None
+        fitted = time.monotonic()
+        score = self._score(model, self._validation)
+        end = time.monotonic()
+        if epochs:
+            self._fitting = max(self._fitting, (fitted - learned) / work / epochs)
+        self._measuring = max(self._measuring, (end - fitted) / max(measured_work, 1))
+        interrupted = interrupted and not clock.is_over
+        return Trial(settings, model, score, end - start, interrupted, clock.is_over)
+
+
+class _Clock:
+    """End a training as Ctrl-C does, in time to measure some lines, if that time is not known.
+
+    A line is not measured in more time than it is learned in. The first call, before which the
+    training is prepared, only starts the clock.
     """
-    start = time.monotonic()
-    features = Features.learn(training, settings.ngrams, settings.min_count)
-    lookups = int(LineBags(features, training).most_lookups().sum())
-    work = lookups * (settings.dim + 16)
-    if cost:
-        epochs = math.floor((deadline - time.monotonic()) / (cost * work))
-        if epochs < 1:
-            return None, cost
-        settings = settings._replace(epochs=min(settings.epochs, epochs))
-    begin = time.monotonic()
-    model, epochs = fit_model(features, training, settings)
-    end = time.monotonic()
-    score = model.precision_at_1(validation)
-    seconds = time.monotonic() - start
-    trial = Trial(settings, model, score, seconds, epochs < settings.epochs)
-    return trial, max(cost, (end - begin) / work / max(epochs, 1))
+
+    def __init__(self, deadline: float, n_measured: int) -> None:
+        self.is_over = False
+        self._deadline, self._n_measured = deadline, n_measured
+        self._start, self._n_learned = 0.0, -1
+
+    def look(
+        self, watch: Callable[[Sequence[float]], object], count: int, losses: Sequence[float]
+    ) -> None:
+        """Note that `count` more lines are learned."""
+        watch(losses)
+        now, reserved = time.monotonic(), 0.0
+        if self._n_learned < 0:
+            self._start, self._n_learned = now, 0
+        else:
+            self._n_learned += count
+        if now - self._start > _LONG_ENOUGH:
+            reserved = (now - self._start) / self._n_learned * self._n_measured
+        if now + reserved >= self._deadline:
+            self.is_over = True
+            raise KeyboardInterrupt
 
 
-def _candidates(start: Settings) -> Iterator[Settings]:
+def _ngrams_of_word(settings: Settings) -> int:
+    """Return about how many features a word adds."""
+    lengths = range(max(settings.minn, 1), settings.maxn + 1)
+    return settings.word_ngrams + sum(max(_LETTERS - length + 1, 0) for length in lengths)
+
+
+def _candidates(start: Settings, searched: Collection[str]) -> Iterator[Settings]:
     yield start
     rng = random.Random(start.seed)
     while True:
         minn, maxn = rng.choice(_CHAR_NGRAMS)
         low, high = _LR_FACTORS
-        yield start._replace(
-            lr=_rounded(start.lr * _log_uniform(rng, low, high)),
-            epochs=round(_log_uniform(rng, *_EPOCHS)),
-            dim=rng.choice(_DIMS),
-            word_ngrams=rng.choice(_WORD_NGRAMS),
-            minn=minn,
-            maxn=maxn,
-        )
+        drawn: dict[str, Any] = {
+            "lr": _rounded(start.lr * _log_uniform(rng, low, high)),
+            "epochs": round(_log_uniform(rng, *_EPOCHS)),
+            "dim": rng.choice(_DIMS),
+            "word_ngrams": rng.choice(_WORD_NGRAMS),
+            "minn": minn,
+            "maxn": maxn,
+        }
+        yield start._replace(**{name: drawn[name] for name in searched})
 
 
 def _log_uniform(rng: random.Random, low: float, high: float) -> float:
@@ -136,13 +252,6 @@ def _rounded(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def describe(settings: Settings) -> Sequence[str]:
+def describe(settings: Settings) -> list[str]:
     """Return the options of the command line for the settings that are searched."""
-    return [
-        f"--lr {settings.lr:g}",
-        f"--epochs {settings.epochs}",
-        f"--dim {settings.dim}",
-        f"--word-ngrams {settings.word_ngrams}",
-        f"--minn {settings.minn}",
-        f"--maxn {settings.maxn}",
-    ]
+    return [f"{option} {getattr(settings, name):g}" for name, option in SEARCHED.items()]

@@ -304,6 +304,8 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
             learning_rate=settings.lr,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
+            early_stopping=settings.early_stopping,
+            n_iter_no_change=settings.patience,
             random_state=None if model.recipe is None else model.recipe.seed,
             num_threads=model.num_threads,
         )

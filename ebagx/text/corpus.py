@@ -95,15 +95,23 @@ def read_corpus(path: Path, prefix: str = PREFIX) -> Corpus:
 def parse_corpus(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Corpus:
     """Read an open training file, which messages call `name`; see `read_corpus`."""
     corpus = Corpus([], [])
+    for texts, labels in corpus_blocks(stream, name, prefix):
+        corpus.texts.extend(texts)
+        corpus.labels.extend(labels)
+    return corpus
+
+
+def corpus_blocks(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Iterator[Corpus]:
+    """Yield the lines of an open training file in blocks; see `read_corpus`."""
     for records in read_records(stream, name, prefix):
         block, text, spans, _, label_spans, label_ends = records
         labels = [block[start:end].decode() for start, end in label_spans.tolist()]
-        corpus.texts.extend([text[start:end].decode() for start, end in spans.tolist()])
+        corpus = Corpus([text[start:end].decode() for start, end in spans.tolist()], [])
         first = 0
         for end in label_ends.tolist():
             corpus.labels.append(tuple(dict.fromkeys(labels[first:end])))
             first = end
-    return corpus
+        yield corpus
 
 
 def read_records(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Iterator[Records]:

@@ -1,6 +1,6 @@
 """`Features` learns from texts which features have a column, and counts them in others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -25,6 +25,7 @@ _LINES_AT_ONCE = 1 << 16  # Ctrl-C takes effect between calls
 
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
+_Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,14 @@ class Features:
     tokenizer: Tokenizer = DEFAULT
 
     @classmethod
-    def learn(cls, lines: Lines, ngrams: Ngrams, min_count: int = 1) -> Self:
+    def learn(
+        cls, lines: Lines, ngrams: Ngrams, min_count: int = 1, advance: _Advance | None = None
+    ) -> Self:
         """Give columns to the words that occur `min_count` times, and to the n-grams of lines.
 
         Words are ordered by frequency, those of equal frequency by their first occurrence.
+        `advance` is called with a number of lines each time that so many have been looked at, which
+        happens twice to each line if there are n-grams of words.
 
         Raises
         ------
@@ -60,9 +65,9 @@ class Features:
             If there is no feature, or if there are too many.
         """
         known, counts = lines.store.words, np.zeros(lines.store.words.count, np.intp)
-        words = known.select(frequent_words(lines, counts, min_count))
+        words = known.select(frequent_words(lines, counts, min_count, advance))
         ngrams.check_columns(words.count)
-        table = BucketTable.ranked(used_buckets(lines, ngrams, counts))
+        table = BucketTable.ranked(used_buckets(lines, ngrams, counts, advance))
         if not words.count and not table.count:
             raise ValueError(
                 f"no word occurs at least min_count = {min_count} times in the {lines.num_lines} "
@@ -204,23 +209,27 @@ def matrix_of(bags: Bags, n_columns: int) -> sparse.csr_array:
     return sparse.csr_array(arrays, (bags.num_bags, n_columns))
 
 
-def frequent_words(lines: Lines, counts_w: _Intp, min_count: int) -> _Int32:
+def frequent_words(
+    lines: Lines, counts_w: _Intp, min_count: int, advance: _Advance | None = None
+) -> _Int32:
     """Count the words of lines; return those of at least `min_count`, by frequency."""
     store = lines.store
     order, n_words = np.empty(len(counts_w), np.int32), 0
-    for rows in _row_blocks(lines):
+    for rows in _row_blocks(lines, advance):
         n_words = tokens.count_rows(counts_w, order, rows, store.words_k, store.offsets, n_words)
     order = order[:n_words]
     by_frequency = order[np.argsort(-counts_w[order], kind="stable")]
     return by_frequency[: np.count_nonzero(counts_w >= min_count)]
 
 
-def used_buckets(lines: Lines, ngrams: Ngrams, counts_w: _Intp) -> npt.NDArray[np.uint32]:
+def used_buckets(
+    lines: Lines, ngrams: Ngrams, counts_w: _Intp, advance: _Advance | None = None
+) -> npt.NDArray[np.uint32]:
     """Return a table with the bits of all buckets that n-grams of the lines have."""
     store, table = lines.store, BucketTable.empty(ngrams.buckets_in_use)
     if ngrams.max_chars:
         tokens.mark_words(table, *OwnFeatures.buckets_of(store.words, ngrams), counts_w)
-    for rows in _row_blocks(lines) if ngrams.word_ngrams > 1 else ():
+    for rows in _row_blocks(lines, advance) if ngrams.word_ngrams > 1 else ():
         tokens.mark_runs(
             table,
             rows,
@@ -233,6 +242,9 @@ def used_buckets(lines: Lines, ngrams: Ngrams, counts_w: _Intp) -> npt.NDArray[n
     return table
 
 
-def _row_blocks(lines: Lines) -> Iterator[_Intp]:
+def _row_blocks(lines: Lines, advance: _Advance | None) -> Iterator[_Intp]:
     for first in range(0, lines.num_lines, _LINES_AT_ONCE):
-        yield lines.rows[first : first + _LINES_AT_ONCE]
+        rows = lines.rows[first : first + _LINES_AT_ONCE]
+        yield rows
+        if advance is not None:
+            advance(len(rows))

@@ -117,6 +117,8 @@ class Learning(Predictions):
             buckets=self.n_buckets,
             loss=self.loss,
             seed=self.random_state,
+            early_stopping=bool(self.early_stopping),
+            patience=self.n_iter_no_change,
             threads=self.num_threads,
             tokenizer=CALLABLE if callable(self.tokenizer) else self.tokenizer,
         )
@@ -191,9 +193,7 @@ class Learning(Predictions):
         learner = self._settings.make_classifier()
         learner.set_params(
             class_weight=weights,
-            early_stopping=self.early_stopping,
             validation_fraction=self.validation_fraction,
-            n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             verbose=self.verbose,
         )
@@ -249,9 +249,10 @@ class Learning(Predictions):
     def _adopt(self, features: Features, targets: Targets, learner: Learner) -> None:
         """Take over what a learner has learned."""
         classes, seed = targets.classes, self.random_state
-        recipe = self._settings.recipe
-        if not isinstance(seed, Integral):
-            recipe = recipe._replace(seed=None)
+        recipe = self._settings.recipe._replace(
+            seed=int(seed) if isinstance(seed, Integral) else None,
+            class_weight=self.class_weight if isinstance(self.class_weight, str) else None,
+        )
         self._model = TextModel(
             features,
             [str(label) for label in classes.tolist()],

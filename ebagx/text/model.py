@@ -14,8 +14,9 @@ from ebagx.functional import embedding_bag
 from ebagx.text import tokens
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.answers import answer_few
-from ebagx.text.corpus import is_label
+from ebagx.text.corpus import PREFIX, is_label
 from ebagx.text.features import Features, LineBags, matrix_of
+from ebagx.text.inspection import WordIndex
 from ebagx.text.lines import Lines
 from ebagx.text.ngrams import Ngrams
 from ebagx.text.ranking import best_labels, is_one_block, likeliest, line_blocks, ranked_blocks
@@ -40,6 +41,9 @@ class Recipe(NamedTuple):
     batch_size: int
     min_count: int
     seed: int | None
+    class_weight: str | None = None
+    early_stopping: bool = False
+    patience: int = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class TextModel:
     intercept: _Floats
     num_threads: int | None = None
     label_type: str = "str"
+    label_prefix: str = PREFIX  # of labels among the words of the lines that it has learned from
     accumulators: Accumulators | None = None
     recipe: Recipe | None = None
 
@@ -120,17 +125,25 @@ class TextModel:
         """Yield the same for one block of texts after the other, also where `k` is large."""
         return ranked_blocks(self.vectors(texts), self._probabilities_of, len(self.labels), k)
 
+    def probability_blocks(self, texts: Sequence[str]) -> Iterator[_Floats]:
+        """Yield the probability of each label for one block of texts after the other."""
+        for pooled in line_blocks(self.vectors(texts), len(self.labels)):
+            yield self._probabilities_of(pooled)
+
+    def probability_blocks_of(self, lines: Lines) -> Iterator[_Floats]:
+        """Yield the same for lines."""
+        for bags in LineBags(self.features, lines, self.num_threads).blocks():
+            pooled = self._pooled(matrix_of(bags, self.features.n_columns))
+            for part in line_blocks(pooled, len(self.labels)):
+                yield self._probabilities_of(part)
+
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Return the likeliest label of each text."""
         return [self.labels[i] for (i,) in self.best(texts, 1)[0]]
 
     def precision_at_1(self, lines: Lines) -> float:
         """Return the fraction of labelled lines whose likeliest label is one of theirs."""
-        guesses = []
-        for bags in LineBags(self.features, lines, self.num_threads).blocks():
-            pooled = self._pooled(matrix_of(bags, self.features.n_columns))
-            order, _ = best_labels(pooled, self._probabilities_of, len(self.labels), 1)
-            guesses.append(order[:, 0])
+        guesses = [block.argmax(axis=1) for block in self.probability_blocks_of(lines)]
         numbers, offsets = lines.labels()
         counts = np.diff(offsets)
         hits = lines.label_places(self.labels)[numbers] == np.repeat(np.hstack(guesses), counts)
@@ -177,6 +190,11 @@ class TextModel:
         return self._probabilities(self._scores(pooled))
 
     @cached_property
+    def word_index(self) -> WordIndex:
+        """The vectors of all words, which are kept."""
+        return WordIndex.of(self)
+
+    @cached_property
     def _table(self) -> Table:
         return Table.of(self.embedding, "embedding")
 
@@ -212,6 +230,9 @@ class Settings(NamedTuple):
     seed: int = 0
     threads: int | None = None
     tokenizer: str = "words"
+    class_weight: str | None = None
+    early_stopping: bool = False
+    patience: int = 3  # epochs
 
     @property
     def cutter(self) -> Tokenizer:
@@ -227,7 +248,7 @@ class Settings(NamedTuple):
     @property
     def recipe(self) -> Recipe:
         """The options that a model keeps for later trainings."""
-        return Recipe(self.lr, self.epochs, self.batch_size, self.min_count, self.seed)
+        return Recipe(*(getattr(self, name) for name in Recipe._fields))
 
     @classmethod
     def of(cls, model: TextModel) -> Self:
@@ -258,4 +279,7 @@ class Settings(NamedTuple):
             random_state=self.seed,
             num_threads=self.threads,
             warm_start=True,
+            class_weight=self.class_weight,
+            early_stopping=self.early_stopping,
+            n_iter_no_change=self.patience,
         )

@@ -27,11 +27,19 @@ Checkpoint = Callable[[TextModel, int], bool]
 _Floats = npt.NDArray[np.float32]
 
 
+class Passes(NamedTuple):
+    """The complete epochs of a training, the one whose model is kept, and an end by Ctrl-C."""
+
+    made: int
+    kept: int
+    interrupted: bool
+
+
 class Fitted(NamedTuple):
-    """A trained model, and how many epochs its training took: fewer than asked for after Ctrl-C."""
+    """A trained model, and the epochs of its training."""
 
     model: TextModel
-    epochs: int
+    passes: Passes
 
 
 class Following(NamedTuple):
@@ -163,9 +171,9 @@ def _trained(
 
     with (
         warnings.catch_warnings(),
-        watched(following.watch, keeps_copy=False, after_pass=save),
+        watched(following.watch, keeps_copy=False, after_pass=save) as histories,
     ):
-        # `Fitted.epochs` tells as much.
+        # `Passes` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
         bags = bags_to_learn(LineBags(start.features, lines, settings.threads))
         try:
@@ -181,7 +189,8 @@ def _trained(
             ) from error
     weights = learner.embedding_, learner.coef_, learner.intercept_
     model = _with_weights(start, weights, learner.accumulators())
-    return Fitted(model, learner.n_iter_)
+    (history,) = histories
+    return Fitted(model, Passes(learner.n_iter_, learner.best_iter_, history.interrupted))
 
 
 def _with_weights(

@@ -122,11 +122,16 @@ def test_test(run):
         "lines     220",
         "P@1       1.000",
         "R@1       1.000",
+        "macro F1  1.000",
         "",
         "label   precision  recall     f1    lines",
         "animal      1.000   1.000  1.000       80",
         "food        1.000   1.000  1.000       80",
         "place       1.000   1.000  1.000       60",
+        "",
+        "labels of predict -k -1 --threshold:",
+        "threshold  precision  recall     f1  per line",
+        *out[12:21],
         "",
         "true labels: rows; predicted: columns",
         "          1  2  3",
@@ -134,8 +139,45 @@ def test_test(run):
         "food   2  . 80  .",
         "place  3  .  . 60",
     ]
+    assert out[16] == "      0.5      1.000   1.000  1.000      1.00"
+    assert max(map(len, out)) <= 50
     out = run("test", "ebagx-model", "train.tsv", "-k", 2)[1]
     assert out[1:3] == ["P@2       0.500", "R@2       1.000"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_thresholds_are_those_of_predict(run):
+    """Each row of the table has the figures of the labels that predict prints."""
+    out = run("test", "ebagx-model", "train.tsv")[1]
+    rows = [
+        line.split() for line in out[out.index("labels of predict -k -1 --threshold:") + 2 :][:9]
+    ]
+    lines = Path("train.tsv").read_text("utf-8").splitlines()
+    true = [line.partition("\t")[0] for line in lines]
+    texts = "\n".join(line.partition("\t")[2] for line in lines).encode()
+    for threshold, precision, recall, f1, labels_a_line in rows:
+        found = run("predict", "ebagx-model", "-k", -1, "--threshold", threshold, stdin=texts)[1]
+        found = [line.split("\t") if line else [] for line in found]
+        hits = sum(label in labels for label, labels in zip(true, found, strict=True))
+        count = sum(map(len, found))
+        assert precision == f"{hits / count:.3f}"
+        assert recall == f"{hits / 220:.3f}"
+        assert f1 == f"{2 * hits / (count + 220):.3f}"
+        assert labels_a_line == f"{count / 220:.2f}"
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_table_has_the_labels_of_the_most_lines(run):
+    lines = b"".join(b"%d\tx\n" % (i % 40) for i in range(100)) + b"food\tpie\n" * 9
+    out = run("test", "ebagx-model", "-", stdin=lines)[1]
+    start = out.index("label  precision  recall     f1    lines") + 1
+    assert out[start].split()[0] == "food"
+    assert out[start + 1].split() == ["0", "0.000", "0.000", "0.000", "3"]
+    more = re.fullmatch(r"and (\d+) labels? more: --labels -1 prints all", out[start + 30])
+    out = run("test", "ebagx-model", "-", "--labels", -1, stdin=lines)[1]
+    assert out[start + 30 + int(more[1])] == ""
+    out = run("test", "ebagx-model", "-", "--labels", 1, stdin=lines)[1]
+    assert out[start + 1].startswith("and ")
 
 
 @pytest.mark.usefixtures("trained")
@@ -166,14 +208,84 @@ def test_autotune(run, tmp_path):
     status, out, err = run("train", "train.tsv", *search)
     assert (status, err) == (0, "")
     assert out[2] == "autotune  300 s, P@1 of 22 held-out lines"
-    assert out[3].split() == ["P@1", "lr", "epochs", "dim", "words", "chars", "s"]
-    assert re.fullmatch(r"  1 [01]\.\d{3}     0\.1      1  32     2     - +\d+\.\d \*", out[4])
-    assert re.fullmatch(r"best      --lr \S+ --epochs \d+ --dim \d+", out[7])
-    assert re.fullmatch(r"          --word-ngrams \d --minn \d --maxn \d", out[8])
-    assert out[9].startswith("accuracy")
-    assert max(map(len, out[:9])) <= 50
+    assert out[3] == "searching --lr --dim --word-ngrams --minn --maxn"
+    assert out[4].split() == ["P@1", "lr", "epochs", "dim", "words", "chars", "s", "left"]
+    row = r"  1 [01]\.\d{3}\*    0\.1      1  32     2     -  \d\.\d +(299|300)"
+    assert re.fullmatch(row, out[5])
+    assert [int(line.split()[3]) for line in out[5:8]] == [1, 1, 1]
+    assert re.fullmatch(r"best      --lr \S+ --epochs 1 --dim \d+", out[8])
+    assert re.fullmatch(r"          --word-ngrams \d --minn \d --maxn \d", out[9])
+    assert re.fullmatch(r"accuracy  [01]\.\d{3} on the held-out lines,", out[10])
+    assert out[11] == "          on which the model was chosen"
+    assert max(map(len, out[:12])) <= 50
     _, out, _ = run("train", "train.tsv", *search, "--autotune-validation", "valid.tsv")
     assert out[2] == "autotune  300 s, P@1 of 22 validation lines"
+    assert "          on which the model was chosen" not in out
+
+
+def test_metrics_of_autotune(run, tmp_path):
+    write_examples(tmp_path / "train.txt", "__label__{label} {text}\n")
+    search = ("train", "train.txt", "--autotune", "--autotune-trials", 1)
+    for option, metric, heading in (
+        ("--autotune-metric", "f1", "F1"),
+        ("-autotune-metric", "f1:__label__food", "F1"),
+        ("--autotune-metric=f1:food", None, "F1"),
+        ("--autotune-metric", "p@1", "P@1"),
+    ):
+        words = [option] if metric is None else [option, metric]
+        status, out, _ = run(*search, *words)
+        assert (status, out[2]) == (0, f"autotune  300 s, {heading} of 22 held-out lines")
+        assert out[4].split()[0] == heading
+        assert out[5].split()[1] == "1.000*"
+    assert run(*search, "--autotune-metric", "f1:fod")[2] == (
+        "ebagx: --autotune-metric: no line to learn from has the label 'fod'\n"
+    )
+
+
+@pytest.mark.parametrize("metric", ["f2", "p@1:x", "f1:", "precisionAtRecall:30"])
+def test_unknown_metrics(run, capsys, metric):
+    with pytest.raises(SystemExit):
+        run("train", "--autotune", "--autotune-metric", metric)
+    assert f": must be p@1, f1 or f1:LABEL, got {metric!r}" in capsys.readouterr().err
+
+
+def test_nothing_to_search(run):
+    given = ("--lr", 0.1, "--epochs", 1, "--dim", 4, "--word-ngrams", 1, "--maxn", 0)
+    assert run("train", "--autotune", *given)[2] == (
+        "ebagx: --autotune has nothing to search: "
+        "--lr --epochs --dim --word-ngrams --minn --maxn are given\n"
+    )
+
+
+def test_early_stopping(run, tmp_path):
+    write_examples(tmp_path / "train.tsv", copies=40)
+    stop = ("--early-stopping", "--epochs", 60)
+    status, out, err = run("train", "train.tsv", *stop)
+    assert (status, err) == (0, "")
+    line = r"          (\d+) epochs made; the model of epoch (\d+) is kept"
+    made, best = map(int, re.fullmatch(line, out[3]).groups())
+    assert best < made < 60
+    _, out, _ = run("train", "train.tsv", *stop, "--patience", 1)
+    assert int(re.fullmatch(line, out[3])[1]) < made
+    assert run("train", "train.tsv", "--patience", 2)[2] == (
+        "ebagx: --patience needs --early-stopping\n"
+    )
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ova"])
+def test_balanced_classes(run, tmp_path, loss):
+    """Words that all labels share are as often of the rare label as it weighs."""
+    lines = "a\tthe\n" * 180 + "b\tthe\n" * 20
+    (tmp_path / "train.tsv").write_text(lines)
+    fit = ("train", "train.tsv", "--held-out", 0, "--epochs", 30, "--loss", loss)
+    rare = []
+    for options in ((), ("--class-weight", "balanced")):
+        assert run(*fit, *options)[0] == 0
+        _, (line,), _ = run("predict", "ebagx-model", "--prob", "-k", 2, stdin=b"the\n")
+        cells = line.split("\t")
+        rare.append(dict(zip(cells[::2], map(float, cells[1::2]), strict=True))["b"])
+    assert rare[0] == pytest.approx(0.1, abs=0.05)
+    assert rare[1] == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.usefixtures("trained")

@@ -98,6 +98,21 @@ def test_another_prefix(run, tmp_path, option):
     assert run("train", "train.txt", option, "@", *search)[0] == 0
 
 
+def test_the_model_keeps_the_prefix(run, tmp_path):
+    write_examples(tmp_path / "train.txt", "the @{label} {text}\n")
+    assert run("train", "train.txt", "--label", "@")[0] == 0
+    assert run("test", "ebagx-model", "train.txt")[1][1] == "P@1       1.000"
+    lines = b"cat @food\n"
+    assert run("predict", "ebagx-model", stdin=lines)[1] == ["animal"]
+    plain = run("predict", "ebagx-model", "--prob", stdin=b"cat\n")
+    assert run("predict", "ebagx-model", "--prob", stdin=lines) == plain
+    run("vectors", "ebagx-model", "-", "a.npy", stdin=b"cat @soup\n")
+    run("vectors", "ebagx-model", "-", "b.npy", stdin=b"cat\n")
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    other = run("predict", "ebagx-model", "--prob", "--label", "#", stdin=b"cat @soup\n")
+    assert other != plain
+
+
 def trained_with(run, *options):
     assert run("train", "train.txt", "--loss", "ova", "--model", "m", *options)[0] == 0
     return "m"

@@ -1,6 +1,7 @@
 """Test what is shown of reading and training, on terminals and elsewhere."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -40,7 +41,10 @@ def shown(monkeypatch, stream, clock, total=2000):
 
 def test_a_line_every_ten_seconds_where_there_is_no_terminal(monkeypatch, clock):
     text = shown(monkeypatch, io.StringIO(), clock)
-    assert text == "reading   400 bytes (20%), line 4\nreading   800 bytes (40%), line 8\n"
+    assert text == (
+        "reading   400 bytes (20%), 0:48 left, line 4\n"
+        "reading   800 bytes (40%), 0:36 left, line 8\n"
+    )
     assert shown(monkeypatch, io.StringIO(), clock, None).startswith(
         "reading   400 bytes, line 4\n"
     )
@@ -83,9 +87,21 @@ def test_reading_and_training_are_followed(run, tmp_path, monkeypatch):
     assert f"reading   {size:,} bytes (100%), 3,300 lines" in lines
     training = [line for line in lines if line.startswith("training")]
     assert len(training) >= 3
-    assert training[0].endswith("%)")  # no epoch is over
-    assert any("), epoch 1: loss " in line for line in training)
-    assert training[-1].startswith("training  8,910 lines (100%), epoch 2: loss ")
+    assert training[0].endswith(" left, 0 words/s") or training[0].endswith(" words/s")
+    assert any(" words/s, epoch 1: loss " in line for line in training)
+    assert re.match(r"training  8,910 lines \(100%\), [\d,]+ words/s, epoch 2: loss ", training[-1])
+    numbering = [line for line in lines if line.startswith("numbering")]
+    assert numbering[-1] == "numbering 5,940 lines (100%)"
+
+
+def test_times():
+    assert [progress._as_time(seconds) for seconds in (0, 59.6, 3599, 3600, 90061)] == [
+        "0:00",
+        "1:00",
+        "59:59",
+        "1:00:00",
+        "25:01:01",
+    ]
 
 
 def test_standard_input_is_a_training_file(run, tmp_path):

@@ -119,7 +119,7 @@ def test_weights_of_labels_are_means_over_those_of_a_row(class_weight):
 
 
 def test_balanced_weights_of_single_labels_are_those_of_classes():
-    model, X, y = make("softmax")
+    _, _, y = make("softmax")
     classes, places = np.unique(y, return_inverse=True)
     indicator = np.eye(len(classes), dtype=int)[places]
     _, weights = EmbeddingBagClassifier(class_weight="balanced")._encoded(y, None, False, None)

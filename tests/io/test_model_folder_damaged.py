@@ -309,8 +309,14 @@ def test_damage_anywhere_is_an_error_or_harmless(saved, tmp_path):
         ({"epochs": 0}, "epochs is 0, not an integer from 1 to"),
         ({"batch_size": 2.0}, "batch_size is 2.0, not an integer from 1 to"),
         ({"min_count": True}, "min_count is True, not an integer from 1 to"),
+        ({"patience": 0}, "patience is 0, not an integer from 1 to"),
+        ({"class_weight": {}}, "class_weight is {} and early_stopping False, not None or"),
+        ({"early_stopping": 1}, "class_weight is None and early_stopping 1, not None or"),
         ({"seed": -1}, "seed is -1, not an integer from 0 to 4294967295"),
-        ({"more": 1}, "training does not consist of lr, epochs, batch_size, min_count, seed"),
+        (
+            {"more": 1},
+            "training does not consist of lr, epochs, batch_size, min_count, s",
+        ),
     ],
 )
 def test_damaged_options_of_the_training(saved, change, problem):

@@ -1,13 +1,16 @@
 """Test the search for settings."""
 
+import time
+from contextlib import nullcontext
+
 import pytest
 
 pytest.importorskip("sklearn")
 
 from ebagx.text import autotune
-from ebagx.text.autotune import describe, search
+from ebagx.text.autotune import SEARCHED, Follower, Limits, describe, search
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings
+from ebagx.text.model import Settings, TextModel
 
 WORDS = {"animal": "cat dog bird fish", "food": "pie cake soup bread"}
 LINES = [
@@ -23,13 +26,33 @@ TRAINING, VALIDATION = (
 START = Settings(dim=2, lr=0.02, epochs=1, seed=5)
 
 
-def run(seconds=60.0, trials=None, start=START, will_be_interrupted=False):
+def run(seconds=60.0, trials=None, start=START, will_be_interrupted=False, fixed=()):
     seen = []
+    follower = Follower(
+        lambda number: nullcontext(lambda losses: None), lambda *args: seen.append(args)
+    )
     best, interrupted = search(
-        TRAINING, VALIDATION, start, seconds, trials, lambda *args: seen.append(args)
+        TRAINING,
+        VALIDATION,
+        start,
+        Limits(seconds, trials, fixed),
+        TextModel.precision_at_1,
+        follower,
     )
     assert interrupted is will_be_interrupted
     return best, seen
+
+
+class Clock:
+    """Stand for a clock that advances by a second in each call."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0
+        monkeypatch.setattr(autotune.time, "monotonic", self)
+
+    def __call__(self):
+        self.now += 1
+        return self.now
 
 
 def test_search_starts_with_the_given_settings_and_keeps_the_best():
@@ -54,30 +77,110 @@ def test_seed_decides_what_is_tried():
     assert other[1:] != settings[0][1:]
 
 
-def test_first_trial_is_made_whatever_the_time():
+@pytest.mark.parametrize("name", SEARCHED)
+def test_what_is_given_is_not_searched(name):
+    trials = [trial.settings for _, trial, _ in run(trials=5, fixed=[name])[1]]
+    fixed = ["minn", "maxn"] if name in ("minn", "maxn") else [name]
+    for other in SEARCHED:
+        values = {getattr(settings, other) for settings in trials}
+        assert (len(values) == 1) == (other in fixed)
+
+
+def test_one_trial_if_nothing_is_searched():
+    assert Limits(1, None, ["minn", "lr", "dim"]).searched == ["epochs", "word_ngrams"]
+    best, seen = run(fixed=[*SEARCHED])
+    assert (len(seen), best.settings) == (1, START)
+
+
+def test_the_score_chooses():
+    follower = Follower(lambda number: nullcontext(lambda losses: None), lambda *args: None)
+    limits = Limits(60, 5)
+    best, _ = search(
+        TRAINING, VALIDATION, START, limits, lambda model, lines: -len(model.coef[0]), follower
+    )
+    assert best.score == -2
+
+
+def test_the_first_trial_is_made_whatever_the_time():
     best, seen = run(seconds=0)
     assert len(seen) == 1
     assert best.settings == START
+    assert best.is_cut
+    assert len(best.model.embedding)
+
+
+def test_a_trial_in_time_is_not_cut():
+    assert not any(trial.is_cut for _, trial, _ in run(trials=3)[1])
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_the_clock_is_looked_at_inside_an_epoch(seconds):
+    """An epoch of these lines takes some seconds."""
+    words = " ".join(f"w{i}" for i in range(200))
+    lines = Lines.of([words] * 6000, [(str(i % 50),) for i in range(6000)])
+    validation = lines.select(slice(200))
+    start, losses = time.monotonic(), []
+    follower = Follower(lambda number: nullcontext(losses.append), lambda *args: None)
+    settings = Settings(dim=512, epochs=1000, threads=1)
+    best, interrupted = search(
+        lines, validation, settings, Limits(seconds), TextModel.precision_at_1, follower
+    )
+    assert (best.is_cut, interrupted) == (True, False)
+    assert losses
+    assert time.monotonic() - start < seconds + 1
+
+
+def test_time_is_reserved_to_measure(monkeypatch):
+    """A second for ten lines that are learned: the 50 to be measured take five."""
+    clock = Clock(monkeypatch)
+    watch = autotune._Clock(deadline=20, n_measured=50)
+    while clock.now < 14:
+        watch.look(lambda losses: None, 10, [])
+    assert not watch.is_over
+    with pytest.raises(KeyboardInterrupt):
+        watch.look(lambda losses: None, 10, [])
+    assert watch.is_over
 
 
 def test_epochs_are_cut_to_the_time_left(monkeypatch):
-    """The clock advances a second in each call: an epoch of the first trial took half a second."""
-    clock = iter(range(10**6))
-    monkeypatch.setattr(autotune.time, "monotonic", lambda: next(clock))
+    Clock(monkeypatch)
     monkeypatch.setattr(
-        autotune, "_candidates", lambda start: iter([start, start._replace(epochs=50)])
+        autotune, "_candidates", lambda start, _: iter([start, start._replace(epochs=50)])
     )
-    _, seen = run(seconds=15, start=START._replace(epochs=2))
+    _, seen = run(seconds=25, start=START._replace(epochs=2))
     epochs = [trial.settings.epochs for _, trial, _ in seen]
     assert epochs[0] == 2
     assert 2 < epochs[1] < 50
 
 
 def test_no_trial_without_time_for_an_epoch(monkeypatch):
-    clock = iter(range(10**6))
-    monkeypatch.setattr(autotune.time, "monotonic", lambda: next(clock))
-    _, seen = run(seconds=7)
+    Clock(monkeypatch)
+    best, seen = run(seconds=8)
     assert len(seen) == 1
+    assert not best.is_cut
+
+
+def test_a_later_trial_that_is_cut_is_dropped(monkeypatch):
+    Clock(monkeypatch)
+    fit, calls = autotune.fit_model, []
+
+    def slow(features, lines, settings, watch):
+        calls.append(settings)
+        if len(calls) == 2:
+            for _ in range(1000):
+                watch(1, [])
+        return fit(features, lines, settings, watch)
+
+    def stop(*args):
+        try:
+            return slow(*args)
+        except KeyboardInterrupt:  # as the loop of a training does
+            return fit(*args[:3], None)
+
+    monkeypatch.setattr(autotune, "fit_model", stop)
+    best, seen = run(seconds=300)
+    assert (len(calls), len(seen)) == (2, 1)
+    assert best is seen[0][1]
 
 
 def test_interrupted_search_keeps_the_best(monkeypatch):

@@ -8,8 +8,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ebagx.cli.report import confusion_text, draw_confusion, label_table, shorten
-from ebagx.text.evaluation import Evaluation
+from ebagx.cli.report import (
+    confusion_text,
+    draw_confusion,
+    label_table,
+    shorten,
+    threshold_table,
+)
+from ebagx.text.evaluation import THRESHOLDS, Evaluation, ThresholdCounts, f1_score
+from ebagx.text.lines import Lines
 
 
 def evaluate(*lines):
@@ -38,6 +45,7 @@ def test_figures_equal_those_of_scikit_learn():
     accuracy = metrics.accuracy_score(true, predicted)
     assert evaluation.precision == pytest.approx(accuracy)
     assert evaluation.recall == pytest.approx(accuracy)
+    assert evaluation.macro_f1 == pytest.approx(metrics.f1_score(true, predicted, average="macro"))
 
 
 def test_several_labels_and_several_guesses():
@@ -57,20 +65,100 @@ def test_nothing_predicted():
     assert (evaluation.precision, evaluation.recall) == (0, 0)
 
 
+class Model:
+    """Stand for a model whose labels have given probabilities."""
+
+    def __init__(self, loss, labels, probabilities):
+        self.loss, self.labels = loss, labels
+        self._probabilities = np.array(probabilities, np.float32)
+
+    def probability_blocks_of(self, lines):
+        assert lines.num_lines == len(self._probabilities)
+        return np.array_split(self._probabilities, 3)
+
+
+def random_case(loss, n_lines=100):
+    """Return a model of four labels, and lines of which some have a label that it does not know."""
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c", "d", "unknown"]
+    labels = [
+        tuple(rng.choice(names, rng.integers(1, 4) if loss == "ova" else 1, replace=False).tolist())
+        for _ in range(n_lines)
+    ]
+    model = Model(loss, names[:4], rng.random((n_lines, 4)))
+    return model, Lines.of(["x"] * n_lines, labels), labels
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ova"])
+@pytest.mark.parametrize("label", [None, "a", "d"])
+def test_f1_equals_that_of_scikit_learn(loss, label):
+    metrics = pytest.importorskip("sklearn.metrics")
+    model, lines, labels = random_case(loss)
+    names = [*model.labels, "unknown"]
+    true = np.array([[name in row for name in names] for row in labels])
+    chances = model._probabilities
+    best = chances >= chances.max(axis=1, keepdims=True)
+    found = np.column_stack(
+        (best if loss == "softmax" else chances > 0.5, np.zeros(len(true), bool))
+    )
+    if label is None:
+        expected = metrics.f1_score(true, found, average="micro", zero_division=0)
+    else:
+        place = names.index(label)
+        expected = metrics.f1_score(true[:, place], found[:, place])
+    assert f1_score(model, lines, label) == pytest.approx(expected, abs=1e-12)
+
+
+def test_thresholds():
+    model, _, labels = random_case("ova")
+    chances = model._probabilities
+    chances[0, :3] = 0.5, np.nextafter(np.float32(0.5), np.float32(0)), 0.3
+    counts = ThresholdCounts(model.labels)
+    for first in range(0, 100, 30):
+        part = slice(first, first + 30)
+        counts.add(labels[part], chances[part])
+    true = np.array([[name in row for name in model.labels] for row in labels])
+    n_true = sum(map(len, labels))
+    for figures, threshold in zip(counts.figures(), THRESHOLDS.tolist(), strict=True):
+        found = chances.astype(float) >= threshold  # as predict compares
+        hits, predicted = (found & true).sum(), found.sum()
+        expected = threshold, hits / predicted, hits / n_true, 2 * hits / (predicted + n_true)
+        assert figures == pytest.approx((*expected, predicted / 100))
+
+
+def test_threshold_table():
+    counts = ThresholdCounts(["a", "b"])
+    counts.add([("a",), ("b",)], np.array([[0.95, 0.05], [0.55, 0.45]], np.float32))
+    lines = threshold_table(counts).splitlines()
+    assert lines[:2] == [
+        "threshold  precision  recall     f1  per line",
+        "      0.1      0.667   1.000  0.800      1.50",
+    ]
+    assert lines[-1] == "      0.9      1.000   0.500  0.667      0.50"
+    assert threshold_table(ThresholdCounts([])).splitlines()[1].split()[1:] == ["0.000"] * 3 + [
+        "0.00"
+    ]
+
+
 def test_label_table():
     long = "a" * 30
     evaluation = evaluate(*[("b", "b")] * 1500, (long, "b"))
-    assert label_table(evaluation, 80).splitlines() == [
+    assert label_table(evaluation, 80, -1).splitlines() == [
         "label                     precision  recall     f1    lines",
-        "aaaaaaaaaaaa\u2026aaaaaaaaaaa      0.000   0.000  0.000        1",
         "b                             0.999   1.000  1.000    1,500",
+        "aaaaaaaaaaaa\u2026aaaaaaaaaaa      0.000   0.000  0.000        1",
     ]
     assert shorten("country/Fr", 8) == "coun\u2026/Fr"
     assert shorten("country/Fr", 9) == "coun\u2026y/Fr"
-    assert label_table(evaluation, 50).splitlines() == [
+    assert label_table(evaluation, 50, 2).splitlines() == [
         "label            precision  recall     f1    lines",
-        "aaaaaaa\u2026aaaaaaa      0.000   0.000  0.000        1",
         "b                    0.999   1.000  1.000    1,500",
+        "aaaaaaa\u2026aaaaaaa      0.000   0.000  0.000        1",
+    ]
+    assert label_table(evaluation, 50, 1).splitlines() == [
+        "label  precision  recall     f1    lines",
+        "b          0.999   1.000  1.000    1,500",
+        "and 1 label more: --labels -1 prints all",
     ]
 
 
@@ -78,7 +166,11 @@ def test_label_table():
 def test_tables_fit_in_narrow_terminals(columns):
     names = [f"{chr(97 + i) * 30}" for i in range(26)]
     evaluation = evaluate(*[(name, names[0]) for name in names])
-    for text in (label_table(evaluation, columns), confusion_text(evaluation, columns)):
+    for text in (
+        label_table(evaluation, columns, 9),
+        threshold_table(ThresholdCounts(names)),
+        confusion_text(evaluation, columns),
+    ):
         assert max(map(len, text.splitlines())) <= columns
 
 

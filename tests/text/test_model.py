@@ -38,8 +38,8 @@ def by_hand(loss):
 )
 def test_training(changes):
     settings = SETTINGS._replace(**changes)
-    model, epochs = train_model(LINES, settings)
-    assert epochs == 30
+    model, passes = train_model(LINES, settings)
+    assert passes == (30, 30, False)
     assert model.predict(TEXTS) == [label for (label,) in LABELS]
     assert model.labels == ["caf\u00e9 food", "cat", "dog"]
     assert model.loss == "softmax"

@@ -21,24 +21,30 @@ AfterPass = Callable[[Network, Sequence[float]], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 _after_pass: ContextVar[AfterPass | None] = ContextVar("after_pass", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
+_histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
 
 
 @contextmanager
 def watched(
     watch: Watch | None, keeps_copy: bool, after_pass: AfterPass | None = None
-) -> Iterator[None]:
+) -> Iterator[list["History"]]:
     """Let functions follow the trainings of the block, the first in place of a bar.
+
+    The block gets the histories of the trainings.
 
     With `keeps_copy` false there is no copy of the weights of the last pass, which are as large as
     the table: then a training without early stopping that diverges leaves no model.
     """
-    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _after_pass.set(after_pass)
+    histories: list[History] = []
+    tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _histories.set(histories)
+    of_passes = _after_pass.set(after_pass)
     try:
-        yield
+        yield histories
     finally:
         _watch.reset(tokens[0])
         _keeps_copy.reset(tokens[1])
-        _after_pass.reset(tokens[2])
+        _histories.reset(tokens[2])
+        _after_pass.reset(of_passes)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
-    history, after_pass = History(), _after_pass.get()
+    history, histories, after_pass = History(), _histories.get(), _after_pass.get()
+    if histories is not None:
+        histories.append(history)
     num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
         steps = Steps(network, loss, examples, plan.batch_size)
