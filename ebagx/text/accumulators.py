@@ -1,4 +1,4 @@
-"""What a text classifier keeps of the state of Adagrad, so that a training can go on.
+"""A text classifier keeps a part of the state of Adagrad, so that its training can go on.
 
 Adagrad divides a step by the root of the sum of the squared gradients so far. A training that began
 anew with sums of 0 would move each number it touches by the whole learning rate: after ten passes

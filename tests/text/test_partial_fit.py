@@ -197,6 +197,15 @@ def test_growth_keeps_the_whole_state():
     assert grown._learner._state.optimizers[1].num_steps == 2
 
 
+def test_growth_goes_on_with_a_copy_of_the_random_numbers():
+    learner = TextClassifier(**SMALL).partial_fit(TEXTS, LABELS)._learner
+    columns, labels = np.arange(learner.n_features_in_), np.arange(3)
+    grown = learner.enlarged(columns, len(columns) + 1, labels, 4)
+    mine, other = learner._state.rng, grown._state.rng
+    assert mine is not other
+    assert mine.bit_generator.state == other.bit_generator.state
+
+
 def test_fit_starts_anew_or_goes_on():
     model = fitted()
     expected = weights_of(model)

@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 
-from ebagx.text import TextClassifier, load_model
+from ebagx.text import TextClassifier, load_model, load_vectors
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = ["cat", "cat", "dog", "dog", "food", "food"]
@@ -105,3 +105,14 @@ def test_threads_change_nothing():
 def test_bad_vectors(given, error, problem):
     with pytest.raises(error, match="^" + re.escape(problem)):
         fitted(pretrained=given)
+
+
+def test_vectors_of_a_file(tmp_path):
+    (tmp_path / "v.vec").write_text("2 4\ncat 1 2 3 4\nzebra 1 1 1 1\n")
+    given = load_vectors(tmp_path / "v.vec")
+    for pretrained in (given, tmp_path / "v.vec", str(tmp_path / "v.vec")):
+        model = clone(TextClassifier(**SMALL, pretrained=pretrained, freeze_pretrained=True))
+        assert row(model.fit(TEXTS, LABELS), "cat") == [1, 2, 3, 4]
+    (tmp_path / "v.vec").unlink()
+    with pytest.raises(FileNotFoundError):
+        fitted(pretrained=tmp_path / "v.vec")
