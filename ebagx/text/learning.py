@@ -185,7 +185,6 @@ class Learning(Predictions):
         weights = self.class_weight
         if weights is not None and targets.form == ONE:
             y = targets.classes[targets.encoded]
-            weights = self._balanced(targets, y) if isinstance(weights, str) else weights
             weights = dict(enumerate(class_weights(weights, targets.classes, y).tolist()))
         elif isinstance(weights, dict):
             of_class = class_weights(weights, targets.classes, targets.classes)
@@ -198,15 +197,6 @@ class Learning(Predictions):
             verbose=self.verbose,
         )
         return learner
-
-    def _balanced(self, targets: Targets, y: npt.NDArray[Any]) -> Any:
-        """Return "balanced", or weights of the classes that occur if others are known."""
-        present = np.unique(targets.encoded)
-        if len(present) == len(targets.classes):
-            return self.class_weight
-        classes = targets.classes[present]
-        weights = class_weights(self.class_weight, classes, y).tolist()
-        return dict(zip(classes.tolist(), weights, strict=True))
 
     def _new_learner(self, features: Features, targets: Targets) -> Learner:
         learner = self._make_learner(targets)

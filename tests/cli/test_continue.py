@@ -58,8 +58,9 @@ def test_the_result_may_go_to_another_folder(run, files):
 
 
 @pytest.mark.usefixtures("files")
-def test_lines_of_one_known_label(run):
-    run("train", "train.tsv", "--model", "m")
+@pytest.mark.parametrize("options", [(), ("--class-weight", "balanced"), ("--early-stopping",)])
+def test_lines_of_one_known_label(run, options):
+    run("train", "train.tsv", "--model", "m", *options)
     one = "".join(f"animal\tthe whale number {i}\n" for i in range(20)).encode()
     status, _, err = run("train", "--continue", "m", "-", stdin=one)
     assert (status, err) == (0, "")
@@ -152,12 +153,12 @@ def spy_on_saves(monkeypatch):
 @pytest.mark.usefixtures("files")
 def test_checkpoints(run, monkeypatch, tmp_path):
     saved = spy_on_saves(monkeypatch)
-    status, _, err = run("train", "train.tsv", "--checkpoint", 3)
-    assert (status, err, len(saved)) == (0, "", 4)  # after 3, 6, 9 and all 10 epochs
+    status, _, err = run("train", "train.tsv", "--checkpoint", 2)
+    assert (status, err, len(saved)) == (0, "", 5)  # after 2, 4, 6, 8 and all 10 epochs
     expected = load_model(tmp_path / "ebagx-model").embedding
-    np.testing.assert_array_equal(saved[3], expected)
+    np.testing.assert_array_equal(saved[4], expected)
     run("train", "train.tsv", "--epochs", 6, "--model", "six")
-    np.testing.assert_array_equal(saved[1], load_model(tmp_path / "six").embedding)
+    np.testing.assert_array_equal(saved[2], load_model(tmp_path / "six").embedding)
     run("train", "train.tsv", "--model", "without")
     np.testing.assert_array_equal(load_model(tmp_path / "without").embedding, expected)
 

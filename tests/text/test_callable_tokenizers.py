@@ -66,6 +66,13 @@ def test_words_with_blanks(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
+def test_vectors_of_words_that_the_function_would_cut():
+    model = fitted(pairs, char_ngrams=(2, 3))
+    words, index = model._model.features.words.names(), model._model.word_index
+    assert index.vectors[words.index("a small")].tolist() != model.vectors(["a small"])[0].tolist()
+    assert len(model.nearest("cat", 50)) == len(words) - 1
+
+
 def test_saved_models_need_the_function_again(tmp_path):
     model = fitted(letters)
     model.save(tmp_path / "m")

@@ -53,10 +53,12 @@ def test_frozen_rows_stay(tmp_path):
     assert model.predict(TEXTS).tolist() == LABELS
     model.partial_fit(["a canary and a cat"], ["bird"])
     assert row(model, "canary") == given.table[5].tolist()
+    model.partial_fit(["a zebra"], ["bird"])
+    assert row(model, "zebra") == given.table[0].tolist()
     model.save(tmp_path / "m")
     loaded = load_model(tmp_path / "m").partial_fit(TEXTS, LABELS)
     for found in (model.partial_fit(TEXTS, LABELS), loaded):
-        for word, place in (("cat", 1), ("pie", 6), ("canary", 5)):
+        for word, place in (("cat", 1), ("pie", 6), ("canary", 5), ("zebra", 0)):
             assert row(found, word) == given.table[place].tolist()
     assert row(loaded, "dogs") != row(load_model(tmp_path / "m"), "dogs")
 
