@@ -262,8 +262,9 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
 
         Notes
         -----
-        Cost: that of a pass over the texts, and a few reads and writes of the whole table, of two
-        copies where it grows. With many small parts of a stream, collect some thousand texts.
+        Cost: that of a pass over the texts. A call that finds new words, n-grams or labels copies
+        the table and the state of the optimizer, too: 0.6 s for 1.4 million embeddings of length
+        32, where 1,000 known texts take 15 ms. Of a stream, collect some thousand texts for a call.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
