@@ -28,8 +28,9 @@ import machine
 from corpora import TASKS, Corpus, Task
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings, fit_model
+from ebagx.text.model import Settings
 from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.training import fit_model
 
 # fastText's extra epochs have at least so many words.
 TIMED_WORDS = 4_000_000

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from corpora import TASKS, Lines
 from ebagx.text.lines import Lines as Labelled
-from ebagx.text.model import Settings, train_model
+from ebagx.text.model import Settings
+from ebagx.text.training import train_model
 
 THREADS = (1, 2, 4, 8)
 LIST = 20

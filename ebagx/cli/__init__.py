@@ -10,6 +10,7 @@ layout    options that say where texts and labels stand in a file
 columns   texts and labels of CSV, TSV and JSON lines
 inputs    files and standard input, with or without labels
 split     the lines that are held out
+continuing go on with a model, start from vectors, save checkpoints
 search    autotune: the trials and what is shown of them
 similar   what each command does: similar
 saving    other places for a model that cannot be saved

@@ -11,6 +11,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from ebagx.cli.continuing import (
+    Checkpoints,
+    given_vectors,
+    model_to_continue,
+    report_growth,
+    settings_to_continue,
+)
 from ebagx.cli.inputs import labelled_blocks, text_blocks
 from ebagx.cli.layout import layout_of
 from ebagx.cli.progress import progress
@@ -32,8 +39,10 @@ from ebagx.text.corpus import PREFIX
 from ebagx.text.evaluation import Evaluation, ThresholdCounts
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
-from ebagx.text.model import Fitted, Settings, TextModel, fit_model
+from ebagx.text.model import Settings, TextModel
+from ebagx.text.pretrained import GivenVectors
 from ebagx.text.ranking import likeliest
+from ebagx.text.training import Fitted, Following, continue_model, fit_model
 
 ALL = -1  # labels
 
@@ -47,13 +56,19 @@ class TrainingInterrupted(Exception):  # noqa: N818
 
 def train(args: Namespace) -> None:
     """Learn from labelled lines, measure, and save the model."""
+    former, vectors = model_to_continue(args), given_vectors(args)
     given = {name: getattr(args, name) for name in Settings._fields if hasattr(args, name)}
     settings = Settings(**given)
+    if former is not None:
+        settings = settings_to_continue(args.continue_from, given, former)
     _check_settings(args, settings)
-    layout = layout_of(args, args.label or PREFIX)
+    layout = layout_of(args, args.label or (PREFIX if former is None else former.label_prefix))
     check_destination(args.model)
     settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
-    split = split_wordnet(settings) if args.file is None else split_file(args, settings, layout)
+    if args.file is None:
+        split = split_wordnet(settings)
+    else:
+        split = split_file(args, settings, layout, former)
     n_labels = len(split.training.label_names())
     n_lines, n_held_out = split.training.num_lines, split.held_out.num_lines
     report("", f"{n_labels:,} labels, {n_lines:,} lines and {n_held_out:,} held out")
@@ -62,7 +77,7 @@ def train(args: Namespace) -> None:
         model, interrupted, outcome = found.trial.model, found.interrupted, "; the best model"
         is_chosen_there, speed = args.autotune_validation is None, ""
     else:
-        fitted, speed = _train_shown(split.training, settings)
+        fitted, speed = _train_shown(args, split.training, settings, former, vectors)
         model, interrupted, is_chosen_there = fitted.model, fitted.passes.interrupted, False
         outcome = f" after {fitted.passes.made} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
@@ -171,6 +186,8 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
         raise ValueError(f"--minn {settings.minn} is above --maxn {settings.maxn}")
     if settings.minn and not settings.maxn:
         raise ValueError(f"--minn {settings.minn} has no --maxn")
+    if args.autotune and (args.checkpoint or args.pretrained):
+        raise ValueError("--autotune goes neither with --checkpoint nor with --pretrained")
     if hasattr(args, "patience") and not settings.early_stopping:
         raise ValueError("--patience needs --early-stopping")
     if args.autotune and args.autotune_validation is None and not args.held_out:
@@ -183,11 +200,18 @@ def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
     return f"{model.precision_at_1(held_out):.3f} on the held-out lines"
 
 
-def _train_shown(lines: Lines, settings: Settings) -> tuple[Fitted, str]:
+def _train_shown(
+    args: Namespace,
+    lines: Lines,
+    settings: Settings,
+    former: TextModel | None,
+    vectors: GivenVectors | None,
+) -> tuple[Fitted, str]:
     """Train, and show how far the training is; return its result and speed."""
+    checkpoint = Checkpoints(args.model, args.checkpoint) if args.checkpoint else None
     report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
     start = time.perf_counter()
-    features = _numbered(lines, settings)
+    features = _numbered(lines, settings) if former is None else former.features
     n_words = lines.count_words()
     n_learned = lines.num_lines
     if settings.early_stopping:
@@ -203,8 +227,14 @@ def _train_shown(lines: Lines, settings: Settings) -> tuple[Fitted, str]:
             loss = f", epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else ""
             show(done, f"{rate:,.0f} words/s{loss}")
 
-        fitted = fit_model(features, lines, settings, watch)
+        following = Following(watch, checkpoint)
+        if former is None:
+            fitted = fit_model(features, lines, settings, following, vectors)
+        else:
+            fitted = continue_model(former, lines, settings, following, vectors)
     seconds = time.perf_counter() - start
+    if former is not None:
+        report_growth(former, fitted.model)
     if settings.early_stopping and not fitted.passes.interrupted:
         report(
             "", f"{fitted.passes.made} epochs made; the model of epoch {fitted.passes.kept} is kept"

@@ -25,7 +25,6 @@ OPTIONS = {
     "-neg": "leave it out: --loss softmax and ova are exact",
     "-verbose": "leave it out: 2>/dev/null hides the progress",
     "-saveOutput": "leave it out: the model has all that was learned",
-    "-pretrainedVectors": "leave it out: train begins with random embeddings",
     "-autotune-predictions": "leave it out: f1 counts what predict prints",
     "-autotune-modelsize": "use --dim and --min-count: ebagx has no quantised classifiers",
     "-cutoff": _OF_QUANTIZE,

@@ -23,6 +23,7 @@ from ebagx.text.tokenizers import NAMES
 
 _MAX_SEED = 2**32 - 1
 _MAX_THREADS = 256
+_MODEL = Path("ebagx-model")
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
@@ -64,9 +65,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--model",
         "-output",
         type=Path,
-        default=Path("ebagx-model"),
         metavar="DIR",
-        help="folder for the model; a model in it is replaced (default: %(default)s)",
+        help=f"folder for the model; a model in it is replaced (default: {_MODEL})",
     )
     add(
         "--held-out",
@@ -126,9 +126,36 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     _add_prefix(parser, f"default: {PREFIX}; the model keeps it")
     _add_threads(parser)
+    _add_start(parser.add_argument_group("a training that goes on"))
     add_columns(parser, has_labels=True)
     _add_autotune(parser.add_argument_group("search for good options"))
     parser.set_defaults(run=_train)
+
+
+def _add_start(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--continue",
+        dest="continue_from",
+        type=Path,
+        metavar="MODEL",
+        help="go on with this model, and add new words and labels to it; options are those of its "
+        "training, and the result replaces it unless --model names another folder",
+    )
+    add(
+        "--checkpoint",
+        type=_integer(1),
+        metavar="N",
+        help="also save the model after every N epochs; the folder always has a complete one",
+    )
+    add(
+        "--pretrained",
+        "-pretrainedVectors",
+        type=Path,
+        metavar="FILE",
+        help="let words begin with the vectors that this file has for them",
+    )
+    add("--freeze-pretrained", action="store_true", help="leave those embeddings as they are")
 
 
 def _add_autotune(group: argparse._ArgumentGroup) -> None:
@@ -167,6 +194,7 @@ def _add_autotune(group: argparse._ArgumentGroup) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     args.file = args.file or args.input
+    args.model = args.model or args.continue_from or _MODEL
     args.autotune = args.autotune or args.autotune_validation is not None
     commands.train(args)
 

@@ -27,14 +27,14 @@ def save_somewhere(model: TextModel, directory: Path) -> Saved:
     OSError
         If the model cannot be saved.
     """
-    problem = _problem_of_saving(model, directory)
+    problem = problem_of_saving(model, directory)
     if not problem:
         return Saved(directory, "")
     for parent in (directory.parent, None):
         with suppress(OSError):
             beside = parent and parent.resolve()
             place = Path(tempfile.mkdtemp(dir=beside, prefix=f"{directory.name[:50]}-"))
-            if not _problem_of_saving(model, place):
+            if not problem_of_saving(model, place):
                 return Saved(place, problem)
             place.rmdir()
     text = f"{problem}; nor can the model be saved beside it or with temporary files"
@@ -43,7 +43,7 @@ def save_somewhere(model: TextModel, directory: Path) -> Saved:
     raise OSError(text)
 
 
-def _problem_of_saving(model: TextModel, directory: Path) -> str:
+def problem_of_saving(model: TextModel, directory: Path) -> str:
     """Save a model; return "" or, in one line, the reason why this cannot be done."""
     try:
         save_model(model, directory)
@@ -64,6 +64,6 @@ def _save_where_the_user_says(model: TextModel, problem: str) -> Path:
             answer = ""
         if not answer:
             raise OSError(first)
-        problem = _problem_of_saving(model, Path(answer))
+        problem = problem_of_saving(model, Path(answer))
         if not problem:
             return Path(answer)

@@ -12,7 +12,7 @@ from ebagx.cli.layout import Layout
 from ebagx.cli.report import report, warn
 from ebagx.datasets import load_wordnet10
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings
+from ebagx.text.model import Settings, TextModel
 
 _WORDNET_TRAINING_LINES = 8000
 
@@ -41,21 +41,27 @@ def split_wordnet(settings: Settings) -> Split:
     return Split(training, held_out, '"a small striped cat"')
 
 
-def split_file(args: Namespace, settings: Settings, layout: Layout) -> Split:
+def split_file(
+    args: Namespace, settings: Settings, layout: Layout, former: TextModel | None = None
+) -> Split:
     """Read the lines of ``args.file`` and hold some of them out.
+
+    A model that goes on with them, `former`, decides on the words.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it has a bad line, only one label or, with softmax, a line with several labels.
+        If it has a bad line, only one label (unless `former` has others) or, with softmax, a line
+        with several labels.
     """
-    lines, source = read_training_lines(args.file, settings.cutter, layout), name_of(args.file)
+    tokenizer = settings.cutter if former is None else former.features.tokenizer
+    lines, source = read_training_lines(args.file, tokenizer, layout), name_of(args.file)
     report("reading", source)
     lines = _with_frequent_labels(lines, args.min_count_label, source)
     names, (labels, offsets) = lines.label_names(), lines.labels()
-    if len(names) == 1:
+    if len(names) == 1 and former is None:
         raise ValueError(f"{source}: every line has the label {names[0]!r:.40}")
     if settings.loss == "softmax" and len(labels) > lines.num_lines:
         several = int(np.argmax(np.diff(offsets) > 1))

@@ -5,24 +5,29 @@ are the labels and the name of the folder.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from ebagx._core.checks import POSITIVE, check_number
 from ebagx.io.versioned_folder import is_version_name, patiently
-from ebagx.text.corpus import PREFIX, is_label
-from ebagx.text.model import LABEL_TYPES, LOSSES, TextModel
+from ebagx.text.corpus import PREFIX, is_label, is_text_of_integer
+from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
-from ebagx.text.tokenizers import RULES, Tokenizer
+from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
 
 FORMAT_VERSION = 3
 MAX_DIM = 2**16
 WORDS = "words.txt"
 FILES = (WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
+# Models whose training has a state have these, too.
+STATE_FILES = ("row_squares.npy", "head_squares.npy")
+ALL_FILES = (*FILES, *STATE_FILES)
 
 _FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
 _MAX_ROWS = 2**31 - 1
+_MAX_SEED = 2**32 - 1
+_MAX_COUNT = 2**63 - 1
 
 
 class FileRecord(NamedTuple):
@@ -47,6 +52,7 @@ class Description(NamedTuple):
     ngrams: Ngrams
     folder: str
     files: dict[str, FileRecord]
+    recipe: Recipe | None
 
 
 def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> bytes:
@@ -59,11 +65,15 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         "embedding_dim": model.embedding.shape[1],
         "words": features.words.count,
         "buckets": len(features.table.buckets()),
-        "tokenizer": asdict(features.tokenizer),
+        "tokenizer": {
+            "name": features.tokenizer.name,
+            "lowercase": features.tokenizer.lowercase,
+        },
         "ngrams": features.ngrams._asdict(),
         "labels": model.labels,
         "label_type": model.label_type,
         "label_prefix": model.label_prefix,
+        **({} if model.recipe is None else {"training": model.recipe._asdict()}),
         "folder": folder,
         "files": {
             name: {"bytes": size, "sha256": sha256} for name, (size, sha256) in records.items()
@@ -116,6 +126,7 @@ def read_description(path: Path) -> Description:
         ngrams,
         cast(str, folder),
         files,
+        _checked_recipe(about.get("training"), path),
     )
 
 
@@ -138,7 +149,7 @@ def _checked_label_type(about: dict[str, Any], labels: list[str], path: Path) ->
         raise ValueError(
             f"{path}: label_type is {label_type!r:.20}, not {' or '.join(LABEL_TYPES)}"
         )
-    if label_type == "int" and not all(map(_is_text_of_integer, labels)):
+    if label_type == "int" and not all(map(is_text_of_integer, labels)):
         raise ValueError(f"{path}: label_type is int, but not all labels are integers")
     return cast(str, label_type)
 
@@ -151,10 +162,6 @@ def _checked_label_prefix(about: dict[str, Any], path: Path) -> str:
     return prefix
 
 
-def _is_text_of_integer(label: str) -> bool:
-    return len(label) < 19 and label.removeprefix("-").isdecimal() and label == str(int(label))
-
-
 def _checked_tokenizer(about: dict[str, Any], path: Path) -> Tokenizer:
     if about["version"] == _WITHOUT_TOKENIZER:
         return Tokenizer("words-1")
@@ -162,7 +169,7 @@ def _checked_tokenizer(about: dict[str, Any], path: Path) -> Tokenizer:
     if not isinstance(given, dict) or set(given) != {"name", "lowercase"}:
         raise ValueError(f"{path}: tokenizer does not have name and lowercase")
     name, lowercase = given["name"], given["lowercase"]
-    if not (isinstance(name, str) and name in RULES and isinstance(lowercase, bool)):
+    if not (isinstance(name, str) and name in (*RULES, CALLABLE) and isinstance(lowercase, bool)):
         raise ValueError(f"{path}: tokenizer is {given!r:.60}, which this ebagx does not know")
     return Tokenizer(name, lowercase)
 
@@ -182,8 +189,34 @@ def _checked_ngrams(ngrams: object, path: Path) -> Ngrams:
     return checked
 
 
+def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
+    """Return the options of the training, None for models that do not have them."""
+    if recipe is None:
+        return None
+    if not isinstance(recipe, dict) or set(recipe) != set(Recipe._fields):
+        raise ValueError(f"{path}: training does not consist of {', '.join(Recipe._fields)}")
+    try:
+        check_number(recipe["lr"], "lr", POSITIVE)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    epochs, batch_size, min_count, patience = (
+        _checked_integer(recipe, name, 1, _MAX_COUNT, path)
+        for name in ("epochs", "batch_size", "min_count", "patience")
+    )
+    weight, stops = recipe["class_weight"], recipe["early_stopping"]
+    if weight not in (None, "balanced") or not isinstance(stops, bool):
+        raise ValueError(
+            f"{path}: class_weight is {weight!r:.20} and early_stopping {stops!r:.20}, not None or "
+            "'balanced', and True or False"
+        )
+    seed = recipe["seed"]
+    if seed is not None:
+        seed = _checked_integer(recipe, "seed", 0, _MAX_SEED, path)
+    return Recipe(float(recipe["lr"]), epochs, batch_size, min_count, seed, weight, stops, patience)
+
+
 def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:
-    if not isinstance(files, dict) or set(files) != set(FILES):
+    if not isinstance(files, dict) or set(files) not in ({*FILES}, {*FILES, *STATE_FILES}):
         raise ValueError(f"{path}: files does not consist of {', '.join(FILES)}")
     records = {}
     for name, record in files.items():

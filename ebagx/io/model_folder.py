@@ -3,7 +3,8 @@
 ``model.json`` describes the model, names the folder beside it that has the other files, and has
 size and SHA-256 of each: ``words.txt`` has the words of the first rows, one a line;
 ``buckets.npy`` the n-gram buckets of the other rows; ``embedding.npy`` all rows; ``coef.npy`` and
-``intercept.npy`` the linear layer. `ebagx.io.versioned_folder` says how a folder has one complete
+``intercept.npy`` the linear layer; ``row_squares.npy`` and ``head_squares.npy``, if they are there,
+what Adagrad goes on with. `ebagx.io.versioned_folder` says how a folder has one complete
 model at every moment, for any number of processes that save and load.
 
 All that is read is checked. Names of files are fixed; the name of the folder is hexadecimal. Sizes
@@ -14,8 +15,9 @@ large allocation.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +27,8 @@ import numpy.typing as npt
 
 from ebagx._core.maps import in_sequence
 from ebagx.io.model_description import (
-    FILES,
+    ALL_FILES,
+    STATE_FILES,
     WORDS,
     Description,
     FileRecord,
@@ -42,8 +45,10 @@ from ebagx.io.versioned_folder import (
     naming,
     open_files,
 )
+from ebagx.text.accumulators import Accumulators
 from ebagx.text.features import Features
 from ebagx.text.model import TextModel
+from ebagx.text.tokenizers import CALLABLE, Tokenizer
 
 _VERSION_1_FILES = ("vocabulary.json", "embedding.npy", "coef.npy", "intercept.npy")
 _CHECKED_AT_ONCE = 1 << 20
@@ -56,7 +61,7 @@ def check_destination(directory: Path) -> None:
     """
     _check_replaceable(directory)
     try:
-        VersionedFolder(directory.resolve(), FILES).check_writeable()
+        VersionedFolder(directory.resolve(), ALL_FILES).check_writeable()
     except OSError as error:
         raise ValueError(f"cannot save a model as {directory}: {error.strerror}") from error
 
@@ -80,7 +85,7 @@ def save_model(model: TextModel, directory: Path) -> None:
     """
     _check_replaceable(directory)
     root = directory.resolve()
-    with VersionedFolder(root, FILES).new_version() as version:
+    with VersionedFolder(root, ALL_FILES).new_version() as version:
         records = _write_data(model, version)
         version.publish(describe(model, version.folder.name, records))
     for name in _VERSION_1_FILES:
@@ -88,8 +93,14 @@ def save_model(model: TextModel, directory: Path) -> None:
             (root / name).unlink()
 
 
-def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
+def load_model(
+    directory: Path,
+    num_threads: int | None = None,
+    tokenizer: Callable[[str], Any] | None = None,
+) -> TextModel:
     """Read and check a model; the embedding table is mapped, not copied.
+
+    A model whose training had a tokenizer in Python needs it again.
 
     Raises
     ------
@@ -97,7 +108,8 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
         If a file cannot be read.
     ValueError
         If `directory` is not a model, or if any of its files is damaged, of another version,
-        or does not fit the others. The text names the file.
+        or does not fit the others. The text names the file. Also if `tokenizer` is missing or not
+        needed.
 
     Notes
     -----
@@ -114,7 +126,7 @@ def load_model(directory: Path, num_threads: int | None = None) -> TextModel:
     about = read_description(root / DESCRIPTION)
     while True:
         try:
-            return _load(root, about, num_threads)
+            return _load(root, about, num_threads, tokenizer)
         except OSError:
             # A save may have replaced the model meanwhile; then the new one is loaded.
             newer = read_description(root / DESCRIPTION)
@@ -142,8 +154,14 @@ def _holds_the_working_directory(directory: Path) -> bool:
         return False
 
 
-def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:
-    paths = [root / about.folder / name for name in FILES]
+def _load(
+    root: Path,
+    about: Description,
+    num_threads: int | None,
+    function: Callable[[str], Any] | None,
+) -> TextModel:
+    tokenizer = _with_function(about.tokenizer, function, root)
+    paths = [root / about.folder / name for name in ALL_FILES if name in about.files]
     with open_files(paths) as files:
         checked = {
             path.name: _CheckedFile.of(path, file, about.files[path.name])
@@ -153,7 +171,7 @@ def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:
     words = checked[WORDS].lines(about.n_words)
     buckets = checked["buckets.npy"].array((about.n_buckets,), np.int32)
     try:
-        features = Features.restore(about.ngrams, words, buckets, about.tokenizer)
+        features = Features.restore(about.ngrams, words, buckets, tokenizer)
     except ValueError as error:
         raise ValueError(f"{root}: {error}") from error
     return TextModel(
@@ -166,7 +184,41 @@ def _load(root: Path, about: Description, num_threads: int | None) -> TextModel:
         num_threads,
         about.label_type,
         about.label_prefix,
+        _accumulators(checked, (n_rows, n_labels, about.dim)),
+        about.recipe,
     )
+
+
+def _with_function(
+    tokenizer: Tokenizer, function: Callable[[str], Any] | None, root: Path
+) -> Tokenizer:
+    if tokenizer.name == CALLABLE:
+        if function is None:
+            raise ValueError(
+                f"{root}: the model was trained with a tokenizer in Python, which no file holds: "
+                "load_model(path, tokenizer=function) of ebagx.text takes it again"
+            )
+        return replace(tokenizer, function=function)
+    if function is not None:
+        raise ValueError(f"{root}: tokenizer must be None, as the model has {tokenizer.name!r}")
+    return tokenizer
+
+
+def _accumulators(
+    checked: dict[str, "_CheckedFile"], shape: tuple[int, int, int]
+) -> Accumulators | None:
+    """Return sums of squares: 0 or more, infinite for rows that are frozen."""
+    rows, head = map(checked.get, STATE_FILES)
+    if rows is None or head is None:
+        return None
+    n_rows, n_labels, dim = shape
+    found = Accumulators(
+        rows.array((n_rows,), np.float32), head.array((n_labels, dim + 1), np.float32)
+    )
+    for file, array in zip((rows, head), found, strict=True):
+        if not (array >= 0).all():
+            raise ValueError(f"{file.path}: the array holds nan or negative numbers")
+    return found
 
 
 class _CheckedFile(NamedTuple):
@@ -224,13 +276,14 @@ def _write_data(model: TextModel, version: Version) -> dict[str, FileRecord]:
     """Write all files except the description; return size and checksum of each."""
     features = model.features
     words = features.words.lines()
-    arrays = (features.table.buckets(), model.embedding, model.coef, model.intercept)
+    arrays = [features.table.buckets(), model.embedding, model.coef, model.intercept]
+    arrays += model.accumulators or ()
     contents: list[list[bytes | memoryview]] = [[words]]
     contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
     with in_sequence(model.embedding):
         return {
             name: _write(version.folder / name, chunks)
-            for name, chunks in zip(FILES, contents, strict=True)
+            for name, chunks in zip(ALL_FILES, contents, strict=False)
         }
 
 

@@ -17,6 +17,7 @@ from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
+from ebagx.optim import Optimizer
 from ebagx.sklearn.bags import bags_of, scaled_for, table_of, weighted_sums
 from ebagx.sklearn.inputs import as_features, as_targets
 from ebagx.sklearn.parameters import (
@@ -144,7 +145,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             held_out = None
             if self.early_stopping:
                 examples, held_out = self._split(examples, rng)
-            state = State(rng, make_optimizers(self), self.random_state)
+            state = State(rng, self._new_optimizers(), self.random_state)
             plan = Plan(
                 self.batch_size,
                 self.max_iter,
@@ -173,7 +174,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             examples = self._examples(X, y, sample_weight, going_on, classes)
             state: State | None = getattr(self, "_state", None) if going_on else None
             if state is None:
-                state = State(self._new_rng(), make_optimizers(self), self.random_state)
+                state = State(self._new_rng(), self._new_optimizers(), self.random_state)
             else:
                 state = state.under(self)
             set_learning_rate(state.optimizers, self, None)
@@ -274,6 +275,10 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _is_fitted(self) -> bool:
         return hasattr(self, "embedding_")
+
+    def _new_optimizers(self) -> list[Optimizer]:
+        """Return the optimizers that a training begins with."""
+        return make_optimizers(self)
 
     def _new_rng(self) -> np.random.Generator:
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))

@@ -37,8 +37,10 @@ def checked_weights(sample_weight: Any, X: Any) -> Weights:
 def class_weights(
     class_weight: Any, classes: npt.NDArray[Any], y: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """Return the weight of each class."""
-    weights: npt.NDArray[np.float64] = compute_class_weight(class_weight, classes=classes, y=y)
+    """Return the weight of each class; "balanced" ones are 1 for those that do not occur."""
+    found = np.isin(classes, y) if isinstance(class_weight, str) else np.ones(len(classes), bool)
+    weights = np.ones(len(classes))
+    weights[found] = compute_class_weight(class_weight, classes=classes[found], y=y)
     for name, weight in zip(classes, weights, strict=True):
         check_number(weight, f"class_weight of class {name}", AT_LEAST_0)
     return weights

@@ -3,7 +3,7 @@
 `TextClassifier` learns labels of texts, and `load_model` returns one that was saved. They are
 loaded when they are first used, as they need scikit-learn. `load_vectors` reads `WordVectors`.
 
-===========  ==================================================================
+============ ==================================================================
 classifier   `TextClassifier` and `load_model`
 predictions  its methods that need no training
 inspection   words that are similar to a text, or that speak for a label
@@ -15,11 +15,17 @@ lines        lines as numbers of words, and their labels
 ngrams       n-grams, and the columns of those that are hashed
 features     the features that have a column; lines as bags of them
 tokens       the compiled part of these
-model        text classifiers and their training
+model        text classifiers, and settings of their training
+training     the training of a model on labelled lines
+learning     the training in `TextClassifier`
+learner      the estimator that trains the weights, also of a model that grows
+growth       features of a model and of new texts together
+accumulators what is kept of the state of the optimizer
+pretrained   rows that begin with given vectors
 autotune     a search for good options
 evaluation   precision, recall, F1 and confusions
 vectors      word vectors, and the rules of their formats
-===========  ==================================================================
+============ ==================================================================
 """
 
 from typing import TYPE_CHECKING, Any

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings, TextModel, fit_model
+from ebagx.text.model import Settings, TextModel
+from ebagx.text.training import Following, fit_model
 
 # The settings that are searched, by the option of the command line.
 SEARCHED = {
@@ -174,7 +175,10 @@ class _Trials:
             settings = settings._replace(epochs=min(settings.epochs, epochs))
         clock = _Clock(self._deadline - reserved, 0 if reserved else self._validation.num_lines)
         model, (epochs, _, interrupted) = fit_model(
-            features, self._training, settings, lambda *args: clock.look(watch, *args)
+            features,
+            self._training,
+            settings,
+            Following(lambda *args: clock.look(watch, *args)),
         )
         if clock.is_over and not is_first:
             return None

@@ -149,6 +149,11 @@ def is_label(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text == text.strip() and min(text) >= " "
 
 
+def is_text_of_integer(label: str) -> bool:
+    """Return whether a label is how an integer of up to 18 digits is printed."""
+    return len(label) < 19 and label.removeprefix("-").isdecimal() and label == str(int(label))
+
+
 def without_labels(line: str, prefix: str = PREFIX) -> str:
     """Return a line without the labels among its words; one that is not so labelled stays."""
     return _label_pattern(prefix).sub("", line) if _is_prefixed(line, prefix) else line

@@ -65,9 +65,9 @@ class Features:
             If there is no feature, or if there are too many.
         """
         known, counts = lines.store.words, np.zeros(lines.store.words.count, np.intp)
-        words = known.select(_frequent(lines, counts, min_count, advance))
+        words = known.select(frequent_words(lines, counts, min_count, advance))
         ngrams.check_columns(words.count)
-        table = BucketTable.ranked(_used_buckets(lines, ngrams, counts, advance))
+        table = BucketTable.ranked(used_buckets(lines, ngrams, counts, advance))
         if not words.count and not table.count:
             raise ValueError(
                 f"no word occurs at least min_count = {min_count} times in the {lines.num_lines} "
@@ -209,7 +209,9 @@ def matrix_of(bags: Bags, n_columns: int) -> sparse.csr_array:
     return sparse.csr_array(arrays, (bags.num_bags, n_columns))
 
 
-def _frequent(lines: Lines, counts_w: _Intp, min_count: int, advance: _Advance | None) -> _Int32:
+def frequent_words(
+    lines: Lines, counts_w: _Intp, min_count: int, advance: _Advance | None = None
+) -> _Int32:
     """Count the words of lines; return those of at least `min_count`, by frequency."""
     store = lines.store
     order, n_words = np.empty(len(counts_w), np.int32), 0
@@ -220,8 +222,8 @@ def _frequent(lines: Lines, counts_w: _Intp, min_count: int, advance: _Advance |
     return by_frequency[: np.count_nonzero(counts_w >= min_count)]
 
 
-def _used_buckets(
-    lines: Lines, ngrams: Ngrams, counts_w: _Intp, advance: _Advance | None
+def used_buckets(
+    lines: Lines, ngrams: Ngrams, counts_w: _Intp, advance: _Advance | None = None
 ) -> npt.NDArray[np.uint32]:
     """Return a table with the bits of all buckets that n-grams of the lines have."""
     store, table = lines.store, BucketTable.empty(ngrams.buckets_in_use)

@@ -1,6 +1,6 @@
 """The words of a model that are similar to a text, or that speak for a label; similar labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ebagx._core.threads import thread_count
 from ebagx.text import tokens
+from ebagx.text.tokenizers import Tokenizer
 from ebagx.text.words import Words
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class WordIndex:
         words, embedding = model.features.words, model.embedding
         if not model.features.ngrams.max_chars:
             return cls(words, embedding[: words.count])
+        of_words = _with_whole_words(model)
         vectors, names = np.empty((words.count, embedding.shape[1]), np.float32), words.names()
         for first in range(0, words.count, _WORDS_AT_ONCE):
             part = slice(first, first + _WORDS_AT_ONCE)
-            vectors[part] = model.vectors(names[part])
+            vectors[part] = of_words.vectors(names[part])
         return cls(words, vectors)
 
     @cached_property
@@ -65,6 +67,14 @@ class WordIndex:
             (text[slice(*spans[i])].tobytes().decode(), float(values[i]))
             for i in _largest(values, k)
         ]
+
+
+def _with_whole_words(model: "TextModel") -> "TextModel":
+    """Return a model that takes each text as a word, where a function would cut it again."""
+    if model.features.tokenizer.function is None:
+        return model
+    tokenizer = Tokenizer.calling(lambda word: [word])
+    return replace(model, features=replace(model.features, tokenizer=tokenizer))
 
 
 def nearest(model: "TextModel", text: str, k: int) -> _Pairs:

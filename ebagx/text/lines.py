@@ -77,6 +77,9 @@ class LineStore:
         ValueError
             If a text has a surrogate, which UTF-8 cannot encode.
         """
+        if self.tokenizer.function is not None:
+            self._add_cut(texts)
+            return
         for part in _split_into_blocks(texts):
             try:
                 encoded = _encoded(part)
@@ -119,6 +122,16 @@ class LineStore:
         """Give back the memory of what may still be added: up to an eighth."""
         for array in (self._words, self._offsets, self._labels, self._label_offsets):
             array.trim()
+
+    def _add_cut(self, texts: Sequence[str]) -> None:
+        """Add lines that a function cuts into words."""
+        number = 0
+        for part in _split_into_blocks(texts):
+            cut = [self.tokenizer.cut(text, i) for i, text in enumerate(part, number)]
+            text = "".join([f"{word}\n" for words in cut for word in words]).encode()
+            self._offsets.append(len(self.words_k) + np.cumsum([len(words) for words in cut]))
+            self._words.append(self.words.add(text, spans_of_lines(text)))
+            number += len(part)
 
     def _add(self, prepared: bytes, spans: _Intp) -> None:
         words, ends = self.words.split(prepared, spans, self.tokenizer)

@@ -1,10 +1,9 @@
-"""Text classifiers: from lines to labels, and how they are trained."""
+"""Text classifiers: from lines to labels, and the settings of their training."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.functional import embedding_bag
 from ebagx.text import tokens
+from ebagx.text.accumulators import Accumulators
 from ebagx.text.answers import answer_few
 from ebagx.text.corpus import PREFIX, is_label
 from ebagx.text.features import Features, LineBags, matrix_of
@@ -25,15 +25,27 @@ from ebagx.text.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ebagx.sklearn import EmbeddingBagClassifier
+    from ebagx.text.learner import Learner
 
 LOSSES = ("softmax", "ova")
 LABEL_TYPES = ("str", "int")  # that a saved model may have
 _FEW_EPOCHS = 3
-_MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
+_FORMER_LR = 0.1  # of models that have not kept it
 
-Watch = Callable[[int, Sequence[float]], object]
 _Floats = npt.NDArray[np.float32]
+
+
+class Recipe(NamedTuple):
+    """Options of the training that made a model, for one that goes on with it."""
+
+    lr: float
+    epochs: int
+    batch_size: int
+    min_count: int
+    seed: int | None
+    class_weight: str | None = None
+    early_stopping: bool = False
+    patience: int = 3
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class TextModel:
     num_threads: int | None = None
     label_type: str = "str"
     label_prefix: str = PREFIX  # of labels among the words of the lines that it has learned from
+    accumulators: Accumulators | None = None
+    recipe: Recipe | None = None
 
     @property
     def classes(self) -> npt.NDArray[Any]:
@@ -243,11 +257,33 @@ class Settings(NamedTuple):
         """
         return "linear" if self.loss == "softmax" and self.epochs > _FEW_EPOCHS else None
 
-    def make_classifier(self, bags: LineBags | None = None) -> "EmbeddingBagClassifier":
-        """Return an estimator that is trained so, on these bags."""
-        from ebagx.sklearn import EmbeddingBagClassifier
+    @property
+    def recipe(self) -> Recipe:
+        """The options that a model keeps for later trainings."""
+        return Recipe(*(getattr(self, name) for name in Recipe._fields))
 
-        classifier = EmbeddingBagClassifier(
+    @classmethod
+    def of(cls, model: TextModel) -> Self:
+        """Return the settings of a model; those that it has not kept are the former defaults."""
+        ngrams, recipe = model.features.ngrams, model.recipe or cls(lr=_FORMER_LR).recipe
+        return cls(
+            **{**recipe._asdict(), "seed": cls().seed if recipe.seed is None else recipe.seed},
+            dim=model.embedding.shape[1],
+            word_ngrams=ngrams.word_ngrams,
+            minn=ngrams.min_chars,
+            maxn=ngrams.max_chars,
+            buckets=ngrams.n_buckets,
+            loss=model.loss,
+            threads=model.num_threads,
+            tokenizer=model.features.tokenizer.name,
+        )
+
+    def make_classifier(self) -> "Learner":
+        """Return an estimator that is trained so."""
+        import ebagx.sklearn  # noqa: F401 - its error names the way out without scikit-learn
+        from ebagx.text.learner import Learner
+
+        return Learner(
             self.dim,
             learning_rate=self.lr,
             schedule=self.schedule,
@@ -255,105 +291,8 @@ class Settings(NamedTuple):
             max_iter=self.epochs,
             random_state=self.seed,
             num_threads=self.threads,
+            warm_start=True,
             class_weight=self.class_weight,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.patience,
         )
-        if bags is not None:
-            classifier._table_eps = _gradient_of_lookup(bags, self.batch_size)
-        return classifier
-
-
-class Passes(NamedTuple):
-    """The complete epochs of a training, the one whose model is kept, and an end by Ctrl-C."""
-
-    made: int
-    kept: int
-    interrupted: bool
-
-
-class Fitted(NamedTuple):
-    """A trained model, and the epochs of its training."""
-
-    model: TextModel
-    passes: Passes
-
-
-def train_model(lines: Lines, settings: Settings, watch: Watch | None = None) -> Fitted:
-    """Learn features, embeddings and linear layer from labelled lines.
-
-    `watch` is called during the training with a number of lines that have been learned, and the
-    losses of the epochs so far.
-
-    Raises
-    ------
-    ValueError
-        If the lines have no features, if there are fewer than two labels, if a line has several
-        but the loss is softmax, or if the loss diverges.
-    """
-    features = Features.learn(lines, settings.ngrams, settings.min_count)
-    return fit_model(features, lines, settings, watch)
-
-
-def fit_model(
-    features: Features, lines: Lines, settings: Settings, watch: Watch | None = None
-) -> Fitted:
-    """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
-    from ebagx.sklearn.base import DivergenceError
-    from ebagx.sklearn.training.loop import watched
-
-    labels = lines.label_names()
-    line_bags = LineBags(features, lines, settings.threads)
-    classifier = settings.make_classifier(line_bags)
-    with warnings.catch_warnings(), watched(watch, keeps_copy=False) as histories:
-        # `Passes` tells as much.
-        warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        bags = bags_to_learn(line_bags)
-        try:
-            classifier.fit(bags, _targets(lines, labels, settings.loss))
-        except DivergenceError as error:
-            # The classifier's message is about its own weights, which nobody gets.
-            raise ValueError(
-                f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
-                f"rate {settings.lr:g} is too large; no model is saved, and none is replaced"
-            ) from error
-    weights = classifier.embedding_, classifier.coef_, classifier.intercept_
-    model = TextModel(features, labels, settings.loss, *weights, settings.threads)
-    (history,) = histories
-    passes = Passes(classifier.n_iter_, classifier.best_iter_, history.interrupted)
-    return Fitted(model, passes)
-
-
-def bags_to_learn(bags: LineBags) -> Any:
-    """Return bags, or the matrix of the same rows where it takes little memory.
-
-    To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
-    """
-    is_small = int(bags.most_lookups().sum()) <= _MOST_LOOKUPS_IN_MEMORY
-    return bags.matrix() if is_small else bags
-
-
-def _gradient_of_lookup(bags: LineBags, batch_size: int) -> float:
-    """Return the order of the gradient that one lookup adds to its row: the `eps` of the table.
-
-    It is the part of a line that the lookup is, times the part of a batch that the line is. Without
-    it, Adagrad moves the rows of rare features as far as others, however small their gradients are,
-    and learns noise by heart. The accuracy on short posts is 0.736 with it and 0.728 without, the
-    mean of 14 corpora 0.816 and 0.815; half and four times as much also give 0.815 or more.
-    """
-    lookups = max(int(bags.most_lookups().sum()), 1)
-    return bags.num_bags / (min(batch_size, bags.num_bags) * lookups)
-
-
-def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
-    """Return what the classifier learns: positions of labels or, for "ova", a row of ones each."""
-    from scipy import sparse
-
-    numbers, offsets = lines.labels()
-    columns = lines.label_places(labels)[numbers]
-    if loss == "softmax":
-        if len(columns) > lines.num_lines:
-            raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return columns.astype(np.int32)  # half the memory
-    ones = np.ones(len(columns), np.int8)
-    return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))

@@ -222,8 +222,11 @@ class Predictions:
         """Write the model as a folder, which `load_model` and the command line read.
 
         The folder holds no code. A complete new model replaces one that is there in one step; other
-        processes may load it meanwhile. Weights and features are kept, but neither the state of
-        the optimizer nor parameters of the training: pickles keep these.
+        processes may load it meanwhile. It keeps what `predict` and `partial_fit` need: weights,
+        features, learning rate, epochs, batch size, `min_count`, an integer `random_state`, and of
+        the state of the optimizer one number for each embedding. Pickles keep all parameters, and
+        after `partial_fit` the whole state. A `tokenizer` that is a function is not kept: give it
+        to `load_model` again.
 
         Parameters
         ----------
@@ -240,7 +243,7 @@ class Predictions:
         """
         model = self._fitted()
         model.check_labels()
-        save_model(model, Path(path))
+        save_model(self._to_save(model), Path(path))
 
     @property
     def n_features_(self) -> int:
@@ -261,6 +264,10 @@ class Predictions:
     def intercept_(self) -> _Floats:
         """The biases of the linear layer."""
         return self._of_model("intercept_").intercept
+
+    def _to_save(self, model: TextModel) -> TextModel:
+        """Return the model with all that its file has."""
+        return model
 
     def _of_model(self, name: str) -> TextModel:
         if self._model is None:

@@ -36,8 +36,10 @@ class Targets(NamedTuple):
         return int(self.encoded.shape[0])
 
 
-def encode(y: Any, known: _Classes | None, loss: str) -> Targets:
+def encode(y: Any, known: _Classes | None, loss: str, *, is_open: bool = False) -> Targets:
     """Encode labels; where no classes are known yet, they are those that occur.
+
+    With `is_open` labels that are not known are added to the classes.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def encode(y: Any, known: _Classes | None, loss: str) -> Targets:
             "text need loss='ova'"
         )
     encoders = {ONE: _encode_one, LISTS: _encode_lists, INDICATOR: _encode_indicator}
-    return encoders[form](y, known)
+    return encoders[form](y, known, is_open)
 
 
 def form_of(y: Any) -> str:
@@ -72,6 +74,28 @@ def form_of(y: Any) -> str:
 def known_classes(classes: Any) -> _Classes:
     """Return the classes that a caller gives for all calls to come, in order."""
     return _ordered(as_list(classes, "classes"))
+
+
+def with_new_classes(known: _Classes, labels: Iterable[Any]) -> _Classes:
+    """Return known classes and labels together, in order.
+
+    Raises
+    ------
+    ValueError
+        If a new label is of another type than the classes.
+    """
+    classes = known.tolist()
+    new = set(labels).difference(classes)
+    types = set(map(type, classes))
+    for label in new:
+        if type(label) not in types:
+            raise ValueError(
+                f"y must have labels of the same kind as classes_, got {shown(label)}, which is "
+                f"no {classes[0].__class__.__name__}"
+            )
+    if not new:
+        return known
+    return np.unique(np.array([*classes, *new], object if known.dtype == object else None))
 
 
 def label_lists(y: Any) -> list[list[Any]]:
@@ -92,7 +116,7 @@ def _is_indicator(rows: list[Any]) -> bool:
     )
 
 
-def _encode_one(y: Any, known: _Classes | None) -> Targets:
+def _encode_one(y: Any, known: _Classes | None, is_open: bool) -> Targets:
     if hasattr(y, "to_pylist"):
         y = as_list(y, "y")
     kind = type_of_target(y, input_name="y")
@@ -103,14 +127,19 @@ def _encode_one(y: Any, known: _Classes | None) -> Targets:
             "make_pipeline(TextVectorizer(), EmbeddingBagRegressor()) of ebagx.sklearn"
         )
     labels = column_or_1d(y, warn=True)
-    known = _ordered(labels) if known is None else known
+    if known is None:
+        known = _ordered(labels)
+    elif is_open:
+        known = with_new_classes(known, labels.tolist())
     return Targets(known, positions_of(labels, known).astype(np.int32), ONE)
 
 
-def _encode_lists(y: Any, known: _Classes | None) -> Targets:
+def _encode_lists(y: Any, known: _Classes | None, is_open: bool) -> Targets:
     rows = label_lists(y)
     if known is None:
         known = _ordered({label for row in rows for label in row})
+    elif is_open:
+        known = with_new_classes(known, [label for row in rows for label in row])
     place = {label: i for i, label in enumerate(known.tolist())}
     for i, row in enumerate(rows):
         unknown = [label for label in row if label not in place]
@@ -122,7 +151,7 @@ def _encode_lists(y: Any, known: _Classes | None) -> Targets:
     return Targets(known, sparse.csr_array((ones, columns, offsets), shape), LISTS)
 
 
-def _encode_indicator(y: Any, known: _Classes | None) -> Targets:
+def _encode_indicator(y: Any, known: _Classes | None, is_open: bool) -> Targets:
     y = as_csr(y, "y")
     kind = type_of_target(y, input_name="y")
     if kind != "multilabel-indicator":
@@ -130,11 +159,15 @@ def _encode_indicator(y: Any, known: _Classes | None) -> Targets:
     encoded = sparse.csr_array(y)
     if not np.isin(encoded.data, (0, 1)).all():
         raise ValueError("y must be an indicator of 0 and 1, got other numbers")
-    if known is None:
+    if known is None or (is_open and _are_fewer_columns(known, encoded.shape[1])):
         known = np.arange(encoded.shape[1])
     elif len(known) != encoded.shape[1]:
         raise ValueError(f"y must have {len(known)} columns, got {encoded.shape[1]}")
     return Targets(known, encoded, INDICATOR)
+
+
+def _are_fewer_columns(known: _Classes, n_columns: int) -> bool:
+    return len(known) < n_columns and np.array_equal(known, np.arange(len(known)))
 
 
 def _ordered(labels: Iterable[Any]) -> _Classes:

@@ -3,6 +3,7 @@ r"""Rules that cut texts into words: one `Tokenizer` each.
 ============  ====================================================================================
 words         the word boundaries of Unicode, simplified: see ``boundaries.pxi``
 whitespace    what stands between blanks of ASCII (space, tab, line end, ...), as in fastText
+callable      what a function of Python returns for a text
 words-1       what ``\w+`` matches: the rule of models that ebagx 0.1 has trained; it tears words
               at vowel signs and combining accents
 ============  ====================================================================================
@@ -11,9 +12,11 @@ A rule never changes: a model knows words that its rule has made. A better one g
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from typing import Any, Self
 from unicodedata import is_normalized, normalize
 
 
@@ -25,6 +28,7 @@ class Rule(IntEnum):
     BOUNDARIES = 2
 
 
+CALLABLE = "callable"
 RULES = {"words": Rule.BOUNDARIES, "whitespace": Rule.BLANKS, "words-1": Rule.BLANKS}
 NAMES = ("words", "whitespace")  # of tokenizers for new models
 
@@ -35,18 +39,49 @@ class Tokenizer:
 
     Parameters
     ----------
-    name : {"words", "whitespace", "words-1"}
+    name : {"words", "whitespace", "words-1", "callable"}
         The rule.
     lowercase : bool
         Convert texts to lower case first.
+    function : callable, optional
+        It returns a list of words for a text, if the rule is "callable".
     """
 
     name: str = "words"
     lowercase: bool = True
+    function: Callable[[str], Any] | None = None
+
+    @classmethod
+    def calling(cls, function: Callable[[str], Any], lowercase: bool = False) -> Self:
+        """Return the tokenizer that calls a function."""
+        return cls(CALLABLE, lowercase, function)
+
+    def cut(self, text: str, number: int) -> list[str]:
+        """Return the words that the function makes of a text, which messages call `number`.
+
+        Empty words are left out, and line ends in words become spaces, as they do in texts.
+        """
+        assert self.function is not None
+        try:
+            words = self.function(text.lower() if self.lowercase else text)
+        except Exception as error:
+            error.add_note(f"The tokenizer has raised this for text {number}.")
+            raise
+        if not isinstance(words, list | tuple):
+            raise TypeError(
+                f"tokenizer must return a list of str, got {type(words).__name__} for text {number}"
+            )
+        for word in words:
+            if not isinstance(word, str):
+                raise TypeError(
+                    f"tokenizer must return a list of str, got {type(word).__name__} in the list "
+                    f"for text {number}"
+                )
+        return [word.replace("\n", " ") for word in words if word]
 
     @property
     def rule(self) -> Rule:
-        """The rule that cuts prepared text."""
+        """The rule that cuts prepared text, which functions do not take."""
         return RULES[self.name]
 
     def prepare(self, text: bytes) -> bytes:

@@ -127,6 +127,12 @@ class Words:
         """Return some of the words, in another order."""
         return Words.of(self.text, self.spans[order])
 
+    def joined(self, others: "Words") -> "Words":
+        """Return these words, and after them those of the others that are not among them."""
+        words = Words.of(self.text, self.spans)
+        words.add(others.text, others.spans)
+        return words
+
     def split(self, text: bytes, spans: _Intp, tokenizer: Tokenizer) -> tuple[_Int32, _Intp]:
         """Cut lines of prepared text into words; add those that are new.
 

@@ -1,5 +1,6 @@
 """Test that saved models are read back, and which paths they may have."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ from ebagx.text.tokenizers import Tokenizer
 from support.storage_cases import (
     FILES,
     NGRAMS,
+    RECIPE,
+    STATE,
     TEXTS,
     WORDS,
     make_model,
@@ -272,3 +275,24 @@ def test_a_mapped_table_is_saved_from_end_to_end(saved, tmp_path, monkeypatch):
     save_model(model, tmp_path / "again")
     mapped = find_map(model.embedding)
     assert given == [(mapped, "MADV_SEQUENTIAL"), (mapped, "MADV_RANDOM")]
+
+
+def test_the_training_goes_on_where_it_was(saved):
+    model, loaded = make_model(), load_model(saved)
+    assert loaded.recipe == model.recipe == RECIPE
+    for found, expected in zip(loaded.accumulators, model.accumulators, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    before = dataclasses.replace(model, accumulators=None, recipe=RECIPE._replace(seed=None))
+    save_model(before, saved)
+    assert names(saved) == FILES - STATE
+    assert load_model(saved).accumulators is None
+    assert load_model(saved).recipe.seed is None
+    save_model(dataclasses.replace(model, recipe=None), saved)
+    assert load_model(saved).recipe is None
+
+
+def test_rows_that_are_frozen(saved):
+    model = make_model()
+    model.accumulators.rows_n[3] = np.inf
+    save_model(model, saved)
+    assert np.flatnonzero(np.isinf(load_model(saved).accumulators.rows_n)).tolist() == [3]

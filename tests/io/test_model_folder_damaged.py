@@ -14,6 +14,7 @@ from ebagx.io.model_folder import load_model, save_model
 from support.storage_cases import (
     ARRAYS,
     FILES,
+    STATE,
     TEXTS,
     WORDS,
     edit_json,
@@ -296,3 +297,43 @@ def test_damage_anywhere_is_an_error_or_harmless(saved, tmp_path):
             problem = str(error)
         assert problem == "" or problem.startswith(str(copy))
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"lr": 0}, "lr must be positive and finite, got 0"),
+        ({"lr": "x"}, "lr must be a"),
+        ({"lr": None}, "lr must be a"),
+        ({"lr": float("nan")}, "lr must be positive"),
+        ({"epochs": 0}, "epochs is 0, not an integer from 1 to"),
+        ({"batch_size": 2.0}, "batch_size is 2.0, not an integer from 1 to"),
+        ({"min_count": True}, "min_count is True, not an integer from 1 to"),
+        ({"patience": 0}, "patience is 0, not an integer from 1 to"),
+        ({"class_weight": {}}, "class_weight is {} and early_stopping False, not None or"),
+        ({"early_stopping": 1}, "class_weight is None and early_stopping 1, not None or"),
+        ({"seed": -1}, "seed is -1, not an integer from 0 to 4294967295"),
+        (
+            {"more": 1},
+            "training does not consist of lr, epochs, batch_size, min_count, s",
+        ),
+    ],
+)
+def test_damaged_options_of_the_training(saved, change, problem):
+    edit_json(saved / "model.json", lambda about: about["training"].update(change))
+    refuses(saved, "model.json", problem)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0, -np.inf])
+@pytest.mark.parametrize("name", sorted(STATE))
+def test_sums_of_squares_that_no_training_has(saved, name, value):
+    array = np.load(place(saved, name))
+    array.flat[-1] = value
+    np.save(saved / "new.npy", array)
+    replace(place(saved, name), (saved / "new.npy").read_bytes())
+    refuses(saved, name, "the array holds nan or negative numbers")
+
+
+def test_one_of_two_files_of_the_state(saved):
+    edit_json(saved / "model.json", lambda about: about["files"].pop("row_squares.npy") and None)
+    refuses(saved, "model.json", "files does not consist of")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ebagx.io import model_folder, versioned_folder
-from ebagx.io.model_description import FILES as DATA_FILES
+from ebagx.io.model_description import ALL_FILES as DATA_FILES
 from ebagx.io.model_folder import load_model, save_model
 from ebagx.io.versioned_folder import DESCRIPTION, VersionedFolder
 from support.storage_cases import FILES, make_model, names, place

@@ -1,5 +1,6 @@
 """Provide models on disk, and functions that damage them."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -7,16 +8,19 @@ import os
 import numpy as np
 
 from ebagx.io.model_folder import save_model
+from ebagx.text.accumulators import Accumulators
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
-from ebagx.text.model import TextModel
+from ebagx.text.model import Recipe, TextModel
 from ebagx.text.ngrams import Ngrams
 from ebagx.text.tokenizers import DEFAULT, Tokenizer
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 NGRAMS = Ngrams(2, 2, 3, 1000)
 WORDS = Ngrams(1, 0, 0, 1000)
-ARRAYS = {"buckets.npy", "embedding.npy", "coef.npy", "intercept.npy"}
+STATE = {"row_squares.npy", "head_squares.npy"}
+ARRAYS = {"buckets.npy", "embedding.npy", "coef.npy", "intercept.npy", *STATE}
+RECIPE = Recipe(0.3, 7, 64, 2, 5)
 FILES = {"model.json", "words.txt", *ARRAYS}
 
 
@@ -25,7 +29,9 @@ def make_model(ngrams=NGRAMS, seed=0, loss="softmax", min_count=1, tokenizer=DEF
     features = Features.learn(Lines.of(TEXTS, tokenizer=tokenizer), ngrams, min_count)
     shapes = (features.n_columns, 4), (3, 4), (3,)
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-    return TextModel(features, ["caf\u00e9 food", "cat", "dog"], loss, *weights)
+    squares = Accumulators(*(rng.random(shape, np.float32) for shape in (shapes[0][0], (3, 5))))
+    labels = ["caf\u00e9 food", "cat", "dog"]
+    return TextModel(features, labels, loss, *weights, accumulators=squares, recipe=RECIPE)
 
 
 def place(model, name):
@@ -42,7 +48,8 @@ def edit_json(path, change):
 
 def save_format_2(directory):
     """Save a model as ebagx did before tokenizers had names."""
-    save_model(make_model(tokenizer=Tokenizer("words-1")), directory)
+    model = make_model(tokenizer=Tokenizer("words-1"))
+    save_model(dataclasses.replace(model, accumulators=None, recipe=None), directory)
 
     def make_older(about):
         about["version"] = 2

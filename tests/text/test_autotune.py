@@ -164,18 +164,18 @@ def test_a_later_trial_that_is_cut_is_dropped(monkeypatch):
     Clock(monkeypatch)
     fit, calls = autotune.fit_model, []
 
-    def slow(features, lines, settings, watch):
+    def slow(features, lines, settings, following):
         calls.append(settings)
         if len(calls) == 2:
             for _ in range(1000):
-                watch(1, [])
-        return fit(features, lines, settings, watch)
+                following.watch(1, [])
+        return fit(features, lines, settings, following)
 
     def stop(*args):
         try:
             return slow(*args)
         except KeyboardInterrupt:  # as the loop of a training does
-            return fit(*args[:3], None)
+            return fit(*args[:3])
 
     monkeypatch.setattr(autotune, "fit_model", stop)
     best, seen = run(seconds=300)

@@ -148,7 +148,7 @@ def test_it_is_a_pipeline_of_vectorizer_and_classifier():
 
 
 def _attributes(model):
-    return model._estimator
+    return model._learner
 
 
 @pytest.mark.parametrize("y", [LISTS, [set(labels) for labels in LISTS], INDICATOR])
@@ -287,7 +287,11 @@ def test_bad_texts(texts, error, problem):
         ({"class_weight": {"cat": -1, "dog": 1, "food": 1}}, LABELS, "class_weight of class cat"),
         ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
         ({"loss": "hinge"}, LABELS, "loss must be one of 'softmax', 'ova', got 'hinge'"),
-        ({"tokenizer": "words-1"}, LABELS, "tokenizer must be one of 'words', 'whitespace', got"),
+        (
+            {"tokenizer": "words-1"},
+            LABELS,
+            "tokenizer must be one of 'words', 'whitespace' or a callable",
+        ),
         ({"char_ngrams": (3, 2)}, LABELS, "char_ngrams[1] must be at least 3, got 2"),
         ({"min_count": 9}, LABELS, "no word occurs at least min_count = 9 times in the 6 texts"),
     ],
@@ -374,78 +378,18 @@ def test_threads_change_nothing():
         found.set_params(num_threads=0).predict(TEXTS)
 
 
-def test_partial_fit():
-    model = TextClassifier(**SMALL)
-    for _ in range(60):
-        model.partial_fit(TEXTS, LABELS, classes=["food", "dog", "cat", "bird"])
-    assert model.classes_.tolist() == ["bird", "cat", "dog", "food"]
-    assert model.predict(TEXTS).tolist() == LABELS
-    assert model.n_iter_ == len(model.loss_curve_) == 60
-    n_features = model.n_features_
-    model.partial_fit(["a new word", "cat"], ["bird", "cat"])
-    assert model.n_features_ == n_features
-
-
-def test_partial_fit_of_several_labels():
-    classes = ["cat", "dog", "food", "small"]
-    model = TextClassifier(**SMALL, loss="ova")
-    by_indicator = TextClassifier(**SMALL, loss="ova")
-    for _ in range(60):
-        model.partial_fit(TEXTS, LISTS, classes)
-        by_indicator.partial_fit(TEXTS, INDICATOR)
-    assert model.score(TEXTS, LISTS) == by_indicator.score(TEXTS, INDICATOR) == 1
-
-
-def test_partial_fit_goes_on_as_one_training():
-    once, twice = TextClassifier(**SMALL), TextClassifier(**SMALL)
-    once.partial_fit(TEXTS, LABELS, LABELS).partial_fit(TEXTS, LABELS)
-    twice.partial_fit(TEXTS, LABELS, LABELS)
-    twice = pickle.loads(pickle.dumps(twice)).partial_fit(TEXTS, LABELS)
-    assert_same_model(_attributes(once), _attributes(twice))
-    counts = TextVectorizer(word_ngrams=2).fit_transform(TEXTS)
-    of_bags = EmbeddingBagClassifier(4, learning_rate=0.2, random_state=0)
-    of_bags._table_eps = EPS
-    of_bags.partial_fit(counts, LABELS, LABELS).partial_fit(counts, LABELS)
-    assert_same_model(_attributes(once), of_bags)
-
-
-@pytest.mark.parametrize(
-    ("options", "y", "classes", "problem"),
-    [
-        ({}, LABELS, ["cat", "dog"], "classes must be those of the first call, got ['cat', 'dog']"),
-        ({}, ["bird"] * 6, None, "y must hold only the classes given, got the class bird"),
-        ({"dim": 5}, LABELS, None, "dim = 5 differs from 4, with which the model was fitted"),
-        ({"loss": "ova"}, LISTS, None, "loss = 'ova' differs from 'softmax', with which"),
-        ({"class_weight": "balanced"}, LABELS, None, "class_weight must be None or a dict for"),
-    ],
-)
-def test_bad_partial_fit(options, y, classes, problem):
-    model = fitted()
-    before = model.predict_proba(TEXTS)
-    with pytest.raises(ValueError, match="^" + re.escape(problem)):
-        model.set_params(**options).partial_fit(TEXTS, y, classes)
-    np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
-
-
 def test_rates_of_fit_and_partial_fit():
     def optimizers(model):
-        return [(o.learning_rate, o.eps) for o in model._estimator._state.optimizers]
+        return [(o.learning_rate, o.eps) for o in model._learner._state.optimizers]
 
     model = TextClassifier(**SMALL).partial_fit(TEXTS, LABELS, LABELS)
     assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
     model.partial_fit(TEXTS[:2], LABELS[:2])  # of other lengths, but the state of the optimizers
     assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
-    model = fitted().partial_fit(TEXTS[:2], LABELS[:2])
-    assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
-    assert fitted()._estimator.schedule == "linear"
-    assert several()._estimator.schedule is None
-
-
-def test_the_first_partial_fit_needs_the_classes():
-    with pytest.raises(ValueError, match="^classes must be given in the first call of partial_fit"):
-        TextClassifier().partial_fit(TEXTS, LABELS)
-    with pytest.raises(ValueError, match=r"^y\[0\] must hold only known classes, got 'small'$"):
-        TextClassifier(loss="ova").partial_fit(TEXTS, LISTS, ["cat", "dog", "food"])
+    model = fitted().partial_fit(TEXTS[:2], LABELS[:2])  # a new state
+    assert optimizers(model) == [(0.2, 1 / (5 + 5)), (0.2, 1e-10)]
+    assert fitted()._learner.schedule == "linear"
+    assert several()._learner.schedule is None
 
 
 def test_copies():

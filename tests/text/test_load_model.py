@@ -49,7 +49,7 @@ def test_answers_and_parameters_are_kept(folder, options):
     assert loaded.predict(TEXTS).tolist() == LABELS
     assert loaded.nearest("cat", 2) == model.nearest("cat", 2)
     assert loaded.keywords("cat", 2) == model.keywords("cat", 2)
-    fixed = {"dim": 4, **options}
+    fixed = {**SMALL, **options}
     assert loaded.get_params() == {**TextClassifier().get_params(), **fixed}
     assert clone(loaded).fit(TEXTS, LABELS).classes_.tolist() == loaded.classes_.tolist()
     assert not hasattr(loaded, "loss_curve_")

@@ -11,18 +11,19 @@ pytest.importorskip("sklearn")
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.optimizers import make_optimizers
 from ebagx.sklearn.training.steps import Steps
-from ebagx.text import answers, features as features_module, model as model_module
+from ebagx.text import answers, features as features_module, training
 from ebagx.text.features import Features, LineBags
+from ebagx.text.learner import Learner
 from ebagx.text.lines import Lines
-from ebagx.text.model import Settings, TextModel, train_model
+from ebagx.text.model import Settings, TextModel
 from ebagx.text.ngrams import Ngrams
 from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.training import Following, train_model
 
 TEXTS = ["a small cat", "a cat purrs", "dogs bark", "a big dog barks", "pie of \u00e4pfel", "pie"]
 LABELS = [("cat",), ("cat",), ("dog",), ("dog",), ("caf\u00e9 food",), ("caf\u00e9 food",)]
 LINES = Lines.of(TEXTS, LABELS)
 SETTINGS = Settings(dim=4, epochs=30, buckets=1000)
-MAKE = Settings.make_classifier
 
 
 def by_hand(loss):
@@ -54,7 +55,7 @@ def test_probabilities_are_those_of_the_classifier():
     model, _ = train_model(LINES, settings)
     bags = LineBags(Features.learn(LINES, settings.ngrams), LINES)
     counts = bags.matrix()
-    classifier = settings.make_classifier(bags).fit(counts, [label for (label,) in LABELS])
+    classifier = settings.make_classifier().expect(bags).fit(counts, [label for (label,) in LABELS])
     expected = classifier.predict_proba(counts)
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
 
@@ -73,14 +74,14 @@ def test_eps_of_the_table_is_the_part_of_a_lookup_in_its_batch(batch_size, in_ba
     settings = SETTINGS._replace(batch_size=batch_size, word_ngrams=1)
     lines = Lines.of(["a b c", "a", "b", "b b", "", "c d e f g"])
     bags = LineBags(Features.learn(lines, settings.ngrams), lines)
-    table, head = make_optimizers(settings.make_classifier(bags))
+    table, head = make_optimizers(settings.make_classifier().expect(bags))
     assert table.eps == pytest.approx(1 / (in_batch * 12 / 6), rel=1e-12)
     assert head.eps == 1e-10
 
 
 def test_trainings_of_lines_have_that_eps(monkeypatch):
     plain, _ = train_model(LINES, SETTINGS)
-    monkeypatch.setattr(Settings, "make_classifier", lambda self, _, make=MAKE: make(self))
+    monkeypatch.setattr(Learner, "expect", lambda self, _: self)
     other, _ = train_model(LINES, SETTINGS)
     assert not np.array_equal(plain.embedding, other.embedding)
 
@@ -92,7 +93,7 @@ def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threa
     lines = Lines.of(TEXTS * 50, LABELS * 50)
     settings = SETTINGS._replace(epochs=3, loss=loss, threads=threads, **options)
     expected, _ = train_model(lines, settings)
-    monkeypatch.setattr(model_module, "_MOST_LOOKUPS_IN_MEMORY", 0)
+    monkeypatch.setattr(training, "_MOST_LOOKUPS_IN_MEMORY", 0)
     found, _ = train_model(lines, settings)
     for name in ("embedding", "coef", "intercept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -108,9 +109,8 @@ def test_predictions_take_the_threads_of_the_model(monkeypatch):
 
 def test_a_training_is_followed():
     seen = []
-    train_model(
-        LINES, SETTINGS._replace(epochs=3), lambda count, losses: seen.append([count, *losses])
-    )
+    following = Following(lambda count, losses: seen.append([count, *losses]))
+    train_model(LINES, SETTINGS._replace(epochs=3), following)
     assert sum(count for count, *_ in seen) == 3 * len(TEXTS)
     assert [len(losses) for _, *losses in seen] == [0, 1, 2]
     assert seen[2][2] < seen[2][1]

@@ -4,6 +4,7 @@
 loop        passes over shuffled batches, and the choice of the model that is kept
 steps       the steps of a pass: arrays and numbers for the kernel `train_batches`
 examples    bags with their targets
+growth      arrays and optimizers of a model that gets new rows
 network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags
 optimizers  optimizers and schedules that estimators know by name

@@ -16,26 +16,35 @@ from ebagx.sklearn.training.steps import Steps
 
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
+# It is called after each complete pass, with the network and the losses of the passes so far.
+AfterPass = Callable[[Network, Sequence[float]], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_after_pass: ContextVar[AfterPass | None] = ContextVar("after_pass", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
 _histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
 
 
 @contextmanager
-def watched(watch: Watch | None, keeps_copy: bool) -> Iterator[list["History"]]:
-    """Let a function follow the trainings of the block, in place of a bar; yield their histories.
+def watched(
+    watch: Watch | None, keeps_copy: bool, after_pass: AfterPass | None = None
+) -> Iterator[list["History"]]:
+    """Let functions follow the trainings of the block, the first in place of a bar.
+
+    The block gets the histories of the trainings.
 
     With `keeps_copy` false there is no copy of the weights of the last pass, which are as large as
     the table: then a training without early stopping that diverges leaves no model.
     """
     histories: list[History] = []
     tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _histories.set(histories)
+    of_passes = _after_pass.set(after_pass)
     try:
         yield histories
     finally:
         _watch.reset(tokens[0])
         _keeps_copy.reset(tokens[1])
         _histories.reset(tokens[2])
+        _after_pass.reset(of_passes)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
-    history, histories = History(), _histories.get()
+    history, histories, after_pass = History(), _histories.get(), _after_pass.get()
     if histories is not None:
         histories.append(history)
     num_bags = examples.num_bags
@@ -99,6 +108,8 @@ def train(
                 # After the last pass there is nothing that a snapshot could restore.
                 if is_best and keeps and len(history.losses) < plan.max_iter:
                     kept = network.snapshot(kept)
+                if after_pass is not None:
+                    after_pass(network, history.losses)
         except KeyboardInterrupt:
             history.interrupted = True
             network.settle()

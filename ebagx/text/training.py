@@ -1,0 +1,226 @@
+"""Train text classifiers on labelled lines: new ones, or one that goes on."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx.text.accumulators import Accumulators
+from ebagx.text.corpus import is_text_of_integer
+from ebagx.text.features import Features, LineBags
+from ebagx.text.growth import grow_features
+from ebagx.text.lines import Lines
+from ebagx.text.model import Settings, TextModel
+from ebagx.text.pretrained import GivenVectors
+
+if TYPE_CHECKING:
+    from ebagx.sklearn.training.network import Network
+    from ebagx.text.learner import Learner
+
+_MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
+
+Watch = Callable[[int, Sequence[float]], object]
+Checkpoint = Callable[[TextModel, int], bool]
+_Floats = npt.NDArray[np.float32]
+
+
+class Passes(NamedTuple):
+    """The complete epochs of a training, the one whose model is kept, and an end by Ctrl-C."""
+
+    made: int
+    kept: int
+    interrupted: bool
+
+
+class Fitted(NamedTuple):
+    """A trained model, and the epochs of its training."""
+
+    model: TextModel
+    passes: Passes
+
+
+class Following(NamedTuple):
+    """Functions that are called during a training.
+
+    `watch` gets a number of lines that have been learned, and the losses of the epochs so far;
+    `checkpoint` gets the model after each epoch but the last, and the number of the epoch; it
+    returns whether it has saved the model.
+    """
+
+    watch: Watch | None = None
+    checkpoint: Checkpoint | None = None
+
+
+_ALONE = Following()
+
+
+def train_model(
+    lines: Lines,
+    settings: Settings,
+    following: Following = _ALONE,
+    pretrained: GivenVectors | None = None,
+) -> Fitted:
+    """Learn features, embeddings and linear layer from labelled lines.
+
+    Words of `pretrained` that the lines have begin with its vectors.
+
+    Raises
+    ------
+    ValueError
+        If the lines have no features, if there are fewer than two labels, if a line has several
+        but the loss is softmax, or if the loss diverges.
+    """
+    features = Features.learn(lines, settings.ngrams, settings.min_count)
+    return fit_model(features, lines, settings, following, pretrained)
+
+
+def fit_model(
+    features: Features,
+    lines: Lines,
+    settings: Settings,
+    following: Following = _ALONE,
+    pretrained: GivenVectors | None = None,
+) -> Fitted:
+    """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
+    learner, labels = settings.make_classifier(), lines.label_names()
+    if pretrained is not None:
+        learner.begin_anew(features.n_columns, len(labels), settings.loss == "ova")
+        learner.place(pretrained.rows(features.words, settings.dim))
+    empty = np.empty((0, settings.dim), np.float32)
+    start = TextModel(
+        features,
+        labels,
+        settings.loss,
+        *(empty, empty, empty[:, 0]),
+        settings.threads,
+        recipe=settings.recipe,
+    )
+    return _trained(learner, start, lines, settings, following)
+
+
+def continue_model(
+    model: TextModel,
+    lines: Lines,
+    settings: Settings,
+    following: Following = _ALONE,
+    pretrained: GivenVectors | None = None,
+) -> Fitted:
+    """Go on with the training of a model, which stays as it is.
+
+    New words, n-grams and labels of the lines get rows; see `grow_features`. Words that are new
+    begin with the vectors of `pretrained`, if it has them.
+
+    Raises
+    ------
+    ValueError
+        As for `train_model`, or if a label is no integer, although those of the model are.
+    """
+    features, columns = grow_features(model.features, lines, settings.min_count)
+    labels = _with_new_labels(model, lines.label_names())
+    place = {label: i for i, label in enumerate(labels)}
+    places = np.array([place[label] for label in model.labels])
+    learner = settings.make_classifier().begin(
+        (model.embedding, model.coef, model.intercept), model.accumulators, model.loss == "ova"
+    )
+    learner = learner.enlarged(columns, features.n_columns, places, len(labels))
+    if pretrained is not None:
+        known = model.features.words.count
+        learner.place(pretrained.rows(features.words, settings.dim, known))
+    start = replace(
+        model,
+        features=features,
+        labels=labels,
+        num_threads=settings.threads,
+        recipe=settings.recipe,
+    )
+    return _trained(learner, start, lines, settings, following)
+
+
+def _with_new_labels(model: TextModel, names: Sequence[str]) -> list[str]:
+    """Return the labels of a model and others, in order."""
+    labels = {*model.labels, *names}
+    if model.label_type != "int":
+        return sorted(labels)
+    other = next((name for name in names if not is_text_of_integer(name)), None)
+    if other is not None:
+        raise ValueError(f"the label {other!r:.40} is no integer, as those of the model are")
+    return sorted(labels, key=int)
+
+
+def _trained(
+    learner: "Learner", start: TextModel, lines: Lines, settings: Settings, following: Following
+) -> Fitted:
+    """Return the model of a training that begins with features and labels."""
+    from ebagx.sklearn.base import DivergenceError
+    from ebagx.sklearn.training.loop import watched
+
+    saved = 0
+
+    def save(network: "Network", losses: Sequence[float]) -> None:
+        nonlocal saved
+        if following.checkpoint is None or len(losses) == settings.epochs:
+            return
+        (head,) = network.layers
+        accumulators = Accumulators.of(network.optimizers)
+        model = _with_weights(start, (network.table, *head), accumulators)
+        if following.checkpoint(model, len(losses)):
+            saved = len(losses)
+
+    with (
+        warnings.catch_warnings(),
+        watched(following.watch, keeps_copy=False, after_pass=save) as histories,
+    ):
+        # `Passes` tells as much.
+        warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
+        line_bags = LineBags(start.features, lines, settings.threads)
+        bags = bags_to_learn(line_bags)
+        try:
+            learner.expect(line_bags).fit(bags, _targets(lines, start.labels, settings.loss))
+        except DivergenceError as error:
+            # The classifier's message is about its own weights, which nobody gets.
+            outcome = "no model is saved, and none is replaced"
+            if saved:
+                outcome = f"the model of epoch {saved} stays"
+            raise ValueError(
+                f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
+                f"rate {settings.lr:g} is too large; {outcome}"
+            ) from error
+    weights = learner.embedding_, learner.coef_, learner.intercept_
+    model = _with_weights(start, weights, learner.accumulators())
+    (history,) = histories
+    return Fitted(model, Passes(learner.n_iter_, learner.best_iter_, history.interrupted))
+
+
+def _with_weights(
+    start: TextModel, weights: tuple[_Floats, _Floats, _Floats], accumulators: Accumulators | None
+) -> TextModel:
+    embedding, coef, intercept = weights
+    return replace(
+        start, embedding=embedding, coef=coef, intercept=intercept, accumulators=accumulators
+    )
+
+
+def bags_to_learn(bags: LineBags) -> Any:
+    """Return bags, or the matrix of the same rows where it takes little memory.
+
+    To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
+    """
+    is_small = int(bags.most_lookups().sum()) <= _MOST_LOOKUPS_IN_MEMORY
+    return bags.matrix() if is_small else bags
+
+
+def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
+    """Return what the classifier learns: positions of labels or, for "ova", a row of ones each."""
+    from scipy import sparse
+
+    numbers, offsets = lines.labels()
+    columns = lines.label_places(labels)[numbers]
+    if loss == "softmax":
+        if len(columns) > lines.num_lines:
+            raise ValueError("softmax takes one label a line, for several there is the loss ova")
+        return columns.astype(np.int32)  # half the memory
+    ones = np.ones(len(columns), np.int8)
+    return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))
