@@ -176,7 +176,8 @@ def test_it_goes_on_as_one_training():
     twice = pickle.loads(pickle.dumps(twice)).partial_fit(TEXTS, LABELS)
     assert_same_model(once._learner, twice._learner)
     counts = TextVectorizer(word_ngrams=2).fit_transform(TEXTS)
-    of_bags = EmbeddingBagClassifier(4, random_state=0)
+    of_bags = EmbeddingBagClassifier(4, learning_rate=0.2, random_state=0)
+    of_bags._table_eps = once._learner._table_eps
     of_bags.partial_fit(counts, LABELS, LABELS).partial_fit(counts, LABELS)
     assert_same_model(once._learner, of_bags)
 
