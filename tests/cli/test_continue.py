@@ -160,7 +160,7 @@ def test_checkpoints(run, monkeypatch, tmp_path):
     np.testing.assert_array_equal(saved[4], expected)
     run(*train, "--epochs", 6, "--model", "six")
     np.testing.assert_array_equal(saved[2], load_model(tmp_path / "six").embedding)
-    run("train", "train.tsv", "--model", "without")
+    run(*train, "--model", "without")
     np.testing.assert_array_equal(load_model(tmp_path / "without").embedding, expected)
 
 
@@ -189,13 +189,13 @@ def test_a_loss_that_diverges_after_a_checkpoint(run, monkeypatch, tmp_path):
         return make_pass(self, *args) * (np.nan if next(passes) == 5 else 1)
 
     monkeypatch.setattr(Steps, "make_pass", diverge)
-    status, _, err = run("train", "train.tsv", "--checkpoint", 2)
+    status, _, err = run("train", "train.tsv", "--loss", "ova", "--checkpoint", 2)
     assert status == 2
     assert err.endswith("diverged in pass 5 of 10, as the learning rate 0.2 is too large; the "
                         "model of epoch 4 stays\n")  # fmt: skip
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    run("train", "train.tsv", "--epochs", 4, "--model", "four")
+    run("train", "train.tsv", "--loss", "ova", "--epochs", 4, "--model", "four")
     four, found = (load_model(tmp_path / name) for name in ("four", "ebagx-model"))
     np.testing.assert_array_equal(four.embedding, found.embedding)
 
