@@ -141,7 +141,7 @@ def embedding_bag(
           interface. A null list is an empty bag.
 
         int32 and int64 indices are used without a copy, except those of a list of sequences.
-    weight : array_like of shape (N, D), float16, bfloat16, float32 or float64
+    weight : array_like of shape (N, D), float16, bfloat16, float32 or float64, or QuantizedTable
         The embedding table, in any memory layout. Only the rows that occur in `input` are read;
         those that are not contiguous are copied first.
     offsets : array_like of int of shape (B,), optional
@@ -191,7 +191,8 @@ def embedding_bag(
         If a shape, the offsets, or the value or combination of arguments is wrong, or an entry is
         masked or null.
     TypeError
-        If indices or offsets are not integers, or the dtype of `weight` is not supported.
+        If indices or offsets are not integers, the dtype of `weight` is not supported, or
+        `max_norm` would change a QuantizedTable.
 
     Notes
     -----
@@ -336,7 +337,7 @@ def embedding_bag_backward(
     ------
     IndexError, ValueError, TypeError
         As `embedding_bag`, and ValueError for a `grad_output` of another shape, or if no gradient
-        is wanted.
+        is wanted. TypeError for the gradient of a QuantizedTable: it needs ``weight_grad=False``.
 
     Notes
     -----

@@ -74,7 +74,7 @@ class EmbeddingBag(GradientSum):
 
     Attributes
     ----------
-    weight : ndarray of shape (N, D)
+    weight : ndarray of shape (N, D), or QuantizedTable
         The table; may be assigned.
     grad : ndarray, bsr_array, RowGradient or None
         Sum of the table's gradients since `zero_grad`.
@@ -185,7 +185,7 @@ class EmbeddingBag(GradientSum):
 
         Parameters
         ----------
-        embeddings : ndarray of shape (N, D)
+        embeddings : ndarray of shape (N, D), or QuantizedTable
             The table: an array or memory map, in any memory layout, which may be read-only.
         freeze : bool, default=True
             The table takes no gradient.
@@ -203,6 +203,8 @@ class EmbeddingBag(GradientSum):
         ------
         ValueError
             Without `freeze`, if elements of a writeable table share memory: it cannot be trained.
+        TypeError
+            Without `freeze`, for a QuantizedTable.
 
         Examples
         --------
@@ -489,7 +491,8 @@ class EmbeddingBag(GradientSum):
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return ``{"weight": table}``; the table is not copied.
 
-        It can be written by `numpy.savez` and loaded by `numpy.load`, also in bfloat16.
+        It can be written by `numpy.savez` and loaded by `numpy.load`, also in bfloat16. For a
+        QuantizedTable it is a TypeError: that has `save`.
         """
         return {"weight": self._table.state()}
 

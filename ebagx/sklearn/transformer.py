@@ -39,7 +39,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     Parameters
     ----------
-    weight : array-like of shape (n_features, n_components), default=None
+    weight : array-like of shape (n_features, n_components) or QuantizedTable, default=None
         The embedding table, float16, bfloat16, float32 or float64. An array or memory map whose
         rows are contiguous is used without a copy, may be read-only, and is shared with clones.
         None draws a Gaussian table in `fit`.
@@ -58,7 +58,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     Attributes
     ----------
-    embedding_ : ndarray of shape (n_features, n_components)
+    embedding_ : ndarray of shape (n_features, n_components), or QuantizedTable
         The table in use.
     n_features_in_ : int
         Number of columns seen in `fit`.
