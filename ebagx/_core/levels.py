@@ -24,7 +24,7 @@ _SUPPORTED: dict[str, Callable[[], bool]] = {
 
 # The level of the twins in NumPy is slow, and used only if EBAGX_LEVEL names it.
 REFERENCE = "reference"
-REFERENCE_MODULES: tuple[str, ...] = ("reference", "training_reference")
+REFERENCE_MODULES: tuple[str, ...] = ("reference", "training_reference", "draw_reference")
 
 KERNEL_NAMES = (
     "indices_valid",
@@ -48,6 +48,8 @@ KERNEL_NAMES = (
     "step_rows",
     "row_squares",
     "train_batches",
+    "draw_classes",
+    "make_alias",
 )
 
 

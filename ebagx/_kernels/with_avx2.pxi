@@ -9,6 +9,7 @@ include "update/step.pxi"
 include "training/lookups.pxi"
 include "training/layers.pxi"
 include "training/losses.pxi"
+include "training/negatives.pxi"
 include "training/weights.pxi"
 include "training/train.pxi"
 

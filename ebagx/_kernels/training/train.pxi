@@ -11,7 +11,9 @@
 # written, and no number depends on the thread that computes it: so bits do not depend on the
 # number of threads.
 #
-#     PREPARE     for a block of batches: a unit sorts the lookups of one batch (lookups.pxi)
+#     PREPARE     for a block of batches: a unit sorts the lookups of one batch (lookups.pxi), and
+#                 lists its classes if the head has too many (negatives.pxi)
+#     GATHER      a unit copies the head's rows of some of these classes
 #     FORWARD     a unit pools 16 bags, and writes the gradient of their pooled vectors:
 #                 `differentiate_strip` is the one place that knows layers and losses
 #     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
@@ -42,9 +44,10 @@ cdef enum:
 cdef enum:
     BEGIN = 0
     PREPARE = 1
-    FORWARD = 2
-    GRADIENT = 3
-    UPDATE = 4
+    GATHER = 2
+    FORWARD = 3
+    GRADIENT = 4
+    UPDATE = 5
 
 
 cdef struct TrainBuffers:
@@ -59,6 +62,8 @@ cdef struct TrainCall:
     Targets targets
     BlockLookups block
     BlockPlan plan
+    Negatives negatives
+    ChosenClasses chosen
     LayerBuffers[MAX_LAYERS] layers
     Trained[MAX_LAYERS + 1] trained  # the layers, then the table
     int num_layers
@@ -80,6 +85,10 @@ cdef struct TrainCall:
 cdef inline Py_ssize_t bags_of_batch(const TrainCall* call, Py_ssize_t batch) noexcept nogil:
     # Returns how many bags a batch of the call has; they start at batch * batch_size.
     return min(call.bags.order.count - batch * call.batch_size, call.batch_size)
+
+
+cdef inline bint uses_some_classes(const TrainCall* call) noexcept nogil:
+    return call.negatives.drawn.data != NULL
 
 
 cdef bint begin_block(TrainCall* call) noexcept nogil:
@@ -122,6 +131,12 @@ cdef void prepare_unit(const TrainCall* call, Py_ssize_t batch, Py_ssize_t threa
         &(<const int64_t*>call.plan.ends.data)[first],
         bags_of_batch(call, call.first_batch + batch), batch,
     )
+    if uses_some_classes(call):
+        choose_classes(
+            &call.negatives, &call.chosen, &call.bags, &call.targets, call.long_targets, thread,
+            call.first_batch * call.batch_size + first,
+            bags_of_batch(call, call.first_batch + batch), call.first_batch + batch, batch,
+        )
 
 
 cdef inline Py_ssize_t touched_of_batch(const TrainCall* call) noexcept nogil:
@@ -145,6 +160,28 @@ cdef void pool_strip(const TrainCall* call, Py_ssize_t first, Py_ssize_t count) 
         )
 
 
+cdef void labels_of_strip(
+    const TrainCall* call, StripBags* bags, Py_ssize_t first
+) noexcept nogil:
+    cdef Indices offsets = Indices(call.targets.offsets.data, call.long_targets)
+    cdef const int64_t* starts_b
+    cdef Py_ssize_t lane
+    if uses_some_classes(call):
+        bags.labels = Indices(row_address(call.chosen.places, call.batch), False)
+        bags.num_labels = call.chosen.places.dim
+        starts_b = <const int64_t*>row_address(call.chosen.starts, call.batch)
+        for lane in range(bags.count):
+            bags.starts[lane], bags.ends[lane] = starts_b[first + lane], starts_b[first + lane + 1]
+        return
+    bags.labels = Indices(call.targets.classes.data, call.long_targets)
+    bags.num_labels = call.targets.classes.count
+    if offsets.data == NULL:
+        return
+    for lane in range(bags.count):
+        bags.starts[lane] = clamped(index_at(offsets, bags.examples[lane]), bags.num_labels)
+        bags.ends[lane] = clamped(index_at(offsets, bags.examples[lane] + 1), bags.num_labels)
+
+
 cdef void bags_of_strip(
     const TrainCall* call, StripBags* bags, Py_ssize_t first, Py_ssize_t count
 ) noexcept nogil:
@@ -160,10 +197,27 @@ cdef void bags_of_strip(
             bags.scales[lane] = (
                 (<const float*>row_address(call.targets.weights, bags.examples[lane]))[0] * part
             )
+    labels_of_strip(call, bags, first)
+
+
+cdef inline const float* factors_of_strip(
+    const TrainCall* call, const StripBags* bags, Py_ssize_t thread
+) noexcept nogil:
+    # Returns the weights of the classes for the bags of a strip, or NULL if all are 1.
+    cdef float* factors
+    if not uses_some_classes(call):
+        return NULL
+    factors = <float*>row_address(call.chosen.factors, thread)
+    weigh_classes(
+        factors, &call.negatives, &call.chosen, call.batch,
+        call.layers[call.num_layers - 1].weights.count, bags,
+    )
+    return factors
 
 
 cdef void differentiate_strip(
-    const TrainCall* call, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t count
+    const TrainCall* call, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t count,
+    Py_ssize_t thread,
 ) noexcept nogil:
     # Writes the gradient of pooled vectors, and what the gradients of layers are made of.
     cdef int depth, last = call.num_layers - 1
@@ -177,11 +231,11 @@ cdef void differentiate_strip(
     for depth in range(call.num_layers):
         layer = &call.layers[depth]
         inputs = strip_of(layer.strips, layer.inputs.dim, strip)
-        units = call.trained[depth].arrays.weights.count
+        units = layer.weights.count
         outputs = strip_of(layer.errors, units, strip)
         if depth == 0:
             to_strip(inputs, <float*>row_address(layer.inputs, first), layer.inputs.dim, count)
-        layer_forward(outputs, call.trained[depth].arrays.weights, inputs)
+        layer_forward(outputs, layer.weights, inputs)
         if depth < last:
             above = &call.layers[depth + 1]
             for k in range(units):
@@ -194,32 +248,41 @@ cdef void differentiate_strip(
     bags_of_strip(call, &bags, first, count)
     k = call.first_batch * call.batch_size + call.first_bag + first
     strip_loss(
-        &losses_b[k], outputs, &call.targets, call.long_targets, &bags, call.loss, call.epsilon,
-        units,
+        &losses_b[k], outputs, &call.targets, &bags, factors_of_strip(call, &bags, thread),
+        call.loss, call.epsilon, units,
     )
     for depth in range(last, 0, -1):
         layer = &call.layers[depth]
         dim = layer.inputs.dim
         outputs = strip_of(call.layers[depth - 1].errors, dim, strip)
         layer_below(
-            outputs, call.trained[depth].arrays.weights,
-            strip_of(layer.errors, call.trained[depth].arrays.weights.count, strip),
+            outputs, layer.weights, strip_of(layer.errors, layer.weights.count, strip),
         )
         inputs = strip_of(layer.strips, dim, strip)
         for k in range(dim):
             mask_errors(&outputs[k * STRIP], &inputs[k * STRIP])
     layer = &call.layers[0]
     first_layer_below(
-        <float*>row_address(call.buffers.grad, first), call.trained[0].arrays.weights,
-        strip_of(layer.errors, call.trained[0].arrays.weights.count, strip), count,
+        <float*>row_address(call.buffers.grad, first), layer.weights,
+        strip_of(layer.errors, layer.weights.count, strip), count,
     )
 
 
-cdef void forward_unit(const TrainCall* call, Py_ssize_t strip) noexcept nogil:
+cdef void gather_unit(const TrainCall* call, Py_ssize_t first) noexcept nogil:
+    cdef int depth = call.num_layers - 1
+    copy_chosen_rows(
+        &call.chosen, call.trained[depth].arrays.weights, call.batch, first,
+        min(first + UNIT_ROWS, call.layers[depth].weights.count),
+    )
+
+
+cdef void forward_unit(
+    const TrainCall* call, Py_ssize_t strip, Py_ssize_t thread
+) noexcept nogil:
     cdef Py_ssize_t first = strip * STRIP
     cdef Py_ssize_t count = min(call.num_bags - first, STRIP)
     pool_strip(call, first, count)
-    differentiate_strip(call, strip, first, count)
+    differentiate_strip(call, strip, first, count, thread)
 
 
 cdef inline void use_gradient(
@@ -243,21 +306,33 @@ cdef inline void step_kept_row(
     step_trained(trained, row, grad_d)
 
 
+cdef inline Py_ssize_t row_of_unit(
+    const TrainCall* call, int depth, Py_ssize_t k
+) noexcept nogil:
+    # Returns the row of a layer's weights that the k-th output of this batch has.
+    if depth == call.num_layers - 1 and uses_some_classes(call):
+        return chosen_class(&call.chosen, call.batch, k)
+    return k
+
+
 cdef void layer_unit(
     TrainCall* call, int depth, Py_ssize_t first, float* work
 ) noexcept nogil:
     cdef Trained* trained = &call.trained[depth]
-    cdef Py_ssize_t outputs = trained.arrays.weights.count, columns = trained.arrays.weights.dim
+    cdef const LayerBuffers* layer = &call.layers[depth]
+    cdef Py_ssize_t outputs = layer.weights.count, columns = layer.weights.dim
     cdef Py_ssize_t stop = min(first + UNIT_CLASSES, outputs), k = first, r, count
     if call.phase == UPDATE and trained.norm != INFINITY:
         for k in range(first, stop):
-            step_kept_row(trained, k, k)
+            step_kept_row(trained, k, row_of_unit(call, depth, k))
         return
     while k < stop:
         count = min(CLASSES_AT_ONCE, stop - k)
-        layer_gradient(work, &call.layers[depth], outputs, k, count, call.num_bags)
+        layer_gradient(work, layer, outputs, k, count, call.num_bags)
         for r in range(count):
-            use_gradient(call, trained, k + r, k + r, &work[r * columns])
+            use_gradient(
+                call, trained, k + r, row_of_unit(call, depth, k + r), &work[r * columns]
+            )
         k += count
 
 
@@ -293,7 +368,7 @@ cdef Py_ssize_t update_units(const TrainCall* call) noexcept nogil:
     cdef Py_ssize_t units = units_of(touched_of_batch(call), UNIT_ROWS)
     cdef int depth
     for depth in range(call.num_layers):
-        units += units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+        units += units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     return units
 
 
@@ -307,11 +382,11 @@ cdef void update_unit(TrainCall* call, Py_ssize_t unit, float* work) noexcept no
             table_unit(call, unit * UNIT_ROWS, work)
         return
     unit -= units
-    units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+    units = units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     while unit >= units:
         unit -= units
         depth += 1
-        units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+        units = units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     if call.phase == UPDATE or call.trained[depth].norm != INFINITY:
         layer_unit(call, depth, unit * UNIT_CLASSES, work)
 
@@ -319,8 +394,10 @@ cdef void update_unit(TrainCall* call, Py_ssize_t unit, float* work) noexcept no
 cdef void run_train_unit(TrainCall* call, Py_ssize_t unit, Py_ssize_t thread) noexcept nogil:
     if call.phase == PREPARE:
         prepare_unit(call, unit, thread)
+    elif call.phase == GATHER:
+        gather_unit(call, unit * UNIT_ROWS)
     elif call.phase == FORWARD:
-        forward_unit(call, unit)
+        forward_unit(call, unit, thread)
     else:
         update_unit(call, unit, <float*>row_address(call.buffers.work, thread))
 
@@ -333,13 +410,19 @@ cdef void begin_batch(TrainCall* call) noexcept nogil:
     for depth in range(call.num_layers + 1):
         begin_step(&call.trained[depth], call.first_batch + call.batch)
         call.keeps_gradients |= call.trained[depth].norm != INFINITY
+    for depth in range(call.num_layers):
+        call.layers[depth].weights = call.trained[depth].arrays.weights
+    if uses_some_classes(call):
+        depth = call.num_layers - 1
+        call.layers[depth].weights = call.chosen.head
+        call.layers[depth].weights.count = (<const int64_t*>call.chosen.counts.data)[call.batch]
 
 
 cdef void limit_norms(TrainCall* call) noexcept nogil:
     cdef int depth
     for depth in range(call.num_layers):
         if call.trained[depth].norm != INFINITY:
-            limit_norm(&call.trained[depth], call.trained[depth].arrays.weights.count)
+            limit_norm(&call.trained[depth], call.layers[depth].weights.count)
     if call.trained[call.num_layers].norm != INFINITY:
         limit_norm(&call.trained[call.num_layers], touched_of_batch(call))
 
@@ -355,6 +438,10 @@ cdef Py_ssize_t begin_next_phase(TrainCall* call) noexcept nogil:
         return call.num_batches
     if call.phase == PREPARE or call.phase == UPDATE:
         begin_batch(call)
+        call.phase = GATHER
+        if uses_some_classes(call):
+            return units_of(call.layers[call.num_layers - 1].weights.count, UNIT_ROWS)
+    if call.phase == GATHER:
         call.phase = FORWARD
         return units_of(call.num_bags, STRIP)
     if call.phase == FORWARD and call.keeps_gradients:
@@ -404,7 +491,7 @@ cdef bint train_all(TrainCall* call, int num_threads) noexcept nogil:
 
 
 cdef enum:
-    MAX_GROUPS = 5 + 1 + 2 * MAX_LAYERS
+    MAX_GROUPS = 7 + 1 + 2 * MAX_LAYERS
 
 
 cdef int open_group(
@@ -429,6 +516,8 @@ def train_batches(
     targets,           # offsets and classes, numbers, weights: see Targets
     block,             # OUT see BlockLookups
     plan,              # INOUT slots, firsts, OUT starts, ends, counts: see BlockPlan
+    negatives,         # drawn, weights, INOUT slots, firsts: see Negatives
+    chosen,            # OUT see ChosenClasses
     layers,            # INOUT for each layer a tuple as `table` has it, and its LayerBuffers
     table,             # INOUT weights, states, plan of steps and options: see TrainedArrays
     Py_ssize_t batch_size,
@@ -458,6 +547,8 @@ def train_batches(
         call.long_targets = groups[count - 1].index == INT64
         open_group(groups, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w l1w f1w")
         open_group(groups, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w q1w")
+        open_group(groups, &count, <Rows*>&call.negatives, negatives, b"l2 f1 l2w q1w")
+        open_group(groups, &count, <Rows*>&call.chosen, chosen, b"l2w q1w l2w q2w f2w f2w")
         for given, of_layer in layers:
             open_trained(groups, &count, &call.trained[call.num_layers], given)
             open_group(
