@@ -35,7 +35,12 @@ class Draws:
         """Return the rows (count, columns) from row `first` on. Cost: 3 ns a class."""
         drawn = np.empty((count, columns), np.int32)
         kernels.draw_classes(
-            (drawn, _NO_ATTEMPTS), self._alias, _NO_POSITIVES, self._num_classes, self._seed, first,
+            (drawn, _NO_ATTEMPTS),
+            self._alias,
+            _NO_POSITIVES,
+            self._num_classes,
+            self._seed,
+            first,
             *(1, 1),
         )
         return drawn

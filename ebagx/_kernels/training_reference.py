@@ -100,9 +100,7 @@ class _Targets(NamedTuple):
     numbers: np.ndarray
 
 
-def _softmax(
-    scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None
-) -> np.ndarray:
+def _softmax(scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None) -> np.ndarray:
     greatest_b = scores_kb[0]
     for score_b in scores_kb[1:]:
         greatest_b = np.where(score_b > greatest_b, score_b, greatest_b)
@@ -123,9 +121,7 @@ def _sum_over_outputs(losses_kb: np.ndarray) -> np.ndarray:
     return losses_b
 
 
-def _sigmoid(
-    scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None
-) -> np.ndarray:
+def _sigmoid(scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None) -> np.ndarray:
     true = targets.classes, targets.bags
     scores_kb[true] *= _f(-1)
     negative = scores_kb < 0
@@ -365,9 +361,7 @@ def train_batches(
         if len(targets[-1]):
             scales_b = targets[-1][examples] * scales_b
         head = trained[-1][0]
-        used = _choose(
-            negatives, _batch_targets(targets, examples), len(head), len(examples), step
-        )
+        used = _choose(negatives, _batch_targets(targets, examples), len(head), len(examples), step)
         with np.errstate(all="ignore"):
             losses[first : first + len(examples)], gradients, below_bd = differentiate(
                 pooled_bd,

@@ -336,9 +336,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         return self.negatives
 
     def _initial_intercept(self, examples: Examples) -> Floats:
-        """Return zeros; or for several labels, some of which steps draw, the logits of their shares.
+        """Return zeros; or the logits of the labels' shares, if these are several and are drawn.
 
-        From zeros on, most labels would not become unlikely in tens of passes.
+        From zeros on, most labels would not become unlikely in tens of passes: ten gave an accuracy
+        of .01 with 2,583 labels, and .37 from the logits on.
         """
         num_bags, num_classes = examples.targets.shape
         if not self.multilabel_ or self.negatives is None or self.negatives >= num_classes:

@@ -202,6 +202,7 @@ class Settings(NamedTuple):
     seed: int = 0
     threads: int | None = None
     tokenizer: str = "words"
+    negatives: int | None = None
 
     @property
     def cutter(self) -> Tokenizer:
@@ -223,6 +224,7 @@ class Settings(NamedTuple):
             learning_rate=self.lr,
             batch_size=self.batch_size,
             max_iter=self.epochs,
+            negatives=self.negatives,
             random_state=self.seed,
             num_threads=self.threads,
         )

@@ -104,8 +104,9 @@ def test_classes_have_their_shares(level, weights):
 @cases.index_dtypes
 def test_positives_are_left_out_of_the_shares(level, index_dtype):
     """Draws that are made again have the shares of the classes that are left."""
-    positives = np.zeros(300, np.int64), *(
-        np.array(array, index_dtype) for array in ([0, 3], [0, 4, 9])
+    positives = (
+        np.zeros(300, np.int64),
+        *(np.array(array, index_dtype) for array in ([0, 3], [0, 4, 9])),
     )
     drawn = draw(level, (300, 200), UNIFORM, positives, 10, most=50)[0]
     found = np.bincount(drawn.ravel(), minlength=10)

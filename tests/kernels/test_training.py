@@ -120,7 +120,9 @@ def make_call(
         np.empty(9 * batch_size + 1, np.int64),
         np.empty(9, np.int64),
     )
-    negatives, chosen = make_negatives(rng, targets, dims, batch_size, num_steps, drawn, num_threads)
+    negatives, chosen = make_negatives(
+        rng, targets, dims, batch_size, num_steps, drawn, num_threads
+    )
     strips = -(-batch_size // 16)
     layers = []
     for inputs, outputs in pairwise(dims):

@@ -1,8 +1,8 @@
 """Negatives: with many classes, a step uses the true ones of its batch and some drawn at random.
 
-Classes are drawn by the root of their frequency, which needs half as many as drawing all alike for
-the same accuracy (measured on 2,583 classes). The kernel weighs a class that is not true of a bag by
-1 / q, where q is the probability that the batch of such a bag has the class.
+Classes are drawn by the root of their frequency: with 256 of 2,583, the accuracy was .380, and .373
+where all were equally likely. The kernel weighs a class that is not true of a bag by 1 / q, where
+q is the probability that a batch with such a bag uses the class.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,9 @@ _STRIP = 16  # bags whose numbers lie side by side
 Arrays = tuple[np.ndarray, ...]
 Doubles = npt.NDArray[np.float64]
 
-# What the kernel takes where each batch uses all classes.
 _NO_ROWS = np.empty((0, 0), np.int32)
 _NO_NUMBERS = np.empty((0, 0), np.float32)
+# The kernel takes these where each batch uses all classes.
 ALL_CLASSES: tuple[Arrays, Arrays] = (
     (_NO_ROWS, np.empty(0, np.float32), _NO_ROWS, np.empty(0, np.int64)),
     (
