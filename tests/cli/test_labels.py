@@ -210,4 +210,4 @@ def test_negatives(run, tmp_path):
     assert run("train", "many.tsv", "--model", "m", *options)[0] == 0
     labels, texts = zip(*(line.split("\t") for line in lines), strict=True)
     expected = TextClassifier(4, epochs=2, negatives=5, random_state=0).fit(texts, labels)
-    np.testing.assert_array_equal(load_model(tmp_path / "m").coef_, expected.coef_)
+    np.testing.assert_array_equal(load_model(tmp_path / "m").coef, expected.coef_)

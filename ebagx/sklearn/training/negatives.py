@@ -34,7 +34,7 @@ ALL_CLASSES: tuple[Arrays, Arrays] = (
 class Drawing(NamedTuple):
     """The number of classes that each step draws, and the seed of the draws."""
 
-    count: int
+    num_classes: int
     seed: int
 
 
@@ -65,9 +65,9 @@ class Negatives:
     def __init__(self, drawing: Drawing, counts: npt.NDArray[np.intp], shape: Shape) -> None:
         # A class that no bag has is drawn like a rare one: its score shall fall, too.
         weights = np.sqrt(np.maximum(counts, 1).astype(np.float64))
-        self._count, self._step = drawing.count, 0
+        self._count, self._step = drawing.num_classes, 0
         self._draws = Draws(len(counts), drawing.seed, weights)
-        chances = chances_to_be_used(weights, counts, drawing.count, shape)
+        chances = chances_to_be_used(weights, counts, drawing.num_classes, shape)
         self._weights = (1 / chances).astype(np.float32)
         self._slots = (
             aligned_zeros((shape.threads, len(counts)), _INT32),
@@ -91,7 +91,7 @@ class Negatives:
 
 def most_used(num_classes: int, drawing: Drawing | None, most_labels: int) -> int:
     """Return the largest number of classes that a batch uses."""
-    return num_classes if drawing is None else min(num_classes, most_labels + drawing.count)
+    return num_classes if drawing is None else min(num_classes, most_labels + drawing.num_classes)
 
 
 def chances_to_be_used(
