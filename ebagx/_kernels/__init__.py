@@ -94,7 +94,8 @@ Decisions
     in place. Norms are added up beside the numbering of rows, where an addition waits for nothing.
 17. With many classes a batch uses the same few for all its bags: their rows are copied side by
     side, and then computed as a small layer. To draw for each bag instead would need a walk over
-    rows for each, and 16 bags could not share a row's load. With 356 of 2,583 classes a pass takes a sixth.
+    rows for each, and 16 bags could not share a row's load. With 356 of 2,583 classes a pass takes
+    a sixth of the time.
 18. A random draw is a function of the seed and the draw's number, by SplitMix64: so steps may be
     taken in calls of any length, and threads share draws. Walker's table gives a class in 3 ns.
 

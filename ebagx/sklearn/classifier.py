@@ -141,7 +141,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     the probability to be used, so that the estimate aims at the loss of all classes, and
     probabilities mean the same: `predict_proba` and all other methods use all classes. With 2,583
     classes of 43,000 definitions, 256 negatives made a pass six times as fast, and the accuracy
-    .374 instead of .384. Weight decay reaches a class when a step uses it, and at the end of a pass.
+    .374 instead of .384. Weight decay reaches a class when a step uses it, and at the end of a
+    pass.
 
     Ctrl-C ends `fit` early, with a warning, and leaves a model. A loss that diverges is a
     ValueError; the model of the last good pass is kept.

@@ -1,5 +1,5 @@
-# The phases GATHER and FORWARD of training: from the lookups of a strip of bags to its losses, and to
-# the gradients of its pooled vectors and of its scores.
+# The phases GATHER and FORWARD of training: from the lookups of a strip of bags to its losses, and
+# to the gradients of its pooled vectors and of its scores.
 
 cdef void pool_strip(const TrainCall* call, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
     # Pools `count` bags of the batch from `first` on: the inputs of the first layer.

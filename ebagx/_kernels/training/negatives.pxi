@@ -2,8 +2,8 @@
 #
 # The chosen classes of a batch are the true ones of its bags, then those that were drawn for it,
 # each once. A bag's loss is over the chosen classes instead of all. One that is not true of the bag
-# counts with the weight 1 / q, if q is the probability that a batch has it: so the sums over classes
-# are right on average. Their rows lie side by side in a copy while the batch is computed.
+# counts with the weight 1 / q, if q is the probability that a batch has it: so the sums over
+# classes are right on average. Their rows lie side by side in a copy while the batch is computed.
 
 # Classes of the steps of a call.
 cdef struct Negatives:
