@@ -14,6 +14,7 @@ from ebagx.sklearn import EmbeddingBagClassifier
 from ebagx.sklearn.bags import bags_of
 from ebagx.sklearn.training import steps as steps_module
 from ebagx.sklearn.training.examples import Examples
+from ebagx.sklearn.training.loop import Plan
 from ebagx.sklearn.training.losses import Sigmoid, Softmax
 from ebagx.sklearn.training.negatives import Drawing, Shape, chances_to_be_used
 from ebagx.sklearn.training.network import Layer, Network
@@ -105,6 +106,10 @@ def test_seeds_give_other_draws():
     X, y = make_rows(500)
     first, other = (make(random_state=seed).fit(X, y) for seed in (0, 1))
     assert not np.array_equal(first.coef_, other.coef_)
+    examples = Examples(bags_of(X, X.dtype), indicator_of(y), None)
+    plan = Plan(32, 1, negatives=20)
+    seeds = {plan.drawing(examples, np.random.default_rng(seed)).seed for seed in range(9)}
+    assert len(seeds) == 9
 
 
 def test_partial_fit_goes_on_after_a_pickle():

@@ -193,7 +193,7 @@ def test_some_classes(level, loss, dims, drawn, num_threads, index_dtype):
 @pytest.mark.parametrize("decay", [None, "l2", "decoupled"])
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_and_decay_of_some_classes(level, rule, decay):
-    call = make_call(rule=rule, decay=decay, dims=(17, 100), drawn=5, num_threads=2)
+    call = make_call(rule=rule, decay=decay, dims=(17, 100), drawn=5, num_threads=2, room=90)
     assert_equals_twin(level, call)
     before, after = call[7][0][0], results(level.train_batches, call)[5]
     touched = np.unique(np.concatenate([call[2][1], call[5][0].ravel()]))
