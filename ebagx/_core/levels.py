@@ -27,6 +27,7 @@ REFERENCE = "reference"
 REFERENCE_MODULES: tuple[str, ...] = (
     "reference",
     "training_reference",
+    "draw_reference",
     "quantized_reference",
 )
 
@@ -54,6 +55,8 @@ KERNEL_NAMES = (
     "train_batches",
     "pool_codes",
     "unpack_codes",
+    "draw_classes",
+    "make_alias",
 )
 
 

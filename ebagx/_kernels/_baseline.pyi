@@ -12,6 +12,17 @@ __test__: dict[str, str]
 def add_rows(table_rd: _Array, rows_u: _Array, values_ud: _Array, num_threads: int, /) -> None: ...
 def clear_rows(table_rd: _Array, rows_k: _Array, num_threads: int, /) -> None: ...
 def close_offsets(ends_b: _Array, starts_b: _Array, num_lookups: int, /) -> bool: ...
+def draw_classes(
+    outputs: tuple[_Array, _Array],
+    alias: tuple[_Array, _Array],
+    positives: tuple[_Array, _Array, _Array],
+    num_classes: int,
+    seed: int,
+    first_row: int,
+    most_draws: int,
+    num_threads: int,
+    /,
+) -> None: ...
 def extreme(
     out_bd: _Array,
     winners_bd: _Array,
@@ -36,6 +47,9 @@ def extreme_gradient(
 def group_rows(
     rows_u: _Array, row_offsets_u: _Array, payloads_k: _Array, keys_k: _Array, payload_bits: int, /
 ) -> int: ...
+def make_alias(
+    thresholds_k: _Array, others_k: _Array, stack_k: _Array, shares_k: _Array, /
+) -> None: ...
 def indices_valid(indices_k: _Array, num_rows: int, num_threads: int, /) -> bool: ...
 def offsets_valid(offsets_b: _Array, num_lookups: int, /) -> bool: ...
 def pool(
@@ -136,6 +150,8 @@ def train_batches(
     targets: tuple[_Array, ...],
     block: tuple[_Array, ...],
     plan: tuple[_Array, ...],
+    negatives: tuple[_Array, ...],
+    chosen: tuple[_Array, ...],
     layers: tuple[tuple[tuple[_Array, ...], tuple[_Array, ...]], ...],
     table: tuple[_Array, ...],
     batch_size: int,

@@ -13,5 +13,6 @@ ctypedef fused index_call_t:
 ctypedef fused plain_call_t:
     forward_plain_call_t
     DigitCall
+    DrawCall
 
 include "common/ladders.pxi"

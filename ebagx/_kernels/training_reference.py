@@ -100,12 +100,14 @@ class _Targets(NamedTuple):
     numbers: np.ndarray
 
 
-def _softmax(scores_kb: np.ndarray, targets: _Targets) -> np.ndarray:
+def _softmax(scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None) -> np.ndarray:
     greatest_b = scores_kb[0]
     for score_b in scores_kb[1:]:
         greatest_b = np.where(score_b > greatest_b, score_b, greatest_b)
     true_b = scores_kb[targets.classes, targets.bags] - greatest_b
     scores_kb[:] = exp(scores_kb - greatest_b)
+    if factors_kb is not None:
+        scores_kb *= factors_kb
     total_b = np.add.accumulate(scores_kb, axis=0)[-1]
     scores_kb /= total_b
     scores_kb[targets.classes, targets.bags] -= _f(1)
@@ -119,15 +121,18 @@ def _sum_over_outputs(losses_kb: np.ndarray) -> np.ndarray:
     return losses_b
 
 
-def _sigmoid(scores_kb: np.ndarray, targets: _Targets) -> np.ndarray:
+def _sigmoid(scores_kb: np.ndarray, targets: _Targets, factors_kb: np.ndarray | None) -> np.ndarray:
     true = targets.classes, targets.bags
     scores_kb[true] *= _f(-1)
     negative = scores_kb < 0
     u = exp(np.where(negative, scores_kb, -scores_kb))
-    losses = _sum_over_outputs(np.where(negative, _f(0), scores_kb) + log1p(u))
+    losses_kb = np.where(negative, _f(0), scores_kb) + log1p(u)
     scores_kb[:] = np.where(negative, u, _f(1)) / (_f(1) + u)
+    if factors_kb is not None:
+        losses_kb *= factors_kb
+        scores_kb *= factors_kb
     scores_kb[true] *= _f(-1)
-    return losses
+    return _sum_over_outputs(losses_kb)
 
 
 def _number_loss(
@@ -148,12 +153,21 @@ def _number_loss(
     return _sum_over_outputs(scores_kb * (errors - _f(0.5) * scores_kb))
 
 
-def _loss(scores_kb: np.ndarray, targets: _Targets, kind: int, epsilon: np.float32) -> np.ndarray:
-    """Turn scores into the gradient of each bag's loss; return the losses (B,)."""
+def _loss(
+    scores_kb: np.ndarray,
+    targets: _Targets,
+    factors_kb: np.ndarray | None,
+    kind: int,
+    epsilon: np.float32,
+) -> np.ndarray:
+    """Turn scores into the gradient of each bag's loss; return the losses (B,).
+
+    Factors are the weights of classes for bags; without them, all weights are 1.
+    """
     if kind == SOFTMAX:
-        return _softmax(scores_kb, targets)
+        return _softmax(scores_kb, targets, factors_kb)
     if kind == SIGMOID:
-        return _sigmoid(scores_kb, targets)
+        return _sigmoid(scores_kb, targets, factors_kb)
     return _number_loss(scores_kb, targets, kind, epsilon)
 
 
@@ -190,6 +204,7 @@ def differentiate(
     pooled_bd: np.ndarray,
     layers: Sequence[np.ndarray],
     targets: _Targets,
+    factors_kb: np.ndarray | None,
     scales_b: np.ndarray,
     kind: int,
     epsilon: np.float32,
@@ -200,7 +215,7 @@ def differentiate(
         outputs_kb = _forward(weights, inputs[-1])
         inputs.append(np.where(outputs_kb < 0, _f(0), outputs_kb).T)
     errors_kb = _forward(layers[-1], inputs[-1])
-    losses = _loss(errors_kb, targets, kind, epsilon)
+    losses = _loss(errors_kb, targets, factors_kb, kind, epsilon)
     errors_kb *= scales_b
     gradients = []
     for depth in reversed(range(len(layers))):
@@ -262,6 +277,33 @@ def _touched(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[order], places[numbers.ravel()]
 
 
+class _Chosen(NamedTuple):
+    """The classes that a batch uses, and the targets by their places among these."""
+
+    classes: np.ndarray
+    targets: _Targets
+    factors: np.ndarray | None  # (K, B): weights of the classes
+
+    @property
+    def rows(self) -> np.ndarray | slice:
+        """The rows of the head."""
+        return slice(None) if self.factors is None else self.classes
+
+
+def _choose(
+    negatives: Sequence[np.ndarray], targets: _Targets, num_classes: int, num_bags: int, step: int
+) -> _Chosen:
+    """Return all classes, or the true ones of the batch and those drawn for it, each once."""
+    drawn, weights, *_ = negatives
+    if not len(drawn):
+        return _Chosen(np.arange(num_classes), targets, None)
+    rows, numbers = _touched(np.concatenate([targets.classes, drawn[step]]))
+    places = numbers[: len(targets.classes)]
+    factors = np.repeat(weights[rows, np.newaxis], num_bags, axis=1)
+    factors[places, targets.bags] = 1
+    return _Chosen(rows, targets._replace(classes=places), factors)
+
+
 def _take_bags(bags: Sequence[np.ndarray], examples: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return indices, offsets and weights of some bags."""
     indices, offsets, weights, _ = bags
@@ -293,6 +335,8 @@ def train_batches(
     targets: Sequence[np.ndarray],
     block: Sequence[np.ndarray],
     plan: Sequence[np.ndarray],
+    negatives: Sequence[np.ndarray],
+    chosen: Sequence[np.ndarray],
     layers: Sequence[tuple[Any, Any]],
     table: Sequence[np.ndarray],
     batch_size: int,
@@ -316,11 +360,14 @@ def train_batches(
         scales_b = np.full(len(examples), _f(1) / _f(len(examples)))
         if len(targets[-1]):
             scales_b = targets[-1][examples] * scales_b
+        head = trained[-1][0]
+        used = _choose(negatives, _batch_targets(targets, examples), len(head), len(examples), step)
         with np.errstate(all="ignore"):
             losses[first : first + len(examples)], gradients, below_bd = differentiate(
                 pooled_bd,
-                [arrays[0] for arrays in trained],
-                _batch_targets(targets, examples),
+                [*(arrays[0] for arrays in trained[:-1]), head[used.rows]],
+                used.targets,
+                used.factors,
                 scales_b,
                 loss,
                 _f(epsilon),
@@ -328,8 +375,9 @@ def train_batches(
             rows, numbers = _touched(indices)
             gradient = np.zeros((len(rows), pooled_bd.shape[1]), _f)
             reference.scatter(gradient, below_bd, numbers, offsets, weights, reference.SUM, 1)
-            for arrays, of_layer in zip(trained, gradients, strict=True):
+            for arrays, of_layer in zip(trained[:-1], gradients[:-1], strict=True):
                 _take_step(arrays, np.arange(len(arrays[0])), of_layer, step)
+            _take_step(trained[-1], used.classes, gradients[-1], step)
             if len(rows):
                 _take_step(table, rows, gradient, step)
     return False

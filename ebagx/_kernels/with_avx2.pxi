@@ -9,7 +9,10 @@ include "update/step.pxi"
 include "training/lookups.pxi"
 include "training/layers.pxi"
 include "training/losses.pxi"
+include "training/negatives.pxi"
 include "training/weights.pxi"
+include "training/call.pxi"
+include "training/forward.pxi"
 include "training/train.pxi"
 
 ctypedef fused training_dtype_call_t:

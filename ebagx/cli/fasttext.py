@@ -22,7 +22,7 @@ OPTIONS = {
     "-t": _OF_WORD_VECTORS,
     "-ws": _OF_WORD_VECTORS,
     "-lrUpdateRate": "leave it out: the rate is up to date in each step",
-    "-neg": "leave it out: --loss softmax and ova are exact",
+    "-neg": "use --negatives 256, which all lines of a step share",
     "-verbose": "leave it out: 2>/dev/null hides the progress",
     "-saveOutput": "leave it out: the model has all that was learned",
     "-autotune-predictions": "leave it out: f1 counts what predict prints",

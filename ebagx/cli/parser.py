@@ -84,6 +84,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="softmax: one label a line; ova, one versus all: several (default: softmax)",
     )
     add(
+        "--negatives",
+        type=_integer(1),
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="with many labels: a step uses those of its lines and N others at random, 256 for "
+        "instance, which is faster (default: all labels)",
+    )
+    add(
         "--tokenizer",
         choices=NAMES,
         default=argparse.SUPPRESS,
@@ -358,7 +366,9 @@ def _prefix(text: str) -> str:
 
 def _loss(text: str) -> str:
     if text in ("hs", "ns"):
-        raise argparse.ArgumentTypeError(f"{text} only approximates softmax: use softmax or ova")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not needed: use softmax or ova, with many labels and --negatives 256"
+        )
     if text not in (*LOSSES, "one-vs-all"):
         raise argparse.ArgumentTypeError(f"must be softmax or ova, got {text!r}")
     return "ova" if text == "one-vs-all" else text

@@ -212,7 +212,11 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
     seed = recipe["seed"]
     if seed is not None:
         seed = _checked_integer(recipe, "seed", 0, _MAX_SEED, path)
-    return Recipe(float(recipe["lr"]), epochs, batch_size, min_count, seed, weight, stops, patience)
+    negatives = recipe["negatives"]
+    if negatives is not None:
+        negatives = _checked_integer(recipe, "negatives", 1, _MAX_COUNT, path)
+    counts = epochs, batch_size, min_count
+    return Recipe(float(recipe["lr"]), *counts, seed, weight, stops, patience, negatives)
 
 
 def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:

@@ -153,6 +153,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 self.n_iter_no_change,
                 self.tol,
                 self.verbose,
+                self._num_negatives(),
             )
             set_learning_rate(state.optimizers, self, plan.num_steps(examples))
             history = self._train(examples, plan, state, going_on)
@@ -178,7 +179,12 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             else:
                 state = state.under(self)
             set_learning_rate(state.optimizers, self, None)
-            plan = Plan(self.batch_size, max_iter=1, verbose=bool(self.verbose))
+            plan = Plan(
+                self.batch_size,
+                max_iter=1,
+                verbose=bool(self.verbose),
+                negatives=self._num_negatives(),
+            )
             earlier = getattr(self, "loss_curve_", []) if going_on else []
             history = self._train(examples, plan, state, going_on)
         self._take_over(history, earlier, plan)
@@ -230,6 +236,10 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     ) -> tuple[Any, Weights]:
         """Return targets (n, K) and weights; set the fitted attributes that describe `y`."""
 
+    def _num_negatives(self) -> int | None:
+        """Return the number of classes that each step draws; None: it uses all outputs."""
+        return None
+
     def _stratified(
         self,
         examples: Examples,  # noqa: ARG002
@@ -251,8 +261,8 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return the head that gives scores in the units of y."""
         return head
 
-    def _initial_intercept(self, num_scores: int) -> Floats:
-        return np.zeros(num_scores, np.float32)
+    def _initial_intercept(self, examples: Examples) -> Floats:
+        return np.zeros(examples.targets.shape[1], np.float32)
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError unless the parameters are good, also together."""
@@ -360,7 +370,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             num_scores = examples.targets.shape[1]
             table = initial_rows(used, shape, state.rng)
             layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
-            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(num_scores))
+            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(examples))
         network = Network(table, layers, state.optimizers, used, self.num_threads)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -14,7 +14,7 @@ from ebagx._core.checks import shown
 from ebagx.optim import Optimizer
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_targets
-from ebagx.sklearn.parameters import Constraints, OneOf
+from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
 from ebagx.sklearn.training.network import Floats
@@ -69,6 +69,9 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Number of bags per step.
     max_iter : int, default=10
         Number of passes over the data.
+    negatives : int or None, default=None
+        With many classes, let each step use those of its rows and so many others, drawn at random,
+        in place of all: see Notes. None, or a number not below that of the classes, uses all.
     alpha : float, default=0.0
         Weight decay of embeddings, layers and biases: L2, for "adamw" decoupled. Not used with
         an optimizer object.
@@ -139,6 +142,15 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     the table's size), which only `partial_fit` and `warm_start` keep, and to a copy of the rows in
     use, from which the last good model is restored.
 
+    The linear layer costs a step time in proportion to the number of classes, unless `negatives`
+    limits it. Then the loss of a row is estimated from the classes that its batch uses: those of
+    its rows, and those drawn by the root of their frequency. Each wrong one counts with one over
+    the probability to be used, so that the estimate aims at the loss of all classes, and
+    probabilities mean the same: `predict_proba` and all other methods use all classes. With 2,583
+    classes of 43,000 definitions, 256 negatives made a pass six times as fast, and the accuracy
+    .374 instead of .384. Weight decay reaches a class when a step uses it, and at the end of a
+    pass.
+
     Ctrl-C ends `fit` early, with a warning, and leaves a model. A loss that diverges is a
     ValueError; the model of the last good pass is kept.
 
@@ -164,6 +176,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     _constraints: ClassVar[Constraints] = {
         **TrainedEstimator._constraints,
         "class_weight": OneOf((None, "balanced"), _is_dict, " or a dict"),
+        "negatives": NoneOr(Integer(1)),
     }
 
     classes_: npt.NDArray[Any]
@@ -180,6 +193,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         schedule: Any = None,
         batch_size: int = 128,
         max_iter: int = 10,
+        negatives: int | None = None,
         alpha: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -199,6 +213,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         self.schedule = schedule
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.negatives = negatives
         self.alpha = alpha
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -324,6 +339,22 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
 
     def _loss(self) -> Loss:
         return Sigmoid() if self.multilabel_ else Softmax()
+
+    def _num_negatives(self) -> int | None:
+        return self.negatives
+
+    def _initial_intercept(self, examples: Examples) -> Floats:
+        """Return zeros; or the logits of the labels' shares, if these are several and are drawn.
+
+        From zeros on, most labels would not become unlikely in tens of passes: ten gave an accuracy
+        of .01 with 2,583 labels, and .37 from the logits on.
+        """
+        num_bags, num_classes = examples.targets.shape
+        if not self.multilabel_ or self.negatives is None or self.negatives >= num_classes:
+            return super()._initial_intercept(examples)
+        counts = np.bincount(examples.targets.indices, minlength=num_classes)
+        logits: Floats = logit((counts + 0.5) / (num_bags + 1)).astype(np.float32)
+        return logits
 
     def _encoded(
         self,

@@ -11,6 +11,7 @@ from ebagx._core.checks import POSITIVE
 from ebagx.optim import Optimizer
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.parameters import Constraints, Number, OneOf
+from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Huber, Loss, Poisson, SquaredError
 from ebagx.sklearn.training.network import Floats, Layer
 from ebagx.sklearn.weights import Weights
@@ -304,7 +305,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         scale[scale <= np.finfo(np.float32).eps * np.abs(columns).max(axis=0)] = 1
         self._location, self._scale, self._start = mean, scale, np.zeros_like(mean)
 
-    def _initial_intercept(self, num_scores: int) -> Floats:  # noqa: ARG002
+    def _initial_intercept(self, examples: Examples) -> Floats:  # noqa: ARG002
         return self._start.astype(np.float32)
 
     def _head_in_training(self, head: Layer) -> Layer:

@@ -122,6 +122,7 @@ class Learning(Predictions):
             early_stopping=bool(self.early_stopping),
             patience=self.n_iter_no_change,
             threads=self.num_threads,
+            negatives=self.negatives,
             tokenizer=CALLABLE if callable(self.tokenizer) else self.tokenizer,
         )
 

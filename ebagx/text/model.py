@@ -46,6 +46,7 @@ class Recipe(NamedTuple):
     class_weight: str | None = None
     early_stopping: bool = False
     patience: int = 3
+    negatives: int | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ class Settings(NamedTuple):
     class_weight: str | None = None
     early_stopping: bool = False
     patience: int = 3  # epochs
+    negatives: int | None = None
 
     @property
     def cutter(self) -> Tokenizer:
@@ -289,6 +291,7 @@ class Settings(NamedTuple):
             schedule=self.schedule,
             batch_size=self.batch_size,
             max_iter=self.epochs,
+            negatives=self.negatives,
             random_state=self.seed,
             num_threads=self.threads,
             warm_start=True,

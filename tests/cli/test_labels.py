@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx.io.model_folder import load_model
-from ebagx.text import sources
+from ebagx.text import TextClassifier, sources
 from support.cli_cases import write_examples
 
 # Prints the bytes of memory that a command took at its peak.
@@ -215,3 +215,14 @@ def test_output_is_utf8_in_every_locale(run, tmp_path):
         command, cwd=tmp_path, capture_output=True, check=False, env={**os.environ, **locale}
     )
     assert f"ebagx: one.tsv: every line has the label {label!r}" in done.stderr.decode("utf-8")
+
+
+def test_negatives(run, tmp_path):
+    """The command line makes the model of the classifier."""
+    lines = [f"label{i % 40}\tword{i % 40} of text {i % 7}" for i in range(200)]
+    (tmp_path / "many.tsv").write_text("\n".join(lines) + "\n")
+    options = ("--held-out", 0, "--epochs", 2, "--dim", 4, "--negatives", 5)
+    assert run("train", "many.tsv", "--model", "m", *options)[0] == 0
+    labels, texts = zip(*(line.split("\t") for line in lines), strict=True)
+    expected = TextClassifier(4, epochs=2, negatives=5, random_state=0).fit(texts, labels)
+    np.testing.assert_array_equal(load_model(tmp_path / "m").coef, expected.coef_)

@@ -32,13 +32,16 @@ def fingerprints():
     models = [
         EmbeddingBagClassifier(20, hidden=9, schedule="cosine", **common),
         EmbeddingBagClassifier(17, mode="sqrtn", optimizer=limits, **common),
+        EmbeddingBagClassifier(8, negatives=2, alpha=1e-3, **common),
+        EmbeddingBagClassifier(8, negatives=3, **common),
         EmbeddingBagRegressor(16, loss="huber", alpha=1e-3, **common),
         EmbeddingBagRegressor(16, loss="poisson", **common),
     ]
     labels, indicator = rng.integers(0, 5, 300), rng.integers(0, 2, (300, 7))
     counts = rng.poisson(3, (300, 2)).astype(float)
+    targets = labels, indicator, labels, indicator, counts, counts
     hashes = []
-    for model, y in zip(models, (labels, indicator, counts, counts), strict=True):
+    for model, y in zip(models, targets, strict=True):
         model.fit(X, y)
         arrays = model.embedding_, model.coef_, model.intercept_, np.array(model.loss_curve_)
         content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)

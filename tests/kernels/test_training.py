@@ -2,7 +2,7 @@
 
 import copy
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -59,6 +59,25 @@ def make_targets(rng, loss, num_outputs, index_dtype):
     return offsets, np.concatenate(classes).astype(index_dtype), np.empty((0, 0), F)
 
 
+def make_negatives(rng, targets, dims, batch_size, num_steps, drawn, num_threads):
+    """Classes drawn for each step, their weights, and room for the chosen classes of a block."""
+    num_classes = dims[-1]
+    labels = batch_size * max(1, int(np.diff(targets[0]).max(initial=1)))
+    most = min(num_classes, labels + drawn)
+    negatives = (
+        rng.integers(0, num_classes, (num_steps if drawn else 0, drawn)).astype(np.int32),
+        (1 + 3 * rng.random(num_classes)).astype(F),
+        np.zeros((num_threads, num_classes), np.int32),
+        np.ones(num_threads, np.int64),
+    )
+    chosen = (
+        *(np.empty((9, most), np.int32), np.empty(9, np.int64)),
+        *(np.empty((9, labels), np.int32), np.empty((9, batch_size + 1), np.int64)),
+        *(np.empty((most, dims[-2] + 1), F), np.empty((num_threads, 16 * most), F)),
+    )
+    return negatives, chosen
+
+
 def make_call(
     loss="softmax",
     rule="adagrad",
@@ -71,9 +90,13 @@ def make_call(
     norm=training_reference.NO_NORM,
     num_threads=1,
     room=300,
+    drawn=0,
     seed=0,
 ):
-    """Return the arguments of a call. `dims` are those of the table, hidden layers, and outputs."""
+    """Return the arguments of a call. `dims` are those of the table, hidden layers, and outputs.
+
+    With `drawn`, a batch uses its true classes and so many at random.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 12, B)
     lengths[3] = 0
@@ -97,6 +120,9 @@ def make_call(
         np.empty(9 * batch_size + 1, np.int64),
         np.empty(9, np.int64),
     )
+    negatives, chosen = make_negatives(
+        rng, targets, dims, batch_size, num_steps, drawn, num_threads
+    )
     strips = -(-batch_size // 16)
     layers = []
     for inputs, outputs in pairwise(dims):
@@ -111,7 +137,7 @@ def make_call(
     work = np.empty((num_threads, 4 * (max(dims) + 1)), F)
     buffers = np.full(len(order), np.nan), np.empty((batch_size, dims[0]), F), work
     return [
-        *(buffers, bags, targets, block, plan, tuple(layers), table),
+        *(buffers, bags, targets, block, plan, negatives, chosen, tuple(layers), table),
         *(batch_size, norm, LOSSES[loss], 1.35, num_threads),
     ]
 
@@ -120,20 +146,17 @@ def results(kernel, call):
     """Return the arrays that training changes, from a copy of a call."""
     call = copy.deepcopy(call)
     kernel(*call)
-    buffers, *_, layers, table = call[:7]
+    buffers, *_, layers, table = call[:9]
     return [buffers[0], *table[:4], *(array for arrays, _ in layers for array in arrays[:4])]
 
 
 def assert_equals_twin(level, call):
     expected = results(training_reference.train_batches, call)
     assert np.isfinite(expected[0]).all()
-    if len(call[5][-1][0][0]) > 1:  # of one class, the softmax has nothing to learn
-        assert not np.array_equal(expected[1], call[6][0])
+    if len(call[7][-1][0][0]) > 1:  # of one class, the softmax has nothing to learn
+        assert not np.array_equal(expected[1], call[8][0])
     for array, wanted in zip(results(level.train_batches, call), expected, strict=True):
         cases.assert_same_bits(array, wanted)
-
-
-DIMS = [(32, 10), (5, 3, 1), (50, 20, 7), (16, 131), (3, 70), (8, 6, 9, 2)]
 
 
 @cases.levels
@@ -146,6 +169,59 @@ def test_losses_and_layers(level, loss, dims, num_threads):
     weighted = loss in ("softmax", "huber")
     call = make_call(loss, dims=dims, weighted=weighted, num_threads=num_threads, batch_size=20)
     assert_equals_twin(level, call)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("num_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+@pytest.mark.parametrize(("dims", "drawn"), [((32, 90), 11), ((5, 3, 400), 70), ((40, 9), 1)])
+def test_some_classes(level, loss, dims, drawn, num_threads, index_dtype):
+    call = make_call(
+        *(loss,),
+        dims=dims,
+        drawn=drawn,
+        num_threads=num_threads,
+        index_dtype=index_dtype,
+        batch_size=20,
+        weighted=loss == "softmax",
+    )
+    assert_equals_twin(level, call)
+
+
+@cases.levels
+@pytest.mark.parametrize("decay", [None, "l2", "decoupled"])
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_and_decay_of_some_classes(level, rule, decay):
+    call = make_call(rule=rule, decay=decay, dims=(17, 100), drawn=5, num_threads=2, room=90)
+    assert_equals_twin(level, call)
+    before, after = call[7][0][0], results(level.train_batches, call)[5]
+    touched = np.unique(np.concatenate([call[2][1], call[5][0].ravel()]))
+    others = np.setdiff1d(np.arange(100), touched)
+    assert len(others)
+    cases.assert_same_bits(after[others], before[0][others])
+
+
+@cases.levels
+@pytest.mark.parametrize("limits", [(0.02, 0.05, math.inf), (math.inf, math.inf, 0.1)])
+def test_limits_of_some_classes(level, limits):
+    assert_equals_twin(level, make_call("sigmoid", limits=limits, dims=(20, 60), drawn=9))
+
+
+@cases.levels
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_all_classes_of_weight_1_are_no_choice(level, loss):
+    """A batch that has all classes in order, each of weight 1, takes the steps of the full loss."""
+    full = make_call(loss, dims=(8, 30), batch_size=7)
+    some = make_call(loss, dims=(8, 30), batch_size=7, drawn=30)
+    some[5][0][...] = np.arange(30)
+    some[5][1][...] = 1
+    some[1], some[2] = full[1], full[2]
+    some[7], some[8] = full[7], full[8]
+    for array, wanted in zip(
+        results(level.train_batches, some), results(level.train_batches, full), strict=True
+    ):
+        np.testing.assert_allclose(array, wanted, rtol=2e-4, atol=2e-5)
 
 
 @cases.levels
@@ -222,11 +298,22 @@ def test_numbers_of_rows_start_again(level):
 
 
 @cases.levels
+def test_numbers_of_classes_start_again(level):
+    call = make_call(dims=(8, 90), drawn=9)
+    expected = results(level.train_batches, call)
+    call[5][2][:] = 2**31 - 50
+    call[5][3][:] = 2**31 - 40
+    for array, wanted in zip(results(level.train_batches, call), expected, strict=True):
+        cases.assert_same_bits(array, wanted)
+
+
+@cases.levels
 @pytest.mark.parametrize("bad", [-1, N, 2**31 - 1])
 def test_changed_by_another_thread(level, bad):
     """Rows, bags and classes outside their arrays give wrong numbers, not wild addresses."""
-    for loss in ("softmax", "sigmoid", "huber"):
-        call = make_call(loss, batch_size=16)
+    for loss, drawn in product(("softmax", "sigmoid", "huber"), (0, 5)):
+        call = make_call(loss, batch_size=16, drawn=0 if loss == "huber" else drawn)
+        call[5][0][::2] = bad
         indices, offsets, _, order = call[1]
         indices[::7], order[::3], offsets[5], offsets[9] = bad, bad, bad, -bad
         call[2][0][4:8] = bad
@@ -242,11 +329,19 @@ def test_more_lookups_than_the_caller_counted(level):
 
 
 @cases.levels
+def test_more_labels_than_the_caller_counted(level):
+    call = make_call("sigmoid", batch_size=B, dims=(8, 90), drawn=9)
+    classes, counts, places, *rest = call[6]
+    call[6] = np.ascontiguousarray(classes[:, :7]), counts, places[:, :5].copy(), *rest
+    results(level.train_batches, call)
+
+
+@cases.levels
 def test_nan_and_infinity_are_seen_in_the_losses(level):
     for value in (np.nan, np.inf):
         for loss in LOSSES:
             call = make_call(loss, num_threads=2)
-            call[6][0][...] = value
+            call[8][0][...] = value
             assert not np.isfinite(results(level.train_batches, call)[0]).all()
 
 
@@ -273,9 +368,9 @@ def test_functions_beyond_their_range():
 
 def test_layers_must_be_few():
     call = make_call()
-    for layers in ((), call[5] * 4):
+    for layers in ((), call[7] * 4):
         with pytest.raises(ValueError, match="1 to 3 layers"):
-            next(iter(cases.LEVELS.values())).train_batches(*call[:5], layers, *call[6:])
+            next(iter(cases.LEVELS.values())).train_batches(*call[:7], layers, *call[8:])
 
 
 def test_constants_are_equal():

@@ -37,6 +37,17 @@ TARGETS = (
 )
 
 
+def empty(*layout):
+    return tuple(np.empty((0,) * ndim, dtype) for ndim, dtype in layout)
+
+
+# Each batch uses all classes.
+ALL_CLASSES = (
+    empty((2, np.int32), (1, F), (2, np.int32), (1, np.int64)),
+    empty((2, np.int32), (1, np.int64), (2, np.int32), (2, np.int64), (2, F), (2, F)),
+)
+
+
 def train(of_table, of_layer, first, count):
     """Take `count` steps from step `first` on with the kernel."""
     bags = make_bags()
@@ -57,6 +68,7 @@ def train(of_table, of_layer, first, count):
             *(np.zeros((1, N), np.int32), np.ones(1, np.int64), np.empty(BATCH, np.int64)),
             *(np.empty(BATCH + 1, np.int64), np.empty(1, np.int64)),
         ),
+        *ALL_CLASSES,
         (
             (
                 of_layer.arrays(plans[1]),
@@ -77,7 +89,9 @@ def update(table, layer, optimizers, step):
     twin.reference.pool(pooled, table, *bags, twin.reference.SUM, 1)
     scales = np.full(BATCH, F(1) / F(BATCH))
     targets = twin._batch_targets(TARGETS, examples)
-    _, (of_layer,), below = twin.differentiate(pooled, [layer], targets, scales, twin.SOFTMAX, F(0))
+    _, (of_layer,), below = twin.differentiate(
+        pooled, [layer], targets, None, scales, twin.SOFTMAX, F(0)
+    )
     rows, numbers = twin._touched(bags[0])
     values = np.zeros((len(rows), D), F)
     twin.reference.scatter(values, below, numbers, bags[1], bags[2], twin.reference.SUM, 1)

@@ -449,3 +449,18 @@ def test_parameters_stay_as_they_are():
     model.fit(TEXTS, LABELS).predict(TEXTS)
     assert model.get_params() == before
     assert set(model._constraints) == set(before)
+
+
+def test_negatives():
+    """They are the estimator's, also where the bags are made in each pass."""
+    labels = [f"label {i % 50}" for i in range(300)]
+    texts = [f"word{i % 50} of text {i % 7}" for i in range(300)]
+    options = {"negatives": 5, "epochs": 3, "dim": 8, "random_state": 0}
+    model = TextClassifier(**options).fit(texts, labels)
+    assert model.get_params()["negatives"] == 5
+    assert not np.array_equal(model.coef_, model.set_params(negatives=50).fit(texts, labels).coef_)
+    lists = [[label, "all"] for label in labels]
+    several = TextClassifier(loss="ova", **options).fit(texts, lists)
+    assert (several.predict_proba(texts)[:, several.classes_ == "all"] > 0.5).all()
+    with pytest.raises(ValueError, match="negatives must be at least 1, got 0"):
+        TextClassifier(negatives=0).fit(texts, labels)

@@ -33,6 +33,7 @@ cdef struct JobsCall
 cdef struct DigitCall
 cdef struct PoolCodesCall
 cdef struct UnpackCall
+cdef struct DrawCall
 
 ctypedef fused call_t:
     index_call_t
@@ -112,6 +113,8 @@ cdef inline Py_ssize_t run_plain_unit(
         return jobs_unit(call, unit, units)
     elif plain_call_t is DigitCall:
         return digit_unit(call, unit, units)
+    elif plain_call_t is DrawCall:
+        return draw_unit(call, unit, units)
 
 
 cdef Py_ssize_t run_unit(

@@ -32,6 +32,7 @@ cdef struct LayerBuffers:
     Rows inputs  # (bags, in)
     Rows strips  # (strips * in, 16): the same in strips
     Rows errors  # (strips * out, 16): the outputs, later their gradient
+    Rows weights  # (out, in + 1): those of the layer; or of a batch's classes, which then are `out`
 
 
 cdef inline float* strip_of(Rows rows, Py_ssize_t columns, Py_ssize_t strip) noexcept nogil:

@@ -6,15 +6,19 @@
 #     huber      the same up to epsilon, linear beyond          limited to [-epsilon, epsilon]
 #     poisson    sum_k t[k] log(t[k] / exp(s[k])) - t[k] + exp(s[k])        exp(s[k]) - t[k]
 #
-# Sums run over k in order. The gradient of each bag is then multiplied by its scale.
+# Sums run over k in order. The gradient of each bag is then multiplied by its scale. Where a batch
+# uses only some classes (negatives.pxi), softmax multiplies exp(s[k]), and sigmoid the loss of a
+# label, by the weight of the class for the bag.
 
 cdef extern from "training/strip_ops.h" nogil:
     void take_greatest "ebagx_take_greatest"(float*, const float*)
     void exp_scores "ebagx_exp_scores"(float*, float*, const float*)
+    void exp_weighted "ebagx_exp_weighted"(float*, float*, const float*, const float*)
     void divide_scores "ebagx_divide_scores"(float*, const float*)
     void log_strip "ebagx_log_strip"(float*)
     void scale_strip "ebagx_scale_strip"(float*, const float*)
     void sigmoid_strip "ebagx_sigmoid"(float*, float*)
+    void sigmoid_weighted "ebagx_sigmoid_weighted"(float*, float*, const float*)
     void squared_strip "ebagx_squared"(float*, float*, const float*)
     void huber_strip "ebagx_huber"(float*, float*, const float*, float)
     void poisson_strip "ebagx_poisson"(float*, float*, const float*)
@@ -36,17 +40,28 @@ cdef struct Targets:
     Rows weights  # (n,), or empty: every weight is 1
 
 
-# The bags of one strip.
+# The bags of one strip. The labels of a bag are `labels[start:end]`: classes, or their places among
+# the chosen ones.
 cdef struct StripBags:
     Py_ssize_t count          # up to 16
     Py_ssize_t[STRIP] examples
     float[STRIP] scales       # of gradients; those of missing bags are 0
+    Indices labels
+    Py_ssize_t num_labels
+    Py_ssize_t[STRIP] starts
+    Py_ssize_t[STRIP] ends
+
+
+cdef inline Py_ssize_t true_class(
+    const StripBags* bags, Py_ssize_t j, Py_ssize_t num_classes
+) noexcept nogil:
+    return clamped(index_at(bags.labels, clamped(j, bags.num_labels - 1)), num_classes - 1)
 
 
 cdef void softmax_loss(
-    float* loss, float* scores, Py_ssize_t num_classes, const Py_ssize_t* trues, Py_ssize_t count
+    float* loss, float* scores, Py_ssize_t num_classes, const StripBags* bags, const float* factors
 ) noexcept nogil:
-    # `trues` are the places of the true classes of bags in the strip.
+    cdef Py_ssize_t[STRIP] trues
     cdef float[STRIP] greatest
     cdef float[STRIP] total
     cdef float[STRIP] true_score
@@ -57,58 +72,46 @@ cdef void softmax_loss(
         total[lane] = 0
     for k in range(1, num_classes):
         take_greatest(greatest, &scores[k * STRIP])
-    for lane in range(count):
+    for lane in range(bags.count):
+        trues[lane] = true_class(bags, bags.starts[lane], num_classes) * STRIP + lane
         true_score[lane] = scores[trues[lane]] - greatest[lane]
-    for k in range(num_classes):
-        exp_scores(&scores[k * STRIP], total, greatest)
+    if factors == NULL:
+        for k in range(num_classes):
+            exp_scores(&scores[k * STRIP], total, greatest)
+    else:
+        for k in range(num_classes):
+            exp_weighted(&scores[k * STRIP], total, greatest, &factors[k * STRIP])
     for k in range(num_classes):
         divide_scores(&scores[k * STRIP], total)
     log_strip(total)
-    for lane in range(count):
+    for lane in range(bags.count):
         loss[lane] = total[lane] - true_score[lane]
         scores[trues[lane]] -= 1
 
 
-cdef Py_ssize_t true_class(
-    const Targets* targets, Indices classes, Py_ssize_t j, Py_ssize_t num_classes
-) noexcept nogil:
-    return clamped(index_at(classes, clamped(j, targets.classes.count - 1)), num_classes - 1)
-
-
 cdef void negate_true_scores(
-    float* scores, const Targets* targets, Indices offsets, Indices classes, const StripBags* bags,
-    Py_ssize_t num_classes,
+    float* scores, const StripBags* bags, Py_ssize_t num_classes
 ) noexcept nogil:
-    cdef Py_ssize_t lane, j, place, n = targets.classes.count
+    cdef Py_ssize_t lane, j, place
     for lane in range(bags.count):
-        for j in range(
-            clamped(index_at(offsets, bags.examples[lane]), n),
-            clamped(index_at(offsets, bags.examples[lane] + 1), n),
-        ):
-            place = true_class(targets, classes, j, num_classes) * STRIP + lane
+        for j in range(bags.starts[lane], bags.ends[lane]):
+            place = true_class(bags, j, num_classes) * STRIP + lane
             scores[place] = -scores[place]
 
 
-cdef void class_loss(
-    float* loss, float* scores, const Targets* targets, bint is_long, const StripBags* bags,
-    int kind, Py_ssize_t num_classes,
+cdef void sigmoid_loss(
+    float* loss, float* scores, Py_ssize_t num_classes, const StripBags* bags, const float* factors
 ) noexcept nogil:
-    # The scores become the gradient for the sum of the losses.
-    cdef Indices offsets = Indices(targets.offsets.data, is_long)
-    cdef Indices classes = Indices(targets.classes.data, is_long)
-    cdef Py_ssize_t[STRIP] trues
-    cdef Py_ssize_t k, lane
-    if kind == SOFTMAX:
-        for lane in range(bags.count):
-            k = index_at(offsets, bags.examples[lane])
-            trues[lane] = true_class(targets, classes, k, num_classes) * STRIP + lane
-        softmax_loss(loss, scores, num_classes, trues, bags.count)
-        return
     # The loss of a true label of score s is that of a false label of score -s.
-    negate_true_scores(scores, targets, offsets, classes, bags, num_classes)
-    for k in range(num_classes):
-        sigmoid_strip(loss, &scores[k * STRIP])
-    negate_true_scores(scores, targets, offsets, classes, bags, num_classes)
+    cdef Py_ssize_t k
+    negate_true_scores(scores, bags, num_classes)
+    if factors == NULL:
+        for k in range(num_classes):
+            sigmoid_strip(loss, &scores[k * STRIP])
+    else:
+        for k in range(num_classes):
+            sigmoid_weighted(loss, &scores[k * STRIP], &factors[k * STRIP])
+    negate_true_scores(scores, bags, num_classes)
 
 
 cdef void number_loss(
@@ -131,17 +134,19 @@ cdef void number_loss(
 
 
 cdef void strip_loss(
-    double* losses_b, float* scores, const Targets* targets, bint is_long, const StripBags* bags,
-    int kind, float epsilon, Py_ssize_t num_scores,
+    double* losses_b, float* scores, const Targets* targets, const StripBags* bags,
+    const float* factors, int kind, float epsilon, Py_ssize_t num_scores,
 ) noexcept nogil:
     # Writes the losses of a strip's bags; the scores become the scaled gradient, and zeros for
-    # missing bags.
+    # missing bags. `factors` are the weights of classes, or NULL.
     cdef float[STRIP] loss
     cdef Py_ssize_t k, lane
     for lane in range(STRIP):
         loss[lane] = 0
-    if kind <= SIGMOID:
-        class_loss(loss, scores, targets, is_long, bags, kind, num_scores)
+    if kind == SOFTMAX:
+        softmax_loss(loss, scores, num_scores, bags, factors)
+    elif kind == SIGMOID:
+        sigmoid_loss(loss, scores, num_scores, bags, factors)
     else:
         number_loss(loss, scores, targets, bags, kind, epsilon, num_scores)
     for lane in range(bags.count):

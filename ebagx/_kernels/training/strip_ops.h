@@ -170,6 +170,19 @@ EBAGX_INLINE void ebagx_exp_scores(float *score, float *total, const float *grea
     }
 }
 
+/* The same, of a class that has a weight for each bag. */
+EBAGX_INLINE void ebagx_exp_weighted(
+    float *score, float *total, const float *greatest, const float *weight)
+{
+    int lane;
+    EBAGX_SIMD
+    EBAGX_EACH_BAG {
+        float y = ebagx_exp(score[lane] - greatest[lane]) * weight[lane];
+        score[lane] = y;
+        total[lane] += y;
+    }
+}
+
 EBAGX_INLINE void ebagx_divide_scores(float *score, const float *total)
 {
     int lane;
@@ -191,17 +204,31 @@ EBAGX_INLINE void ebagx_scale_strip(float *value, const float *scale)
     EBAGX_EACH_BAG value[lane] *= scale[lane];
 }
 
-/* One label that is false: loss += log(1 + exp(score)), score becomes the probability. */
+/* One label that is false: log(1 + exp(score)) is its loss, and score becomes the probability. */
+EBAGX_INLINE float ebagx_false_label(float *score)
+{
+    float s = *score;
+    uint32_t negative = EBAGX_MASK(s < 0);
+    float u = ebagx_exp(ebagx_choose(negative, s, -s));
+    *score = ebagx_choose(negative, u, 1.0f) / (1.0f + u);
+    return ebagx_choose(negative, 0.0f, s) + ebagx_log1p(u);
+}
+
 EBAGX_INLINE void ebagx_sigmoid(float *loss, float *score)
 {
     int lane;
     EBAGX_SIMD
+    EBAGX_EACH_BAG loss[lane] += ebagx_false_label(&score[lane]);
+}
+
+/* The same, of a label that has a weight for each bag. */
+EBAGX_INLINE void ebagx_sigmoid_weighted(float *loss, float *score, const float *weight)
+{
+    int lane;
+    EBAGX_SIMD
     EBAGX_EACH_BAG {
-        float s = score[lane];
-        uint32_t negative = EBAGX_MASK(s < 0);
-        float u = ebagx_exp(ebagx_choose(negative, s, -s));
-        loss[lane] += ebagx_choose(negative, 0.0f, s) + ebagx_log1p(u);
-        score[lane] = ebagx_choose(negative, u, 1.0f) / (1.0f + u);
+        loss[lane] += weight[lane] * ebagx_false_label(&score[lane]);
+        score[lane] *= weight[lane];
     }
 }
 

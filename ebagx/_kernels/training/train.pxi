@@ -11,7 +11,9 @@
 # written, and no number depends on the thread that computes it: so bits do not depend on the
 # number of threads.
 #
-#     PREPARE     for a block of batches: a unit sorts the lookups of one batch (lookups.pxi)
+#     PREPARE     for a block of batches: a unit sorts the lookups of one batch (lookups.pxi), and
+#                 lists its classes if the head has too many (negatives.pxi)
+#     GATHER      a unit copies the head's rows of some of these classes
 #     FORWARD     a unit pools 16 bags, and writes the gradient of their pooled vectors:
 #                 `differentiate_strip` is the one place that knows layers and losses
 #     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
@@ -33,54 +35,6 @@ cdef extern from "training/strip_ops.h" nogil:
     void sum_gradients "ebagx_sum_gradients"(
         float*, const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t, Py_ssize_t
     )
-
-cdef enum:
-    MAX_LAYERS = 3
-    UNIT_ROWS = 64      # touched rows of one unit
-    UNIT_CLASSES = 8    # rows of a layer of one unit
-
-cdef enum:
-    BEGIN = 0
-    PREPARE = 1
-    FORWARD = 2
-    GRADIENT = 3
-    UPDATE = 4
-
-
-cdef struct TrainBuffers:
-    Rows losses  # (bags of the call,) float64
-    Rows grad    # (bags of a batch, D): of the pooled vectors
-    Rows work    # (threads, numbers of four rows of the widest weights)
-
-
-cdef struct TrainCall:
-    TrainBuffers buffers
-    ExampleBags bags
-    Targets targets
-    BlockLookups block
-    BlockPlan plan
-    LayerBuffers[MAX_LAYERS] layers
-    Trained[MAX_LAYERS + 1] trained  # the layers, then the table
-    int num_layers
-    int loss
-    float epsilon
-    Py_ssize_t batch_size
-    bint long_bags
-    bint long_targets
-    # The present phase, which only the thread that has finished the one before may change.
-    int phase
-    bint keeps_gradients
-    Py_ssize_t first_batch   # of the block
-    Py_ssize_t num_batches   # of the block
-    Py_ssize_t batch         # in the block
-    Py_ssize_t first_bag     # of the batch, in the block
-    Py_ssize_t num_bags      # of the batch
-
-
-cdef inline Py_ssize_t bags_of_batch(const TrainCall* call, Py_ssize_t batch) noexcept nogil:
-    # Returns how many bags a batch of the call has; they start at batch * batch_size.
-    return min(call.bags.order.count - batch * call.batch_size, call.batch_size)
-
 
 cdef bint begin_block(TrainCall* call) noexcept nogil:
     # Takes as many batches as the arrays of a block have room for, and writes where the lookups of
@@ -122,104 +76,16 @@ cdef void prepare_unit(const TrainCall* call, Py_ssize_t batch, Py_ssize_t threa
         &(<const int64_t*>call.plan.ends.data)[first],
         bags_of_batch(call, call.first_batch + batch), batch,
     )
+    if uses_some_classes(call):
+        choose_classes(
+            &call.negatives, &call.chosen, &call.bags, &call.targets, call.long_targets, thread,
+            call.first_batch * call.batch_size + first,
+            bags_of_batch(call, call.first_batch + batch), call.first_batch + batch, batch,
+        )
 
 
 cdef inline Py_ssize_t touched_of_batch(const TrainCall* call) noexcept nogil:
     return (<const int64_t*>call.plan.counts.data)[call.batch]
-
-
-cdef void pool_strip(const TrainCall* call, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
-    # Pools `count` bags of the batch from `first` on: the inputs of the first layer.
-    cdef const int64_t* ends = &(<const int64_t*>call.plan.ends.data)[call.first_bag]
-    cdef const Rows* table = &call.trained[call.num_layers].arrays.weights
-    cdef Rows out = call.layers[0].inputs
-    cdef Lookups bag
-    cdef Py_ssize_t b
-    for b in range(first, first + count):
-        bag.start, bag.end = ends[b], ends[b + 1]
-        bag.last = call.block.indices.count - 1
-        bag.last = min(bag.last, ends[call.num_bags] - 1)
-        pool_bag(
-            <float*>row_address(out, b), table, <const int64_t*>call.block.indices.data,
-            <const float*>call.block.weights.data, &bag, SUM, 0, out.dim,
-        )
-
-
-cdef void bags_of_strip(
-    const TrainCall* call, StripBags* bags, Py_ssize_t first, Py_ssize_t count
-) noexcept nogil:
-    cdef Py_ssize_t place = call.first_batch * call.batch_size + call.first_bag + first, lane
-    cdef float part = 1 / <float>call.num_bags
-    bags.count = count
-    for lane in range(STRIP):
-        bags.scales[lane] = 0
-    for lane in range(count):
-        bags.examples[lane] = example_at(&call.bags, place + lane)
-        bags.scales[lane] = part
-        if call.targets.weights.data != NULL:
-            bags.scales[lane] = (
-                (<const float*>row_address(call.targets.weights, bags.examples[lane]))[0] * part
-            )
-
-
-cdef void differentiate_strip(
-    const TrainCall* call, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t count
-) noexcept nogil:
-    # Writes the gradient of pooled vectors, and what the gradients of layers are made of.
-    cdef int depth, last = call.num_layers - 1
-    cdef Py_ssize_t k, units, dim
-    cdef double* losses_b = <double*>call.buffers.losses.data
-    cdef const LayerBuffers* layer
-    cdef const LayerBuffers* above
-    cdef float* outputs
-    cdef float* inputs
-    cdef StripBags bags
-    for depth in range(call.num_layers):
-        layer = &call.layers[depth]
-        inputs = strip_of(layer.strips, layer.inputs.dim, strip)
-        units = call.trained[depth].arrays.weights.count
-        outputs = strip_of(layer.errors, units, strip)
-        if depth == 0:
-            to_strip(inputs, <float*>row_address(layer.inputs, first), layer.inputs.dim, count)
-        layer_forward(outputs, call.trained[depth].arrays.weights, inputs)
-        if depth < last:
-            above = &call.layers[depth + 1]
-            for k in range(units):
-                rectify(&outputs[k * STRIP])
-            memcpy(
-                strip_of(above.strips, units, strip), outputs,
-                <size_t>(units * STRIP) * sizeof(float),
-            )
-            from_strip(<float*>row_address(above.inputs, first), outputs, units, count)
-    bags_of_strip(call, &bags, first, count)
-    k = call.first_batch * call.batch_size + call.first_bag + first
-    strip_loss(
-        &losses_b[k], outputs, &call.targets, call.long_targets, &bags, call.loss, call.epsilon,
-        units,
-    )
-    for depth in range(last, 0, -1):
-        layer = &call.layers[depth]
-        dim = layer.inputs.dim
-        outputs = strip_of(call.layers[depth - 1].errors, dim, strip)
-        layer_below(
-            outputs, call.trained[depth].arrays.weights,
-            strip_of(layer.errors, call.trained[depth].arrays.weights.count, strip),
-        )
-        inputs = strip_of(layer.strips, dim, strip)
-        for k in range(dim):
-            mask_errors(&outputs[k * STRIP], &inputs[k * STRIP])
-    layer = &call.layers[0]
-    first_layer_below(
-        <float*>row_address(call.buffers.grad, first), call.trained[0].arrays.weights,
-        strip_of(layer.errors, call.trained[0].arrays.weights.count, strip), count,
-    )
-
-
-cdef void forward_unit(const TrainCall* call, Py_ssize_t strip) noexcept nogil:
-    cdef Py_ssize_t first = strip * STRIP
-    cdef Py_ssize_t count = min(call.num_bags - first, STRIP)
-    pool_strip(call, first, count)
-    differentiate_strip(call, strip, first, count)
 
 
 cdef inline void use_gradient(
@@ -243,21 +109,33 @@ cdef inline void step_kept_row(
     step_trained(trained, row, grad_d)
 
 
+cdef inline Py_ssize_t row_of_unit(
+    const TrainCall* call, int depth, Py_ssize_t k
+) noexcept nogil:
+    # Returns the row of a layer's weights that the k-th output of this batch has.
+    if depth == call.num_layers - 1 and uses_some_classes(call):
+        return chosen_class(&call.chosen, call.batch, k)
+    return k
+
+
 cdef void layer_unit(
     TrainCall* call, int depth, Py_ssize_t first, float* work
 ) noexcept nogil:
     cdef Trained* trained = &call.trained[depth]
-    cdef Py_ssize_t outputs = trained.arrays.weights.count, columns = trained.arrays.weights.dim
+    cdef const LayerBuffers* layer = &call.layers[depth]
+    cdef Py_ssize_t outputs = layer.weights.count, columns = layer.weights.dim
     cdef Py_ssize_t stop = min(first + UNIT_CLASSES, outputs), k = first, r, count
     if call.phase == UPDATE and trained.norm != INFINITY:
         for k in range(first, stop):
-            step_kept_row(trained, k, k)
+            step_kept_row(trained, k, row_of_unit(call, depth, k))
         return
     while k < stop:
         count = min(CLASSES_AT_ONCE, stop - k)
-        layer_gradient(work, &call.layers[depth], outputs, k, count, call.num_bags)
+        layer_gradient(work, layer, outputs, k, count, call.num_bags)
         for r in range(count):
-            use_gradient(call, trained, k + r, k + r, &work[r * columns])
+            use_gradient(
+                call, trained, k + r, row_of_unit(call, depth, k + r), &work[r * columns]
+            )
         k += count
 
 
@@ -293,7 +171,7 @@ cdef Py_ssize_t update_units(const TrainCall* call) noexcept nogil:
     cdef Py_ssize_t units = units_of(touched_of_batch(call), UNIT_ROWS)
     cdef int depth
     for depth in range(call.num_layers):
-        units += units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+        units += units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     return units
 
 
@@ -307,11 +185,11 @@ cdef void update_unit(TrainCall* call, Py_ssize_t unit, float* work) noexcept no
             table_unit(call, unit * UNIT_ROWS, work)
         return
     unit -= units
-    units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+    units = units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     while unit >= units:
         unit -= units
         depth += 1
-        units = units_of(call.trained[depth].arrays.weights.count, UNIT_CLASSES)
+        units = units_of(call.layers[depth].weights.count, UNIT_CLASSES)
     if call.phase == UPDATE or call.trained[depth].norm != INFINITY:
         layer_unit(call, depth, unit * UNIT_CLASSES, work)
 
@@ -319,8 +197,10 @@ cdef void update_unit(TrainCall* call, Py_ssize_t unit, float* work) noexcept no
 cdef void run_train_unit(TrainCall* call, Py_ssize_t unit, Py_ssize_t thread) noexcept nogil:
     if call.phase == PREPARE:
         prepare_unit(call, unit, thread)
+    elif call.phase == GATHER:
+        gather_unit(call, unit * UNIT_ROWS)
     elif call.phase == FORWARD:
-        forward_unit(call, unit)
+        forward_unit(call, unit, thread)
     else:
         update_unit(call, unit, <float*>row_address(call.buffers.work, thread))
 
@@ -333,13 +213,19 @@ cdef void begin_batch(TrainCall* call) noexcept nogil:
     for depth in range(call.num_layers + 1):
         begin_step(&call.trained[depth], call.first_batch + call.batch)
         call.keeps_gradients |= call.trained[depth].norm != INFINITY
+    for depth in range(call.num_layers):
+        call.layers[depth].weights = call.trained[depth].arrays.weights
+    if uses_some_classes(call):
+        depth = call.num_layers - 1
+        call.layers[depth].weights = call.chosen.head
+        call.layers[depth].weights.count = (<const int64_t*>call.chosen.counts.data)[call.batch]
 
 
 cdef void limit_norms(TrainCall* call) noexcept nogil:
     cdef int depth
     for depth in range(call.num_layers):
         if call.trained[depth].norm != INFINITY:
-            limit_norm(&call.trained[depth], call.trained[depth].arrays.weights.count)
+            limit_norm(&call.trained[depth], call.layers[depth].weights.count)
     if call.trained[call.num_layers].norm != INFINITY:
         limit_norm(&call.trained[call.num_layers], touched_of_batch(call))
 
@@ -355,6 +241,10 @@ cdef Py_ssize_t begin_next_phase(TrainCall* call) noexcept nogil:
         return call.num_batches
     if call.phase == PREPARE or call.phase == UPDATE:
         begin_batch(call)
+        call.phase = GATHER
+        if uses_some_classes(call):
+            return units_of(call.layers[call.num_layers - 1].weights.count, UNIT_ROWS)
+    if call.phase == GATHER:
         call.phase = FORWARD
         return units_of(call.num_bags, STRIP)
     if call.phase == FORWARD and call.keeps_gradients:
@@ -404,7 +294,7 @@ cdef bint train_all(TrainCall* call, int num_threads) noexcept nogil:
 
 
 cdef enum:
-    MAX_GROUPS = 5 + 1 + 2 * MAX_LAYERS
+    MAX_GROUPS = 7 + 1 + 2 * MAX_LAYERS
 
 
 cdef int open_group(
@@ -429,6 +319,8 @@ def train_batches(
     targets,           # offsets and classes, numbers, weights: see Targets
     block,             # OUT see BlockLookups
     plan,              # INOUT slots, firsts, OUT starts, ends, counts: see BlockPlan
+    negatives,         # drawn, weights, INOUT slots, firsts: see Negatives
+    chosen,            # OUT see ChosenClasses
     layers,            # INOUT for each layer a tuple as `table` has it, and its LayerBuffers
     table,             # INOUT weights, states, plan of steps and options: see TrainedArrays
     Py_ssize_t batch_size,
@@ -458,6 +350,8 @@ def train_batches(
         call.long_targets = groups[count - 1].index == INT64
         open_group(groups, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w l1w f1w")
         open_group(groups, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w q1w")
+        open_group(groups, &count, <Rows*>&call.negatives, negatives, b"l2 f1 l2w q1w")
+        open_group(groups, &count, <Rows*>&call.chosen, chosen, b"l2w q1w l2w q2w f2w f2w")
         for given, of_layer in layers:
             open_trained(groups, &count, &call.trained[call.num_layers], given)
             open_group(

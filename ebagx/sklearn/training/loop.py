@@ -11,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss
+from ebagx.sklearn.training.negatives import Drawing
 from ebagx.sklearn.training.network import Network
 from ebagx.sklearn.training.steps import Steps
 
@@ -57,10 +58,17 @@ class Plan:
     n_iter_no_change: int = 1
     tol: float = 0.0
     verbose: bool = False
+    negatives: int | None = None  # classes that each step draws; None: it uses all
 
     def num_steps(self, examples: Examples) -> int:
         """Return the number of steps in all passes."""
         return -(-examples.num_bags // self.batch_size) * self.max_iter
+
+    def drawing(self, examples: Examples, rng: np.random.Generator) -> Drawing | None:
+        """Return what steps draw; None where they would draw as many classes as there are."""
+        if self.negatives is None or self.negatives >= examples.targets.shape[1]:
+            return None
+        return Drawing(self.negatives, int(rng.integers(2**63)))
 
 
 @dataclass
@@ -93,7 +101,8 @@ def train(
         histories.append(history)
     num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
-        steps = Steps(network, loss, examples, plan.batch_size)
+        drawing = plan.drawing(examples, rng)
+        steps = Steps(network, loss, examples, plan.batch_size, drawing)
         keeps = _keeps_copy.get() or plan.score is not None
         kept = network.snapshot() if keeps else None
         try:

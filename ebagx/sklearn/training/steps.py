@@ -15,6 +15,7 @@ from ebagx._core.threads import REST, thread_count
 from ebagx.optim.planning import PlannedSteps
 from ebagx.sklearn.training.examples import Examples
 from ebagx.sklearn.training.losses import Loss
+from ebagx.sklearn.training.negatives import ALL_CLASSES, Drawing, Negatives, Shape, most_used
 from ebagx.sklearn.training.network import Network
 
 _NORMS = {None: 0, "l1": 1, "l2": 2}
@@ -50,25 +51,40 @@ class Steps:
         Bags, targets and weights.
     batch_size : int
         Number of bags per step.
+    drawing : Drawing, optional
+        Classes to draw in each step; without, steps use all classes.
     """
 
-    def __init__(self, network: Network, loss: Loss, examples: Examples, batch_size: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        examples: Examples,
+        batch_size: int,
+        drawing: Drawing | None = None,
+    ) -> None:
         batch_size = min(batch_size, examples.num_bags)
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
         lengths = examples.most_lookups()
         lookups, most = int(lengths.sum(dtype=np.int64)), _most_lookups(lengths, batch_size)
-        sizes = [most, *map(len, network.weights)]
+        most_labels = _most_labels(examples.targets, batch_size)
+        outputs = [len(weight) for weight in network.weights]
+        outputs[-1] = most_used(outputs[-1], drawing, most_labels)
+        sizes = [most, *outputs]
         weights = [network.table, *network.weights]
         self._table, *self._layers = (
             PlannedSteps(optimizer, weight, size)
             for optimizer, weight, size in zip(network.optimizers, weights, sizes, strict=True)
         )
-        self._buffers = [_layer_buffers(weight, batch_size) for weight in network.weights]
+        self._buffers = [
+            _layer_buffers(weight.shape[1] - 1, count, batch_size)
+            for weight, count in zip(network.weights, outputs, strict=True)
+        ]
         self._in_memory = _arrays(examples) if isinstance(examples.bags, Bags) else None
         self._most_steps = sys.maxsize  # of one call
         if self._in_memory is None:
             self._most_steps = max(1, examples.bags_at_once() // batch_size)
-        self._threads = _threads(network, lookups // max(examples.num_bags, 1), batch_size)
+        self._threads = _threads(network, outputs, lookups // max(examples.num_bags, 1), batch_size)
         num_batches = min(_BLOCK_BATCHES, -(-examples.num_bags // batch_size))
         room = max(most, min(_BLOCK_LOOKUPS, lookups))
         self._block = _block(room, num_batches)
@@ -79,6 +95,15 @@ class Steps:
             np.empty(num_batches * batch_size + 1, np.int64),
             np.empty(num_batches, np.int64),
         )
+        self._negatives = None
+        if drawing is not None:
+            head = network.weights[-1]
+            shape = Shape(
+                *(examples.num_bags, batch_size, most_labels, head.shape[1]),
+                *(num_batches, self._threads),
+            )
+            counts = np.bincount(examples.targets.indices, minlength=len(head))
+            self._negatives = Negatives(drawing, counts, shape)
         dim = network.table.shape[1]
         widest = max(4 * max(layer.shape[1] for layer in network.weights), dim)
         self._work = _for_threads(self._threads, widest)
@@ -139,12 +164,16 @@ class Steps:
         else:
             bags, targets = _arrays(self._examples.made(order))
             order = np.arange(len(order))
+        negatives = ALL_CLASSES
+        if self._negatives is not None:
+            negatives = self._negatives.arrays(len(of_table))
         is_busy: bool = kernels.train_batches(
             (losses, self._grad, self._work),
             (*bags, order),
             targets,
             self._block,
             self._plan,
+            *negatives,
             layers,
             self._table.arrays(of_table),
             self._batch_size,
@@ -185,9 +214,13 @@ def _most_lookups(lengths: npt.NDArray[Any], batch_size: int) -> int:
     return max(int(lengths.sum(dtype=np.int64)), 1)
 
 
-def _layer_buffers(weights: np.ndarray, batch_size: int) -> Arrays:
+def _most_labels(targets: Any, batch_size: int) -> int:
+    """Return the largest number of labels that a batch may have; 0 for numbers."""
+    return _most_lookups(np.diff(targets.indptr), batch_size) if hasattr(targets, "indptr") else 0
+
+
+def _layer_buffers(inputs: int, outputs: int, batch_size: int) -> Arrays:
     """Return arrays for the inputs of a layer, the same in strips, and its outputs in strips."""
-    outputs, inputs = len(weights), weights.shape[1] - 1
     strips = -(-batch_size // _STRIP)
     return (
         aligned_empty((batch_size, inputs), _FLOAT32),
@@ -222,9 +255,10 @@ def _arrays(examples: Examples) -> tuple[Bags, Arrays]:
     return bags, (_NO_CLASSES, _NO_CLASSES, targets, weights)
 
 
-def _threads(network: Network, lookups: int, batch_size: int) -> int:
+def _threads(network: Network, outputs: list[int], lookups: int, batch_size: int) -> int:
     """Return the number of threads that share a batch of bags of so many lookups each."""
     work = lookups * batch_size * network.table.shape[1]
-    work += batch_size * sum(layer.size for layer in network.weights)
+    layers = zip(network.weights, outputs, strict=True)
+    work += batch_size * sum(count * layer.shape[1] for layer, count in layers)
     # The calls that take many steps take turns of their own.
     return thread_count(network.num_threads, _CHEAPER * work, takes_turns=False)
