@@ -5,8 +5,7 @@ import pytest
 
 from ebagx._core.quantized.formats import HALF
 from ebagx._kernels import quantized_reference, reference
-from support import kernel_cases as cases
-from support import quantized_cases
+from support import kernel_cases as cases, quantized_cases
 from support.quantized_cases import DIMS, make_packed
 
 NUM_ROWS = 50

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from ebagx._core.checks import check_integer, check_one_of
+from ebagx._core.checks import check_integer, check_one_of, shown
+from ebagx._core.quantized.formats import BITS
 from ebagx.io.vectors import binary, floret, saved, static, text
 from ebagx.io.vectors.layouts import Layout, layout_of
 from ebagx.io.vectors.rows import checked_dtype
@@ -22,6 +23,7 @@ def load_vectors(
     *,
     limit: int | None = None,
     dtype: npt.DTypeLike = "float32",
+    bits: int | None = None,
     unicode_errors: str = _STRICT,
     progress: Progress | None = None,
 ) -> WordVectors:
@@ -47,6 +49,8 @@ def load_vectors(
     dtype : dtype, default=float32
         Dtype of the table of formats that are read: float32, float16, or bfloat16 of the package
         ml_dtypes.
+    bits : {8, 4, 2}, optional
+        Quantise the rows of formats that are read, in place of `dtype`, as `ebagx.quantize` does.
     unicode_errors : {"strict", "surrogateescape"}, default="strict"
         With "surrogateescape", words may have bytes that are not UTF-8, which become surrogates:
         `str.encode` with the same word gives them back.
@@ -90,7 +94,9 @@ def load_vectors(
     path = Path(path)
     check_one_of(unicode_errors, "unicode_errors", (_STRICT, _SURROGATES))
     limit = None if limit is None else check_integer(limit, "limit", 1)
-    options = text.Options(checked_dtype(dtype), limit, unicode_errors == _STRICT)
+    if bits is not None and bits not in BITS:
+        raise ValueError(f"bits must be 8, 4, 2 or None, got {shown(bits)}")
+    options = text.Options(checked_dtype(dtype), bits, limit, unicode_errors == _STRICT)
     if path.is_dir():
         return _from_folder(path)
     with open_stream(path, progress) as stream:

@@ -14,9 +14,11 @@ from ebagx._core.modes import MODES, SUM, Mode
 from ebagx._core.passes import forward
 from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
+from ebagx.quantized import quantize
 from ebagx.text.inputs import checked_texts
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
 from ebagx.text.vectors.neighbours import largest, products
+from ebagx.text.vectors.table_rows import row_lengths, take_rows
 from ebagx.text.words import distinct_words, words_of
 
 __all__ = ["WordVectors"]
@@ -92,7 +94,7 @@ class WordVectors:
     @property
     def table(self) -> Any:
         """The rows, (N, D)."""
-        return self._rows.array
+        return self._rows.weight
 
     @property
     def dim(self) -> int:
@@ -124,7 +126,9 @@ class WordVectors:
         return self._lookup.words.count
 
     def __repr__(self) -> str:
-        return f"<WordVectors: {len(self)} words, dim={self.dim}, {self._rows.dtype}>"
+        bits = getattr(self.table, "bits", None)
+        kind = self._rows.dtype if bits is None else f"{bits} bits"
+        return f"<WordVectors: {len(self)} words, dim={self.dim}, {kind}>"
 
     @classmethod
     def of(cls, words: Iterable[str], table: npt.ArrayLike) -> "WordVectors":
@@ -254,6 +258,29 @@ class WordVectors:
         of_a, of_b, of_c = (_unit(self[word]) for word in (a, b, c))
         return self._most_similar(of_b - of_a + of_c, [a, b, c], count)
 
+    def quantize(self, bits: int = 8) -> "WordVectors":
+        """Return the same vectors with a table of 8, 4 or 2 bits a number.
+
+        Parameters
+        ----------
+        bits : {8, 4, 2}, default=8
+            Bits of a number; see `ebagx.quantize`.
+
+        Returns
+        -------
+        WordVectors
+            Its `table` is a `QuantizedTable`.
+
+        Raises
+        ------
+        TypeError
+            If the table is quantised already.
+        ValueError
+            If a number is not finite, or `bits` is another.
+        """
+        self._rows.check_mapped()
+        return type(self)(self._lookup, Table.of(quantize(self.table, bits), "table"))
+
     def save(self, path: str | Path) -> None:
         """Write the vectors; the suffix of the path tells the format.
 
@@ -312,7 +339,7 @@ class WordVectors:
         table = self._table_of_words
         if table is self._rows:
             return self._lengths(np.arange(table.num_rows))
-        return _row_lengths(table.array)
+        return row_lengths(table.array)
 
     def _pooled(self, tokens: Tokens, mode: str, threads: int | None) -> _Floats:
         """Return the vectors of texts from those of their tokens, (B, D)."""
@@ -320,7 +347,7 @@ class WordVectors:
         is_unit = self._lookup.rule is Rule.UNIT_MEAN
         if rows is not None:
             table = Table(self._mean(rows))
-            lengths = _row_lengths(table.array)[indices] if is_unit else ALL_ONES
+            lengths = row_lengths(table.array)[indices] if is_unit else ALL_ONES
         else:
             lengths = self._lengths(indices) if is_unit else ALL_ONES
             indices, table = self._floats(indices)
@@ -347,7 +374,7 @@ class WordVectors:
         used = np.flatnonzero(is_used)
         places = np.empty(len(is_used), np.int32)
         places[used] = np.arange(len(used), dtype=np.int32)
-        return places[rows], Table(self._rows.array[used].astype(np.float32))
+        return places[rows], Table(take_rows(self._rows, used))
 
     def _lengths(self, rows: npt.NDArray[np.integer[Any]]) -> _Floats:
         """Return the lengths of some rows, each computed once.
@@ -357,7 +384,7 @@ class WordVectors:
         unknown = np.unique(rows[np.isnan(self._known_lengths[rows])])
         for start in range(0, len(unknown), _WORDS_AT_ONCE):
             some = unknown[start : start + _WORDS_AT_ONCE]
-            self._known_lengths[some] = _row_lengths(self._rows.array[some])
+            self._known_lengths[some] = row_lengths(take_rows(self._rows, some))
         lengths: _Floats = self._known_lengths[rows]
         return lengths
 
@@ -373,7 +400,7 @@ def _pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
     """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
     if mode.is_extreme:
         factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
-        table = Table(table.array[bags.indices] * factors)
+        table = Table(take_rows(table, bags.indices) * factors)
         places = np.arange(len(bags.indices), dtype=np.int32)
         bags = Bags(places, bags.offsets, ALL_ONES)
     pooled: _Floats
@@ -394,20 +421,13 @@ def _scaled(indices: _Int32, offsets: _Int32, lengths: _Floats) -> tuple[_Int32,
     return indices, offsets, np.reciprocal(lengths)
 
 
-def _row_lengths(rows: npt.NDArray[Any]) -> _Floats:
-    # In float64, as squares of float32 may exceed float32.
-    squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
-    lengths: _Floats = np.sqrt(squares).astype(np.float32)
-    return lengths
-
-
 def _unit(vector: _Floats) -> _Floats:
-    (length,) = _row_lengths(vector[None])
+    (length,) = row_lengths(vector[None])
     return vector / length if length else vector
 
 
 def _scale_to_length_1(vectors: _Floats) -> None:
     """Divide each row, in place, by its Euclidean length; leave zeros alone."""
-    lengths = _row_lengths(vectors)
+    lengths = row_lengths(vectors)
     lengths[lengths == 0] = 1
     vectors /= lengths[:, None]

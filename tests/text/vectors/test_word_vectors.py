@@ -202,6 +202,29 @@ def test_floret(name):
     assert vectors.nearest("kalo") == []
 
 
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_quantised_tables_are_those_that_they_stand_for(bits, mode):
+    vectors = WV.quantize(bits)
+    assert repr(vectors) == f"<WordVectors: 12 words, dim=5, {bits} bits>"
+    floats = WordVectors.of(WORDS, vectors.table.toarray())
+    texts = [*WORDS, " ".join(WORDS), "unknown"]
+    assert vectors.embed(texts, mode=mode).tobytes() == floats.embed(texts, mode=mode).tobytes()
+    for word in WORDS:
+        assert vectors[word].tobytes() == floats[word].tobytes()
+    assert vectors.nearest("the") == floats.nearest("the")
+    with raises(TypeError, "table is quantised already"):
+        vectors.quantize(bits)
+    with raises(ValueError, "bits must be 8, 4 or 2"):
+        WV.quantize(3)
+
+
+def test_pieces_can_be_quantised():
+    vectors = load_vectors(GOLDEN / "model2vec" / "mapped")
+    found = vectors.quantize().embed(SENTENCES)
+    np.testing.assert_allclose(found, vectors.embed(SENTENCES), atol=0.02)
+
+
 def test_copies():
     assert copy.copy(WV) is WV
     assert copy.deepcopy(WV) is WV
