@@ -197,13 +197,13 @@ def _is_number(field: bytes) -> bool:
 
 
 def dim_of_lines(stream: Stream) -> int:
-    """Return how many numbers most of the first lines end with; of equally many lines, the least.
+    """Return how many numbers most of the first lines end with.
 
     The first field of a line is no such number: it is a word, or begins one.
     """
     lines = stream.head.split(b"\n")[:-1][:_LINES_THAT_TELL]
     counts = Counter(_count_numbers(fields_of(line)[1:]) for line in lines)
-    dim = max(counts, key=lambda n: (counts[n], -n), default=0)
+    dim = max(counts, key=counts.__getitem__, default=0)
     if not 1 <= dim <= MAX_DIM:
         raise stream.error(
             "this is no file of vectors that ebagx knows; text has a word and its numbers in each "

@@ -1,6 +1,6 @@
 """`WordVectors`: vectors of words and texts, from a table and the rule of its format."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -10,20 +10,25 @@ import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import check_integer, check_num_threads, check_one_of
-from ebagx._core.modes import MODES, SUM, Mode
+from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
-from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
 from ebagx.quantized import quantize
 from ebagx.text.inputs import checked_texts
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
 from ebagx.text.vectors.neighbours import largest, products
+from ebagx.text.vectors.pooling import (
+    pool,
+    scale_to_length_1,
+    text_blocks,
+    unit,
+    unit_weights,
+)
 from ebagx.text.vectors.table_rows import row_lengths, take_rows
 from ebagx.text.words import distinct_words, words_of
 
 __all__ = ["WordVectors"]
 
-_CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
 _WORDS_AT_ONCE = 1 << 16
 
 _Floats = npt.NDArray[np.float32]
@@ -202,10 +207,10 @@ class WordVectors:
         check_one_of(normalize, "normalize", (None, "l2"))
         threads = check_num_threads(num_threads)
         vectors = np.empty((len(given), self.dim), np.float32)
-        for block in _blocks(given):
+        for block in text_blocks(given):
             vectors[block] = self._pooled(self._lookup.tokens_of(given[block]), mode, threads)
             if normalize or (self._lookup.normalizes and mode == "mean"):
-                _scale_to_length_1(vectors[block])
+                scale_to_length_1(vectors[block])
         return vectors
 
     def nearest(self, word: str, k: int = 10) -> list[tuple[str, float]]:
@@ -255,7 +260,7 @@ class WordVectors:
             As from `nearest`.
         """
         count = check_integer(k, "k", 1)
-        of_a, of_b, of_c = (_unit(self[word]) for word in (a, b, c))
+        of_a, of_b, of_c = (unit(self[word]) for word in (a, b, c))
         return self._most_similar(of_b - of_a + of_c, [a, b, c], count)
 
     def quantize(self, bits: int = 8) -> "WordVectors":
@@ -317,7 +322,7 @@ class WordVectors:
     def _most_similar(
         self, vector: _Floats, without: Sequence[str], k: int
     ) -> list[tuple[str, float]]:
-        cosines = products(self._table_of_words, _unit(vector))
+        cosines = products(self._table_of_words, unit(vector))
         lengths = self._lengths_of_words
         np.divide(cosines, lengths, out=cosines, where=lengths > 0)
         words = self._lookup.words
@@ -352,8 +357,8 @@ class WordVectors:
             lengths = self._lengths(indices) if is_unit else ALL_ONES
             indices, table = self._floats(indices)
         if is_unit:
-            indices, offsets, weights = _scaled(indices, offsets, lengths)
-        return _pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
+            indices, offsets, weights = unit_weights(indices, offsets, lengths)
+        return pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
 
     def _mean(self, bags: Bags) -> _Floats:
         """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""
@@ -387,47 +392,3 @@ class WordVectors:
             self._known_lengths[some] = row_lengths(take_rows(self._rows, some))
         lengths: _Floats = self._known_lengths[rows]
         return lengths
-
-
-def _blocks(texts: Sequence[str]) -> Iterator[slice]:
-    """Yield ranges of texts with a bounded number of characters, or of one text."""
-    ends = np.cumsum([0, *map(len, texts)])
-    for first, stop in bag_ranges(ends, 1, _CHARS_AT_ONCE) if texts else ():
-        yield slice(first, stop)
-
-
-def _pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
-    """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
-    if mode.is_extreme:
-        factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
-        table = Table(take_rows(table, bags.indices) * factors)
-        places = np.arange(len(bags.indices), dtype=np.int32)
-        bags = Bags(places, bags.offsets, ALL_ONES)
-    pooled: _Floats
-    pooled, _ = forward(bags, table, mode if mode.is_extreme else SUM, None, threads)
-    if mode.norm is not None:
-        counts = np.maximum(np.diff(bags.offsets), 1).astype(np.float32)[:, None]
-        pooled /= counts if mode.norm == "l1" else np.sqrt(counts)
-    return pooled
-
-
-def _scaled(indices: _Int32, offsets: _Int32, lengths: _Floats) -> tuple[_Int32, _Int32, _Floats]:
-    """Return lookups with weights that make unit vectors, without those of length 0."""
-    if not lengths.all():
-        is_kept = lengths > 0
-        before = np.zeros(len(indices) + 1, np.int32)
-        np.cumsum(is_kept, out=before[1:])
-        indices, offsets, lengths = indices[is_kept], before[offsets], lengths[is_kept]
-    return indices, offsets, np.reciprocal(lengths)
-
-
-def _unit(vector: _Floats) -> _Floats:
-    (length,) = row_lengths(vector[None])
-    return vector / length if length else vector
-
-
-def _scale_to_length_1(vectors: _Floats) -> None:
-    """Divide each row, in place, by its Euclidean length; leave zeros alone."""
-    lengths = row_lengths(vectors)
-    lengths[lengths == 0] = 1
-    vectors /= lengths[:, None]

@@ -2,23 +2,28 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from support.vector_files import binary_of
 
-pytest.importorskip("resource")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it")
 
 READ = """
-import resource, sys
+import sys
 from ebagx.text import load_vectors
-unit = 1 if sys.platform == "darwin" else 1024
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) << 10
+
 load_vectors(sys.argv[1], limit=10, bits=8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
 options = dict([sys.argv[2].split("=")]) if sys.argv[2] else {}
 vectors = load_vectors(sys.argv[1], **{k: int(v) if v.isdigit() else v for k, v in options.items()})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before, vectors.table.nbytes)
+print(peak() - before, vectors.table.nbytes)
 """
 BLOCKS = 40 << 20  # four blocks of text, their numbers, and what an allocator keeps
 

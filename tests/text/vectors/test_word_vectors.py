@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ebagx.text import WordVectors, load_vectors
-from ebagx.text.vectors import word_vectors
+from ebagx.text.vectors import pooling
 from support.vector_definition import floret_rows, unit_mean
 from support.vector_files import GOLDEN, ROWS, SENTENCES, WORDS, raises
 
@@ -122,7 +122,7 @@ def test_bits_depend_on_neither_blocks_nor_threads(kind, mode, monkeypatch):
     assert vectors.embed(texts, mode=mode, num_threads=2).tobytes() == whole.tobytes()
     alone = np.concatenate([vectors.embed([text], mode=mode) for text in texts])
     assert alone.tobytes() == whole.tobytes()
-    monkeypatch.setattr(word_vectors, "_CHARS_AT_ONCE", 20)
+    monkeypatch.setattr(pooling, "_CHARS_AT_ONCE", 20)
     assert vectors.embed(texts, mode=mode).tobytes() == whole.tobytes()
 
 
