@@ -70,6 +70,7 @@ def pool_codes(
     codes_at: int,
     constants_at: int,
     is_half: bool,
+    is_exact: bool,
     mode: int,
     num_threads: int,
     /,
@@ -176,6 +177,7 @@ def unpack_codes(
     codes_at: int,
     constants_at: int,
     is_half: bool,
+    is_exact: bool,
     num_threads: int,
     /,
 ) -> None: ...

@@ -33,6 +33,7 @@ def pool_codes(
     codes_at: int,
     constants_at: int,
     is_half: bool,
+    is_exact: bool,
     mode: int,
     num_threads: int,
 ) -> bool:
@@ -40,7 +41,7 @@ def pool_codes(
 
     Return whether every index is in [0, num_rows); row 0 stands for the others.
     """
-    layout = bits, codes_at, constants_at, is_half
+    layout = bits, codes_at, constants_at, is_half, is_exact
     outside = (indices_k < 0) | (indices_k >= len(codes_rb))
     rows = np.where(outside, 0, indices_k)
     values = np.empty((len(rows), out_bd.shape[1]), np.float32)
@@ -59,6 +60,7 @@ def unpack_codes(
     codes_at: int,
     constants_at: int,
     is_half: bool,
+    is_exact: bool,
     num_threads: int,
 ) -> None:
     """Write the values of some rows of codes; row 0 stands for rows outside the table."""

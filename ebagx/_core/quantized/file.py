@@ -70,10 +70,8 @@ def load(path: str | os.PathLike[str], mmap: bool) -> PackedRows:
             array = aligned_empty(shape, np.dtype(np.uint8))
             if file.readinto(array.reshape(-1).data) != array.size:
                 _refuse(path, "it was cut short while it was read")
-    rows = PackedRows(array, layout, dim)
     with in_sequence(array):
-        rows.check(str(path))
-    return rows
+        return PackedRows.checked(array, layout, dim, str(path))
 
 
 def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[RowFormat, int, int]:

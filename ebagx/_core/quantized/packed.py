@@ -1,7 +1,7 @@
 """`PackedRows` are the rows of a quantised table, in one array of bytes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
 from ebagx._core.threads import thread_count
 
 _BLOCK_BYTES = 1 << 20  # that are looked at, or converted, at once
+_LARGE_SCALE = 2.0**119
 
 
 class PackedRows:
@@ -26,6 +27,8 @@ class PackedRows:
         Their layout.
     dim : int
         The number of columns D.
+    is_exact : bool, default=False
+        No product of a scale and a code needs rounding, so that kernels may fuse operations.
     columns : slice, optional
         Those that count; all by default.
     """
@@ -33,11 +36,17 @@ class PackedRows:
     itemsize = FLOAT.itemsize
 
     def __init__(
-        self, array: np.ndarray, format: RowFormat, dim: int, columns: slice = slice(None)
+        self,
+        array: np.ndarray,
+        format: RowFormat,
+        dim: int,
+        is_exact: bool = False,
+        columns: slice = slice(None),
     ) -> None:
         self.array = array
         self.format = format
         self.dim = dim
+        self.is_exact = is_exact
         self._start, self._stop, _ = columns.indices(dim)
         self.shape = len(array), max(self._stop - self._start, 0)
 
@@ -48,7 +57,7 @@ class PackedRows:
         if isinstance(key, tuple):  # columns of all rows
             start, stop, _ = key[1].indices(self.shape[1])
             columns = slice(self._start + start, self._start + stop)
-            return PackedRows(self.array, self.format, self.dim, columns)
+            return PackedRows(self.array, self.format, self.dim, self.is_exact, columns)
         return self.values(key)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -57,11 +66,11 @@ class PackedRows:
             values[part] = self.values(np.arange(part.start, part.stop))
         return values
 
-    def layout(self, column: int = 0) -> tuple[int, int, int, bool]:
+    def layout(self, column: int = 0) -> tuple[int, int, int, bool, bool]:
         """Return the layout as kernels take it, for the columns from one on that starts a byte."""
         codes_at = self.format.codes_at + column // self.format.per_byte
         constants_at = self.format.constants_at(self.dim)
-        return self.format.bits, codes_at, constants_at, self.format.dtype == HALF
+        return self.format.bits, codes_at, constants_at, self.format.dtype == HALF, self.is_exact
 
     def values(self, indices: np.ndarray, num_threads: int | None = None) -> np.ndarray:
         """Return the values (n, d) of some rows, whose numbers must have been checked."""
@@ -78,17 +87,43 @@ class PackedRows:
         for start in range(0, len(self), step):
             yield slice(start, min(start + step, len(self)))
 
-    def check(self, name: str) -> None:
-        """Raise ValueError unless all scales and biases are finite, and unused bits are 0."""
-        unused = -self.dim % self.format.per_byte * self.format.bits
-        for part in self.blocks():
-            rows = self.array[part]
-            finite = np.isfinite(self.format.constants(rows, self.dim)).all(axis=1)
-            if not finite.all():
-                row = part.start + int(np.argmin(finite))
-                raise ValueError(f"row {row} of {name} has a scale or bias that is not finite")
-            if unused and self.dim:
-                used = self.format.codes(rows, self.dim)[:, -1] >> (8 - unused) == 0
-                if not used.all():
-                    row = part.start + int(np.argmin(used))
-                    raise ValueError(f"row {row} of {name} has bits that belong to no column")
+    @classmethod
+    def checked(cls, array: np.ndarray, format: RowFormat, dim: int, name: str) -> Self:
+        """Return packed rows from outside, once each row has been looked at.
+
+        Raises
+        ------
+        ValueError
+            If a scale or bias is not finite, or bits are set that belong to no column.
+        """
+        rows = cls(array, format, dim, is_exact=True)
+        unused = -dim % format.per_byte * format.bits
+        for part in rows.blocks():
+            constants = format.constants(array[part], dim)
+            _check_all(
+                np.isfinite(constants).all(axis=1), part, name, "a scale or bias is not finite"
+            )
+            if unused:
+                last = format.codes(array[part], dim)[:, -1]
+                _check_all(
+                    last >> (8 - unused) == 0, part, name, "bits are set that have no column"
+                )
+            rows.is_exact &= are_exact(constants[:, 0])
+        return rows
+
+
+def are_exact(scales: np.ndarray) -> bool:
+    """Return whether products of these scales and any code of 8 bits need no rounding.
+
+    They are exact with 16 bits in the scale; and they must not overflow before a bias is added.
+    """
+    if scales.dtype == HALF:
+        return True
+    has_16_bits = (np.ascontiguousarray(scales).view(np.uint32) & 0xFF) == 0
+    return bool((has_16_bits & (np.abs(scales) < _LARGE_SCALE)).all())
+
+
+def _check_all(good: np.ndarray, part: slice, name: str, problem: str) -> None:
+    """Raise ValueError for the first row that is not good."""
+    if not good.all():
+        raise ValueError(f"row {part.start + int(np.argmin(good))} of {name} is damaged: {problem}")

@@ -1,7 +1,7 @@
 /* Rows of codes: these loops turn the codes of a block of columns into values, and add or store them.
 
    A row has codes of 8, 4 or 2 bits, a scale and a bias: value = (float)(scale * code) + bias. Both
-   operations round. Codes of a byte lie side by side, low bits first.
+   operations round; where all products are exact, one fused operation has the same result. Codes of a byte lie side by side, low bits first.
 
    A block is some chunks of EBAGX_CHUNK bytes. Position p of the bytes of chunk c goes to its own
    vector of numbers, number c * (8 / bits) + p: that needs no shuffles. `ebagx_sort_columns` brings
@@ -20,6 +20,10 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#endif
+#if defined(__SSE2__) || defined(_M_X64)
+#include <xmmintrin.h>
+#define EBAGX_HAS_SSE
 #endif
 
 #if defined(__AVX512F__)
@@ -46,13 +50,6 @@ typedef struct {
     int rest; /* bytes of the last chunk that no chunk before has */
 } ebagx_span;
 
-/* The numbers of one row. */
-typedef struct {
-    float scale;
-    float bias;
-    float weight;
-} ebagx_line;
-
 EBAGX_INLINE ebagx_span ebagx_span_of(int size, int chunks)
 {
     ebagx_span span;
@@ -63,34 +60,6 @@ EBAGX_INLINE ebagx_span ebagx_span_of(int size, int chunks)
     if (chunks > 1) span.tail = size - EBAGX_CHUNK;
 #endif
     return span;
-}
-
-/* Scale and bias may have any address. */
-EBAGX_INLINE ebagx_line ebagx_line_at(const char *constants, int is_half, float weight)
-{
-    ebagx_line line;
-    line.weight = weight;
-    if (is_half) {
-#if defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
-        int32_t pair;
-        __m128 values;
-        memcpy(&pair, constants, sizeof(pair));
-        values = _mm_cvtph_ps(_mm_cvtsi32_si128(pair));
-        line.scale = _mm_cvtss_f32(values);
-        line.bias = _mm_cvtss_f32(_mm_movehdup_ps(values));
-#else
-        uint16_t pair[2];
-        memcpy(pair, constants, sizeof(pair));
-        line.scale = ebagx_value_f16(pair[0]);
-        line.bias = ebagx_value_f16(pair[1]);
-#endif
-    } else {
-        float pair[2];
-        memcpy(pair, constants, sizeof(pair));
-        line.scale = pair[0];
-        line.bias = pair[1];
-    }
-    return line;
 }
 
 /* Copies up to 7 bytes: some rows have fewer than a chunk, and the table may end with them. */
@@ -110,13 +79,12 @@ EBAGX_INLINE void ebagx_copy_few(uint8_t *few, const uint8_t *codes, int count)
 
 #if defined(__AVX512F__)
 
-#define EBAGX_CODE_VECTOR __m512
 #define EBAGX_CODE_INTS __m512i
 
 EBAGX_INLINE __m512i ebagx_load_codes(const uint8_t *codes, int c, int chunks, ebagx_span span)
 {
     __m128i bytes;
-    if (c + 1 < chunks)
+    if (c + 1 < chunks || span.rest == EBAGX_CHUNK) /* a masked load takes one more operation */
         bytes = _mm_loadu_si128((const __m128i *)(codes + c * EBAGX_CHUNK));
     else
         bytes = _mm_maskz_loadu_epi8(
@@ -124,43 +92,55 @@ EBAGX_INLINE __m512i ebagx_load_codes(const uint8_t *codes, int c, int chunks, e
     return _mm512_cvtepu8_epi32(bytes);
 }
 
-/* Returns the values of all codes, or the scale, the bias and the weight as vectors. */
+/* The numbers of a row. With fewer than 8 bits, `scale` has the values of all codes, times the
+   weight, in place of it. */
 typedef struct {
-    __m512 values;
+    __m512 scale;
     __m512 bias;
     __m512 weight;
-} ebagx_vectors;
+} ebagx_line;
 
-EBAGX_INLINE ebagx_vectors ebagx_vectors_of(ebagx_line line, int bits)
+EBAGX_INLINE ebagx_line ebagx_line_at(
+    const char *constants, int is_half, float weight, int bits, int is_weighted)
 {
-    ebagx_vectors vectors;
-    __m512 scale = _mm512_set1_ps(line.scale);
-    vectors.bias = _mm512_set1_ps(line.bias);
-    vectors.weight = _mm512_set1_ps(line.weight);
-    vectors.values = scale;
+    ebagx_line line;
+    if (is_half) {
+        int32_t pair;
+        __m512 pairs;
+        memcpy(&pair, constants, sizeof(pair));
+        pairs = _mm512_cvtph_ps(_mm256_set1_epi32(pair));
+        line.scale = _mm512_moveldup_ps(pairs);
+        line.bias = _mm512_movehdup_ps(pairs);
+    } else {
+        float pair[2];
+        memcpy(pair, constants, sizeof(pair));
+        line.scale = _mm512_set1_ps(pair[0]);
+        line.bias = _mm512_set1_ps(pair[1]);
+    }
+    line.weight = _mm512_set1_ps(weight);
     if (bits < 8) {
         const __m512 codes = bits == 4
             ? _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
             : _mm512_setr_ps(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-        vectors.values = _mm512_mul_ps(
-            _mm512_add_ps(_mm512_mul_ps(scale, codes), vectors.bias), vectors.weight);
+        line.scale = _mm512_add_ps(_mm512_mul_ps(line.scale, codes), line.bias);
+        if (is_weighted) line.scale = _mm512_mul_ps(line.scale, line.weight);
     }
-    return vectors;
+    return line;
 }
 
 EBAGX_INLINE __m512 ebagx_code_values(
-    __m512i codes, int position, ebagx_vectors vectors, int bits, int is_weighted, int is_half)
+    __m512i codes, int position, ebagx_line line, int bits, int is_weighted, int is_exact)
 {
     __m512 value;
     __m512i shifted = position ? _mm512_srli_epi32(codes, position * bits) : codes;
     /* Higher bits of the codes have no effect. */
-    if (bits == 4) return _mm512_permutexvar_ps(shifted, vectors.values);
-    if (bits == 2) return _mm512_permutevar_ps(vectors.values, shifted);
+    if (bits == 4) return _mm512_permutexvar_ps(shifted, line.scale);
+    if (bits == 2) return _mm512_permutevar_ps(line.scale, shifted);
     value = _mm512_cvtepi32_ps(codes);
-    /* The product of 8 and 11 bits is exact, so that one rounding is the same as two. */
-    value = is_half ? _mm512_fmadd_ps(value, vectors.values, vectors.bias)
-                    : _mm512_add_ps(_mm512_mul_ps(value, vectors.values), vectors.bias);
-    return is_weighted ? _mm512_mul_ps(value, vectors.weight) : value;
+    /* If products are exact, one rounding is the same as two. */
+    value = is_exact ? _mm512_fmadd_ps(value, line.scale, line.bias)
+                    : _mm512_add_ps(_mm512_mul_ps(value, line.scale), line.bias);
+    return is_weighted ? _mm512_mul_ps(value, line.weight) : value;
 }
 
 EBAGX_INLINE void ebagx_put(float *out, __m512 value, int adds)
@@ -170,7 +150,6 @@ EBAGX_INLINE void ebagx_put(float *out, __m512 value, int adds)
 
 #elif defined(__AVX2__)
 
-#define EBAGX_CODE_VECTOR __m256
 #define EBAGX_CODE_INTS __m256i
 
 EBAGX_INLINE __m256i ebagx_load_codes(const uint8_t *codes, int c, int chunks, ebagx_span span)
@@ -185,38 +164,48 @@ EBAGX_INLINE __m256i ebagx_load_codes(const uint8_t *codes, int c, int chunks, e
 }
 
 typedef struct {
-    __m256 values;
+    __m256 scale;
     __m256 bias;
     __m256 weight;
-} ebagx_vectors;
+} ebagx_line;
 
-EBAGX_INLINE ebagx_vectors ebagx_vectors_of(ebagx_line line, int bits)
+EBAGX_INLINE ebagx_line ebagx_line_at(
+    const char *constants, int is_half, float weight, int bits, int is_weighted)
 {
-    ebagx_vectors vectors;
-    __m256 scale = _mm256_set1_ps(line.scale);
-    vectors.bias = _mm256_set1_ps(line.bias);
-    vectors.weight = _mm256_set1_ps(line.weight);
-    vectors.values = scale;
+    ebagx_line line;
+    if (is_half) {
+        int32_t pair;
+        __m256 pairs;
+        memcpy(&pair, constants, sizeof(pair));
+        pairs = _mm256_cvtph_ps(_mm_set1_epi32(pair));
+        line.scale = _mm256_moveldup_ps(pairs);
+        line.bias = _mm256_movehdup_ps(pairs);
+    } else {
+        float pair[2];
+        memcpy(pair, constants, sizeof(pair));
+        line.scale = _mm256_set1_ps(pair[0]);
+        line.bias = _mm256_set1_ps(pair[1]);
+    }
+    line.weight = _mm256_set1_ps(weight);
     if (bits == 2) {
         const __m256 codes = _mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3);
-        vectors.values = _mm256_mul_ps(
-            _mm256_add_ps(_mm256_mul_ps(scale, codes), vectors.bias), vectors.weight);
+        line.scale = _mm256_add_ps(_mm256_mul_ps(line.scale, codes), line.bias);
+        if (is_weighted) line.scale = _mm256_mul_ps(line.scale, line.weight);
     }
-    return vectors;
+    return line;
 }
 
 EBAGX_INLINE __m256 ebagx_code_values(
-    __m256i codes, int position, ebagx_vectors vectors, int bits, int is_weighted, int is_half)
+    __m256i codes, int position, ebagx_line line, int bits, int is_weighted, int is_exact)
 {
     __m256 value;
     __m256i shifted = position ? _mm256_srli_epi32(codes, position * bits) : codes;
-    if (bits == 2) return _mm256_permutevar_ps(vectors.values, shifted);
+    if (bits == 2) return _mm256_permutevar_ps(line.scale, shifted);
     if (bits == 4 && position == 0) shifted = _mm256_and_si256(codes, _mm256_set1_epi32(15));
     value = _mm256_cvtepi32_ps(shifted);
-    /* The product of 8 and 11 bits is exact, so that one rounding is the same as two. */
-    value = is_half ? _mm256_fmadd_ps(value, vectors.values, vectors.bias)
-                    : _mm256_add_ps(_mm256_mul_ps(value, vectors.values), vectors.bias);
-    return is_weighted ? _mm256_mul_ps(value, vectors.weight) : value;
+    value = is_exact ? _mm256_fmadd_ps(value, line.scale, line.bias)
+                    : _mm256_add_ps(_mm256_mul_ps(value, line.scale), line.bias);
+    return is_weighted ? _mm256_mul_ps(value, line.weight) : value;
 }
 
 EBAGX_INLINE void ebagx_put(float *out, __m256 value, int adds)
@@ -224,17 +213,44 @@ EBAGX_INLINE void ebagx_put(float *out, __m256 value, int adds)
     _mm256_storeu_ps(out, adds ? _mm256_add_ps(_mm256_loadu_ps(out), value) : value);
 }
 
+#else
+
+typedef struct {
+    float scale;
+    float bias;
+    float weight;
+} ebagx_line;
+
+EBAGX_INLINE ebagx_line ebagx_line_at(
+    const char *constants, int is_half, float weight, int bits, int is_weighted)
+{
+    ebagx_line line;
+    (void)bits;
+    (void)is_weighted;
+    line.weight = weight;
+    if (is_half) {
+        uint16_t pair[2];
+        memcpy(pair, constants, sizeof(pair));
+        line.scale = ebagx_value_f16(pair[0]);
+        line.bias = ebagx_value_f16(pair[1]);
+    } else {
+        float pair[2];
+        memcpy(pair, constants, sizeof(pair));
+        line.scale = pair[0];
+        line.bias = pair[1];
+    }
+    return line;
+}
+
 #endif
 
-/* Adds a row's values of one block, times its weight, to sums, or stores them. Without
-   `is_weighted`, the weight must be 1. */
-#if defined(EBAGX_CODE_VECTOR)
+/* Adds a row's values of one block, times its weight if `is_weighted`, to sums, or stores them. */
+#if defined(EBAGX_CODE_INTS)
 EBAGX_INLINE void ebagx_put_codes(
     float *out, const uint8_t *codes, ebagx_span span, ebagx_line line, int bits, int chunks,
-    int is_weighted, int is_half, int adds)
+    int is_weighted, int is_exact, int adds)
 {
     const int places = 8 / bits;
-    ebagx_vectors vectors = ebagx_vectors_of(line, bits);
     int c, p;
     EBAGX_UNROLL
     for (c = 0; c < chunks; c++) {
@@ -243,19 +259,19 @@ EBAGX_INLINE void ebagx_put_codes(
         for (p = 0; p < places; p++)
             ebagx_put(
                 out + (c * places + p) * EBAGX_CHUNK,
-                ebagx_code_values(ints, p, vectors, bits, is_weighted, is_half), adds);
+                ebagx_code_values(ints, p, line, bits, is_weighted, is_exact), adds);
     }
 }
 #else
 EBAGX_INLINE void ebagx_put_codes(
     float *out, const uint8_t *codes, ebagx_span span, ebagx_line line, int bits, int chunks,
-    int is_weighted, int is_half, int adds)
+    int is_weighted, int is_exact, int adds)
 {
     const int places = 8 / bits;
     const uint8_t *chunk;
     uint8_t few[8] = {0};
     int c, p, i;
-    (void)is_half;
+    (void)is_exact;
     EBAGX_UNROLL
     for (c = 0; c < chunks; c++) {
         chunk = codes + (c + 1 < chunks ? c * EBAGX_CHUNK : span.tail);
@@ -278,6 +294,29 @@ EBAGX_INLINE void ebagx_put_codes(
 }
 #endif
 
+/* Four vectors become columns side by side; in a loop, this would take three times as long. */
+EBAGX_INLINE void ebagx_sort_fours(float *out, const float *from)
+{
+    int i = 0;
+#if defined(EBAGX_HAS_SSE)
+    for (; i < EBAGX_CHUNK; i += 4) {
+        __m128 a = _mm_loadu_ps(from + i);
+        __m128 b = _mm_loadu_ps(from + EBAGX_CHUNK + i);
+        __m128 c = _mm_loadu_ps(from + 2 * EBAGX_CHUNK + i);
+        __m128 d = _mm_loadu_ps(from + 3 * EBAGX_CHUNK + i);
+        _MM_TRANSPOSE4_PS(a, b, c, d);
+        _mm_storeu_ps(out + 4 * i, a);
+        _mm_storeu_ps(out + 4 * i + 4, b);
+        _mm_storeu_ps(out + 4 * i + 8, c);
+        _mm_storeu_ps(out + 4 * i + 12, d);
+    }
+#else
+    int p;
+    for (; i < EBAGX_CHUNK; i++)
+        for (p = 0; p < 4; p++) out[4 * i + p] = from[p * EBAGX_CHUNK + i];
+#endif
+}
+
 /* Writes the vectors of a block in the order of the columns. The last chunk comes last: of columns
    that two chunks have, both have the same numbers. */
 EBAGX_INLINE void ebagx_sort_columns(
@@ -288,8 +327,24 @@ EBAGX_INLINE void ebagx_sort_columns(
     for (c = 0; c < chunks; c++) {
         float *to = out + (c + 1 < chunks ? c * EBAGX_CHUNK : span.tail) * places;
         const float *from = vectors + c * places * EBAGX_CHUNK;
-        for (i = 0; i < EBAGX_CHUNK; i++)
-            for (p = 0; p < places; p++) to[i * places + p] = from[p * EBAGX_CHUNK + i];
+        if (places == 4)
+            ebagx_sort_fours(to, from);
+        else
+            for (i = 0; i < EBAGX_CHUNK; i++)
+                for (p = 0; p < places; p++) to[i * places + p] = from[p * EBAGX_CHUNK + i];
+    }
+}
+
+/* Writes sums divided by the divisor. As calls of memcpy, short copies would take 30 cycles more. */
+EBAGX_INLINE void ebagx_divide(float *out, const float *sum, float divisor, int count)
+{
+    int d;
+    if (divisor == 1) {
+        EBAGX_SIMD
+        for (d = 0; d < count; d++) out[d] = sum[d];
+    } else {
+        EBAGX_SIMD
+        for (d = 0; d < count; d++) out[d] = sum[d] / divisor;
     }
 }
 

@@ -7,8 +7,7 @@
 # for each lookup, 1.5 to 3.5 times the time on data from memory. Rows may lie at any address.
 #
 # These are no more branches of `pool`: a block of codes has no address for each column. Divisors,
-# units and long bags are those of forward/pool.pxi. A table of float takes no gradient from here:
-# codes are not trained.
+# units and long bags are those of forward/pool.pxi. There is no gradient: codes are not trained.
 
 cdef extern from "quantized/codes.h" nogil:
     enum:
@@ -21,14 +20,17 @@ cdef extern from "quantized/codes.h" nogil:
     ctypedef struct Line "ebagx_line":
         pass
     Span span_of "ebagx_span_of"(int size, int chunks)
-    Line line_at "ebagx_line_at"(const char* constants, bint is_half, float weight)
+    Line line_at "ebagx_line_at"(
+        const char* constants, bint is_half, float weight, int bits, bint is_weighted
+    )
     void put_codes "ebagx_put_codes"(
-        float*, const uint8_t*, Span, Line, int bits, int chunks, bint is_weighted, bint is_half,
+        float*, const uint8_t*, Span, Line, int bits, int chunks, bint is_weighted, bint is_exact,
         bint adds
     )
     void sort_columns "ebagx_sort_columns"(
         float*, const float*, Span, int bits, int chunks
     )
+    void divide "ebagx_divide"(float*, const float*, float divisor, int count)
 
 
 # The layout of the rows of a table.
@@ -38,6 +40,7 @@ cdef struct Codes:
     Py_ssize_t constants_at  # where scale and bias are, one after the other
     int bits
     bint is_half             # scale and bias are float16, else float
+    bint is_exact            # no product of a scale and a code is rounded
 
 
 cdef struct PoolCodesCall:
@@ -73,14 +76,14 @@ cdef inline void prefetch_codes(
 cdef inline bint walk(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks, bint is_weighted,
-    bint is_half,
+    bint is_exact,
 ) noexcept nogil:
     # Adds up code bytes [first, first + size) of some rows, at least one; `pooled_d` has columns for
     # all chunks. Returns whether an index is outside the table.
     cdef float[CODE_COLUMNS] sum_d
     cdef Span span = span_of(size, chunks)
     cdef Py_ssize_t row, k = part.start, last = part.last
-    cdef bint outside = False
+    cdef bint outside = False, is_half = table.is_half
     cdef const char* line
     cdef int d
     for d in range(8 // bits * chunks * CHUNK):
@@ -93,8 +96,11 @@ cdef inline bint walk(
         line = <const char*>address_as_number(table.rows, row)
         put_codes(
             sum_d, codes_of(table, line) + first, span,
-            line_at(line + table.constants_at, is_half, 1 if weights_k == NULL else weights_k[k]),
-            bits, chunks, is_weighted, is_half, True,
+            line_at(
+                line + table.constants_at, is_half, weights_k[k] if is_weighted else 1, bits,
+                is_weighted,
+            ),
+            bits, chunks, is_weighted, is_exact, True,
         )
         k += 1
         if k >= part.end:
@@ -107,20 +113,16 @@ cdef inline bint walk_by_flags(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks,
 ) noexcept nogil:
-    cdef bint is_half = table.is_half
-    if bits < COMPUTED_BITS:  # values have their weights when they are looked up
+    # Where values are looked up, it makes no difference how they are computed.
+    if weights_k == NULL and (table.is_exact or bits < COMPUTED_BITS):
         return walk(
-            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, is_half
-        )
-    if weights_k == NULL and is_half:
-        return walk(
-            pooled_d, table, indices_k, NULL, part, first, size, bits, chunks, False, True
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, True
         )
     if weights_k == NULL:
         return walk(
-            pooled_d, table, indices_k, NULL, part, first, size, bits, chunks, False, False
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, False
         )
-    if is_half:
+    if table.is_exact or bits < COMPUTED_BITS:
         return walk(
             pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, True
         )
@@ -165,30 +167,33 @@ cdef bint walk_block(
 
 
 cdef inline bint pool_block_of_codes(
-    float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
-    const Lookups* bag, float divisor, Py_ssize_t first, int size,
+    float* out_d, const Codes* table, Indices indices_k, const float* weights_k,
+    const Lookups* bag, float divisor, Py_ssize_t first, int size, int width,
 ) noexcept nogil:
-    # Pools code bytes [first, first + size) of a bag; a long one is added up in parts, as `pool`
-    # does. `pooled_d` has CODE_COLUMNS columns.
+    # Pools code bytes [first, first + size) of a bag, of which `width` columns count; a long bag is
+    # added up in parts, as `pool` does.
+    cdef float[CODE_COLUMNS] pooled_d
     cdef double[CODE_COLUMNS] total_d
     cdef Lookups part = Lookups(bag.start, min(bag.start + LONG_BAG, bag.end), bag.last)
-    cdef bint is_long = part.end < bag.end, outside = False
-    cdef int d, width = size * (8 // table.bits)
-    outside = walk_block(pooled_d, table, indices_k, weights_k, &part, first, size)
-    if not is_long:
-        if divisor != 1:
-            for d in range(width):
-                pooled_d[d] /= divisor
+    cdef bint outside = False
+    cdef float* sum_d = pooled_d
+    cdef int d
+    if part.end == bag.end:
+        if width * table.bits % (8 * CHUNK) == 0:  # whole chunks go to their place at once
+            sum_d = out_d
+        outside = walk_block(sum_d, table, indices_k, weights_k, &part, first, size)
+        if sum_d == pooled_d or divisor != 1:
+            divide(out_d, sum_d, divisor, width)
         return outside
     for d in range(width):
-        total_d[d] = 0.0 + <double>pooled_d[d]
-    while part.end < bag.end:
-        part.start, part.end = part.end, min(part.end + LONG_BAG, bag.end)
+        total_d[d] = 0
+    while part.start < bag.end:
         outside |= walk_block(pooled_d, table, indices_k, weights_k, &part, first, size)
         for d in range(width):
             total_d[d] += pooled_d[d]
+        part.start, part.end = part.end, min(part.end + LONG_BAG, bag.end)
     for d in range(width):
-        pooled_d[d] = <float>(total_d[d] / divisor)
+        out_d[d] = <float>(total_d[d] / divisor)
     return outside
 
 
@@ -198,23 +203,22 @@ cdef inline bint pool_bag_of_codes(
 ) noexcept nogil:
     # Pools columns [first, last) of one bag; `first` is that of a code byte. Returns whether an
     # index that was read is outside the table.
-    cdef float[CODE_COLUMNS] pooled_d
     cdef const Codes* table = &call.table
     cdef const float* weights_k = <const float*>call.weights.data
     cdef float* out_d = <float*>row_address(call.out, b)
     cdef float divisor = divisor_of_bag(weights_k, bag, call.mode, <float>0)
-    cdef Py_ssize_t column = first, places = 8 // table.bits, width
+    cdef Py_ssize_t column = first
+    cdef int width, shift = 0 if table.bits == 8 else (1 if table.bits == 4 else 2)
     cdef bint outside = False
     if divisor == 0:
         memset(&out_d[first], 0, <size_t>(last - first) * sizeof(float))
         return any_outside_of(indices_k, bag, table.rows.count)
     while column < last:
-        width = min(last - column, <Py_ssize_t>CODE_COLUMNS)
+        width = <int>min(last - column, <Py_ssize_t>CODE_COLUMNS)
         outside |= pool_block_of_codes(
-            pooled_d, table, indices_k, weights_k, bag, divisor, column // places,
-            <int>((width + places - 1) // places),
+            &out_d[column], table, indices_k, weights_k, bag, divisor, column >> shift,
+            (width + (1 << shift) - 1) >> shift, width,
         )
-        memcpy(&out_d[column], pooled_d, <size_t>width * sizeof(float))
         column += width
     return outside
 
@@ -266,6 +270,7 @@ def pool_codes(
     Py_ssize_t codes_at,
     Py_ssize_t constants_at,
     bint is_half,
+    bint is_exact,
     int mode,
     int num_threads,
     /,
@@ -273,7 +278,8 @@ def pool_codes(
     """Pool the rows of codes of each bag, as `pool` does with their values.
 
     In a row, the code of the first column is at byte `codes_at`; scale and bias are at byte
-    `constants_at`, in float16 if `is_half`, else in float.
+    `constants_at`, in float16 if `is_half`, else in float. With `is_exact`, no product of a scale
+    and a code may need rounding.
 
     Return whether every index is in [0, num_rows); row 0 stands for the others. Cost: one read of
     each looked-up row.
@@ -285,7 +291,7 @@ def pool_codes(
         &arrays, <Rows*>&call, (out_bd, codes_rb, indices_k, offsets_b, weights_k),
         b"f2w B2 i1 i1 f1",
     )
-    call.table = Codes(call.codes, codes_at, constants_at, bits, is_half)
+    call.table = Codes(call.codes, codes_at, constants_at, bits, is_half, is_exact)
     call.mode = mode
     with nogil:
         if call.out.data != NULL:
@@ -302,7 +308,8 @@ cdef inline void unpack_block(
     cdef Span span = span_of(size, chunks)
     put_codes(
         vectors_d, codes_of(table, line) + first, span,
-        line_at(line + table.constants_at, table.is_half, 1), bits, chunks, False, False, False,
+        line_at(line + table.constants_at, table.is_half, 1, bits, False), bits, chunks, False, False,
+        False,
     )
     sort_columns(value_d, vectors_d, span, bits, chunks)
 
@@ -360,6 +367,7 @@ def unpack_codes(
     Py_ssize_t codes_at,
     Py_ssize_t constants_at,
     bint is_half,
+    bint is_exact,
     int num_threads,
     /,
 ):
@@ -370,7 +378,7 @@ def unpack_codes(
     cdef UnpackCall call
     cdef Arrays arrays
     open_arrays(&arrays, <Rows*>&call, (out_kd, codes_rb, indices_k), b"f2w B2 i1")
-    call.table = Codes(call.codes, codes_at, constants_at, bits, is_half)
+    call.table = Codes(call.codes, codes_at, constants_at, bits, is_half, is_exact)
     with nogil:
         if call.out.data != NULL:
             share_units(&call, &arrays, unit_count(call.out.count, num_threads), num_threads)
