@@ -113,10 +113,11 @@ cdef uint32_t hash_of(
     return hash
 
 
-cdef inline bint begins_with(
-    const unsigned char* word, Py_ssize_t length, const char* start, Py_ssize_t count
+cdef inline bint is_unknown_label(
+    const FastTextCall* call, const unsigned char* word, Py_ssize_t length
 ) noexcept nogil:
-    return length >= count and memcmp(word, start, <size_t>count) == 0
+    """Return whether a token of a line begins as labels do; a word by itself is just a word."""
+    return call.ends_lines and length >= 9 and memcmp(word, LABEL_PREFIX, 9) == 0
 
 
 cdef bint add_token(
@@ -126,9 +127,9 @@ cdef bint add_token(
     cdef const FastTextCall* call = line.call
     cdef int32_t entry = number_word(<Words*>&call.words, word, length, hash)
     cdef bint is_end = length == 4 and memcmp(word, END_OF_LINE, 4) == 0
-    if entry >= call.runs.first or (entry < 0 and begins_with(word, length, LABEL_PREFIX, 9)):
+    if entry >= call.runs.first or (entry < 0 and is_unknown_label(call, word, length)):
         return True
-    if call.runs.max_length > 1 and call.ends_lines:
+    if call.runs.max_length > 1:
         line.hashes_k[line.n_tokens] = hash_of(word, word + length, SIGN_BITS)
         line.n_tokens += 1
     if entry >= 0:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ebagx.io.fasttext.content import Content, DamagedError
 from ebagx.io.fasttext.header import Header
 from ebagx.text import tokens
+from ebagx.text.fasttext.features import check_buckets_left
 from ebagx.text.ngrams import BucketTable
 from ebagx.text.words import Words
 
@@ -53,16 +54,12 @@ def read_buckets_left(
 
     Raises
     ------
-    DamagedError
-        If a bucket or a place is out of range or occurs twice.
+    ValueError
+        If the file ends before, or if a bucket or a place is out of range or occurs twice.
     """
     if header.n_pruned < 0:
         return None, np.empty(0, np.int32)
     pairs = content.array((header.n_pruned, 2), np.int32, "the list of pruned buckets")
     buckets, places = pairs[np.argsort(pairs[:, 0])].T.copy()
-    is_fit = not len(buckets) or (
-        buckets[0] >= 0 and buckets[-1] < header.bucket and (buckets[1:] > buckets[:-1]).all()
-    )
-    if not is_fit or not np.array_equal(np.sort(places), np.arange(len(places))):
-        raise DamagedError("a pruned bucket or its row is out of range or occurs twice")
+    check_buckets_left(buckets, places, header.bucket)
     return BucketTable.of(header.bucket, buckets), places

@@ -56,7 +56,7 @@ class Header(NamedTuple):
             raise DamagedError(f"it has version {version}, and {_NEWEST} is the newest one known")
         options, hash_count = _options(content)
         dim, _, _, _, _, word_ngrams, loss, model, bucket, minn, maxn, _ = options
-        sizes = content.integers(3, "the sizes")
+        size, n_words, n_labels = content.integers(3, "the sizes")
         content.integer("the number of tokens")
         n_pruned = content.integer("the number of pruned buckets")
         if MODELS.get(model) == "supervised" and version <= _WITHOUT_CHARS:
@@ -78,10 +78,11 @@ class Header(NamedTuple):
             minn if maxn else 0,
             maxn,
             hash_count,
-            *sizes[1:],
+            n_words,
+            n_labels,
             n_pruned,
         )
-        header._check_sizes(sizes[0])
+        header._check_sizes(size)
         return header
 
     def _check_sizes(self, size: int) -> None:

@@ -57,8 +57,7 @@ def read_file(path: Path) -> FastTextFile:
     """
     content = Content(path)
     with _named(path):
-        file = _read(content)
-    return file
+        return _read(content)
 
 
 def read_model(path: Path, num_threads: int | None = None) -> FastTextModel:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from ebagx._core.table import Table
 from ebagx.io.safetensors import Tensors, read_safetensors
 from ebagx.io.versioned_folder import DESCRIPTION, is_version_name, patiently
+from ebagx.text.fasttext.lookups import FastTextLookup, FloretModelLookup
 from ebagx.text.vectors.floret import FloretLookup
 from ebagx.text.vectors.lookups import Lookup, State, WholeWords
 from ebagx.text.vectors.pieces import TokenizerPieces, WordPieces
@@ -38,7 +39,11 @@ _WORD_DTYPES = (np.uint8, np.int64, np.uint32, np.uint64)
 
 
 KINDS: Mapping[str, Any] = {
-    kind.kind: kind for kind in (WholeWords, FloretLookup, WordPieces, TokenizerPieces)
+    kind.kind: kind
+    for kind in (
+        *(WholeWords, FloretLookup, WordPieces, TokenizerPieces),
+        *(FastTextLookup, FloretModelLookup),
+    )
 }
 
 

@@ -30,7 +30,7 @@ def write_tensors_file(path: Path, lookup: Lookup, table: Table) -> None:
         If the system refuses to write; an old file stays.
     """
     arrays, about = _content(lookup, table)
-    with in_sequence(table.array), replaced_file(path) as file:
+    with in_sequence(arrays["table"]), replaced_file(path) as file:
         write_tensors(file, arrays, about)
 
 
@@ -51,7 +51,7 @@ def write_folder(path: Path, lookup: Lookup, table: Table) -> None:
         raise ValueError(f"{path} is not replaced: it holds {min(foreign)}")
     arrays, about = _content(lookup, table)
     folder = VersionedFolder(path.resolve(), (TENSORS,))
-    with in_sequence(table.array), folder.new_version() as version:
+    with in_sequence(arrays["table"]), folder.new_version() as version:
         file_path = version.folder / TENSORS
         with naming(file_path), file_path.open("xb") as file:
             write_tensors(file, arrays, about)
@@ -87,5 +87,5 @@ def _text_blocks(words: Words, table: Table) -> Iterator[bytes]:
 def _content(lookup: Lookup, table: Table) -> tuple[Mapping[str, npt.NDArray[Any]], dict[str, str]]:
     state = lookup.state()
     of_words = dict(zip(WORDS, lookup.words.arrays(), strict=True))
-    arrays = {"table": table.array, **of_words, **state.arrays}
+    arrays = {"table": np.asarray(table.array), **of_words, **state.arrays}
     return arrays, {"format": FORMAT, "version": VERSION, "kind": lookup.kind, **state.about}

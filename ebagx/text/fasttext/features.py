@@ -122,6 +122,17 @@ class FastTextFeatures:
         return self.n_words, word_ngrams, *lengths, buckets, is_pruned, ends_lines
 
 
+def check_buckets_left(
+    buckets: npt.NDArray[np.int32], places: npt.NDArray[np.int32], n_buckets: int
+) -> None:
+    """Raise ValueError unless buckets ascend in their range, and places are all of theirs."""
+    is_fit = not len(buckets) or (
+        buckets[0] >= 0 and buckets[-1] < n_buckets and (buckets[1:] > buckets[:-1]).all()
+    )
+    if not is_fit or not np.array_equal(np.sort(places), np.arange(len(buckets))):
+        raise ValueError("a pruned bucket or its row is out of range or occurs twice")
+
+
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[slice, bytes, _Intp]]:
     """Yield ranges of texts with a bounded number of characters, or one text, and their lines."""
     first = length = 0

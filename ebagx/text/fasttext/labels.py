@@ -27,7 +27,9 @@ _Floats = npt.NDArray[np.float32]
 class Labels(Protocol):
     """The last layer of a model."""
 
-    matrix: Matrix
+    @property
+    def matrix(self) -> Matrix:
+        """The rows of labels, or of inner nodes of their tree."""
 
     def probabilities(self, pooled: _Floats, k: int, num_threads: int | None) -> _Floats:
         """Return the probability of each label for each line; of the `k` best at least, or all."""
@@ -117,7 +119,8 @@ def _softmax(scores: _Floats) -> _Floats:
 def _table_of_sigmoids() -> _Floats:
     steps = np.arange(_SIGMOID_STEPS + 1, dtype=np.float32)
     x = steps * np.float32(2 * _MAX_SIGMOID) / np.float32(_SIGMOID_STEPS) - np.float32(_MAX_SIGMOID)
-    return (1 / (1 + np.exp(-x).astype(np.float64))).astype(np.float32)
+    sigmoids: _Floats = (1 / (1 + np.exp(-x).astype(np.float64))).astype(np.float32)
+    return sigmoids
 
 
 _SIGMOIDS = _table_of_sigmoids()
@@ -134,7 +137,9 @@ def _sigmoids(scores: _Floats) -> _Floats:
 
 
 def _as_printed(probabilities: _Floats) -> _Floats:
-    return np.exp(np.log(probabilities + ADDED, dtype=np.float64).astype(np.float32))
+    logarithms = np.log(probabilities + ADDED, dtype=np.float64).astype(np.float32)
+    printed: _Floats = np.exp(logarithms)
+    return printed
 
 
 def _check_finite(values: _Floats) -> None:

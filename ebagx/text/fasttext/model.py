@@ -96,8 +96,11 @@ class FastTextModel:
             An empty string where fastText has no answer: where nothing in a text, not even its
             end, is known.
         """
-        found = [pairs[0][0] if pairs else "" for pairs in self.predict_top(X, 1)]
-        return np.array(found, dtype=str)
+        names = np.array([*self.labels, ""])
+        places = [np.empty(0, np.intp)]
+        for order, probabilities in self.best_blocks(checked_texts(X, "X"), 1):
+            places.append(np.where(probabilities[:, 0] < 0, -1, order[:, 0]))
+        return names[np.concatenate(places)]
 
     def predict_proba(self, X: Any) -> _Floats:
         """Return the probability of each label, in the order of `labels`.
