@@ -28,7 +28,7 @@ from ebagx.text.predictions import Predictions
 from ebagx.text.targets import INDICATOR, LISTS, ONE, Targets, encode, form_of, known_classes
 from ebagx.text.tokenizers import Tokenizer
 
-__all__ = ["TextClassifier", "load_model"]
+__all__ = ["FastTextModel", "TextClassifier", "load_model"]
 
 _OF_BAGS = EmbeddingBagClassifier._constraints
 _OF_WORDS = TextVectorizer._constraints
@@ -54,7 +54,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         Longest run of words that is a feature, up to 8; 1 is single words.
     char_ngrams : tuple of two int, optional
         Lengths of the shortest and the longest n-gram of characters, up to 32. None: none.
-    tokenizer : {"words", "whitespace"}, default="words"
+    tokenizer : {"words", "whitespace", "fasttext"}, default="words"
         The rule that cuts texts into words; see `ebagx.sklearn.TextVectorizer`.
     lowercase : bool or None, default=None
         Convert texts to lower case first. None: for the tokenizer "words" only.

@@ -188,7 +188,9 @@ cdef void expand_line(Line* line, const Span* span) noexcept nogil:
     flush(line)
 
 
-cdef Line open_line(const FastTextCall* call, const Rows* scratch, Py_ssize_t thread) noexcept nogil:
+cdef Line open_line(
+    const FastTextCall* call, const Rows* scratch, Py_ssize_t thread
+) noexcept nogil:
     """Return a line without rows, in a row of the scratch."""
     cdef Line line
     line.call = call

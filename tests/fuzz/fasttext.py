@@ -58,23 +58,23 @@ def change(rng, content, place):
         del content[place:]
 
 
-def check_case(data):
-    """Check one model; return a word for its fate."""
-    content = changed(random.Random(data))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.bin")
-        path.write_bytes(content)
+def check_case(data, folder):
+    """Check one model, a file in a folder; return a word for its fate."""
+    path = Path(folder, "model.bin")
+    path.write_bytes(changed(random.Random(data)))
+    try:
         return check_file(path)
+    finally:
+        path.unlink()
 
 
 def check_file(path):
     try:
-        file = read_file(path)
+        file, (lookup, table) = read_file(path), read_vectors(path)
     except ValueError as error:
         if not str(error).startswith(str(path)):
             raise
         return "refused"
-    lookup, table = read_vectors(path)
     with np.errstate(all="ignore"):
         embedded = WordVectors(lookup, table).embed(LINES)
     assert embedded.shape == (len(LINES), file.header.dim)
@@ -102,12 +102,13 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
     fates = collections.Counter()
-    for seed in range(options.first, options.first + options.cases):
-        try:
-            fates[check_case(random.Random(seed).randbytes(64))] += 1
-        except BaseException:
-            print(f"case {seed}", file=sys.stderr)
-            raise
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.first, options.first + options.cases):
+            try:
+                fates[check_case(random.Random(seed).randbytes(64), folder)] += 1
+            except BaseException:
+                print(f"case {seed}", file=sys.stderr)
+                raise
     print(dict(fates))
 
 

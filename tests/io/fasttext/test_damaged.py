@@ -201,9 +201,9 @@ def test_tables_are_mapped_where_they_are_aligned(shift, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(60))
-def test_changed_models(number):
+def test_changed_models(number, tmp_path):
     """The first cases of the fuzzer: a model is refused or has finite answers."""
-    check_case(random.Random(number).randbytes(64))
+    check_case(random.Random(number).randbytes(64), tmp_path)
 
 
 def test_the_fuzzer_changes_all_models():
