@@ -288,7 +288,7 @@ class QuantizedTable:
 
 def table_of_rows(packed: PackedRows) -> QuantizedTable:
     """Return the table in packed rows, which must have been checked, without a copy."""
-    return QuantizedTable._of(packed.array, packed.format, packed.dim)
+    return QuantizedTable._of(packed)
 
 
 def quantize(table: Any, bits: int = 8) -> QuantizedTable:

@@ -7,6 +7,7 @@ arguments errors of arguments, in one line
 commands  what each command does
 inputs    files and standard input, with or without labels
 split     the lines that are held out
+fasttext_models  models of fastText, as they are or converted
 saving    other places for a model that cannot be saved
 report    how results are printed and drawn
 ========  =====================================================================

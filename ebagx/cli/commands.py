@@ -7,18 +7,22 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from ebagx.cli.fasttext_models import convert_model, describe_file, load_model
 from ebagx.cli.inputs import read_labelled_texts, read_training_lines, text_blocks
 from ebagx.cli.progress import progress
 from ebagx.cli.report import confusion_text, draw_confusion, label_table, report
 from ebagx.cli.saving import save_somewhere
 from ebagx.cli.split import Split, split_file, split_wordnet
+from ebagx.io import model_folder
+from ebagx.io.fasttext.model import is_fasttext
 from ebagx.io.model_description import read_description
-from ebagx.io.model_folder import check_destination, load_model
+from ebagx.io.model_folder import check_destination
 from ebagx.io.npy import write_rows
 from ebagx.io.versioned_folder import DESCRIPTION
 from ebagx.text import autotune
 from ebagx.text.autotune import Trial
 from ebagx.text.evaluation import Evaluation
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.lines import Lines
 from ebagx.text.model import Fitted, Settings, TextModel, train_model
 
@@ -108,7 +112,7 @@ def test(args: Namespace) -> None:
 def vectors(args: Namespace) -> None:
     """Write the mean embedding of each line to a ``.npy`` file."""
     model = load_model(args.model, args.threads)
-    with write_rows(args.output, model.embedding.shape[1]) as rows:
+    with write_rows(args.output, model.dim) as rows:
         for texts in text_blocks(args.file, args.label, args.labelled, model.labels):
             rows.write(model.vectors(texts))
     report("saved", f"{args.output}: {rows.count:,} x {rows.dim}, float32")
@@ -116,7 +120,10 @@ def vectors(args: Namespace) -> None:
 
 def info(args: Namespace) -> None:
     """Print the features, the size and the labels of a model."""
-    model = load_model(args.model)
+    if is_fasttext(args.model):
+        describe_file(args.model)
+        return
+    model = model_folder.load_model(args.model)
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
     report("features", f"{n_words:,} words; tokenizer: {model.features.tokenizer.name}")
@@ -134,8 +141,15 @@ def info(args: Namespace) -> None:
         report("", label)
 
 
+def convert(args: Namespace) -> None:
+    """Save a model of fastText as one of ebagx."""
+    check_destination(args.folder)
+    convert_model(args.model, args.folder)
+    report("saved", str(args.folder))
+
+
 def _chosen(
-    model: TextModel, texts: Sequence[str], args: Namespace
+    model: TextModel | FastTextModel, texts: Sequence[str], args: Namespace
 ) -> Iterator[list[tuple[str, float]]]:
     """Yield the likeliest labels of each text, best first, each with its probability."""
     for order, probabilities in model.best_blocks(texts, args.k):

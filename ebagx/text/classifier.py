@@ -12,12 +12,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ebagx._core.checks import shown
 from ebagx.io import model_folder
+from ebagx.io.fasttext.model import read_model
 from ebagx.sklearn.base import DivergenceError
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.parameters import NUM_THREADS, Constraints, Flag, NoneOr, OneOf, check_parameters
 from ebagx.sklearn.training.loop import watched
 from ebagx.sklearn.vectorizer import TextVectorizer
 from ebagx.sklearn.weights import class_weights
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features, LineBags
 from ebagx.text.inputs import checked_texts
 from ebagx.text.lines import Lines
@@ -26,7 +28,7 @@ from ebagx.text.predictions import Predictions
 from ebagx.text.targets import INDICATOR, LISTS, ONE, Targets, encode, form_of, known_classes
 from ebagx.text.tokenizers import Tokenizer
 
-__all__ = ["TextClassifier", "load_model"]
+__all__ = ["FastTextModel", "TextClassifier", "load_model"]
 
 _OF_BAGS = EmbeddingBagClassifier._constraints
 _OF_WORDS = TextVectorizer._constraints
@@ -52,7 +54,7 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         Longest run of words that is a feature, up to 8; 1 is single words.
     char_ngrams : tuple of two int, optional
         Lengths of the shortest and the longest n-gram of characters, up to 32. None: none.
-    tokenizer : {"words", "whitespace"}, default="words"
+    tokenizer : {"words", "whitespace", "fasttext"}, default="words"
         The rule that cuts texts into words; see `ebagx.sklearn.TextVectorizer`.
     lowercase : bool or None, default=None
         Convert texts to lower case first. None: for the tokenizer "words" only.
@@ -446,28 +448,30 @@ class TextClassifier(Predictions, ClassifierMixin, BaseEstimator):  # type: igno
         return self
 
 
-def load_model(path: str | Path, num_threads: int | None = None) -> TextClassifier:
-    """Return a classifier that ``ebagx train`` or `TextClassifier.save` has written.
+def load_model(path: str | Path, num_threads: int | None = None) -> TextClassifier | FastTextModel:
+    """Return a classifier that ``ebagx train``, `TextClassifier.save` or fastText has written.
 
     Parameters
     ----------
     path : str or Path
-        The folder of the model.
+        The folder of the model, or a ``.bin`` or ``.ftz`` file of fastText.
     num_threads : int, optional
         Largest number of threads.
 
     Returns
     -------
-    TextClassifier
-        It predicts at once; its table is mapped, not copied. `partial_fit` goes on with a copy of
-        the table and a new state of the optimizer.
+    TextClassifier or FastTextModel
+        It predicts at once; the table of a folder is mapped, not copied. `partial_fit` of a
+        TextClassifier goes on with a copy of the table and a new state of the optimizer. A file
+        of fastText becomes a FastTextModel, which cannot be trained.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     ValueError
-        If the folder is not a model, or if a file is damaged or of another version.
+        If there is no model, if a file is damaged or of another version, or if a model of fastText
+        has no labels.
 
     Notes
     -----
@@ -487,4 +491,7 @@ def load_model(path: str | Path, num_threads: int | None = None) -> TextClassifi
     ['cat']
     """
     NUM_THREADS.check(num_threads, "num_threads")
-    return TextClassifier._of(model_folder.load_model(Path(path), num_threads))
+    path = Path(path)
+    if path.is_file():
+        return read_model(path, num_threads)
+    return TextClassifier._of(model_folder.load_model(path, num_threads))

@@ -281,7 +281,11 @@ def test_bad_texts(texts, error, problem):
         ({"class_weight": {"cat": -1, "dog": 1, "food": 1}}, LABELS, "class_weight of class cat"),
         ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
         ({"loss": "hinge"}, LABELS, "loss must be one of 'softmax', 'ova', got 'hinge'"),
-        ({"tokenizer": "words-1"}, LABELS, "tokenizer must be one of 'words', 'whitespace', got"),
+        (
+            {"tokenizer": "words-1"},
+            LABELS,
+            "tokenizer must be one of 'words', 'whitespace', 'fasttext', got",
+        ),
         ({"char_ngrams": (3, 2)}, LABELS, "char_ngrams[1] must be at least 3, got 2"),
         ({"min_count": 9}, LABELS, "no word occurs at least min_count = 9 times in the 6 texts"),
     ],

@@ -116,7 +116,9 @@ class CodeRows:
 
     def table(self) -> Table:
         """Return the table."""
-        return Table.of(table_of_rows(PackedRows(self._rows.joined(), self._layout, self._dim)))
+        rows = self._rows.joined()
+        packed = PackedRows.checked(rows, self._layout, self._dim, "the table")
+        return Table.of(table_of_rows(packed))
 
     def _no_rows(self) -> Rows:
         return Rows(self._layout.row_bytes(self._dim), np.dtype(np.uint8))

@@ -30,6 +30,7 @@ from ebagx.io.safetensors import Tensors, read_safetensors
 from ebagx.io.vectors.text import MAX_DIM
 from ebagx.io.versioned_folder import DESCRIPTION, is_version_name, patiently
 from ebagx.quantized import QuantizedTable, table_of_rows
+from ebagx.text.fasttext.lookups import FastTextLookup, FloretModelLookup
 from ebagx.text.vectors.floret import FloretLookup
 from ebagx.text.vectors.lookups import Lookup, State, WholeWords
 from ebagx.text.vectors.pieces import TokenizerPieces, WordPieces
@@ -42,7 +43,11 @@ _WORD_DTYPES = (np.uint8, np.int64, np.uint32, np.uint64)
 
 
 KINDS: Mapping[str, Any] = {
-    kind.kind: kind for kind in (WholeWords, FloretLookup, WordPieces, TokenizerPieces)
+    kind.kind: kind
+    for kind in (
+        *(WholeWords, FloretLookup, WordPieces, TokenizerPieces),
+        *(FastTextLookup, FloretModelLookup),
+    )
 }
 
 
@@ -138,9 +143,7 @@ def _codes(rows: npt.NDArray[Any], about: Any) -> QuantizedTable:
     layout = RowFormat(bits, dtypes[about["dtype"]], first)
     if not 1 <= dim <= MAX_DIM or rows.shape[1] != layout.row_bytes(dim):
         raise ValueError("the rows of the table have another length than their layout says")
-    packed = PackedRows(rows, layout, dim)
-    packed.check("the table")
-    return table_of_rows(packed)
+    return table_of_rows(PackedRows.checked(rows, layout, dim, "the table"))
 
 
 def _version_in(folder: Path) -> str:

@@ -32,7 +32,7 @@ def write_tensors_file(path: Path, lookup: Lookup, table: Table) -> None:
         If the system refuses to write; an old file stays.
     """
     arrays, about = _content(lookup, table)
-    with in_sequence(table.array), replaced_file(path) as file:
+    with in_sequence(arrays["table"]), replaced_file(path) as file:
         write_tensors(file, arrays, about)
 
 
@@ -53,7 +53,7 @@ def write_folder(path: Path, lookup: Lookup, table: Table) -> None:
         raise ValueError(f"{path} is not replaced: it holds {min(foreign)}")
     arrays, about = _content(lookup, table)
     folder = VersionedFolder(path.resolve(), (TENSORS,))
-    with in_sequence(table.array), folder.new_version() as version:
+    with in_sequence(arrays["table"]), folder.new_version() as version:
         file_path = version.folder / TENSORS
         with naming(file_path), file_path.open("xb") as file:
             write_tensors(file, arrays, about)
@@ -98,4 +98,4 @@ def _content(lookup: Lookup, table: Table) -> tuple[Mapping[str, npt.NDArray[Any
     if isinstance(table, CodeTable):
         layout, dim = table.packed.format, table.packed.dim
         about["codes"] = json.dumps({**layout._asdict(), "dtype": layout.dtype.name, "dim": dim})
-    return {"table": table.array, **of_words, **state.arrays}, about
+    return {"table": np.asarray(table.array), **of_words, **state.arrays}, about

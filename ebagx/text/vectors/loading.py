@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 from ebagx._core.checks import check_integer, check_one_of, shown
 from ebagx._core.quantized.formats import BITS
+from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.io.vectors import binary, floret, saved, static, text
 from ebagx.io.vectors.layouts import Layout, layout_of
 from ebagx.io.vectors.rows import checked_dtype
@@ -33,7 +34,7 @@ def load_vectors(
     ``.vec``, word2vec as text, GloVe  may be compressed: gzip, bzip2, xz, zip
     word2vec's binary format           may be compressed
     floret's ``.floret``               may be compressed
-    fastText's ``.bin``                with its subwords
+    ``.bin``, ``.ftz`` of fastText     with its subwords; floret's ``.bin``, too
     folders of model2vec and of        the table is mapped; the tokenizer of BERT is built in,
     static sentence embeddings         others need ``pip install 'ebagx[tokenizers]'``
     what `WordVectors.save` wrote      the table is mapped, in milliseconds
@@ -112,7 +113,7 @@ def _from_folder(path: Path) -> WordVectors:
 def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     layout, header = layout_of(stream)
     if layout is Layout.FASTTEXT:
-        return _from_fasttext(stream.path)
+        return WordVectors(*read_vectors(stream.path))
     if layout is Layout.SAFETENSORS:
         return WordVectors(*saved.read_saved(stream.path))
     if layout is Layout.FLORET:
@@ -123,7 +124,3 @@ def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     else:
         words, rows = text.read_text(stream, header, options)
     return WordVectors(WholeWords(words), rows.table())
-
-
-def _from_fasttext(path: Path) -> WordVectors:
-    raise ValueError(f"{path}: this is a model of fastText, which load_vectors does not read yet")

@@ -62,7 +62,7 @@ def codes(name, value):
         ("codes", codes("dim", 6), "the rows of the table have another length than their layout"),
         ("codes", codes("dim", 2**40), "the rows of the table have another length"),
         ("table", lambda a: a.astype("f4"), "the layout of the table is damaged"),
-        ("table", lambda a: a | np.uint8(255), "has a scale or bias that is not finite"),
+        ("table", lambda a: a | np.uint8(255), "a scale or bias is not finite"),
     ],
 )
 def test_damaged_layouts_of_quantised_tables(name, value, problem, tmp_path):
