@@ -286,6 +286,11 @@ class QuantizedTable:
         return CodeTable(self, name)
 
 
+def table_of_rows(packed: PackedRows) -> QuantizedTable:
+    """Return the table in packed rows, which must have been checked, without a copy."""
+    return QuantizedTable._of(packed)
+
+
 def quantize(table: Any, bits: int = 8) -> QuantizedTable:
     r"""Return a table in 8, 4 or 2 bits a value.
 

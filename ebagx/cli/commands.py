@@ -18,6 +18,7 @@ from ebagx.cli.continuing import (
     report_growth,
     settings_to_continue,
 )
+from ebagx.cli.fasttext_models import convert_model, describe_file, load_model
 from ebagx.cli.inputs import labelled_blocks, text_blocks
 from ebagx.cli.layout import layout_of
 from ebagx.cli.progress import progress
@@ -31,12 +32,15 @@ from ebagx.cli.report import (
 from ebagx.cli.saving import save_somewhere
 from ebagx.cli.search import search
 from ebagx.cli.split import split_file, split_wordnet
+from ebagx.io import model_folder
+from ebagx.io.fasttext.model import is_fasttext
 from ebagx.io.model_description import read_description
-from ebagx.io.model_folder import check_destination, load_model
+from ebagx.io.model_folder import check_destination
 from ebagx.io.npy import write_rows
 from ebagx.io.versioned_folder import DESCRIPTION
 from ebagx.text.corpus import PREFIX
 from ebagx.text.evaluation import Evaluation, ThresholdCounts
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
@@ -146,7 +150,7 @@ def vectors(args: Namespace) -> None:
     """Write the mean embedding of each line to a ``.npy`` file."""
     model = load_model(args.model, args.threads)
     layout = layout_of(args, args.label or model.label_prefix)
-    with write_rows(args.output, model.embedding.shape[1]) as rows:
+    with write_rows(args.output, model.dim) as rows:
         for texts in text_blocks(args.file, layout, model.labels):
             rows.write(model.vectors(texts))
     report("saved", f"{args.output}: {rows.count:,} x {rows.dim}, float32")
@@ -154,7 +158,10 @@ def vectors(args: Namespace) -> None:
 
 def info(args: Namespace) -> None:
     """Print the features, the size and the labels of a model."""
-    model = load_model(args.model)
+    if is_fasttext(args.model):
+        describe_file(args.model)
+        return
+    model = model_folder.load_model(args.model)
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
     report("features", f"{n_words:,} words; tokenizer: {model.features.tokenizer.name}")
@@ -172,8 +179,15 @@ def info(args: Namespace) -> None:
         report("", label)
 
 
+def convert(args: Namespace) -> None:
+    """Save a model of fastText as one of ebagx."""
+    check_destination(args.folder)
+    convert_model(args.model, args.folder)
+    report("saved", str(args.folder))
+
+
 def _chosen(
-    model: TextModel, order: _Intp, probabilities: _Floats, threshold: float
+    model: TextModel | FastTextModel, order: _Intp, probabilities: _Floats, threshold: float
 ) -> Iterator[list[tuple[str, float]]]:
     """Yield the likeliest labels of each text, best first, each with its probability."""
     for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):

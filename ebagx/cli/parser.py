@@ -38,6 +38,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         ("similar", _add_similar, "print the words that are most similar to words and texts"),
         ("vectors", _add_vectors, "write the embedding of each line to a .npy file"),
         ("info", _add_info, "describe a saved model"),
+        ("convert", _add_convert, "save a model of fastText as one of ebagx"),
     ):
         # `-w` would be an abbreviation of `-wordNgrams`, so that none are allowed.
         add_arguments(subparsers.add_parser(name, help=summary, allow_abbrev=False))
@@ -284,8 +285,23 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=commands.info)
 
 
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Save a model of fastText, whose features are words, as one of ebagx, with which training "
+        "can go on. Models with other features are used as they are: predict and the other "
+        "commands take the file."
+    )
+    parser.add_argument("model", type=Path, help="the .bin or .ftz file")
+    parser.add_argument("folder", type=Path, help="folder for the model; a model in it is replaced")
+    parser.set_defaults(run=commands.convert)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="directory that train has saved")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="directory that train has saved, or a .bin or .ftz file of fastText",
+    )
 
 
 def _add_lines(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None:

@@ -52,7 +52,7 @@ class TextVectorizer(  # type: ignore[call-arg]
         Number of different hashes of n-grams, at most 2**28.
     lowercase : bool, default=True
         Convert texts with `str.lower` first.
-    tokenizer : {"words", "whitespace"}, default="words"
+    tokenizer : {"words", "whitespace", "fasttext"}, default="words"
         The rule that cuts texts into words; see Notes.
 
     Attributes
@@ -80,7 +80,8 @@ class TextVectorizer(  # type: ignore[call-arg]
     They are those of Unicode's word boundaries (UAX #29) with three simplifications: punctuation is
     no word, symbols are taken in runs, and a point or colon between letters separates. The tables
     are those of Unicode 15.1. Thai and other scripts without spaces have long words: add character
-    n-grams. The tokenizer "whitespace" cuts at ASCII white space only, as fastText does.
+    n-grams. The tokenizer "whitespace" cuts at ASCII white space only, as fastText does;
+    "fasttext" also adds the word ``</s>`` to each text.
 
     Words and n-grams are hashed by FNV-1a over UTF-8, the same on every platform. The result has
     no duplicates, and its columns are in the order in which they occur in the text.

@@ -25,6 +25,7 @@ pretrained   rows that begin with given vectors
 autotune     a search for good options
 evaluation   precision, recall, F1 and confusions
 vectors      word vectors, and the rules of their formats
+fasttext     models of fastText
 ============ ==================================================================
 """
 
@@ -32,10 +33,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ebagx.text.classifier import TextClassifier, load_model
+    from ebagx.text.fasttext.model import FastTextModel
     from ebagx.text.vectors.loading import load_vectors
     from ebagx.text.vectors.word_vectors import WordVectors
 
-__all__ = ["TextClassifier", "WordVectors", "load_model", "load_vectors"]
+__all__ = ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"]
 
 
 def __getattr__(name: str) -> Any:

@@ -98,7 +98,7 @@ def mark_runs(
     """Set the bits of the buckets of runs of words in some lines. Cost: a division per run."""
     cdef MarkRunArrays given
     cdef Arrays arrays
-    cdef Hashing hashing = Hashing(2, max_length, 0, n_buckets)
+    cdef Hashing hashing = Hashing(2, max_length, 0, n_buckets, NO_BITS)
     cdef Py_ssize_t b, start
     open_arrays(
         &arrays, <Rows*>&given, (table_n2, rows_b, words_k, offsets, hashes_w),

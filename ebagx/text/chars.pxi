@@ -44,24 +44,35 @@ def count_char_ngrams(
     close_arrays(&arrays)
 
 
+cdef inline uint32_t add_rest(
+    uint32_t hash, const unsigned char** char, const unsigned char* end, uint32_t high_bits
+) noexcept nogil:
+    """Take the bytes that go on with a character."""
+    while char[0] < end and not starts_char(char[0][0]):
+        hash = add_byte(hash, char[0][0], high_bits)
+        char[0] += 1
+    return hash
+
+
 cdef int32_t* hash_ngrams_from(
     int32_t* out, const unsigned char* char, const unsigned char* end, bint opened,
     const Hashing* hashing,
 ) noexcept nogil:
     """Append the n-grams that start at `char` or, where `opened`, at the ``<`` before it."""
-    cdef uint32_t hash = add_byte(FNV_BASIS, b"<") if opened else FNV_BASIS
-    cdef Py_ssize_t length = opened
+    cdef uint32_t hash = FNV_BASIS
+    cdef Py_ssize_t length = 0
     cdef bint closed = False
+    if opened:  # what follows it is of no character if the word is not UTF-8
+        hash = add_rest(add_byte(hash, b"<"), &char, end, hashing.high_bits)
+        length = 1
     while length < hashing.max_length and not closed:
         if char == end:
             hash = add_byte(hash, b">")
             closed = True
         else:
-            hash = add_byte(hash, char[0])
+            hash = add_byte(hash, char[0], hashing.high_bits)
             char += 1
-            while char < end and not starts_char(char[0]):
-                hash = add_byte(hash, char[0])
-                char += 1
+            hash = add_rest(hash, &char, end, hashing.high_bits)
         length += 1
         if length >= hashing.min_length:
             out[0] = hashing.first + <int32_t>(hash % hashing.n_buckets)
@@ -105,7 +116,7 @@ def hash_char_ngrams(
     """
     cdef CharArrays given
     cdef Arrays arrays
-    cdef Hashing hashing = Hashing(min_length, max_length, first, n_buckets)
+    cdef Hashing hashing = Hashing(min_length, max_length, first, n_buckets, NO_BITS)
     cdef Py_ssize_t w
     cdef const Span* span
     open_arrays(

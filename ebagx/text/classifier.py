@@ -9,16 +9,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ebagx._core.checks import shown
 from ebagx.io import model_folder
+from ebagx.io.fasttext.model import read_model
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.parameters import NUM_THREADS, Constraints, Flag, NoneOr, OneOf
 from ebagx.sklearn.vectorizer import TextVectorizer
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.learning import Learning
 from ebagx.text.model import LOSSES, Settings, TextModel
 from ebagx.text.pretrained import Pretrained
 from ebagx.text.targets import LISTS, ONE
 from ebagx.text.tokenizers import NAMES
 
-__all__ = ["TextClassifier", "load_model"]
+__all__ = ["FastTextModel", "TextClassifier", "load_model"]
 
 _OF_BAGS = EmbeddingBagClassifier._constraints
 _OF_WORDS = TextVectorizer._constraints
@@ -39,7 +41,7 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
         Longest run of words that is a feature, up to 8; 1 is single words.
     char_ngrams : tuple of two int, optional
         Lengths of the shortest and the longest n-gram of characters, up to 32. None: none.
-    tokenizer : {"words", "whitespace"} or callable, default="words"
+    tokenizer : {"words", "whitespace", "fasttext"} or callable, default="words"
         The rule that cuts texts into words; see `ebagx.sklearn.TextVectorizer`. Or a function that
         returns a list of words for a text, at the speed of Python.
     lowercase : bool or None, default=None
@@ -333,13 +335,13 @@ def load_model(
     path: str | Path,
     num_threads: int | None = None,
     tokenizer: Callable[[str], list[str]] | None = None,
-) -> TextClassifier:
-    """Return a classifier that ``ebagx train`` or `TextClassifier.save` has written.
+) -> TextClassifier | FastTextModel:
+    """Return a classifier that ``ebagx train``, `TextClassifier.save` or fastText has written.
 
     Parameters
     ----------
     path : str or Path
-        The folder of the model.
+        The folder of the model, or a ``.bin`` or ``.ftz`` file of fastText.
     num_threads : int, optional
         Largest number of threads.
     tokenizer : callable, optional
@@ -348,18 +350,19 @@ def load_model(
 
     Returns
     -------
-    TextClassifier
-        It predicts at once; its table is mapped, not copied. `partial_fit` goes on with a copy of
-        the table; the parameters are those of the training, as far as `TextClassifier.save` keeps
-        them.
+    TextClassifier or FastTextModel
+        It predicts at once; the table of a folder is mapped, not copied. `partial_fit` of a
+        TextClassifier goes on with a copy of the table; the parameters are those of the training,
+        as far as `TextClassifier.save` keeps them. A file of fastText becomes a FastTextModel,
+        which cannot be trained.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     ValueError
-        If the folder is not a model, if a file is damaged or of another version, or if the model
-        needs a `tokenizer`.
+        If there is no model, if a file is damaged or of another version, if a model of fastText
+        has no labels, or if the model needs a `tokenizer`.
 
     Notes
     -----
@@ -381,4 +384,7 @@ def load_model(
     NUM_THREADS.check(num_threads, "num_threads")
     if tokenizer is not None and not callable(tokenizer):
         raise TypeError(f"tokenizer must be a callable or None, got {shown(tokenizer)}")
-    return TextClassifier._of(model_folder.load_model(Path(path), num_threads, tokenizer))
+    path = Path(path)
+    if path.is_file():
+        return read_model(path, num_threads)
+    return TextClassifier._of(model_folder.load_model(path, num_threads, tokenizer))

@@ -225,7 +225,7 @@ def expand_rows(
     cdef Arrays of_bags, of_lines, of_features
     cdef Py_ssize_t b
     of_bags.count = of_lines.count = of_features.count = 0
-    call.runs = Hashing(2, max_length, first, n_buckets)
+    call.runs = Hashing(2, max_length, first, n_buckets, NO_BITS)
     try:
         open_arrays(&of_bags, <Rows*>&call.bags, bags, b"l1w f1w n1w n1 L2w")
         open_arrays(&of_lines, <Rows*>&call.lines, lines, b"n1 l1 n1 l1 n1")

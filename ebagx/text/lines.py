@@ -99,6 +99,7 @@ class LineStore:
         """Add the lines of a block of a file."""
         block, text, spans, is_odd, label_spans, label_ends = records
         prepared = self.tokenizer.prepare_ascii(text)
+        is_odd = is_odd | self.tokenizer.ends_lines
         if is_odd.any():
             odd = self.tokenizer.prepare(_copied(text, spans[is_odd]))
             spans[is_odd] = spans_of_lines(odd) + len(prepared)

@@ -70,6 +70,11 @@ class TextModel:
     recipe: Recipe | None = None
 
     @property
+    def dim(self) -> int:
+        """The dimension of the vectors."""
+        return int(self.embedding.shape[1])
+
+    @property
     def classes(self) -> npt.NDArray[Any]:
         """The labels as an array, of integers if they were integers in the training."""
         return np.array(self.labels, np.int64 if self.label_type == "int" else None)

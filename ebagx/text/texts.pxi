@@ -181,8 +181,8 @@ def answer_texts(
     """
     cdef TextCall call
     cdef Arrays of_results, of_model
-    call.chars = Hashing(max(<Py_ssize_t>ngrams[1], 1), ngrams[2], 0, ngrams[3])
-    call.runs = Hashing(2, ngrams[0], <int32_t>n_words, ngrams[3])
+    call.chars = Hashing(max(<Py_ssize_t>ngrams[1], 1), ngrams[2], 0, ngrams[3], NO_BITS)
+    call.runs = Hashing(2, ngrams[0], <int32_t>n_words, ngrams[3], NO_BITS)
     call.rule, call.lowercase, call.most_per_byte = rule, lowercase, most_per_byte
     of_results.count = of_model.count = 0
     try:

@@ -3,6 +3,7 @@ r"""Rules that cut texts into words: one `Tokenizer` each.
 ============  ====================================================================================
 words         the word boundaries of Unicode, simplified: see ``boundaries.pxi``
 whitespace    what stands between blanks of ASCII (space, tab, line end, ...), as in fastText
+fasttext      the same, and each text ends with the word ``</s>``: the rule of models of fastText
 callable      what a function of Python returns for a text
 words-1       what ``\w+`` matches: the rule of models that ebagx 0.1 has trained; it tears words
               at vowel signs and combining accents
@@ -29,8 +30,11 @@ class Rule(IntEnum):
 
 
 CALLABLE = "callable"
-RULES = {"words": Rule.BOUNDARIES, "whitespace": Rule.BLANKS, "words-1": Rule.BLANKS}
-NAMES = ("words", "whitespace")  # of tokenizers for new models
+RULES = {
+    "words": Rule.BOUNDARIES,
+    **dict.fromkeys(("whitespace", "fasttext", "words-1"), Rule.BLANKS),
+}
+NAMES = ("words", "whitespace", "fasttext")  # of tokenizers for new models
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Tokenizer:
 
     Parameters
     ----------
-    name : {"words", "whitespace", "words-1", "callable"}
+    name : {"words", "whitespace", "fasttext", "words-1", "callable"}
         The rule.
     lowercase : bool
         Convert texts to lower case first.
@@ -84,6 +88,11 @@ class Tokenizer:
         """The rule that cuts prepared text, which functions do not take."""
         return RULES[self.name]
 
+    @property
+    def ends_lines(self) -> bool:
+        """Return whether each line gets one word more."""
+        return self.name == "fasttext"
+
     def prepare(self, text: bytes) -> bytes:
         """Return lines of UTF-8 as the compiled code takes them.
 
@@ -92,7 +101,9 @@ class Tokenizer:
         """
         if self.name == "words-1":
             return _between_spaces(text, self.lowercase)
-        if self.name == "whitespace":
+        if self.ends_lines:
+            text = text.replace(b"\n", b" </s>\n")
+        if self.name != "words":
             return text.decode().lower().encode() if self.lowercase else text
         if text.isascii():
             return text

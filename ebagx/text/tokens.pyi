@@ -140,3 +140,40 @@ def hash_murmur(
     n_buckets: int,
     /,
 ) -> None: ...
+def scan_entries(
+    spans_e2: _Intp,
+    counts_e: npt.NDArray[np.int64],
+    kinds_e: npt.NDArray[np.uint8],
+    content: npt.NDArray[np.uint8],
+    start: int,
+    /,
+) -> int: ...
+def join_labels(children_n2: _Int32, counts_m: npt.NDArray[np.int64], /) -> None: ...
+def list_fasttext_rows(
+    results: _Arrays,
+    given: tuple[bytes | npt.NDArray[Any], ...],
+    rules: tuple[int, int, int, int, int, bool, bool],
+    /,
+) -> None: ...
+def pool_fasttext_lines(
+    results: _Arrays,
+    given: tuple[bytes | npt.NDArray[Any], ...],
+    matrix: tuple[npt.NDArray[Any] | int, ...],
+    rules: tuple[int, int, int, int, int, bool, bool],
+    num_threads: int,
+    /,
+) -> None: ...
+def score_fasttext_rows(
+    scores_bl: _Floats,
+    pooled_bd: _Floats,
+    matrix: tuple[npt.NDArray[Any] | int, ...],
+    num_threads: int,
+    /,
+) -> None: ...
+def walk_fasttext_tree(
+    results: _Arrays,
+    matrix: tuple[npt.NDArray[Any] | int, ...],
+    k: int,
+    num_threads: int,
+    /,
+) -> None: ...

@@ -11,6 +11,10 @@ scores.pxi   pooled bags become scores of labels
 texts.pxi    few texts become pooled bags and scores in one call
 pieces.pxi   words are cut into pieces of a vocabulary
 murmur.pxi   words and n-grams are hashed as floret does
+fasttext_file.pxi   words, labels and the tree of labels of a fastText model
+fasttext_rows.pxi   rows of its tables, plain or product-quantised
+fasttext_lines.pxi  the features of lines by its rules, pooled or listed
+fasttext_labels.pxi scores of labels
 ===========  ==================================================================
 
 ``ebagx.text.words`` prepares text: it is UTF-8, each line ends with a newline, single spaces or
@@ -27,6 +31,7 @@ definition in plain Python.
 """
 
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, expf, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
@@ -45,6 +50,7 @@ cdef struct Hashing:
     Py_ssize_t max_length
     int32_t first
     uint32_t n_buckets
+    uint32_t high_bits    # which bytes of 128 and more have beside their own: see add_byte
 
 
 cdef inline Span* span_of(const Rows* spans, Py_ssize_t place) noexcept nogil:
@@ -55,8 +61,16 @@ cdef uint32_t FNV_BASIS = 2166136261u
 cdef uint32_t FNV_PRIME = 16777619u
 
 
-cdef inline uint32_t add_byte(uint32_t hash, unsigned char byte) noexcept nogil:
-    return (hash ^ byte) * FNV_PRIME
+# The bits that bytes of 128 and more have besides, where fastText hashes: its bytes have a sign.
+cdef enum:
+    NO_BITS = 0
+    SIGN_BITS = 0xFFFFFF00u
+
+
+cdef inline uint32_t add_byte(
+    uint32_t hash, unsigned char byte, uint32_t high_bits=NO_BITS
+) noexcept nogil:
+    return (hash ^ byte ^ (high_bits & (0u - <uint32_t>(byte >> 7)))) * FNV_PRIME
 
 
 cdef inline bint starts_char(unsigned char byte) noexcept nogil:
@@ -73,3 +87,7 @@ include "texts.pxi"
 include "records.pxi"
 include "pieces.pxi"
 include "murmur.pxi"
+include "fasttext_file.pxi"
+include "fasttext_rows.pxi"
+include "fasttext_lines.pxi"
+include "fasttext_labels.pxi"

@@ -105,3 +105,5 @@ def test_estimator_conventions(estimator, check):
 def test_attributes():
     fitted = TextEmbedder(VECTORS / "gensim_text.txt").fit(["a"])
     assert {name for name in vars(fitted) if name.endswith("_")} == {"vectors_"}
+    tags = fitted.__sklearn_tags__().input_tags
+    assert (tags.string, tags.two_d_array) == (True, False)

@@ -45,7 +45,7 @@ PUBLIC = {
     ],
     "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
     "ebagx.io": [],  # so far for the library's own use
-    "ebagx.text": ["TextClassifier", "WordVectors", "load_model", "load_vectors"],
+    "ebagx.text": ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {

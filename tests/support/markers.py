@@ -18,9 +18,11 @@ MARKED = {
     "emulated": ("kernels/*", "test_functional.py", "text/test_ngrams.py"),
     "sanitize": (
         *("core/*", "kernels/*", "optim/*", "test_*.py", "text/test_ngrams.py"),
-        *("text/test_answers.py", "promises/test_determinism.py", "promises/test_state_machine.py"),
+        *("io/fasttext/*", "text/fasttext/test_definition.py", "text/test_answers.py"),
+        *("promises/test_determinism.py", "promises/test_state_machine.py"),
     ),
     "races": ("kernels/*", "promises/test_determinism.py"),
+    "download": ("text/fasttext/test_language_identification.py",),
     "endure": (
         *("io/test_model_folder.py", "io/test_model_hammer.py", "io/test_saving_faults.py"),
         *("promises/test_memory.py", "promises/test_processes.py"),

@@ -290,7 +290,7 @@ def test_bad_texts(texts, error, problem):
         (
             {"tokenizer": "words-1"},
             LABELS,
-            "tokenizer must be one of 'words', 'whitespace' or a callable",
+            "tokenizer must be one of 'words', 'whitespace', 'fasttext' or a callable",
         ),
         ({"char_ngrams": (3, 2)}, LABELS, "char_ngrams[1] must be at least 3, got 2"),
         ({"min_count": 9}, LABELS, "no word occurs at least min_count = 9 times in the 6 texts"),

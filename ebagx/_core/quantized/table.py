@@ -55,6 +55,11 @@ class CodeTable(Table):
         """The caller's table."""
         return self._weight
 
+    @property
+    def packed(self) -> PackedRows:
+        """The packed rows."""
+        return self._packed
+
     def check_trainable(self, why: str) -> None:
         """Raise TypeError: codes are not trained."""
         self._refuse(why)

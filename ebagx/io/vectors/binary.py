@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from ebagx.io.vectors import parse
-from ebagx.io.vectors.stream import LONGEST_RECORD, Stream
+from ebagx.io.vectors.stream import Stream
 from ebagx.io.vectors.text import Collector, Header, Options, Vocabulary, check_count
 
 _LONGEST_WORD = 1 << 16  # bytes
@@ -24,7 +24,7 @@ def read_binary(stream: Stream, header: Header, options: Options) -> Vocabulary:
     pending = b""
     for i, block in enumerate(stream.blocks()):
         text = pending + (block[block.index(b"\n") + 1 :] if i == 0 else block)
-        pending = _take_records(collector, stream, text, header)
+        pending = _take_records(collector, stream, text, header.dim)
         if collector.is_full:
             return collector.finish()
     check_count(stream, header.n_words, collector.count)
@@ -33,10 +33,10 @@ def read_binary(stream: Stream, header: Header, options: Options) -> Vocabulary:
     return collector.finish()
 
 
-def _take_records(collector: Collector, stream: Stream, text: bytes, header: Header) -> bytes:
-    """Take the complete records of a text, as many as the header says; return what is left."""
-    dim, row_bytes = header.dim, 4 * header.dim
-    most = min(len(text) // (row_bytes + 1), header.n_words - collector.count)
+def _take_records(collector: Collector, stream: Stream, text: bytes, dim: int) -> bytes:
+    """Take the complete records of a text; return what is left."""
+    row_bytes = 4 * dim
+    most = len(text) // (row_bytes + 1)
     rows, words = np.empty((most, dim), np.float32), np.empty((most, 2), np.intp)
     found = parse.split_binary(rows, words, text)
     rows, words = rows[:found], words[:found]
@@ -45,10 +45,8 @@ def _take_records(collector: Collector, stream: Stream, text: bytes, header: Hea
     _check_records(collector, stream, rows, words, text)
     collector.add(rows, words, text)
     rest = text[words[-1, 1] + 1 + row_bytes :] if found else text
-    if len(rest) > row_bytes + _LONGEST_WORD and collector.count < header.n_words:
+    if len(rest) > row_bytes + _LONGEST_WORD:
         raise stream.error(f"word {collector.count + 1:,} has more than {_LONGEST_WORD:,} bytes")
-    if len(rest) > LONGEST_RECORD:
-        raise stream.error("the file has more than the words that its header says")
     return rest
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from ebagx._core.table import Table
-from ebagx.io.vectors.rows import Rows
 from ebagx.io.vectors.stream import Stream
 from ebagx.io.vectors.text import MAX_DIM, Options, check_count, parsed_rows
 from ebagx.text.vectors.floret import FloretHashing, FloretLookup
@@ -28,7 +27,7 @@ def read_floret(stream: Stream, options: Options) -> tuple[FloretLookup, Table]:
         hashing = FloretHashing.of(header)
     except ValueError as error:
         raise stream.error(f"the header is damaged: {error}") from None
-    rows = Rows(dim, options.dtype)
+    rows = options.rows(dim)
     for text in stream.lines():
         spans = spans_of_lines(text)[0 if rows.count else 1 :]
         words = np.empty_like(spans)

@@ -7,7 +7,11 @@ import numpy.typing as npt
 
 from ebagx._core.dtypes import cell_type
 from ebagx._core.memory import aligned_empty
+from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
+from ebagx._core.quantized.packed import PackedRows
+from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
+from ebagx.quantized import quantize, table_of_rows
 
 # The C library gives blocks of more than 32 MB back to the system when they are freed.
 _CHUNK_BYTES = 1 << 26
@@ -17,7 +21,7 @@ _FIRST_BYTES = 1 << 20
 class Rows:
     """A table that grows by blocks of rows.
 
-    A class with `add` and `table` may keep rows in another way, such as in 8 bits.
+    `CodeRows` keeps them in 8, 4 or 2 bits.
 
     Parameters
     ----------
@@ -32,8 +36,9 @@ class Rows:
         self._dim, self._dtype = dim, dtype
         self._chunks: list[npt.NDArray[Any]] = []
         self._used = self._room = 0  # rows of the last chunk
+        self._is_half = cell_type(dtype) is not None and dtype.itemsize < 4
 
-    def add(self, rows: npt.NDArray[np.float32]) -> None:
+    def add(self, rows: npt.NDArray[Any]) -> None:
         """Append some rows, which are copied.
 
         Raises
@@ -49,7 +54,7 @@ class Rows:
             part = self._chunks[-1][self._used : self._used + len(some)]
             with np.errstate(over="ignore"):
                 part[...] = some
-            if self._dtype.itemsize < 4 and not np.isfinite(part.astype(np.float32)).all():
+            if self._is_half and not np.isfinite(part.astype(np.float32)).all():
                 raise ValueError(f"a number is too large for {self._dtype.name}; use float32")
             self._used += len(some)
             start += len(some)
@@ -57,6 +62,10 @@ class Rows:
 
     def table(self) -> Table:
         """Return the table; the memory of each chunk is given back when it has been copied."""
+        return Table(self.joined(), "table")
+
+    def joined(self) -> npt.NDArray[Any]:
+        """Return all rows, which are not kept here."""
         self._chunks[-1:] = [chunk[: self._used] for chunk in self._chunks[-1:]]
         whole = aligned_empty((self.count, self._dim), self._dtype)
         self._chunks.reverse()
@@ -65,13 +74,62 @@ class Rows:
             chunk = self._chunks.pop()
             whole[start : start + len(chunk)] = chunk
             start += len(chunk)
-        return Table(whole, "table")
+        return whole
 
     def _open_chunk(self) -> None:
         size = min(_FIRST_BYTES << len(self._chunks), _CHUNK_BYTES)
         self._room = max(size // (self._dim * self._dtype.itemsize), 1)
         self._used = 0
         self._chunks.append(np.empty((self._room, self._dim), self._dtype))
+
+
+class CodeRows:
+    """A quantised table that grows by blocks of rows.
+
+    Parameters
+    ----------
+    dim : int
+        Number of columns D.
+    bits : int
+        Bits of a number: 8, 4 or 2.
+    """
+
+    def __init__(self, dim: int, bits: int) -> None:
+        self.count = 0
+        self._dim = dim
+        self._layout = RowFormat(bits, HALF)
+        self._rows = self._no_rows()
+
+    def add(self, rows: npt.NDArray[np.float32]) -> None:
+        """Append some rows, quantised."""
+        found = Table.of(quantize(rows, self._layout.bits))
+        assert isinstance(found, CodeTable)
+        if found.packed.format != self._layout and self._layout.dtype == HALF:
+            before, self._layout = self._rows.joined(), found.packed.format
+            self._rows = self._no_rows()
+            self._rows.add(_with_floats(before, self._dim, self._layout.bits))
+        added = found.packed.array
+        if found.packed.format != self._layout:
+            added = _with_floats(added, self._dim, self._layout.bits)
+        self._rows.add(added)
+        self.count += len(rows)
+
+    def table(self) -> Table:
+        """Return the table."""
+        rows = self._rows.joined()
+        packed = PackedRows.checked(rows, self._layout, self._dim, "the table")
+        return Table.of(table_of_rows(packed))
+
+    def _no_rows(self) -> Rows:
+        return Rows(self._layout.row_bytes(self._dim), np.dtype(np.uint8))
+
+
+def _with_floats(rows: npt.NDArray[np.uint8], dim: int, bits: int) -> npt.NDArray[np.uint8]:
+    """Return rows with float32 in place of float16 for scale and bias: some row needs it."""
+    given, layout = RowFormat(bits, HALF), RowFormat(bits, FLOAT)
+    wide = np.empty((len(rows), layout.row_bytes(dim)), np.uint8)
+    layout.write(wide, given.codes(rows, dim), given.constants(rows, dim))
+    return wide
 
 
 def checked_dtype(dtype: Any) -> np.dtype[Any]:

@@ -3,7 +3,7 @@
 ===============  ===================  =====================================================
 array            dtype and shape      content
 ===============  ===================  =====================================================
-table            float, (N, D)        the rows
+table            float, (N, D)        the rows; or uint8, quantised ones
 words.text       uint8                the words, one after the other
 words.offsets    int64, (W + 1,)      where each word starts, and the last one ends
 words.hashes     uint32, (W,)         their hashes
@@ -23,9 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.quantized.formats import BITS, FLOAT, HALF, RowFormat
+from ebagx._core.quantized.packed import PackedRows
 from ebagx._core.table import Table
 from ebagx.io.safetensors import Tensors, read_safetensors
+from ebagx.io.vectors.text import MAX_DIM
 from ebagx.io.versioned_folder import DESCRIPTION, is_version_name, patiently
+from ebagx.quantized import QuantizedTable, table_of_rows
+from ebagx.text.fasttext.lookups import FastTextLookup, FloretModelLookup
 from ebagx.text.vectors.floret import FloretLookup
 from ebagx.text.vectors.lookups import Lookup, State, WholeWords
 from ebagx.text.vectors.pieces import TokenizerPieces, WordPieces
@@ -38,7 +43,11 @@ _WORD_DTYPES = (np.uint8, np.int64, np.uint32, np.uint64)
 
 
 KINDS: Mapping[str, Any] = {
-    kind.kind: kind for kind in (WholeWords, FloretLookup, WordPieces, TokenizerPieces)
+    kind.kind: kind
+    for kind in (
+        *(WholeWords, FloretLookup, WordPieces, TokenizerPieces),
+        *(FastTextLookup, FloretModelLookup),
+    )
 }
 
 
@@ -113,10 +122,28 @@ def _word_arrays(tensors: Tensors) -> list[npt.NDArray[Any]]:
 
 
 def _table(tensors: Tensors) -> Table:
+    rows = tensors.arrays["table"]
+    if "codes" in tensors.metadata:
+        return Table.of(_codes(rows, json.loads(tensors.metadata["codes"])), "the table")
     try:
-        return Table.of(tensors.arrays["table"], "the table")
+        return Table.of(rows, "the table")
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def _codes(rows: npt.NDArray[Any], about: Any) -> QuantizedTable:
+    """Return the quantised table in rows of bytes."""
+    if not isinstance(about, dict) or about.keys() != {*RowFormat._fields, "dim"}:
+        raise ValueError("the layout of the table is damaged")
+    bits, dim, first = about["bits"], about["dim"], about["constants_first"]
+    dtypes = {dtype.name: dtype for dtype in (HALF, FLOAT)}
+    is_sound = type(bits) is int and bits in BITS and type(first) is bool and type(dim) is int
+    if not is_sound or about["dtype"] not in dtypes or rows.dtype != np.uint8 or rows.ndim != 2:
+        raise ValueError("the layout of the table is damaged")
+    layout = RowFormat(bits, dtypes[about["dtype"]], first)
+    if not 1 <= dim <= MAX_DIM or rows.shape[1] != layout.row_bytes(dim):
+        raise ValueError("the rows of the table have another length than their layout says")
+    return table_of_rows(PackedRows.checked(rows, layout, dim, "the table"))
 
 
 def _version_in(folder: Path) -> str:

@@ -47,11 +47,6 @@ _LAYOUTS = (
 )
 
 
-def is_static_folder(folder: Path) -> bool:
-    """Return whether a folder has the files of static embeddings."""
-    return _layout_of(folder) is not None
-
-
 def read_static(folder: Path) -> tuple[Lookup, Table]:
     """Read a folder; the table is mapped.
 

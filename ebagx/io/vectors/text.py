@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ebagx._core.threads import thread_count
 from ebagx.io.vectors import parse
-from ebagx.io.vectors.rows import Rows
+from ebagx.io.vectors.rows import CodeRows, Rows
 from ebagx.io.vectors.stream import Stream
 from ebagx.text.words import Words, spans_of_lines
 
@@ -37,15 +37,20 @@ class Options(NamedTuple):
     """Options of the readers."""
 
     dtype: np.dtype[Any]
+    bits: int | None = None  # of a quantised table
     limit: int | None = None
     decodes: bool = True  # words must be UTF-8
+
+    def rows(self, dim: int) -> Rows | CodeRows:
+        """Return what collects rows."""
+        return Rows(dim, self.dtype) if self.bits is None else CodeRows(dim, self.bits)
 
 
 class Vocabulary(NamedTuple):
     """Words, and the rows that they have."""
 
     words: Words
-    rows: Rows
+    rows: Rows | CodeRows
 
 
 class Collector:
@@ -53,7 +58,7 @@ class Collector:
 
     def __init__(self, stream: Stream, dim: int, options: Options) -> None:
         self._stream, self._options = stream, options
-        self.words, self.rows = Words(), Rows(dim, options.dtype)
+        self.words, self.rows = Words(), options.rows(dim)
         self.count = 0  # of records, those left out too
 
     @property
@@ -192,13 +197,13 @@ def _is_number(field: bytes) -> bool:
 
 
 def dim_of_lines(stream: Stream) -> int:
-    """Return how many numbers most of the first lines end with; of equally many lines, the least.
+    """Return how many numbers most of the first lines end with.
 
     The first field of a line is no such number: it is a word, or begins one.
     """
     lines = stream.head.split(b"\n")[:-1][:_LINES_THAT_TELL]
     counts = Counter(_count_numbers(fields_of(line)[1:]) for line in lines)
-    dim = max(counts, key=lambda n: (counts[n], -n), default=0)
+    dim = max(counts, key=counts.__getitem__, default=0)
     if not 1 <= dim <= MAX_DIM:
         raise stream.error(
             "this is no file of vectors that ebagx knows; text has a word and its numbers in each "

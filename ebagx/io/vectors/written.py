@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.maps import in_sequence
+from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
 from ebagx.io.replaced_file import replaced_file
 from ebagx.io.safetensors import write_tensors
 from ebagx.io.vectors.saved import FORMAT, TENSORS, VERSION, WORDS
 from ebagx.io.versioned_folder import VersionedFolder, flush_file, is_own_name, naming
 from ebagx.text.vectors.lookups import Lookup
+from ebagx.text.vectors.table_rows import take_rows
 from ebagx.text.words import Words
 
 _ROWS_AT_ONCE = 1 << 10
@@ -30,7 +32,7 @@ def write_tensors_file(path: Path, lookup: Lookup, table: Table) -> None:
         If the system refuses to write; an old file stays.
     """
     arrays, about = _content(lookup, table)
-    with in_sequence(table.array), replaced_file(path) as file:
+    with in_sequence(arrays["table"]), replaced_file(path) as file:
         write_tensors(file, arrays, about)
 
 
@@ -51,7 +53,7 @@ def write_folder(path: Path, lookup: Lookup, table: Table) -> None:
         raise ValueError(f"{path} is not replaced: it holds {min(foreign)}")
     arrays, about = _content(lookup, table)
     folder = VersionedFolder(path.resolve(), (TENSORS,))
-    with in_sequence(table.array), folder.new_version() as version:
+    with in_sequence(arrays["table"]), folder.new_version() as version:
         file_path = version.folder / TENSORS
         with naming(file_path), file_path.open("xb") as file:
             write_tensors(file, arrays, about)
@@ -83,7 +85,8 @@ def write_text(path: Path, words: Words, table: Table) -> None:
 def _text_blocks(words: Words, table: Table) -> Iterator[bytes]:
     names, form = words.lines().split(b"\n"), b" %.9g" * table.dim
     for start in range(0, words.count, _ROWS_AT_ONCE):
-        rows = table.array[start : start + _ROWS_AT_ONCE].astype(np.float32).tolist()
+        stop = min(start + _ROWS_AT_ONCE, words.count)
+        rows = take_rows(table, np.arange(start, stop)).tolist()
         parts = zip(names[start:], rows, strict=False)
         yield b"".join([word + form % tuple(row) + b"\n" for word, row in parts])
 
@@ -91,5 +94,8 @@ def _text_blocks(words: Words, table: Table) -> Iterator[bytes]:
 def _content(lookup: Lookup, table: Table) -> tuple[Mapping[str, npt.NDArray[Any]], dict[str, str]]:
     state = lookup.state()
     of_words = dict(zip(WORDS, lookup.words.arrays(), strict=True))
-    arrays = {"table": table.array, **of_words, **state.arrays}
-    return arrays, {"format": FORMAT, "version": VERSION, "kind": lookup.kind, **state.about}
+    about = {"format": FORMAT, "version": VERSION, "kind": lookup.kind, **state.about}
+    if isinstance(table, CodeTable):
+        layout, dim = table.packed.format, table.packed.dim
+        about["codes"] = json.dumps({**layout._asdict(), "dtype": layout.dtype.name, "dim": dim})
+    return {"table": np.asarray(table.array), **of_words, **state.arrays}, about

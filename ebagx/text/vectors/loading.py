@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from ebagx._core.checks import check_integer, check_one_of
+from ebagx._core.checks import check_integer, check_one_of, shown
+from ebagx._core.quantized.formats import BITS
+from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.io.vectors import binary, floret, saved, static, text
 from ebagx.io.vectors.layouts import Layout, layout_of
 from ebagx.io.vectors.rows import checked_dtype
@@ -22,6 +24,7 @@ def load_vectors(
     *,
     limit: int | None = None,
     dtype: npt.DTypeLike = "float32",
+    bits: int | None = None,
     unicode_errors: str = _STRICT,
     progress: Progress | None = None,
 ) -> WordVectors:
@@ -31,7 +34,7 @@ def load_vectors(
     ``.vec``, word2vec as text, GloVe  may be compressed: gzip, bzip2, xz, zip
     word2vec's binary format           may be compressed
     floret's ``.floret``               may be compressed
-    fastText's ``.bin``                with its subwords
+    ``.bin``, ``.ftz`` of fastText     with its subwords; floret's ``.bin``, too
     folders of model2vec and of        the table is mapped; the tokenizer of BERT is built in,
     static sentence embeddings         others need ``pip install 'ebagx[tokenizers]'``
     what `WordVectors.save` wrote      the table is mapped, in milliseconds
@@ -47,6 +50,8 @@ def load_vectors(
     dtype : dtype, default=float32
         Dtype of the table of formats that are read: float32, float16, or bfloat16 of the package
         ml_dtypes.
+    bits : {8, 4, 2}, optional
+        Quantise the rows of formats that are read, in place of `dtype`, as `ebagx.quantize` does.
     unicode_errors : {"strict", "surrogateescape"}, default="strict"
         With "surrogateescape", words may have bytes that are not UTF-8, which become surrogates:
         `str.encode` with the same word gives them back.
@@ -90,7 +95,9 @@ def load_vectors(
     path = Path(path)
     check_one_of(unicode_errors, "unicode_errors", (_STRICT, _SURROGATES))
     limit = None if limit is None else check_integer(limit, "limit", 1)
-    options = text.Options(checked_dtype(dtype), limit, unicode_errors == _STRICT)
+    if bits is not None and bits not in BITS:
+        raise ValueError(f"bits must be 8, 4, 2 or None, got {shown(bits)}")
+    options = text.Options(checked_dtype(dtype), bits, limit, unicode_errors == _STRICT)
     if path.is_dir():
         return _from_folder(path)
     with open_stream(path, progress) as stream:
@@ -106,7 +113,7 @@ def _from_folder(path: Path) -> WordVectors:
 def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     layout, header = layout_of(stream)
     if layout is Layout.FASTTEXT:
-        return _from_fasttext(stream.path)
+        return WordVectors(*read_vectors(stream.path))
     if layout is Layout.SAFETENSORS:
         return WordVectors(*saved.read_saved(stream.path))
     if layout is Layout.FLORET:
@@ -117,7 +124,3 @@ def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     else:
         words, rows = text.read_text(stream, header, options)
     return WordVectors(WholeWords(words), rows.table())
-
-
-def _from_fasttext(path: Path) -> WordVectors:
-    raise ValueError(f"{path}: this is a model of fastText, which load_vectors does not read yet")

@@ -1,6 +1,6 @@
 """`WordVectors`: vectors of words and texts, from a table and the rule of its format."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -10,18 +10,25 @@ import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import check_integer, check_num_threads, check_one_of
-from ebagx._core.modes import MODES, SUM, Mode
+from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
-from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
+from ebagx.quantized import quantize
 from ebagx.text.inputs import checked_texts
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
 from ebagx.text.vectors.neighbours import largest, products
+from ebagx.text.vectors.pooling import (
+    pool,
+    scale_to_length_1,
+    text_blocks,
+    unit,
+    unit_weights,
+)
+from ebagx.text.vectors.table_rows import row_lengths, take_rows
 from ebagx.text.words import distinct_words, words_of
 
 __all__ = ["WordVectors"]
 
-_CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
 _WORDS_AT_ONCE = 1 << 16
 
 _Floats = npt.NDArray[np.float32]
@@ -92,7 +99,7 @@ class WordVectors:
     @property
     def table(self) -> Any:
         """The rows, (N, D)."""
-        return self._rows.array
+        return self._rows.weight
 
     @property
     def dim(self) -> int:
@@ -124,7 +131,9 @@ class WordVectors:
         return self._lookup.words.count
 
     def __repr__(self) -> str:
-        return f"<WordVectors: {len(self)} words, dim={self.dim}, {self._rows.dtype}>"
+        bits = getattr(self.table, "bits", None)
+        kind = self._rows.dtype if bits is None else f"{bits} bits"
+        return f"<WordVectors: {len(self)} words, dim={self.dim}, {kind}>"
 
     @classmethod
     def of(cls, words: Iterable[str], table: npt.ArrayLike) -> "WordVectors":
@@ -198,10 +207,10 @@ class WordVectors:
         check_one_of(normalize, "normalize", (None, "l2"))
         threads = check_num_threads(num_threads)
         vectors = np.empty((len(given), self.dim), np.float32)
-        for block in _blocks(given):
+        for block in text_blocks(given):
             vectors[block] = self._pooled(self._lookup.tokens_of(given[block]), mode, threads)
             if normalize or (self._lookup.normalizes and mode == "mean"):
-                _scale_to_length_1(vectors[block])
+                scale_to_length_1(vectors[block])
         return vectors
 
     def nearest(self, word: str, k: int = 10) -> list[tuple[str, float]]:
@@ -251,8 +260,31 @@ class WordVectors:
             As from `nearest`.
         """
         count = check_integer(k, "k", 1)
-        of_a, of_b, of_c = (_unit(self[word]) for word in (a, b, c))
+        of_a, of_b, of_c = (unit(self[word]) for word in (a, b, c))
         return self._most_similar(of_b - of_a + of_c, [a, b, c], count)
+
+    def quantize(self, bits: int = 8) -> "WordVectors":
+        """Return the same vectors with a table of 8, 4 or 2 bits a number.
+
+        Parameters
+        ----------
+        bits : {8, 4, 2}, default=8
+            Bits of a number; see `ebagx.quantize`.
+
+        Returns
+        -------
+        WordVectors
+            Its `table` is a `QuantizedTable`.
+
+        Raises
+        ------
+        TypeError
+            If the table is quantised already.
+        ValueError
+            If a number is not finite, or `bits` is another.
+        """
+        self._rows.check_mapped()
+        return type(self)(self._lookup, Table.of(quantize(self.table, bits), "table"))
 
     def save(self, path: str | Path) -> None:
         """Write the vectors; the suffix of the path tells the format.
@@ -290,7 +322,7 @@ class WordVectors:
     def _most_similar(
         self, vector: _Floats, without: Sequence[str], k: int
     ) -> list[tuple[str, float]]:
-        cosines = products(self._table_of_words, _unit(vector))
+        cosines = products(self._table_of_words, unit(vector))
         lengths = self._lengths_of_words
         np.divide(cosines, lengths, out=cosines, where=lengths > 0)
         words = self._lookup.words
@@ -312,7 +344,7 @@ class WordVectors:
         table = self._table_of_words
         if table is self._rows:
             return self._lengths(np.arange(table.num_rows))
-        return _row_lengths(table.array)
+        return row_lengths(table.array)
 
     def _pooled(self, tokens: Tokens, mode: str, threads: int | None) -> _Floats:
         """Return the vectors of texts from those of their tokens, (B, D)."""
@@ -320,13 +352,13 @@ class WordVectors:
         is_unit = self._lookup.rule is Rule.UNIT_MEAN
         if rows is not None:
             table = Table(self._mean(rows))
-            lengths = _row_lengths(table.array)[indices] if is_unit else ALL_ONES
+            lengths = row_lengths(table.array)[indices] if is_unit else ALL_ONES
         else:
             lengths = self._lengths(indices) if is_unit else ALL_ONES
             indices, table = self._floats(indices)
         if is_unit:
-            indices, offsets, weights = _scaled(indices, offsets, lengths)
-        return _pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
+            indices, offsets, weights = unit_weights(indices, offsets, lengths)
+        return pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
 
     def _mean(self, bags: Bags) -> _Floats:
         """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""
@@ -347,7 +379,7 @@ class WordVectors:
         used = np.flatnonzero(is_used)
         places = np.empty(len(is_used), np.int32)
         places[used] = np.arange(len(used), dtype=np.int32)
-        return places[rows], Table(self._rows.array[used].astype(np.float32))
+        return places[rows], Table(take_rows(self._rows, used))
 
     def _lengths(self, rows: npt.NDArray[np.integer[Any]]) -> _Floats:
         """Return the lengths of some rows, each computed once.
@@ -357,57 +389,6 @@ class WordVectors:
         unknown = np.unique(rows[np.isnan(self._known_lengths[rows])])
         for start in range(0, len(unknown), _WORDS_AT_ONCE):
             some = unknown[start : start + _WORDS_AT_ONCE]
-            self._known_lengths[some] = _row_lengths(self._rows.array[some])
+            self._known_lengths[some] = row_lengths(take_rows(self._rows, some))
         lengths: _Floats = self._known_lengths[rows]
         return lengths
-
-
-def _blocks(texts: Sequence[str]) -> Iterator[slice]:
-    """Yield ranges of texts with a bounded number of characters, or of one text."""
-    ends = np.cumsum([0, *map(len, texts)])
-    for first, stop in bag_ranges(ends, 1, _CHARS_AT_ONCE) if texts else ():
-        yield slice(first, stop)
-
-
-def _pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
-    """Pool rows times weights: a mean divides by the number of rows, not by their weights."""
-    if mode.is_extreme:
-        factors = bags.weights[:, None] if len(bags.weights) else np.float32(1)
-        table = Table(table.array[bags.indices] * factors)
-        places = np.arange(len(bags.indices), dtype=np.int32)
-        bags = Bags(places, bags.offsets, ALL_ONES)
-    pooled: _Floats
-    pooled, _ = forward(bags, table, mode if mode.is_extreme else SUM, None, threads)
-    if mode.norm is not None:
-        counts = np.maximum(np.diff(bags.offsets), 1).astype(np.float32)[:, None]
-        pooled /= counts if mode.norm == "l1" else np.sqrt(counts)
-    return pooled
-
-
-def _scaled(indices: _Int32, offsets: _Int32, lengths: _Floats) -> tuple[_Int32, _Int32, _Floats]:
-    """Return lookups with weights that make unit vectors, without those of length 0."""
-    if not lengths.all():
-        is_kept = lengths > 0
-        before = np.zeros(len(indices) + 1, np.int32)
-        np.cumsum(is_kept, out=before[1:])
-        indices, offsets, lengths = indices[is_kept], before[offsets], lengths[is_kept]
-    return indices, offsets, np.reciprocal(lengths)
-
-
-def _row_lengths(rows: npt.NDArray[Any]) -> _Floats:
-    # In float64, as squares of float32 may exceed float32.
-    squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
-    lengths: _Floats = np.sqrt(squares).astype(np.float32)
-    return lengths
-
-
-def _unit(vector: _Floats) -> _Floats:
-    (length,) = _row_lengths(vector[None])
-    return vector / length if length else vector
-
-
-def _scale_to_length_1(vectors: _Floats) -> None:
-    """Divide each row, in place, by its Euclidean length; leave zeros alone."""
-    lengths = _row_lengths(vectors)
-    lengths[lengths == 0] = 1
-    vectors /= lengths[:, None]

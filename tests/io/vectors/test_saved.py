@@ -37,6 +37,43 @@ def test_all_comes_back(kind, name, tmp_path):
     assert repr(again) == repr(vectors)
 
 
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("name", ["folder", "file.safetensors", "file.vec"])
+def test_quantised_tables(bits, name, tmp_path):
+    vectors = WordVectors.of(WORDS, ROWS).quantize(bits)
+    vectors.save(tmp_path / name)
+    again = load_vectors(tmp_path / name)
+    found = again.table if name == "file.vec" else again.table.toarray()
+    np.testing.assert_array_equal(found, vectors.table.toarray())
+    assert again.embed(WORDS).tobytes() == vectors.embed(WORDS).tobytes()
+
+
+def codes(name, value):
+    return lambda text: json.dumps({**json.loads(text), name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("codes", "[]", "the layout of the table is damaged"),
+        ("codes", codes("bits", 3), "the layout of the table is damaged"),
+        ("codes", codes("dim", True), "the layout of the table is damaged"),
+        ("codes", codes("dtype", "int8"), "the layout of the table is damaged"),
+        ("codes", codes("dim", 6), "the rows of the table have another length than their layout"),
+        ("codes", codes("dim", 2**40), "the rows of the table have another length"),
+        ("table", lambda a: a.astype("f4"), "the layout of the table is damaged"),
+        ("table", lambda a: a | np.uint8(255), "a scale or bias is not finite"),
+    ],
+)
+def test_damaged_layouts_of_quantised_tables(name, value, problem, tmp_path):
+    path = tmp_path / "a.safetensors"
+    WordVectors.of(WORDS, ROWS).quantize().save(path)
+    change(path, name, value)
+    with raises(ValueError, problem) as caught:
+        load_vectors(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
 def test_words_of_any_bytes_come_back(tmp_path):
     words = ["caf\udce9", "x y", "猫", "a\nb", "\0"]
     vectors = WordVectors.of(words, np.eye(5, dtype=np.float32))

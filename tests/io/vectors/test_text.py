@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import ebagx
 from ebagx.io.vectors import stream
 from ebagx.text import load_vectors
 from support.vector_files import ROWS, VECTORS, WORDS, binary_of, raises, text_of
@@ -89,6 +90,24 @@ def test_numbers_too_large_for_float16(tmp_path):
     assert load(tmp_path, text_of("a", [[1e5]])).table[0, 0] == 1e5
     with raises(ValueError, "a number is too large for float16; use float32"):
         load(tmp_path, text_of("a", [[1e5]]), dtype="float16")
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("odd", [None, 0, 7, 11])
+def test_quantised_while_they_are_read(bits, odd, tmp_path, monkeypatch):
+    """A row of one number that float16 has not makes all rows wider."""
+    monkeypatch.setattr(stream, "BLOCK_SIZE", 200)
+    monkeypatch.setattr(stream, "HEAD_SIZE", 80)
+    rows = ROWS.copy()
+    if odd is not None:
+        rows[odd] = 0.1
+    vectors = load(tmp_path, text_of(WORDS, rows), bits=bits)
+    assert vectors.table.bits == bits
+    whole = ebagx.quantize(rows, bits)
+    assert vectors.table.nbytes == whole.nbytes
+    same = slice(None) if odd is None else odd
+    np.testing.assert_array_equal(vectors.table.toarray()[same], whole.toarray()[same])
+    np.testing.assert_allclose(vectors.table.toarray(), whole.toarray(), rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("make", [text_of, binary_of])

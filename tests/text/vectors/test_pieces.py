@@ -117,11 +117,12 @@ def test_limits(limit, tmp_path):
         if limit > 1
         else True
     )
-    texts = ["a " * 50, "x " * 50, "cats" * 20]
+    texts = ["a " * 50, "x " * 50, "the " * 50]
     found = vectors.embed(texts, mode="sum").sum(axis=1)
     most = limit * int(np.median([len(piece) for piece in PIECES]))
     assert found[0] == min(limit, (most + 1) // 2)
     assert found[1] == 0
+    assert found[2] == min(limit, texts[2][:most].count("the"))
 
 
 def test_added_pieces_count_wherever_they_are(tmp_path):

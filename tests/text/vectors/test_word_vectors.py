@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ebagx.text import WordVectors, load_vectors
-from ebagx.text.vectors import word_vectors
+from ebagx.text.vectors import pooling
 from support.vector_definition import floret_rows, unit_mean
 from support.vector_files import GOLDEN, ROWS, SENTENCES, WORDS, raises
 
@@ -122,7 +122,7 @@ def test_bits_depend_on_neither_blocks_nor_threads(kind, mode, monkeypatch):
     assert vectors.embed(texts, mode=mode, num_threads=2).tobytes() == whole.tobytes()
     alone = np.concatenate([vectors.embed([text], mode=mode) for text in texts])
     assert alone.tobytes() == whole.tobytes()
-    monkeypatch.setattr(word_vectors, "_CHARS_AT_ONCE", 20)
+    monkeypatch.setattr(pooling, "_CHARS_AT_ONCE", 20)
     assert vectors.embed(texts, mode=mode).tobytes() == whole.tobytes()
 
 
@@ -200,6 +200,29 @@ def test_floret(name):
     np.testing.assert_allclose(found[:2], wanted, atol=1e-6)
     assert not found[2].any()
     assert vectors.nearest("kalo") == []
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_quantised_tables_are_those_that_they_stand_for(bits, mode):
+    vectors = WV.quantize(bits)
+    assert repr(vectors) == f"<WordVectors: 12 words, dim=5, {bits} bits>"
+    floats = WordVectors.of(WORDS, vectors.table.toarray())
+    texts = [*WORDS, " ".join(WORDS), "unknown"]
+    assert vectors.embed(texts, mode=mode).tobytes() == floats.embed(texts, mode=mode).tobytes()
+    for word in WORDS:
+        assert vectors[word].tobytes() == floats[word].tobytes()
+    assert vectors.nearest("the") == floats.nearest("the")
+    with raises(TypeError, "table is quantised already"):
+        vectors.quantize(bits)
+    with raises(ValueError, "bits must be 8, 4 or 2"):
+        WV.quantize(3)
+
+
+def test_pieces_can_be_quantised():
+    vectors = load_vectors(GOLDEN / "model2vec" / "mapped")
+    found = vectors.quantize().embed(SENTENCES)
+    np.testing.assert_allclose(found, vectors.embed(SENTENCES), atol=0.02)
 
 
 def test_copies():

@@ -1,0 +1,211 @@
+"""`FastTextModel` gives the answers of a model that fastText has trained."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.checks import FRACTION, check_integer, check_number
+from ebagx.text.corpus import PREFIX
+from ebagx.text.fasttext.features import FastTextFeatures
+from ebagx.text.fasttext.labels import ADDED, Labels
+from ebagx.text.fasttext.matrix import Matrix
+from ebagx.text.inputs import as_list, checked_texts
+from ebagx.text.ranking import likeliest, line_blocks
+
+_LEFT_OUT = -1.0  # the probability of a label that fastText does not print
+
+_Floats = npt.NDArray[np.float32]
+_Intp = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, repr=False)
+class FastTextModel:
+    """A supervised model of fastText, which answers as fastText does.
+
+    `load_model` returns it for a ``.bin`` or ``.ftz`` file. Labels and probabilities are those of
+    ``fasttext predict-prob``. A text is a line: words between blanks, in their case, and the word
+    ``</s>`` that ends lines.
+
+    Attributes
+    ----------
+    labels : list of str
+        The labels in the order of the file, without ``__label__``.
+    loss : {"softmax", "ova", "ns", "hs"}
+        The loss with which the model was trained.
+    table : Matrix
+        The rows of words and buckets.
+    num_threads : int or None
+        Largest number of threads.
+
+    See Also
+    --------
+    load_model : Read a model of fastText, or one of ebagx.
+    load_vectors : Read the vectors of words.
+
+    Notes
+    -----
+    fastText adds 1e-5 to each probability, and so does this class: probabilities may be above 1.
+    ``</s>`` is added to every text, as by fastText's Python module; ``fasttext`` itself does not
+    add it to a last line without an end.
+
+    The model is only read: any number of threads may use it at the same time.
+    """
+
+    features: FastTextFeatures
+    labels: list[str]
+    loss: str
+    table: Matrix
+    output: Labels
+    num_threads: int | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<FastTextModel: {len(self.labels)} labels, {self.features.n_words} words, "
+            f"dim={self.dim}, loss={self.loss!r}>"
+        )
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """The labels as an array."""
+        return np.array(self.labels)
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the vectors."""
+        return self.table.dim
+
+    @property
+    def label_prefix(self) -> str:
+        """The beginning of words that are labels."""
+        return PREFIX
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the likeliest label of each text.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        ndarray of str, shape (n_texts,)
+            An empty string where fastText has no answer: where nothing in a text, not even its
+            end, is known.
+        """
+        names = np.array([*self.labels, ""])
+        places = [np.empty(0, np.intp)]
+        for order, probabilities in self.best_blocks(checked_texts(X, "X"), 1):
+            places.append(np.where(probabilities[:, 0] < 0, -1, order[:, 0]))
+        return names[np.concatenate(places)]
+
+    def predict_proba(self, X: Any) -> _Floats:
+        """Return the probability of each label, in the order of `labels`.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        ndarray of shape (n_texts, n_labels), float32
+            Zero for labels that fastText leaves out.
+        """
+        texts = checked_texts(X, "X")
+        blocks = [np.empty((0, len(self.labels)), np.float32), *self.probability_blocks(texts)]
+        return np.concatenate(blocks)
+
+    def predict_top(
+        self, X: Any, k: int = 3, threshold: float = 0.0
+    ) -> list[list[tuple[str, float]]]:
+        """Return the likeliest labels of each text, best first.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+        k : int, default=3
+            Largest number of labels for a text.
+        threshold : float, default=0.0
+            Smallest probability of a label, from 0 to less than 1.
+
+        Returns
+        -------
+        list of lists of tuples (label, probability)
+            Of equally likely labels, the first one in the file comes first.
+        """
+        k = check_integer(k, "k", 1)
+        least = check_number(threshold, "threshold", FRACTION) + ADDED if threshold else 0.0
+        return [
+            [(self.labels[i], p) for i, p in zip(places, values, strict=True) if p >= least]
+            for block in self.best_blocks(checked_texts(X, "X"), k)
+            for places, values in zip(*(array.tolist() for array in block), strict=True)
+        ]
+
+    def vectors(self, X: Any) -> _Floats:
+        """Return the vector of each text: fastText's ``print-sentence-vectors``.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        ndarray of shape (n_texts, dim), float32
+            The mean of the rows of all features; zeros where a text has none.
+        """
+        return self._pooled(checked_texts(X, "X"))[0]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the fraction of texts whose likeliest label is the given one.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+        y : iterable of str
+            A label for each text.
+
+        Returns
+        -------
+        float
+        """
+        expected, found = as_list(y, "y"), self.predict(X).tolist()
+        if len(expected) != len(found):
+            raise ValueError(
+                f"X and y must have one length, got {len(found)} texts and {len(expected)} labels"
+            )
+        hits = [this == that for this, that in zip(found, expected, strict=True)]
+        return float(np.mean(hits))
+
+    def best_blocks(self, texts: Sequence[str], k: int) -> Iterator[tuple[_Intp, _Floats]]:
+        """Yield the positions of the `k` likeliest labels, best first, and their probabilities.
+
+        They come for one block of texts after the other, (b, K) each; -1 for `k` is all labels.
+        The probability is -1 where fastText has no label.
+        """
+        for probabilities in self._blocks(texts, k):
+            order, values = likeliest(probabilities, k)
+            values[values == 0] = _LEFT_OUT
+            yield order, values
+
+    def probability_blocks(self, texts: Sequence[str]) -> Iterator[_Floats]:
+        """Yield the probability of each label for one block of texts after the other."""
+        return self._blocks(texts, -1)
+
+    def _blocks(self, texts: Sequence[str], k: int) -> Iterator[_Floats]:
+        pooled, counts = self._pooled(texts)
+        first = 0
+        for block in line_blocks(pooled, len(self.labels)):
+            probabilities = self.output.probabilities(block, k, self.num_threads)
+            probabilities[counts[first : first + len(block)] == 0] = 0
+            first += len(block)
+            yield probabilities
+
+    def _pooled(self, texts: Sequence[str]) -> tuple[_Floats, _Intp]:
+        return self.features.pool(texts, self.table, self.num_threads)

@@ -1,0 +1,33 @@
+"""Rows of a table of any kind as float32, and their lengths."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.bags import NO_WEIGHTS, Bags
+from ebagx._core.modes import SUM
+from ebagx._core.passes import forward
+from ebagx._core.quantized.table import CodeTable
+from ebagx._core.table import Table
+
+_Floats = npt.NDArray[np.float32]
+
+
+def take_rows(table: Table, rows: npt.NDArray[np.integer[Any]]) -> _Floats:
+    """Return some rows, float32 (n, D); of codes, the sums of bags of one row each."""
+    if not isinstance(table, CodeTable):
+        taken: _Floats = table.array[rows].astype(np.float32)
+        return taken
+    offsets = np.arange(len(rows) + 1, dtype=np.int32)
+    bags = Bags(np.ascontiguousarray(rows, np.int32), offsets, NO_WEIGHTS[table.sum_dtype])
+    sums: _Floats = forward(bags, table, SUM, None, None)[0]
+    return sums
+
+
+def row_lengths(rows: npt.NDArray[Any]) -> _Floats:
+    """Return the Euclidean length of each row."""
+    # In float64, as squares of float32 may exceed float32.
+    squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
+    lengths: _Floats = np.sqrt(squares).astype(np.float32)
+    return lengths
