@@ -80,8 +80,10 @@ def predict(args: Namespace) -> None:
     """Print the likeliest labels of each line."""
     model = load_model(args.model, args.threads)
     for texts in text_blocks(args.file, args.label, args.labelled, model.labels):
-        for chosen in _chosen(model, texts, args):
-            print(*(f"{name}\t{p:.4f}" if args.prob else name for name, p in chosen), sep="\t")
+        # One call a line to print would take as long as its prediction.
+        print(
+            "".join([_printed(chosen, args.prob) for chosen in _chosen(model, texts, args)]), end=""
+        )
         sys.stdout.flush()
 
 
@@ -156,6 +158,12 @@ def _chosen(
         for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):
             pairs = zip(positions, values, strict=True)
             yield [(model.labels[i], value) for i, value in pairs if value >= args.threshold]
+
+
+def _printed(chosen: list[tuple[str, float]], with_probability: bool) -> str:
+    if with_probability:
+        return "\t".join([f"{name}\t{p:.4f}" for name, p in chosen]) + "\n"
+    return "\t".join([name for name, _ in chosen]) + "\n"
 
 
 def _check_settings(args: Namespace, settings: Settings) -> None:
