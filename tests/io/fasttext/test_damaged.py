@@ -16,6 +16,7 @@ from support.fasttext_files import OPTIONS, SIZES, content_of, model_path, place
 
 NAMES = ("hs_trigram_sub.bin", "q_hs_cutoff.ftz", "q_qout_qnorm.ftz", "sg_h2.bin")
 HUGE = 2**31 - 1
+CUT = "are left in the file; copy|it ends among the words; copy|its first bytes are not those"
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_truncated(name, tmp_path):
     near |= {*range(0, len(content), 1 if name == "ns_words.bin" else 97)}
     for end in sorted(near & {*range(len(content))}, reverse=True):
         os.truncate(path, end)
-        with pytest.raises(ValueError, match="this is no complete model"):
+        with pytest.raises(ValueError, match=CUT):
             read_file(path)
 
 
