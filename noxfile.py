@@ -215,6 +215,7 @@ def fuzz(session: nox.Session) -> None:
     session.install(".[test]", "atheris>=3")
     cases = session.posargs or ["--cases", "1000000"]
     session.run("python", "-P", "-m", "fuzz.run", *cases, env=FUZZ_ENV)
+    session.run("python", "-P", "-m", "fuzz.fasttext", "--cases", "100000", env=FUZZ_ENV)
     corpus = Path(session.create_tmp(), "corpus")
     corpus.mkdir(exist_ok=True)
     limits = ["-runs=15000", "-max_len=160", "-len_control=0"]
@@ -247,6 +248,7 @@ def under_asan(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
     }
     session.run("pytest", "-m", "sanitize", env=env)
+    session.run("python", "-P", "-m", "fuzz.fasttext", "--cases", "20000", env=env)
     for level in ("", "baseline"):  # "" is the best that the processor has
         level_env = {**env, "EBAGX_LEVEL": level}
         session.run("python", "-P", "-m", "fuzz.run", "--cases", "20000", env=level_env)

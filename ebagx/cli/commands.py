@@ -110,8 +110,9 @@ def predict(args: Namespace) -> None:
     layout = layout_of(args, args.label or model.label_prefix)
     for texts in text_blocks(args.file, layout, model.labels):
         for order, probabilities in model.best_blocks(texts, args.k):
-            for chosen in _chosen(model, order, probabilities, args.threshold):
-                print(*(f"{name}\t{p:.4f}" if args.prob else name for name, p in chosen), sep="\t")
+            found = _chosen(model, order, probabilities, args.threshold)
+            # One call a line to print would take as long as its prediction.
+            print("".join([_printed(chosen, args.prob) for chosen in found]), end="")
         sys.stdout.flush()
 
 
@@ -193,6 +194,12 @@ def _chosen(
     for positions, values in zip(order.tolist(), probabilities.tolist(), strict=True):
         pairs = zip(positions, values, strict=True)
         yield [(model.labels[i], value) for i, value in pairs if value >= threshold]
+
+
+def _printed(chosen: list[tuple[str, float]], with_probability: bool) -> str:
+    if with_probability:
+        return "\t".join([f"{name}\t{p:.4f}" for name, p in chosen]) + "\n"
+    return "\t".join([name for name, _ in chosen]) + "\n"
 
 
 def _check_settings(args: Namespace, settings: Settings) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ebagx.io.fasttext.content import Content, DamagedError
 from ebagx.text.fasttext.features import MOST_CHARS, MOST_WORDS
+from ebagx.text.ngrams import MAX_BUCKETS
 
 MAGIC = 793712314
 _NEWEST = 12
@@ -91,6 +92,8 @@ class Header(NamedTuple):
         if not (self.n_labels if self.is_supervised else self.n_words):
             raise DamagedError("it has no labels" if self.is_supervised else "it has no words")
         _check_range("the number of pruned buckets", self.n_pruned, -1, self.bucket)
+        if self.n_pruned >= 0:  # a table with a bit for each is made: 64 MB for the largest number
+            _check_range("bucket", self.bucket, 0, MAX_BUCKETS)
         if self.n_words + self.bucket > _MAX_ROWS:
             raise DamagedError(f"{self.n_words} words and {self.bucket} buckets are too many")
 

@@ -10,11 +10,13 @@ import pytest
 
 from ebagx.io.fasttext.model import read_file, read_model
 from ebagx.io.fasttext.vectors import read_vectors
+from ebagx.text.vectors.word_vectors import WordVectors
 from fuzz.fasttext import GOLDEN_MODELS, check_case
 from support.fasttext_files import OPTIONS, SIZES, content_of, model_path, places_of, with_integer
 
 NAMES = ("hs_trigram_sub.bin", "q_hs_cutoff.ftz", "q_qout_qnorm.ftz", "sg_h2.bin")
 HUGE = 2**31 - 1
+CUT = "are left in the file; copy|it ends among the words; copy|its first bytes are not those"
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_truncated(name, tmp_path):
     near |= {*range(0, len(content), 1 if name == "ns_words.bin" else 97)}
     for end in sorted(near & {*range(len(content))}, reverse=True):
         os.truncate(path, end)
-        with pytest.raises(ValueError, match="this is no complete model"):
+        with pytest.raises(ValueError, match=CUT):
             read_file(path)
 
 
@@ -81,6 +83,7 @@ def test_absurd_headers(name, field, value, refused, tmp_path):
         ("ova_sub.bin", 32, 5, "the loss is 5, not from 1 to 4"),
         ("ova_sub.bin", 36, 0, "the kind of model is 0, not from 1 to 3"),
         ("ova_sub.bin", 40, 0, "bucket is 0, not from 1"),
+        ("q_hs_cutoff.ftz", 40, 2**28 + 1, "bucket is 268,435,457, not from 0 to 268,435,456"),
         ("ova_sub.bin", 44, 5, "minn is 5, not from 0 to 4"),
         ("ova_sub.bin", 48, 513, "maxn is 513, not from 0 to 512"),
         ("ova_sub.bin", 64, 147, "142 words and 6 labels are not 147"),
@@ -198,6 +201,26 @@ def test_tables_are_mapped_where_they_are_aligned(shift, tmp_path):
     assert table.__array_interface__["data"][0] % 4 == 0
     assert table.flags.writeable == (shift != 0)
     np.testing.assert_array_equal(table, read_file(model_path("cbow_nosub.bin")).table.dense)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are mapped do not become shorter")
+@pytest.mark.parametrize("name", ["q_dsub2.ftz", "aligned"])
+def test_a_file_that_becomes_shorter(name, tmp_path):
+    """A map without a file behind it would end the process."""
+    content = content_of("cbow_nosub.bin" if name == "aligned" else name)
+    shift = -(places_of(content)["quant"] + 17) % 4 if name == "aligned" else 0
+    path = tmp_path / "model.bin"
+    path.write_bytes(content.replace(b"</s>", b"x" * shift + b"</s>", 1))
+    vectors = WordVectors(*read_vectors(path))
+    os.truncate(path, 100)
+    with pytest.raises(ValueError, match="was cut short"):
+        vectors.embed(["ti"])
+    if name != "aligned":
+        path.write_bytes(content)
+        model = read_model(path)
+        os.truncate(path, 100)
+        with pytest.raises(ValueError, match="was cut short"):
+            model.predict(["ti"])
 
 
 @pytest.mark.parametrize("number", range(60))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ebagx.io.fasttext.model import read_file
 from support.fasttext_files import (
     FLORET,
     MODELS,
@@ -99,6 +100,16 @@ def test_floret(name):
     for line in golden.read_text("utf-8").split("\n")[:-1]:
         word, *numbers = line.split()
         np.testing.assert_allclose(vectors[word], np.array(numbers, float), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FLORET)
+def test_end_of_line_of_floret(name):
+    """Alone of all words, it has a row of its own, and no n-grams."""
+    first = read_file(model_path(name)).table.dense[0]
+    vectors = load_vectors(model_path(name))
+    np.testing.assert_array_equal(vectors["</s>"], first)
+    length = np.linalg.norm(first) or 1
+    np.testing.assert_allclose(vectors.embed(["</s>"])[0], first / length, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", MODELS)
