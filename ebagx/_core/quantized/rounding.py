@@ -129,9 +129,9 @@ def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
 
 
 def _with_16_bits(scale: np.ndarray) -> np.ndarray:
-    """Return the next float32 numbers of 16 significant bits; subnormal ones stay."""
+    """Return the nearest numbers of 16 significant bits; subnormal ones stay."""
     bits = np.ascontiguousarray(scale).view(np.uint32)
-    rounded = ((bits + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(FLOAT)
+    rounded = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(FLOAT)
     return np.where(scale < np.finfo(FLOAT).tiny, scale, rounded)
 
 
