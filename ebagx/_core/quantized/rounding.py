@@ -74,17 +74,17 @@ def check_rows(rows: np.ndarray, first: int, name: str) -> None:
 def fit_half(rows: np.ndarray, bits: int) -> bool:
     """Return whether scale and bias of all rows may be float16.
 
-    They may if rows of one value keep it, and the steps of all others stay nearly as small.
+    They may if steps stay nearly as small as in float32; rows of one value, which need a bias that
+    float16 has, have steps of 0.
     """
     if not rows.size:
         return True
     low, high = rows.min(axis=1), rows.max(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite numbers do not fit
         lines = _lines(low, high, RowFormat(bits, HALF))
-        keeps = lines.bias == low
         reach = lines.scale.astype(np.float64) * ((1 << bits) - 1)
         is_narrow = reach <= (1 + _MOST_LOST) * (high.astype(np.float64) - low)
-    return bool(np.where(low == high, keeps, is_narrow).all())
+    return bool(is_narrow.all())
 
 
 def quantise_rows(rows: np.ndarray, format: RowFormat) -> tuple[np.ndarray, np.ndarray]:
@@ -129,9 +129,9 @@ def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
 
 
 def _with_16_bits(scale: np.ndarray) -> np.ndarray:
-    """Return the next float32 numbers of 16 significant bits; subnormal ones stay."""
+    """Return the nearest numbers of 16 significant bits; subnormal ones stay."""
     bits = np.ascontiguousarray(scale).view(np.uint32)
-    rounded = ((bits + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(FLOAT)
+    rounded = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(FLOAT)
     return np.where(scale < np.finfo(FLOAT).tiny, scale, rounded)
 
 

@@ -78,8 +78,8 @@ cdef inline bint walk(
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks, bint is_weighted,
     bint is_exact,
 ) noexcept nogil:
-    # Adds up code bytes [first, first + size) of some rows, at least one; `pooled_d` has columns for
-    # all chunks. Returns whether an index is outside the table.
+    # Adds up code bytes [first, first + size) of some rows, at least one; `pooled_d` has columns
+    # for all chunks. Returns whether an index is outside the table.
     cdef float[CODE_COLUMNS] sum_d
     cdef Span span = span_of(size, chunks)
     cdef Py_ssize_t row, k = part.start, last = part.last
@@ -113,7 +113,7 @@ cdef inline bint walk_by_flags(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks,
 ) noexcept nogil:
-    # Where values are looked up, it makes no difference how they are computed.
+    # Values that are looked up are computed once a row, in one way.
     if weights_k == NULL and (table.is_exact or bits < COMPUTED_BITS):
         return walk(
             pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, True
@@ -308,8 +308,8 @@ cdef inline void unpack_block(
     cdef Span span = span_of(size, chunks)
     put_codes(
         vectors_d, codes_of(table, line) + first, span,
-        line_at(line + table.constants_at, table.is_half, 1, bits, False), bits, chunks, False, False,
-        False,
+        line_at(line + table.constants_at, table.is_half, 1, bits, False), bits, chunks, False,
+        False, False,
     )
     sort_columns(value_d, vectors_d, span, bits, chunks)
 
