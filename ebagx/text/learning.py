@@ -49,6 +49,7 @@ class Learning(Predictions):
     learning_rate: float
     epochs: int
     batch_size: int
+    negatives: int | None
     class_weight: Any
     pretrained: Any
     freeze_pretrained: bool
