@@ -97,7 +97,8 @@ Decisions
 16. Training divides weights by the norm of their bag while it copies a batch, so that data are used
     in place. Norms are added up beside the numbering of rows, where an addition waits for nothing.
 17. Rows of codes have kernels of their own: a block of them has no address for each column, and the
-    kernels of float rows get no branch. Their operations are intrinsics. Values of 4 or 2 bits are looked up in a register, as there are 16 or 4 in a row.
+    kernels of float rows get no branch. Their operations are intrinsics. Values
+    of 4 or 2 bits are looked up in a register, as there are 16 or 4 in a row.
     A scale of 16 bits makes products with codes exact, so that a fused operation has the bits of
     two.
 

@@ -1,7 +1,8 @@
-/* Rows of codes: these loops turn the codes of a block of columns into values, and add or store them.
+/* Rows of codes: these loops turn the codes of a block of columns into values and add them.
 
    A row has codes of 8, 4 or 2 bits, a scale and a bias: value = (float)(scale * code) + bias. Both
-   operations round; where all products are exact, one fused operation has the same result. Codes of a byte lie side by side, low bits first.
+   operations round; where all products are exact, one fused operation has the same result.
+   Codes of a byte lie side by side, low bits first.
 
    A block is some chunks of EBAGX_CHUNK bytes. Position p of the bytes of chunk c goes to its own
    vector of numbers, number c * (8 / bits) + p: that needs no shuffles. `ebagx_sort_columns` brings
@@ -334,7 +335,7 @@ EBAGX_INLINE void ebagx_sort_columns(
     }
 }
 
-/* Writes sums divided by the divisor. GCC makes `rep movs` of a short memcpy, which starts slowly. */
+/* Writes sums divided by the divisor. GCC makes `rep movs` of a short memcpy: a slow start. */
 EBAGX_INLINE void ebagx_divide(float *out, const float *sum, float divisor, int count)
 {
     int d;
