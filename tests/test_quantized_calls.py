@@ -104,6 +104,16 @@ def test_long_bags_and_many_lookups(name, mode):
         cases.assert_same_bits(pooled, expected)
 
 
+@formats
+@pytest.mark.parametrize("mode", ["sum", "max"])
+def test_long_work_is_cut_into_pieces(monkeypatch, name, mode):
+    quantized, values = make_table(name, dim=100)
+    ids, offsets = np.random.default_rng(5).integers(0, NUM_ROWS, 300), [0, 3, 200]
+    expected = embedding_bag(ids, values, offsets, mode=mode)
+    monkeypatch.setattr("ebagx._core.pieces._PIECE", 1000)
+    cases.assert_same_bits(embedding_bag(ids, quantized, offsets, mode=mode), expected)
+
+
 @bits_of_codes
 def test_a_few_lookups_of_a_large_table_in_max(bits):
     """Only the rows that are looked up are computed."""

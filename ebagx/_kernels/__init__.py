@@ -98,16 +98,16 @@ Decisions
 16. Training divides weights by the norm of their bag while it copies a batch, so that data are used
     in place. Norms are added up beside the numbering of rows, where an addition waits for nothing.
 17. Rows of codes have kernels of their own: a block of them has no address for each column, and the
-    kernels of float rows get no branch. Their operations are intrinsics: portable C has 0.6 to 0.8
-    of the speed. Values of 4 or 2 bits are looked up in a register, as there are 16 or 4 in a row.
+    kernels of float rows get no branch. Their operations are intrinsics. Values
+    of 4 or 2 bits are looked up in a register, as there are 16 or 4 in a row.
     A scale of 16 bits makes products with codes exact, so that a fused operation has the bits of
-    two: a quarter less work with 8 bits.
+    two.
 18. With many classes a batch uses the same few for all its bags: their rows are copied side by
     side, and then computed as a small layer. To draw for each bag instead would need a walk over
     rows for each, and 16 bags could not share a row's load. With 356 of 2,583 classes a pass takes
     a sixth of the time.
 19. A random draw is a function of the seed and the draw's number, by SplitMix64: so steps may be
-    taken in calls of any length, and threads share draws. Walker's table gives a class in 3 ns.
+    taken in calls of any length, and threads share draws. Walker's table spares a search.
 
 Adding a kernel
 ---------------
