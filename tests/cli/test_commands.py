@@ -410,7 +410,6 @@ def test_failed_training_keeps_the_old_model(run, tmp_path):
             "ns",
             "ns is not needed: use softmax or ova, with many labels and --negatives 256",
         ),
-        ("-neg", "5", "which all lines of a step share"),
         ("--negatives", "0", "must be an integer at least 1, got '0'"),
         ("--loss", "hinge", "must be softmax or ova, got 'hinge'"),
         ("--maxn", "33", "must be an integer from 0 to 32, got '33'"),

@@ -11,17 +11,24 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 
 import ebagx.sklearn
+from ebagx.text import WordVectors
 
 ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
 TEXTS, LABELS = ["a cat", "bread", "a dog", "butter"], [0, 1, 0, 1]
+
+
+def make(kind):
+    if kind is ebagx.sklearn.TextEmbedder:
+        return kind(WordVectors.of(["cat", "dog"], np.eye(2, dtype=np.float32)))
+    return kind()
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
 @pytest.mark.parametrize("in_pipeline", [False, True])
 @pytest.mark.parametrize("fitted", [False, True])
 def test_html(kind, in_pipeline, fitted):
-    reads_texts = kind is ebagx.sklearn.TextVectorizer
-    model, X = kind(), TEXTS if reads_texts else np.eye(4, dtype=np.float32)
+    reads_texts = kind in (ebagx.sklearn.TextEmbedder, ebagx.sklearn.TextVectorizer)
+    model, X = make(kind), TEXTS if reads_texts else np.eye(4, dtype=np.float32)
     if in_pipeline:
         steps = [model] if reads_texts else [CountVectorizer(), model]
         model, X = make_pipeline(*steps), TEXTS
@@ -36,6 +43,6 @@ def test_html(kind, in_pipeline, fitted):
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_no_link_leads_to_documentation_of_scikit_learn(kind):
-    links = re.findall(r'href="([^"]*)"', kind()._repr_html_())
+    links = re.findall(r'href="([^"]*)"', make(kind)._repr_html_())
     assert not [link for link in links if "scikit-learn.org" in link]
-    assert kind()._get_doc_link() == ""
+    assert make(kind)._get_doc_link() == ""

@@ -36,12 +36,13 @@ def converted(model: FastTextModel) -> TextModel:
         BucketTable.of(0, np.empty(0, np.int32)),
         Tokenizer("fasttext", lowercase=False),
     )
+    places = sorted(range(len(model.labels)), key=model.labels.__getitem__)
     found = TextModel(
         of_model,
-        model.labels,
+        [model.labels[place] for place in places],  # in order, as training wants them
         _LOSSES[model.loss],
         model.table.rows(slice(0, features.n_words)),
-        model.output.matrix.rows(slice(None)),
+        model.output.matrix.rows(slice(None))[places],
         np.zeros(len(model.labels), np.float32),
         model.num_threads,
     )
