@@ -16,7 +16,9 @@ from support.fasttext_files import (
 )
 
 pytest.importorskip("sklearn")
+from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.text import load_model, load_vectors
+from ebagx.text.words import words_of
 
 TOLERANCE = 5e-6  # of six digits that were printed, of values up to 1.00002
 
@@ -108,7 +110,12 @@ def test_end_of_line_of_floret(name):
     first = read_file(model_path(name)).table.dense[0]
     vectors = load_vectors(model_path(name))
     np.testing.assert_array_equal(vectors["</s>"], first)
-    length = np.linalg.norm(first) or 1
+    length = np.linalg.norm(first)
+    lookup, _ = read_vectors(model_path(name))
+    rows, offsets, _ = lookup.rows_of(words_of(["ti", "</s>", "</s", "x"]))
+    alone = [lookup.rows_of(words_of([word])).indices for word in ("ti", "</s>", "</s", "x")]
+    np.testing.assert_array_equal(rows, np.concatenate(alone))
+    assert np.diff(offsets).tolist() == [len(part) for part in alone]
     np.testing.assert_allclose(vectors.embed(["</s>"])[0], first / length, atol=1e-6)
 
 
