@@ -33,6 +33,19 @@ def test_forbidden(instruction, module, found):
     assert len(list(tool.find_forbidden(module, {"f": [instruction] * 3}))) == found
 
 
+def test_fused_operations_of_exact_products():
+    fused = ["vfmadd213ps (%rcx),%ymm0,%ymm5"] * 3
+    functions = {"__pyx_f_5ebagx_8_kernels_5_avx2_walk_block.isra.0": fused, "f": [PACKED]}
+    assert tool.count_exact(functions) == 3
+    assert list(tool.find_forbidden("_avx2", functions)) == []
+    assert len(list(tool.find_forbidden("_avx2", {**functions, "walk_blocks": fused}))) == 1
+    assert list(tool.find_forbidden("_avx2", {"stripped": fused}, 3)) == []
+    assert len(list(tool.find_forbidden("_avx2", {"stripped": fused}, 2))) == 1
+    assert (
+        len(list(tool.find_forbidden("_avx2", {"stripped": ["vaddps %zmm1,%zmm2,%zmm3"]}, 2))) == 1
+    )
+
+
 @pytest.mark.parametrize(
     ("functions", "found"),
     [
