@@ -1,0 +1,45 @@
+"""Trainings for processes of their own, which import this file."""
+
+import torch
+
+import ebagx.torch
+from support.torch_cases import Model
+
+STEPS = 3
+
+
+def batch_of(step, rank):
+    return (torch.arange(12).reshape(4, 3) * (rank + 1) + step) % 50
+
+
+def make_model():
+    torch.manual_seed(0)
+    return ebagx.torch.accelerate(Model(mode="sum", sparse=True))
+
+
+def train_distributed(rank, store, queue):
+    """Train on half of the bags, exchange gradients, and put the table into a queue."""
+    group = {"init_method": f"file://{store}", "rank": rank, "world_size": 2}
+    torch.distributed.init_process_group("gloo", **group)
+    try:
+        model = make_model()
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            parallel(batch_of(step, rank)).square().mean().backward()
+            optimizer.step()
+        queue.put(model.bag.weight.detach().tolist())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def train_alone():
+    """Return the table after training on all bags in one process."""
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        model(torch.cat([batch_of(step, rank) for rank in range(2)])).square().mean().backward()
+        optimizer.step()
+    return model.bag.weight.detach()
