@@ -22,6 +22,7 @@ def refused(tensors: Tensors, settings: Settings) -> Any:
 
 def by_torch(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
     """Return the pooled bags from PyTorch, or raise an error if it lacks what is needed."""
+    _check_devices(tensors)
     place = f"got {tensors.weight.dtype} on {tensors.weight.device}"
     if updates is not None:
         raise RuntimeError(
@@ -41,6 +42,20 @@ def by_torch(tensors: Tensors, settings: Settings, updates: Updates | None) -> A
             f"the CPU, outside of traces and torch.func, {place}"
         )
     return _call_torch(tensors, settings)
+
+
+def _check_devices(tensors: Tensors) -> None:
+    """Raise RuntimeError unless tensors are on one device.
+
+    PyTorch returns memory that it has not written for a table on the CPU and indices on "meta".
+    """
+    devices = {tensor.device for tensor in tensors if isinstance(tensor, torch.Tensor)}
+    if len(devices) > 1:
+        listed = ", ".join(sorted(map(str, devices)))
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found {listed}: move input, "
+            "offsets and per_sample_weights to the device of weight"
+        )
 
 
 def _call_torch(tensors: Tensors, settings: Settings) -> Any:

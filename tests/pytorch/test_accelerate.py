@@ -13,6 +13,9 @@ from support.torch_cases import Model  # noqa: E402
 IDS = torch.tensor([[3, 1, 1], [4, 0, 2]])
 
 
+ONE = ebagx.optim.Adagrad(0.1)
+
+
 def adagrad():
     return ebagx.optim.Adagrad(0.1)
 
@@ -126,7 +129,7 @@ def test_shared_tables_are_refused(kind):
         (ebagx.optim.Adagrad(0.1), TypeError, r"must be a function that returns .* lambda"),
         (0.1, TypeError, "must be a function that returns"),
         (lambda: torch.optim.SGD([torch.zeros(1)], 0.1), TypeError, "must return an ebagx.optim"),
-        (lambda one=adagrad(): one, ValueError, "another optimizer in each call"),
+        (lambda: ONE, ValueError, "another optimizer in each call"),
     ],
     ids=["optimizer", "number", "of torch", "same"],
 )

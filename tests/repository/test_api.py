@@ -43,6 +43,7 @@ PUBLIC = {
     "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
     "ebagx.io": [],  # so far for the library's own use
     "ebagx.text": ["TextClassifier", "load_model"],
+    "ebagx.torch": ["EmbeddingBag", "accelerate", "embedding_bag"],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
@@ -54,6 +55,8 @@ MODULES_OF_THE_API = {
 def import_module(name):
     if name.startswith(("ebagx.sklearn", "ebagx.text")):
         pytest.importorskip("sklearn")
+    if name.startswith("ebagx.torch"):
+        pytest.importorskip("torch")
     return importlib.import_module(name)
 
 
