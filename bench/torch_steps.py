@@ -37,6 +37,7 @@ def make_step(workload: str, way: str, rule: str, hidden: int) -> Callable[[], A
 
     import ebagx.torch
 
+    torch.sparse.check_sparse_tensor_invariants.disable()  # else PyTorch warns of its optimizers
     torch.manual_seed(0)
     data = make_data(COMPARED[workload])
     num_rows, dim = data.weight.shape
@@ -85,9 +86,8 @@ def median_time(step: Callable[[], Any], seconds: float) -> float:
 def turn(workload: str, way: str, rule: str, threads: int, options: argparse.Namespace) -> float:
     """Return the milliseconds of a step, from a process of its own."""
     order = [workload, way, rule, str(options.hidden), str(options.seconds)]
-    command = [sys.executable, "-P", __file__, "--turn", *order]
+    command = [sys.executable, __file__, "--turn", *order]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    environment["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return 1e3 * float(json.loads(done.stdout))
 

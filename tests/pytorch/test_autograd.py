@@ -2,15 +2,18 @@
 
 import copy
 import io
-import multiprocessing
+import os
+import subprocess
+import sys
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import ebagx.torch  # noqa: E402
+from support.markers import TESTS  # noqa: E402
 from support.torch_cases import Model, pair  # noqa: E402
-from support.torch_workers import train_alone, train_distributed  # noqa: E402
+from support.torch_workers import train_alone  # noqa: E402
 
 IDS = torch.tensor([[3, 1, 1], [4, 0, 2]])
 
@@ -211,17 +214,34 @@ def test_compiled_models_call_the_kernels_outside_their_graphs(models, fused):
 @pytest.mark.slow
 def test_distributed_data_parallel(tmp_path):
     """Two processes exchange sparse gradients, and have the table of one with all bags."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
+    code = f"import sys; sys.path.insert(0, {str(TESTS)!r}); from support import torch_workers as w"
+    paths = [tmp_path / f"{rank}.pt" for rank in range(2)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     processes = [
-        context.Process(target=train_distributed, args=(rank, str(tmp_path / "store"), queue))
-        for rank in range(2)
+        subprocess.Popen(
+            [sys.executable, "-c", f"{code}; w.train_distributed({rank}, {str(path)!r})"], env=env
+        )
+        for rank, path in enumerate(paths)
     ]
-    for process in processes:
-        process.start()
-    tables = [queue.get(timeout=300) for _ in processes]
-    for process in processes:
-        process.join()
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     expected = train_alone()
-    for table in tables:
-        torch.testing.assert_close(torch.tensor(table), expected)
+    for path in paths:
+        torch.testing.assert_close(torch.load(path), expected)
+
+
+def test_modules_that_exchange_gradients_cannot_update_in_backward(tmp_path):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+    )
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(Model())
+        with pytest.raises(ValueError, match="DistributedDataParallel exchanges"):
+            ebagx.torch.accelerate(parallel, lambda: ebagx.optim.SGD(0.1))
+        inner = ebagx.torch.accelerate(Model(), lambda: ebagx.optim.SGD(0.1))
+        parallel = torch.nn.parallel.DistributedDataParallel(inner)
+        with pytest.raises(RuntimeError, match="DistributedDataParallel exchanges"):
+            parallel(IDS)
+        with torch.no_grad():
+            parallel(IDS)
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,5 +1,7 @@
 """Trainings for processes of their own, which import this file."""
 
+from pathlib import Path
+
 import torch
 
 import ebagx.torch
@@ -17,9 +19,10 @@ def make_model():
     return ebagx.torch.accelerate(Model(mode="sum", sparse=True))
 
 
-def train_distributed(rank, store, queue):
-    """Train on half of the bags, exchange gradients, and put the table into a queue."""
-    group = {"init_method": f"file://{store}", "rank": rank, "world_size": 2}
+def train_distributed(rank, path):
+    """Train on half of the bags, exchange gradients, and write the table to a file."""
+    store = Path(path).with_name("store").as_uri()
+    group = {"init_method": store, "rank": rank, "world_size": 2}
     torch.distributed.init_process_group("gloo", **group)
     try:
         model = make_model()
@@ -29,7 +32,7 @@ def train_distributed(rank, store, queue):
             optimizer.zero_grad()
             parallel(batch_of(step, rank)).square().mean().backward()
             optimizer.step()
-        queue.put(model.bag.weight.detach().tolist())
+        torch.save(model.bag.weight.detach(), path)
     finally:
         torch.distributed.destroy_process_group()
 
