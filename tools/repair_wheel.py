@@ -48,6 +48,12 @@ def newest_symbol(module: bytes) -> tuple[int, int]:
     return max(found, default=(0, 0))
 
 
+def path_to_library(module: Path, root: Path) -> str:
+    """Return the folder of the library as a module names it."""
+    relative = Path(os.path.relpath(root / HOME, module.parent)).as_posix()
+    return "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+
+
 def add_library(root: Path) -> None:
     """Copy the library into an unpacked wheel, and let the modules find it there."""
     modules = [path for path in sorted((root / "ebagx").rglob("*.so")) if needs_library(path)]
@@ -56,8 +62,9 @@ def add_library(root: Path) -> None:
     for module in modules:
         if (newest := newest_symbol(module.read_bytes())) > NEWEST:
             raise SystemExit(f"{module.name} needs GOMP_{newest[0]}.{newest[1]} of {LIBRARY}")
-        origin = Path("$ORIGIN", os.path.relpath(root / HOME, module.parent))
-        subprocess.run(["patchelf", "--set-rpath", os.path.normpath(origin), module], check=True)
+        subprocess.run(
+            ["patchelf", "--set-rpath", path_to_library(module, root), module], check=True
+        )
     shutil.copy(find_library(), root / HOME / LIBRARY)
 
 

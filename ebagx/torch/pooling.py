@@ -1,5 +1,6 @@
 """`Pooling` is one call on the kernels as a function of PyTorch's autograd, with its gradients."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,10 @@ class Call:
         return Backward(grad, bags, table, self.winners, self.options)
 
     def of_table(self, backward: Backward, node: Any) -> Any:
-        """Return the gradient of the table, which goes to a node of the graph."""
+        """Return the gradient of the table, which goes to a node of the graph.
+
+        Autograd casts it to the dtype of the table.
+        """
         if self.updates is not None:
             executed = is_executed(node)
             if executed is not None:
@@ -70,9 +74,8 @@ class Call:
         table = backward.table
         if self.sparse:
             rows, values = row_gradient(backward)
-            return _sparse_tensor(rows, values.astype(table.dtype, copy=False), table.shape)
-        total = DenseGradient(table.shape, table.sum_dtype).add(backward).total
-        return as_tensor(total.astype(table.dtype, copy=False))
+            return _sparse_tensor(rows, values, table.shape)
+        return as_tensor(DenseGradient(table.shape, table.sum_dtype).add(backward).total)
 
 
 class Pooling(torch.autograd.Function):  # type: ignore[misc]
@@ -98,11 +101,15 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
         backward = call.backward_of(grad_output)
         of_table = of_weights = None
         if ctx.needs_input_grad[3]:
-            flat = as_tensor(weights_gradient(backward))
-            of_weights = flat.reshape(per_sample_weights.shape).to(per_sample_weights.dtype)
+            # Autograd casts it to the dtype of the weights.
+            of_weights = as_tensor(weights_gradient(backward)).reshape(per_sample_weights.shape)
         if ctx.needs_input_grad[0]:
             of_table = call.of_table(backward, ctx.next_functions[0][0])
         return of_table, None, None, of_weights, None
+
+
+# PyTorch asks for the signature in each call, which took 18 of 83 us for four bags.
+Pooling.forward.__signature__ = inspect.signature(Pooling.forward)  # type: ignore[attr-defined]
 
 
 def _sparse_tensor(rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:

@@ -57,8 +57,7 @@ def note_change(tensor: Any) -> None:
 
     Graphs that have saved the tensor then raise an error in backward.
     """
-    if not tensor.is_inference():
-        torch.autograd.graph.increment_version(tensor)
+    torch.autograd.graph.increment_version(tensor)
 
 
 class PerTensor(Generic[_T]):

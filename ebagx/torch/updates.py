@@ -48,6 +48,10 @@ class Updates:
         """Belong to no parameter, until the next call of `attach`."""
         self._weight: weakref.ref[Any] | None = None
 
+    def belongs_to(self, weight: Any) -> bool:
+        """Return whether a parameter is the one whose gradients the optimizer takes."""
+        return self._weight is not None and self._weight() is weight
+
     def attach(self, weight: Any) -> None:
         """Belong to a parameter, whose gradients the optimizer takes from now on.
 
@@ -57,9 +61,9 @@ class Updates:
             If the optimizer belongs to another one, or the other way round, or `weight` is not a
             leaf of the graph.
         """
-        known = None if self._weight is None else self._weight()
-        if known is weight:
+        if self.belongs_to(weight):
             return
+        known = None if self._weight is None else self._weight()
         owner = _owners.get(weight)
         other = None if owner is None else owner()
         if known is not None or not weight.is_leaf or other not in (None, self):
@@ -118,7 +122,7 @@ _owners: "PerTensor[weakref.ref[Updates]]" = PerTensor()
 def _take_step(weight: Any) -> None:
     owner = _owners.get(weight)
     updates = None if owner is None else owner()
-    if updates is not None:
+    if updates is not None and updates.belongs_to(weight):
         updates.take_step(weight)
 
 

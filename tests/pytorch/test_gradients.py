@@ -83,6 +83,15 @@ def test_sparse_gradients_stay_coalesced(dtype):
         assert bag.weight.grad.values()[:, 0].tolist() == [2, 4, 4, 2]
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_requested_gradients_are_coalesced(dtype):
+    leaf = table(dtype)
+    pooled = ebagx.torch.embedding_bag(IDS, leaf, OFFSETS, sparse=True).sum()
+    (gradient,) = torch.autograd.grad(pooled, leaf)
+    assert gradient.is_coalesced()
+    assert gradient.dtype == dtype
+
+
 @pytest.mark.parametrize("rows", [[4, 1], [1, 1, 4]], ids=str)
 def test_gradients_that_are_not_coalesced_are_not_marked(rows):
     leaf = table()

@@ -226,7 +226,7 @@ def test_copies_have_optimizers_of_their_own():
 def test_a_new_table_of_the_same_shape(change):
     _, ours = make()
     step(ours, IDS)
-    bag = ours.bag
+    bag, old = ours.bag, ours.bag.weight
     table = 2 * bag.weight.detach()
     state = {**ours.state_dict(), "bag.weight": table}
     if change == "assign":
@@ -242,6 +242,10 @@ def test_a_new_table_of_the_same_shape(change):
     assert bag.optimizer.num_steps == 2
     changed = (bag.weight != before).any(1).nonzero()[:, 0]
     assert changed.tolist() == [0, 1, 2, 3, 4]
+    if bag.weight is not old:  # the table before has gradients again
+        old.sum().backward()
+        assert old.grad.eq(1).all()
+        assert bag.optimizer.num_steps == 2
 
 
 def test_learning_rates_follow_a_scheduler():
