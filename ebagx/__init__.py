@@ -6,6 +6,7 @@ The packages, from the outside in; each imports only from those below it:
 cli, __main__          the command line: ``ebagx train | predict | test ...``
 text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
+torch                  PyTorch's EmbeddingBag (import ``ebagx.torch``; needs PyTorch)
 collection, keyed      many tables for the features of a batch, in one call
 quantized              `quantize`, `QuantizedTable`: tables in 8, 4 or 2 bits a value
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`

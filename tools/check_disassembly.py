@@ -2,7 +2,8 @@
 
 Tests of results cannot see these things. A module of the baseline level must run on every x86-64
 processor; no level may use fused multiply-add, which changes the bits of results, except where
-products are exact; and the hot kernels of the levels avx2 and avx512 must compute with whole vectors.
+products are exact; and the hot kernels of the levels avx2 and avx512 must compute with whole
+vectors.
 
     pip install . && python tools/check_disassembly.py build
 

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(not PAGES, reason="tests without the documentati
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples(page):
     pytest.importorskip("sklearn")
+    if ">>> import torch" in page.read_text("utf-8"):
+        pytest.importorskip("torch")
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert failed == 0
 
@@ -91,3 +93,12 @@ def test_the_reference_lists_every_public_name():
     listed = re.findall(r"^   (\w+)$", (DOCS / "api/index.rst").read_text("utf-8"), re.MULTILINE)
     assert set(listed) == public - {"__version__", "optim"}
     assert len(listed) == len(set(listed))
+
+
+def test_the_reference_lists_the_names_for_pytorch():
+    pytest.importorskip("torch")
+    import ebagx.torch
+
+    text = (DOCS / "api/index.rst").read_text("utf-8")
+    listed = re.findall(r"^   torch\.(\w+)$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(ebagx.torch.__all__)

@@ -32,6 +32,9 @@ WITH_EXAMPLES = {
     "ebagx.sklearn.vectorizer",
     "ebagx.sklearn.plot.embedding_map",
     "ebagx.sklearn.plot.training_curve",
+    "ebagx.torch.acceleration",
+    "ebagx.torch.functional",
+    "ebagx.torch.module",
 }
 
 

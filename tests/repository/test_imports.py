@@ -21,7 +21,7 @@ RANKS = (
     {"accumulation", "functional", "module", "quantized"},
     {"collection", "keyed"},
     {"__init__"},
-    {"datasets", "io", "sklearn", "text"},
+    {"datasets", "io", "sklearn", "text", "torch"},
     {"cli"},
     {"__main__"},
 )

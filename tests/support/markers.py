@@ -13,7 +13,10 @@ TESTS = Path(__file__).parents[1]
 MARKED = {
     "compiled": ("promises/test_memory.py",),
     "core": ("core/*", "io/*", "kernels/*", "optim/*", "test_*.py", "text/test_ngrams.py"),
-    "wheel": ("cli/*", "kernels/*", "test_datasets.py", "test_functional.py"),
+    "wheel": (
+        *("cli/*", "kernels/*", "pytorch/test_import.py"),
+        *("test_datasets.py", "test_functional.py"),
+    ),
     "serial": ("kernels/*", "text/test_ngrams.py"),
     "emulated": ("kernels/*", "test_functional.py", "text/test_ngrams.py"),
     "sanitize": (
@@ -28,7 +31,7 @@ MARKED = {
         *("promises/test_memory.py", "promises/test_processes.py"),
     ),
     "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory.py"),
-    "torch": ("promises/test_torch_*.py",),
+    "torch": ("promises/test_torch_*.py", "pytorch/*"),
 }
 ADDRESS = re.compile(r"\bat 0x|0x[0-9a-f]{6,}")
 

@@ -1,0 +1,190 @@
+"""`embedding_bag` decides whether a call runs on the kernels, and raises errors as PyTorch does."""
+
+from typing import Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+import ebagx.functional
+from ebagx._core.options import checked_options
+from ebagx.torch.arguments import Settings, Tensors, arrays_of, flattened, is_valid
+from ebagx.torch.fallback import as_torch_raises, by_torch, refused
+from ebagx.torch.pooling import Call, Pooling, keep_flag
+from ebagx.torch.tensors import TABLE_DTYPES, as_array, as_tensor, is_plain, note_change
+from ebagx.torch.updates import Updates
+
+__all__ = ["embedding_bag"]
+
+
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+    *,
+    invalid: str = "raise",
+    default_row: int | None = None,
+    num_threads: int | None = None,
+) -> Any:
+    """Pool the table rows of each bag, as ``torch.nn.functional.embedding_bag``.
+
+    Tensors on the CPU are pooled by the kernels of ebagx, others by PyTorch.
+
+    Parameters
+    ----------
+    input : Tensor of int of shape (n,) or (B, L), or jagged
+        The indices.
+    weight : Tensor of shape (N, D), float16, bfloat16, float32 or float64
+        The table. bfloat16 needs the package ``ml_dtypes``, else PyTorch does the work.
+    offsets : Tensor of int of shape (B,), optional
+        Start of each bag in 1-D `input`.
+    max_norm, norm_type, scale_grad_by_freq, include_last_offset, padding_idx
+        As in PyTorch.
+    mode : {"sum", "mean", "max", "sqrtn", "min"}, default="mean"
+        PyTorch has the first three; see `ebagx.embedding_bag`.
+    sparse : bool, default=False
+        The gradient of `weight` is a sparse tensor, which is coalesced and stays so in
+        ``weight.grad``. All modes and options have one.
+    per_sample_weights : Tensor of float of the shape of `input`, optional
+        A weight for each lookup, in the modes sum, mean and sqrtn. Its gradient is computed if it
+        requires one.
+    invalid : {"raise", "skip"}, default="raise"
+        "skip" leaves out lookups whose index is outside [0, N).
+    default_row : int, optional
+        The row that a bag without lookups gives, in place of zeros.
+    num_threads : int, optional
+        Largest number of threads. By default that of PyTorch, ``torch.get_num_threads()``.
+
+    Returns
+    -------
+    Tensor of shape (B, D)
+        In the dtype of `weight`. There is no second derivative.
+
+    Raises
+    ------
+    RuntimeError, ValueError, NotImplementedError
+        As PyTorch raises them. Offsets that decrease, and offsets that leave out indices, are
+        errors here, too.
+
+    Notes
+    -----
+    Cost: as `ebagx.embedding_bag`; backward sorts the n lookups, and its memory is U·D for U
+    touched rows if `sparse`, else N·D.
+
+    Examples
+    --------
+    >>> import torch, ebagx.torch
+    >>> table = torch.arange(1.0, 11.0).reshape(5, 2)
+    >>> bags = torch.tensor([[3, 1, 1], [1, 4, 0]])
+    >>> ebagx.torch.embedding_bag(bags, table, mode="sum")
+    tensor([[13., 16.],
+            [13., 16.]])
+    """
+    settings = Settings(
+        max_norm,
+        norm_type,
+        scale_grad_by_freq,
+        mode,
+        sparse,
+        include_last_offset,
+        padding_idx,
+        invalid,
+        default_row,
+        num_threads,
+    )
+    return pooled(Tensors(weight, input, offsets, per_sample_weights), settings)
+
+
+def pooled(tensors: Tensors, settings: Settings, updates: Updates | None = None) -> Any:
+    """Return the pooled bags: from the kernels where they can, else from PyTorch.
+
+    `updates` has the optimizer that takes the gradient of the table, if there is one.
+    """
+    if torch.compiler.is_compiling():
+        if torch.compiler.is_exporting():
+            return by_torch(tensors, settings, updates)
+        return _outside_graphs(tensors, settings, updates)
+    return _pooled(tensors, settings, updates)
+
+
+def _pooled(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
+    tensors, settings = flattened(tensors, settings)
+    weight, of_weights = tensors.weight, tensors.per_sample_weights
+    needs_grad = torch.is_grad_enabled() and _require_grad(weight, of_weights)
+    if updates is not None and not (needs_grad and weight.requires_grad):
+        updates = None
+    if not all(map(is_plain, tensors)) or weight.dtype not in TABLE_DTYPES or _is_transformed():
+        return by_torch(tensors, settings, updates)
+    if not is_valid(tensors, settings):
+        return refused(tensors, settings)
+    if updates is not None:
+        _check_undistributed()
+        updates.attach(weight)
+    try:
+        if needs_grad:
+            return _with_graph(tensors, settings, updates)
+        return _without_graph(tensors, settings)
+    except (IndexError, ValueError) as error:
+        raise as_torch_raises(error, tensors) from None
+
+
+# It imports the compiler when it is first called, which takes a second: then it is loaded already.
+_outside_graphs = torch._compile._disable_dynamo(_pooled)
+
+
+def _require_grad(weight: Any, per_sample_weights: Any) -> bool:
+    return weight.requires_grad or (
+        per_sample_weights is not None and per_sample_weights.requires_grad
+    )
+
+
+def _is_transformed() -> bool:
+    """Return whether PyTorch records or transforms its operations, of which the kernels are none.
+
+    So do traces, the modes of ``__torch_dispatch__``, and ``torch.func.grad`` and ``vmap``.
+    """
+    return bool(
+        torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._are_functorch_transforms_active()
+        or torch.jit.is_tracing()
+    )
+
+
+def _with_graph(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
+    """Return the pooled bags, through which autograd goes backward."""
+    weight, sparse = tensors.weight, settings.sparse
+    call = Call(checked_options(weight.shape[0], **settings.options()), sparse, updates)
+    if sparse and updates is None and weight.is_leaf and weight.requires_grad:
+        keep_flag(weight)
+    return Pooling.apply(*tensors, call)
+
+
+def _without_graph(tensors: Tensors, settings: Settings) -> Any:
+    weight, ids, offsets, per_sample_weights = tensors
+    arrays = arrays_of(ids, offsets, per_sample_weights, settings.include_last_offset)
+    pooled = ebagx.functional.embedding_bag(
+        arrays[0],
+        as_array(weight),
+        arrays[1],
+        per_sample_weights=arrays[2],
+        **settings.options(),
+    )
+    if settings.max_norm is not None:
+        note_change(weight)
+    return as_tensor(pooled)
+
+
+def _check_undistributed() -> None:
+    """Raise RuntimeError in a module whose gradients several processes exchange."""
+    if getattr(DistributedDataParallel, "_active_ddp_module", None) is not None:
+        raise RuntimeError(
+            "DistributedDataParallel exchanges the gradients of parameters, and an optimizer in "
+            "backward leaves none: use accelerate(module) without optimizer"
+        )

@@ -1,0 +1,123 @@
+"""Put GCC's OpenMP library into a wheel under its own name, then let auditwheel repair the wheel.
+
+    python tools/repair_wheel.py dist/ebagx-*.whl wheelhouse
+
+auditwheel would give the library another name, and so make a second OpenMP runtime of it: PyTorch
+has one, too, and the threads of both keep each other from the processors. Under the name
+``libgomp.so.1`` the system loads one library for all, the one that is needed first. Linux with
+glibc; needs auditwheel and patchelf.
+"""
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+LIBRARY = "libgomp.so.1"
+HOME = Path("ebagx/_kernels")
+# PyTorch's copy, which may be loaded in place of this one, has the symbols of GCC 9.
+NEWEST = (4, 5)
+SYMBOL = re.compile(rb"GOMP_(\d+)\.(\d+)(?:\.(\d+))?\0")
+
+
+def needs_library(module: Path) -> bool:
+    """Return whether a compiled module needs the OpenMP library."""
+    needed = subprocess.check_output(["patchelf", "--print-needed", module], text=True)
+    return LIBRARY in needed.split()
+
+
+def find_library() -> Path:
+    """Return the path of the compiler's OpenMP library."""
+    command = [*os.environ.get("CC", "gcc").split(), f"-print-file-name={LIBRARY}"]
+    return Path(subprocess.check_output(command, text=True).strip()).resolve(strict=True)
+
+
+def newest_symbol(module: bytes) -> tuple[int, int]:
+    """Return the newest version of libgomp's symbols that a module names."""
+    found = [(int(major), int(minor)) for major, minor, _ in SYMBOL.findall(module)]
+    return max(found, default=(0, 0))
+
+
+def path_to_library(module: Path, root: Path) -> str:
+    """Return the folder of the library as a module names it."""
+    relative = Path(os.path.relpath(root / HOME, module.parent)).as_posix()
+    return "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+
+
+def add_library(root: Path) -> None:
+    """Copy the library into an unpacked wheel, and let the modules find it there."""
+    modules = [path for path in sorted((root / "ebagx").rglob("*.so")) if needs_library(path)]
+    if not modules:
+        raise SystemExit(f"no module needs {LIBRARY}: was the wheel built with OpenMP?")
+    for module in modules:
+        if (newest := newest_symbol(module.read_bytes())) > NEWEST:
+            raise SystemExit(f"{module.name} needs GOMP_{newest[0]}.{newest[1]} of {LIBRARY}")
+        subprocess.run(
+            ["patchelf", "--set-rpath", path_to_library(module, root), module], check=True
+        )
+    shutil.copy(find_library(), root / HOME / LIBRARY)
+
+
+def write_record(root: Path) -> None:
+    """Write the list of the files of an unpacked wheel, with their hashes."""
+    (record,) = root.glob("*.dist-info/RECORD")
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path != record:
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            code = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            size = path.stat().st_size
+            rows.writerow([path.relative_to(root).as_posix(), f"sha256={code}", size])
+    rows.writerow([record.relative_to(root).as_posix(), "", ""])
+    record.write_text(text.getvalue(), encoding="utf-8")
+
+
+def pack(root: Path, wheel: Path, dates: dict[str, tuple[int, ...]]) -> None:
+    """Write the files of a folder to a wheel, with dates that do not depend on the time."""
+    newest = max(dates.values())
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(root).as_posix()
+                entry = zipfile.ZipInfo(name, dates.get(name, newest)[:6])
+                entry.external_attr = (0o755 if path.suffix in (".so", ".1") else 0o644) << 16
+                packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def repair(wheel: Path, folder: Path) -> None:
+    """Write the repaired wheel to a folder."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root, packed = Path(scratch, "wheel"), Path(scratch, wheel.name)
+        with zipfile.ZipFile(wheel) as original:
+            original.extractall(root)
+            dates = {file.filename: file.date_time for file in original.infolist()}
+        add_library(root)
+        write_record(root)
+        pack(root, packed, dates)
+        command = ["auditwheel", "repair", "--exclude", LIBRARY, "-w", folder, packed]
+        subprocess.run(command, check=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Repair one wheel."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of the repaired wheel")
+    options = parser.parse_args(arguments)
+    repair(options.wheel, options.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
