@@ -43,6 +43,19 @@
 #define EBAGX_COMPUTED_BITS 2
 #endif
 
+/* One rounding or two are the same code where there are no fused operations. */
+#if defined(__AVX2__)
+#define EBAGX_HAS_FUSED 1
+#else
+#define EBAGX_HAS_FUSED 0
+#endif
+/* Code for each number of chunks has 60 kB, which x86-64 processors without AVX2 are not worth. */
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(__AVX2__)
+#define EBAGX_HAS_LITERAL_CHUNKS 0
+#else
+#define EBAGX_HAS_LITERAL_CHUNKS 1
+#endif
+
 /* The code bytes of a block: `size` of them, and where the last chunk starts. */
 typedef struct {
     int size;

@@ -15,6 +15,8 @@ cdef extern from "quantized/codes.h" nogil:
         CODE_VECTORS "EBAGX_CODE_VECTORS"
         COMPUTED_BITS "EBAGX_COMPUTED_BITS"
         CODE_COLUMNS "EBAGX_CODE_COLUMNS"
+        HAS_FUSED "EBAGX_HAS_FUSED"
+        HAS_LITERAL_CHUNKS "EBAGX_HAS_LITERAL_CHUNKS"
     ctypedef struct Span "ebagx_span":
         pass
     ctypedef struct Line "ebagx_line":
@@ -114,7 +116,8 @@ cdef inline bint walk_by_flags(
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks,
 ) noexcept nogil:
     # Values that are looked up are computed once a row, in one way.
-    if weights_k == NULL and (table.is_exact or bits < COMPUTED_BITS):
+    cdef bint is_exact = not HAS_FUSED or table.is_exact or bits < COMPUTED_BITS
+    if weights_k == NULL and is_exact:
         return walk(
             pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, True
         )
@@ -122,7 +125,7 @@ cdef inline bint walk_by_flags(
         return walk(
             pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, False
         )
-    if table.is_exact or bits < COMPUTED_BITS:
+    if is_exact:
         return walk(
             pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, True
         )
@@ -131,12 +134,27 @@ cdef inline bint walk_by_flags(
     )
 
 
+cdef inline bint walk_any_chunks(
+    float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
+    const Lookups* part, Py_ssize_t first, int size, int chunks,
+) noexcept nogil:
+    if table.bits == 8:
+        return walk_by_flags(pooled_d, table, indices_k, weights_k, part, first, size, 8, chunks)
+    if table.bits == 4:
+        return walk_by_flags(pooled_d, table, indices_k, weights_k, part, first, size, 4, chunks)
+    return walk_by_flags(pooled_d, table, indices_k, weights_k, part, first, size, 2, chunks)
+
+
 cdef bint walk_block(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size,
 ) noexcept nogil:
     # Literal numbers of bits and chunks make loops that keep their sums in registers.
     cdef int chunks = (size + CHUNK - 1) // CHUNK
+    if not HAS_LITERAL_CHUNKS:
+        return walk_any_chunks(
+            pooled_d, table, indices_k, weights_k, part, first, size, chunks
+        )
     if table.bits == 8:
         if chunks == 1:
             return walk_by_flags(pooled_d, table, indices_k, weights_k, part, first, size, 8, 1)
