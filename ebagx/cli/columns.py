@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ebagx.text.corpus import Corpus, is_label, read_line_blocks
 
@@ -221,12 +221,16 @@ def _labels_of(cells: Sequence[str], separator: str | None) -> Sequence[str]:
 
 def _parsed(line: str) -> dict[str, Any]:
     try:
-        entries = json.loads(line)
+        entries = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _BadRowError(f"not JSON: {error}") from error
     if not isinstance(entries, dict):
         raise _BadRowError("not a JSON object")
     return entries
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def _text_of(entries: dict[str, Any], key: str) -> str:

@@ -81,7 +81,10 @@ def train(args: Namespace) -> None:
         model, interrupted, outcome = found.trial.model, found.interrupted, "; the best model"
         is_chosen_there, speed = args.autotune_validation is None, ""
     else:
-        fitted, speed = _train_shown(args, split.training, settings, former, vectors)
+        every, checkpoint = args.checkpoint, None
+        if every:
+            checkpoint = Checkpoints(args.model, every, layout.prefix)
+        fitted, speed = _train_shown(checkpoint, split.training, settings, former, vectors)
         model, interrupted, is_chosen_there = fitted.model, fitted.passes.interrupted, False
         outcome = f" after {fitted.passes.made} of {settings.epochs} epochs; the model"
     heading = "accuracy" if settings.loss == "softmax" else "P@1"
@@ -211,6 +214,8 @@ def _check_settings(args: Namespace, settings: Settings) -> None:
         raise ValueError("--autotune goes neither with --checkpoint nor with --pretrained")
     if hasattr(args, "patience") and not settings.early_stopping:
         raise ValueError("--patience needs --early-stopping")
+    if args.freeze_pretrained and args.pretrained is None:
+        raise ValueError("--freeze-pretrained needs --pretrained")
     if args.autotune and args.autotune_validation is None and not args.held_out:
         raise ValueError("--autotune needs --held-out above 0 or --autotune-validation")
 
@@ -222,14 +227,13 @@ def _describe_accuracy(model: TextModel, held_out: Lines) -> str:
 
 
 def _train_shown(
-    args: Namespace,
+    checkpoint: Checkpoints | None,
     lines: Lines,
     settings: Settings,
     former: TextModel | None,
     vectors: GivenVectors | None,
 ) -> tuple[Fitted, str]:
     """Train, and show how far the training is; return its result and speed."""
-    checkpoint = Checkpoints(args.model, args.checkpoint) if args.checkpoint else None
     report("training", f"{settings.epochs} epochs, {settings.dim} dimensions")
     start = time.perf_counter()
     features = _numbered(lines, settings) if former is None else former.features

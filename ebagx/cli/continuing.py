@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,19 @@ class Checkpoints:
         The folder of the model, which has a complete one at every moment.
     every : int
         Number of epochs between two saves.
+    prefix : str
+        The prefix of labels, which the model keeps.
     """
 
-    def __init__(self, directory: Path, every: int) -> None:
-        self._directory, self._every = directory, every
+    def __init__(self, directory: Path, every: int, prefix: str) -> None:
+        self._directory, self._every, self._prefix = directory, every, prefix
         self._problem = ""
 
     def __call__(self, model: TextModel, epoch: int) -> bool:
         """Save the model if it is time; return whether it has been saved."""
         if epoch % self._every:
             return False
+        model = replace(model, label_prefix=self._prefix)
         problem = problem_of_saving(model, self._directory)
         if problem and problem != self._problem:
             warn(f"epoch {epoch} is not saved: {problem}; the training goes on")

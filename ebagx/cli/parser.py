@@ -97,7 +97,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         choices=NAMES,
         default=argparse.SUPPRESS,
         help="words: as Unicode bounds them, in lower case; whitespace: what stands between "
-        "blanks, as in fastText (default: words)",
+        "blanks; fasttext: the same, with the word </s> at the end of a text (default: words)",
     )
     for option, alias, parse, description in _TRAINING_NUMBERS:
         default = Settings._field_defaults[option[2:].replace("-", "_")]

@@ -197,6 +197,8 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
         raise ValueError(f"{path}: training does not consist of {', '.join(Recipe._fields)}")
     try:
         check_number(recipe["lr"], "lr", POSITIVE)
+        if recipe["table_eps"] is not None:
+            check_number(recipe["table_eps"], "table_eps", POSITIVE)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     epochs, batch_size, min_count, patience = (
@@ -216,7 +218,8 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
     if negatives is not None:
         negatives = _checked_integer(recipe, "negatives", 1, _MAX_COUNT, path)
     counts = epochs, batch_size, min_count
-    return Recipe(float(recipe["lr"]), *counts, seed, weight, stops, patience, negatives)
+    rates = float(recipe["lr"]), recipe["table_eps"]
+    return Recipe(rates[0], *counts, seed, weight, stops, patience, negatives, rates[1])
 
 
 def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:

@@ -11,7 +11,7 @@ from ebagx._core.checks import shown
 from ebagx.io import model_folder
 from ebagx.io.fasttext.model import read_model
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
-from ebagx.sklearn.parameters import NUM_THREADS, Constraints, Flag, NoneOr, OneOf
+from ebagx.sklearn.parameters import NUM_THREADS, Constraints, Flag, Integer, NoneOr, OneOf
 from ebagx.sklearn.vectorizer import TextVectorizer
 from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.learning import Learning
@@ -22,6 +22,7 @@ from ebagx.text.tokenizers import NAMES
 
 __all__ = ["FastTextModel", "TextClassifier", "load_model"]
 
+_COUNT = Integer(1, 2**63 - 1)  # of the files of models
 _OF_BAGS = EmbeddingBagClassifier._constraints
 _OF_WORDS = TextVectorizer._constraints
 
@@ -149,13 +150,13 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
         "loss": OneOf(LOSSES),
         "pretrained": NoneOr(Pretrained()),
         "freeze_pretrained": Flag(),
-        "epochs": _OF_BAGS["max_iter"],
+        **dict.fromkeys(("epochs", "batch_size", "n_iter_no_change"), _COUNT),
+        "negatives": NoneOr(_COUNT),
         **{
             name: _OF_BAGS[name]
             for name in (
-                *("learning_rate", "batch_size", "negatives", "class_weight", "early_stopping"),
-                *("tol", "validation_fraction", "n_iter_no_change", "random_state", "verbose"),
-                *("warm_start", "num_threads"),
+                *("learning_rate", "class_weight", "early_stopping", "tol"),
+                *("validation_fraction", "random_state", "verbose", "warm_start", "num_threads"),
             )
         },
     }

@@ -72,14 +72,23 @@ class WordIndex:
 def _with_whole_words(model: "TextModel") -> "TextModel":
     """Return a model that takes each text as a word, where a function would cut it again."""
     if model.features.tokenizer.function is None:
-        return model
+        return _without_line_ends(model)
     tokenizer = Tokenizer.calling(lambda word: [word])
+    return replace(model, features=replace(model.features, tokenizer=tokenizer))
+
+
+def _without_line_ends(model: "TextModel") -> "TextModel":
+    """Return a model that adds no word to a text."""
+    tokenizer = model.features.tokenizer
+    if not tokenizer.ends_lines:
+        return model
+    tokenizer = replace(tokenizer, name="whitespace")
     return replace(model, features=replace(model.features, tokenizer=tokenizer))
 
 
 def nearest(model: "TextModel", text: str, k: int) -> _Pairs:
     """Return the `k` words with the largest cosine to the vector of a text, without itself."""
-    (vector,) = model.vectors([text])
+    (vector,) = _without_line_ends(model).vectors([text])
     length = np.linalg.norm(vector)
     if not length:
         raise ValueError(f"nothing in the text {text!r:.50} is known to the model")

@@ -109,21 +109,22 @@ class Learning(Predictions):
     def _settings(self) -> Settings:
         min_chars, max_chars = self.char_ngrams or (0, 0)
         return Settings(
-            dim=self.dim,
-            lr=self.learning_rate,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            word_ngrams=self.word_ngrams,
-            min_count=self.min_count,
-            minn=min_chars,
-            maxn=max_chars,
-            buckets=self.n_buckets,
+            # Numbers of NumPy cannot be saved.
+            dim=int(self.dim),
+            lr=float(self.learning_rate),
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
+            word_ngrams=int(self.word_ngrams),
+            min_count=int(self.min_count),
+            minn=int(min_chars),
+            maxn=int(max_chars),
+            buckets=int(self.n_buckets),
             loss=self.loss,
             seed=self.random_state,
             early_stopping=bool(self.early_stopping),
-            patience=self.n_iter_no_change,
+            patience=int(self.n_iter_no_change),
             threads=self.num_threads,
-            negatives=self.negatives,
+            negatives=None if self.negatives is None else int(self.negatives),
             tokenizer=CALLABLE if callable(self.tokenizer) else self.tokenizer,
         )
 
@@ -222,7 +223,8 @@ class Learning(Predictions):
         learner = self._make_learner(targets)
         if self._learner is None:
             weights = model.embedding, model.coef, model.intercept
-            learner.begin(weights, model.accumulators, self.multilabel_)
+            eps = None if model.recipe is None else model.recipe.table_eps
+            learner.begin(weights, model.accumulators, self.multilabel_, eps)
         else:
             parameters = learner.get_params(deep=False)
             learner = self._learner
@@ -246,6 +248,7 @@ class Learning(Predictions):
         recipe = self._settings.recipe._replace(
             seed=int(seed) if isinstance(seed, Integral) else None,
             class_weight=self.class_weight if isinstance(self.class_weight, str) else None,
+            table_eps=learner._table_eps,
         )
         self._model = TextModel(
             features,

@@ -47,6 +47,7 @@ class Recipe(NamedTuple):
     early_stopping: bool = False
     patience: int = 3
     negatives: int | None = None
+    table_eps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,7 @@ class Settings(NamedTuple):
     early_stopping: bool = False
     patience: int = 3  # epochs
     negatives: int | None = None
+    table_eps: float | None = None  # of the table's optimizer; None: `Learner.expect` chooses it
 
     @property
     def cutter(self) -> Tokenizer:

@@ -85,7 +85,7 @@ def with_new_classes(known: _Classes, labels: Iterable[Any]) -> _Classes:
         If a new label is of another type than the classes.
     """
     classes = known.tolist()
-    new = set(labels).difference(classes)
+    new = set(map(_as_python, labels)).difference(classes)
     types = set(map(type, classes))
     for label in new:
         if type(label) not in types:
@@ -102,8 +102,14 @@ def label_lists(y: Any) -> list[list[Any]]:
     """Return lists of labels without those that occur before in the same list."""
     rows = as_list(y, "y")
     return [
-        list(dict.fromkeys(row.tolist() if isinstance(row, np.ndarray) else row)) for row in rows
+        list(dict.fromkeys(row.tolist() if isinstance(row, np.ndarray) else map(_as_python, row)))
+        for row in rows
     ]
+
+
+def _as_python(label: Any) -> Any:
+    """Return a label of NumPy as one of Python."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _is_indicator(rows: list[Any]) -> bool:

@@ -123,7 +123,10 @@ def continue_model(
     place = {label: i for i, label in enumerate(labels)}
     places = np.array([place[label] for label in model.labels])
     learner = settings.make_classifier().begin(
-        (model.embedding, model.coef, model.intercept), model.accumulators, model.loss == "ova"
+        (model.embedding, model.coef, model.intercept),
+        model.accumulators,
+        model.loss == "ova",
+        settings.table_eps,
     )
     learner = learner.enlarged(columns, features.n_columns, places, len(labels))
     if pretrained is not None:
@@ -165,7 +168,8 @@ def _trained(
             return
         (head,) = network.layers
         accumulators = Accumulators.of(network.optimizers)
-        model = _with_weights(start, (network.table, *head), accumulators)
+        recipe = settings._replace(table_eps=learner._table_eps).recipe
+        model = _with_weights(replace(start, recipe=recipe), (network.table, *head), accumulators)
         if following.checkpoint(model, len(losses)):
             saved = len(losses)
 
@@ -189,6 +193,7 @@ def _trained(
                 f"rate {settings.lr:g} is too large; {outcome}"
             ) from error
     weights = learner.embedding_, learner.coef_, learner.intercept_
+    start = replace(start, recipe=settings._replace(table_eps=learner._table_eps).recipe)
     model = _with_weights(start, weights, learner.accumulators())
     (history,) = histories
     return Fitted(model, Passes(learner.n_iter_, learner.best_iter_, history.interrupted))

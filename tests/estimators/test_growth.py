@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn")
+
 from ebagx import RowGradient, optim
 from ebagx.optim.state import SEEN
 from ebagx.sklearn.training.growth import grown, grown_optimizer

@@ -5,9 +5,12 @@ import random
 import re
 import sys
 
-import ml_dtypes
 import numpy as np
 import pytest
+
+pytest.importorskip("ml_dtypes")
+
+import ml_dtypes
 
 from ebagx.io.safetensors import read_safetensors, write_safetensors
 from support.vector_files import raises

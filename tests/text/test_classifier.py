@@ -26,7 +26,7 @@ from ebagx.datasets import load_wordnet10
 from ebagx.io.model_folder import load_model as load_text_model
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
 from ebagx.sklearn.training.steps import Steps
-from ebagx.text import TextClassifier
+from ebagx.text import TextClassifier, load_model
 from ebagx.text.model import Settings
 from ebagx.text.targets import label_lists
 from support.estimator_cases import assert_same_model
@@ -36,7 +36,8 @@ LABELS = ["cat", "cat", "dog", "dog", "food", "food"]
 LISTS = [["cat", "small"], ["cat"], ["dog"], ["dog"], [], ["food"]]
 INDICATOR = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1], [0, 0]])
 SMALL = {"dim": 4, "epochs": 60, "random_state": 0}
-EPS = 1 / sum(2 * len(text.split()) - 1 for text in TEXTS)  # words and pairs, all in one batch
+# Words and pairs of a text, on average, and texts of a batch.
+EPS = len(TEXTS) / sum(2 * len(text.split()) - 1 for text in TEXTS) / 128
 
 
 def fitted(**options):
@@ -169,7 +170,7 @@ def test_several_labels(y):
         assert model.score(TEXTS, [list(labels)[::-1] for labels in y]) == 1
         assert model.score(TEXTS, [["other"], *y[1:]], [5, 1, 1, 1, 1, 1]) == 0.5
     np.testing.assert_allclose(
-        model.predict_log_proba(TEXTS), np.log(model.predict_proba(TEXTS)), rtol=1e-4
+        model.predict_log_proba(TEXTS), np.log(model.predict_proba(TEXTS)), rtol=1e-4, atol=1e-6
     )
 
 
@@ -386,10 +387,30 @@ def test_rates_of_fit_and_partial_fit():
     assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
     model.partial_fit(TEXTS[:2], LABELS[:2])  # of other lengths, but the state of the optimizers
     assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
-    model = fitted().partial_fit(TEXTS[:2], LABELS[:2])  # a new state
-    assert optimizers(model) == [(0.2, 1 / (5 + 5)), (0.2, 1e-10)]
+    model = fitted().partial_fit([""], LABELS[:1])  # a new state, and a text without features
+    assert optimizers(model) == [(0.2, EPS), (0.2, 1e-10)]
+    model = TextClassifier(**SMALL).partial_fit([""] * 99 + TEXTS, ["cat"] * 99 + LABELS, LABELS)
+    assert optimizers(model) == [(0.2, 1 / 128), (0.2, 1e-10)]
     assert fitted()._learner.schedule == "linear"
     assert several()._learner.schedule is None
+
+
+def test_models_of_numpy_numbers_are_saved(tmp_path):
+    numbers = {"epochs": 3, "batch_size": 2, "min_count": 1, "word_ngrams": 2, "n_buckets": 99}
+    numbers |= {"negatives": 2, "n_iter_no_change": 2, "dim": 4}
+    options = {name: np.int64(value) for name, value in numbers.items()}
+    options |= {"char_ngrams": (np.int64(1), np.int64(2)), "learning_rate": np.float32(0.5)}
+    model = TextClassifier(**options, random_state=np.int64(1)).fit(TEXTS, LABELS)
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert {name: getattr(loaded, name) for name in numbers} == numbers
+    assert (loaded.char_ngrams, loaded.learning_rate) == ((1, 2), 0.5)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "negatives", "n_iter_no_change"])
+def test_numbers_that_files_cannot_hold_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must be at most 9223372036854775807, got "):
+        TextClassifier(**{name: 2**63}).fit(TEXTS, LABELS)
 
 
 def test_copies():

@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,3 +306,26 @@ def test_models_without_a_state_go_on(tmp_path):
         assert "bird" in model.classes_
         model.save(tmp_path / name)
         assert load_model(tmp_path / name).tokenizer == model.tokenizer
+
+
+def test_labels_that_come_later_begin_as_others_do():
+    """With negatives, labels begin with the logits of their shares."""
+    names = [[f"l{i}"] for i in range(100)]
+    texts = [f"w{i} common" for i in range(100)] * 3
+    options = {"loss": "ova", "negatives": 8, "epochs": 40, "random_state": 0, "word_ngrams": 1}
+    once = TextClassifier(**options).fit(texts, names * 3)
+    later = TextClassifier(**options, warm_start=True).fit(texts[:50] * 3, names[:50] * 3)
+    later.fit(texts, names * 3)
+    vectors = SimpleNamespace(words=["w1", "w2"], table=np.eye(2, 32, dtype=np.float32))
+    given = TextClassifier(**options, pretrained=vectors).fit(texts, names * 3)
+    found = [model.predict_top(texts[:100], 1) for model in (once, later, given)]
+    hits = [
+        sum(top[0][0] == name for top, (name,) in zip(tops, names, strict=True)) for tops in found
+    ]
+    assert min(hits) >= 0.9 * hits[0] > 80
+
+
+def test_new_labels_of_numpy_types():
+    model = TextClassifier(**SMALL).fit(TEXTS, LABELS)
+    model.partial_fit(["a zebra"], ["zebra"], classes=[*map(np.str_, [*set(LABELS), "zebra"])])
+    assert "zebra" in model.classes_
