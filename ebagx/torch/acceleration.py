@@ -146,6 +146,11 @@ def _check_updatable(name: str, part: Any, uses: dict[int, list[str]]) -> None:
         raise ValueError(f"{name} cannot be updated in backward in {weight.dtype}")
     if weight.grad is not None:
         raise ValueError(f"{name} has a gradient: call module.zero_grad() before")
+    if weight._backward_hooks:
+        raise ValueError(
+            f"{name} has hooks, which an optimizer in backward does not call: remove them, or use "
+            "accelerate(module) without optimizer"
+        )
     others = uses.get(weight.data_ptr(), [])
     if len(others) > 1:
         raise ValueError(

@@ -91,6 +91,8 @@ class Updates:
         """Let the optimizer take a step with the gradients of this backward pass."""
         noted = self._noted.pop(torch._C._current_graph_task_id(), [])
         grad, weight.grad = weight.grad, None
+        if not weight.requires_grad:  # frozen since the forward pass
+            return
         others = _rows_of(grad)
         if not noted and others is None:
             return

@@ -140,12 +140,13 @@ def test_wrong_optimizers(optimizer, error, message):
     assert [type(part) for part in model] == [torch.nn.EmbeddingBag] * 2
 
 
-@pytest.mark.parametrize("kind", ["meta", "gradient", "integers", "parametrized"])
+@pytest.mark.parametrize("kind", ["meta", "gradient", "hooks", "integers", "parametrized"])
 def test_tables_that_no_optimizer_can_update(kind):
     model = Model()
     messages = {
         "meta": "must be a parameter on the CPU, got one on meta",
         "gradient": r"has a gradient: call module.zero_grad\(\)",
+        "hooks": "has hooks, which an optimizer in backward does not call",
         "integers": "cannot be updated in backward in torch.float8_e5m2",
         "parametrized": "must be a parameter on the CPU",
     }
@@ -153,6 +154,8 @@ def test_tables_that_no_optimizer_can_update(kind):
         model.to("meta")
     elif kind == "gradient":
         model(IDS).sum().backward()
+    elif kind == "hooks":
+        model.bag.weight.register_hook(lambda grad: grad * 0)
     elif kind == "integers":
         weight = model.bag.weight.detach().to(torch.float8_e5m2)
         model.bag.weight = torch.nn.Parameter(weight)

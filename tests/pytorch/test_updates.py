@@ -180,6 +180,16 @@ def test_no_step_without_gradient(frozen):
     assert ours.bag.optimizer.num_steps == 1
 
 
+def test_a_table_that_is_frozen_before_backward():
+    _, ours = make()
+    before = ours.bag.weight.detach().clone()
+    loss = ours(IDS).sum()
+    ours.bag.weight.requires_grad_(False)
+    loss.backward()
+    assert torch.equal(ours.bag.weight, before)
+    assert ours.bag.weight.grad is None
+
+
 def test_state_dict_continues():
     theirs, ours = make(lambda: ebagx.optim.Adam(0.1))
     step(ours, IDS)

@@ -37,7 +37,7 @@ def _read_codes(content: Content, shape: tuple[int, int], name: str) -> Matrix:
     _check_shape(content, shape, name)
     num_rows, dim = shape
     n_codes = content.integer(f"the number of codes in {name}", np.int32)
-    if n_codes < 0 or n_codes % num_rows or not 1 <= n_codes // num_rows <= dim:
+    if not num_rows or n_codes < 0 or n_codes % num_rows or not 1 <= n_codes // num_rows <= dim:
         raise DamagedError(f"{name} has {n_codes:,} codes for {num_rows:,} rows of {dim}")
     n_parts = n_codes // num_rows
     codes = content.mapped(n_codes, f"the codes of {name}").reshape(num_rows, n_parts)

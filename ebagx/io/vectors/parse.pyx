@@ -59,7 +59,7 @@ cdef inline const unsigned char* read_digits(
         if digit > 9:
             return text
         number.digits = number.digits * 10 + digit  # of more than 19 digits nobody uses it
-        number.count += number.digits > 0
+        number.count += number.count > 0 or number.digits > 0
         text += 1
     return text
 

@@ -73,6 +73,12 @@ def test_forms_of_numbers(field):
     assert np.signbit(rows[0, 0]) == field.startswith("-")
 
 
+def test_digits_that_exceed_a_word():
+    """Digits that are a multiple of 2 ** 64."""
+    check(["1.8446744073709551616", "-0.55340232221128654848", "0.36893488147419103232"])
+    check(["18446744073709551616", "184467440737095516160"])
+
+
 @pytest.mark.parametrize(
     "field",
     ["", "-", ".", "e5", "1e", "1e+", "nan", "inf", "0x1", "1_0", "1.2.3", "1-", "é", "1e39"],
