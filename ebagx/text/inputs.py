@@ -18,9 +18,10 @@ def checked_texts(texts: Any, name: str) -> Sequence[str]:
         If `texts` is one string or a table with several columns.
     """
     if type(texts) is list:
-        texts = texts.copy()  # another thread may change it, after arrays were made of its size
-        if set(map(type, texts)) <= {str}:
-            return texts
+        copied: list[str] = texts.copy()  # as another thread may change the list
+        if set(map(type, copied)) <= {str}:
+            return copied
+        texts = copied
     if isinstance(texts, str | bytes):
         raise ValueError(
             f"{name} must be an iterable of texts, got a single string; [text] is a list of one"
