@@ -7,6 +7,7 @@ ORDER = (
     "plot_language_identification.py",
     "plot_embedding_map.py",
     "plot_word_contributions.py",
+    "plot_sentence_embeddings.py",
     "plot_random_projection.py",
     "plot_collection.py",
     "plot_optimizers.py",
