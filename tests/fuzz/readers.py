@@ -66,6 +66,10 @@ def run(source: Source) -> str:
         except ValueError as error:
             check_refusal(error, path)
             return "readers refuse"
+        except ModuleNotFoundError as error:
+            if error.name != "tokenizers":
+                raise
+            return "readers refuse"
         check_vectors(vectors)
         if vectors._lookup.kind == "words" and vectors.table.flags.writeable:
             # The hashes of words that were saved may be damaged.
