@@ -105,6 +105,14 @@ class Learning(Predictions):
         self._adopt(features, targets, learner)
         return self
 
+    def __copy__(self) -> Self:
+        """Return a classifier that can be trained without a change of this one."""
+        other = self.__class__.__new__(self.__class__)
+        other.__dict__ = self.__dict__.copy()
+        if self._model is not None:
+            other._model, other._learner = self._to_save(self._model), None
+        return other
+
     @property
     def _settings(self) -> Settings:
         min_chars, max_chars = self.char_ngrams or (0, 0)

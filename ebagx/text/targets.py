@@ -125,7 +125,10 @@ def _is_indicator(rows: list[Any]) -> bool:
 def _encode_one(y: Any, known: _Classes | None, is_open: bool) -> Targets:
     if hasattr(y, "to_pylist"):
         y = as_list(y, "y")
-    kind = type_of_target(y, input_name="y")
+    try:
+        kind = type_of_target(y, input_name="y")
+    except TypeError as error:  # which names no argument
+        raise ValueError(f"y must have labels of one type, and no None: {error}") from error
     if kind not in ("binary", "multiclass"):
         # scikit-learn's checks look for these first words.
         raise ValueError(

@@ -51,13 +51,16 @@ class Words:
 
     @classmethod
     def restored(cls, text: _Bytes, offsets: _Intp, hashes: _Uint32, slots: _Slots) -> Self:
-        """Return words whose arrays were saved, which may be in a read-only map; nothing is added.
+        """Return words whose arrays were saved; nothing is added.
+
+        The arrays are copied, as another process may change the file under a map of it.
 
         Raises
         ------
         ValueError
             If the arrays do not fit each other: look-ups would read outside them, or never end.
         """
+        text, offsets, hashes, slots = map(np.array, (text, offsets, hashes, slots))
         n_words = len(hashes)
         if len(offsets) != n_words + 1 or offsets[0] != 0 or offsets[-1] != len(text):
             raise ValueError("the words do not fill their text")

@@ -57,7 +57,7 @@ def run(source: Source) -> str:
     name = source.choice(sorted(files))
     for _ in range(source.below(MOST_CHANGES)):
         files[name] = changed(source, files[name])
-    limit = source.choice([None, 1, 3])
+    limit = source.choice([None, 1, 3]) if "" in files else None  # folders have none
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as root:
         path = Path(root, "file")
         write(path, files)

@@ -329,3 +329,16 @@ def test_new_labels_of_numpy_types():
     model = TextClassifier(**SMALL).fit(TEXTS, LABELS)
     model.partial_fit(["a zebra"], ["zebra"], classes=[*map(np.str_, [*set(LABELS), "zebra"])])
     assert "zebra" in model.classes_
+
+
+def test_a_shallow_copy_is_trained_alone():
+    model = fitted().partial_fit(TEXTS, LABELS)
+    before = model.predict_proba(TEXTS)
+    other = copy.copy(model).partial_fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
+    assert not np.array_equal(other.predict_proba(TEXTS), before)
+
+
+def test_missing_labels_are_named():
+    with pytest.raises(ValueError, match="^y must have labels of one type, and no None: "):
+        fitted().partial_fit(["a", "b"], ["cat", None])

@@ -19,17 +19,17 @@ def read_floret(stream: Stream, options: Options) -> tuple[FloretLookup, Table]:
     """
     if options.limit is not None:
         raise stream.error("limit must be None for floret: its rows are buckets, not words")
-    header = stream.head.partition(b"\n")[0].decode(errors="replace").split()
+    header = stream.head.partition(b"\n")[0].decode(errors="replace").split(" ")
     dim = int(header.pop(1))
     if not 1 <= dim <= MAX_DIM:
         raise stream.error(f"the header says dimension {dim:,}")
     try:
         hashing = FloretHashing.of(header)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise stream.error(f"the header is damaged: {error}") from None
     rows = options.rows(dim)
-    for text in stream.lines():
-        spans = spans_of_lines(text)[0 if rows.count else 1 :]
+    for part, text in enumerate(stream.lines()):
+        spans = spans_of_lines(text)[1 if part == 0 else 0 :]
         words = np.empty_like(spans)
         values = parsed_rows(stream, dim, words, spans, text, rows.count + 1)
         for number, (start, end) in enumerate(words.tolist(), rows.count):

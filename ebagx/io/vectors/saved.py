@@ -105,7 +105,7 @@ def read_saved(path: Path) -> tuple[Lookup, Table]:
         table = _table(tensors)
         lookup: Lookup = kind.restored(words, State(about, tensors.arrays))
         lookup.check_table(table.num_rows)
-    except (KeyError, ValueError) as error:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged: {error}") from error
     return lookup, table
 

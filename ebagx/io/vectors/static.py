@@ -190,7 +190,11 @@ def _vocabulary(tokenizer: dict[str, Any], path: Path) -> tuple[Words, npt.NDArr
     model = tokenizer.get("model")
     given = model.get("vocab") if isinstance(model, dict) else None
     if isinstance(given, list):  # of Unigram: pairs of a piece and its score
-        pairs = [(pair[0], i) for i, pair in enumerate(given) if isinstance(pair, list) and pair]
+        pairs = [
+            (pair[0], i)
+            for i, pair in enumerate(given)
+            if isinstance(pair, list) and pair and isinstance(pair[0], str)
+        ]
         given = dict(pairs) if len(pairs) == len(given) else None
     if not isinstance(given, dict) or not all(type(n) is int for n in given.values()):
         raise ValueError(f"{path}: the tokenizer has no vocabulary")
@@ -199,9 +203,9 @@ def _vocabulary(tokenizer: dict[str, Any], path: Path) -> tuple[Words, npt.NDArr
         if isinstance(piece, dict) and isinstance(piece.get("content"), str):
             given.setdefault(piece["content"], piece.get("id"))
     ordered = sorted((n, piece) for piece, n in given.items() if type(n) is int and piece)
-    numbers = np.array([n for n, _ in ordered], np.int64) if ordered else np.empty(0, np.int64)
-    if not len(numbers) or numbers[0] < 0 or numbers[-1] >= _MOST_PIECES:
+    if not ordered or ordered[0][0] < 0 or ordered[-1][0] >= _MOST_PIECES:
         raise ValueError(f"{path}: the numbers of pieces must be from 0 to {_MOST_PIECES:,}")
+    numbers = np.array([n for n, _ in ordered], np.int64)
     try:
         words = distinct_words([str(piece) for _, piece in ordered])
     except ValueError as error:
@@ -218,6 +222,8 @@ def _piece_rows(
         if name not in arrays:
             continue
         array = arrays[name]
+        if array.dtype.kind == "V":  # bfloat16 of ml_dtypes
+            array = array.astype(np.float32)
         if array.ndim != 1 or array.dtype.kind not in kinds or len(array) <= ids[-1]:
             raise ValueError(f"{path}: {name} has the shape {array.shape} and dtype {array.dtype}")
         if name == "mapping":
@@ -239,6 +245,8 @@ def _normalizes(folder: Path, config: dict[str, Any]) -> bool:
         modules = json.loads(_read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged or incomplete: {error}") from None
+    if not isinstance(modules, list):
+        raise ValueError(f"{path}: damaged or incomplete: it is no list of modules")
     kinds = [part.get("type") for part in modules if isinstance(part, dict)]
     return any(isinstance(kind, str) and kind.endswith(".Normalize") for kind in kinds)
 

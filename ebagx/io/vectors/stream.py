@@ -28,7 +28,7 @@ class Stream:
     path : Path
         The file, for messages.
     head : bytes
-        The first bytes, `HEAD_SIZE` or all.
+        The first bytes: `HEAD_SIZE`, or more until two lines of text are whole, or all.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Stream:
         self._count = 0
         self._most = max(_MOST_EXPANSION * size, _ALWAYS_ALLOWED) if source.form else size
         self.head = b""
-        while len(self.head) < HEAD_SIZE and (piece := self._read(HEAD_SIZE)):
+        while self._is_short(self.head) and (piece := self._read(max(HEAD_SIZE, len(self.head)))):
             self.head += piece
         self._pending = self.head
 
@@ -89,6 +89,13 @@ class Stream:
     def error(self, problem: str) -> ValueError:
         """Return an error about the file."""
         return ValueError(f"{self.path}: {problem}")
+
+    @staticmethod
+    def _is_short(head: bytes) -> bool:
+        """Return whether a head does not tell enough: of text, two lines should be whole."""
+        if len(head) < HEAD_SIZE:
+            return True
+        return len(head) < LONGEST_RECORD and b"\0" not in head and head.count(b"\n") < 2
 
     def _read(self, size: int) -> bytes:
         with naming(self.path):

@@ -126,10 +126,10 @@ def read_text(stream: Stream, header: Header | None, options: Options) -> Vocabu
     dim = dim_of_lines(stream) if header is None else header.dim
     collector = Collector(stream, dim, options)
     skipped = 0 if header is None else 1
-    for text in stream.lines():
+    for part, text in enumerate(stream.lines()):
         spans = spans_of_lines(text)
-        if skipped and not collector.count:
-            spans = spans[1:]
+        if part == 0:
+            spans = spans[skipped:]
         words = np.empty_like(spans)
         rows = parsed_rows(stream, dim, words, spans, text, collector.count + skipped)
         collector.add(rows, words, text)

@@ -59,6 +59,11 @@ class FastTextFeatures:
     buckets_left: BucketTable | None = None
     places: _Int32 = field(default_factory=lambda: _NO_PLACES)
 
+    def __post_init__(self) -> None:
+        # Compiled code takes them as they are.
+        if len(self.places):
+            self.places.setflags(write=False)
+
     @property
     def num_rows(self) -> int:
         """The number of rows that the input table must have."""

@@ -88,6 +88,7 @@ class LabelTree:
             raise ValueError("counts of labels are negative or too large")
         children = np.empty((n_labels - 1, 2), np.int32)
         tokens.join_labels(children, np.append(counts, np.zeros(n_labels - 1, np.int64)))
+        children.setflags(write=False)  # compiled code takes them as they are
         return cls(matrix, children)
 
     def probabilities(self, pooled: _Floats, k: int, num_threads: int | None) -> _Floats:

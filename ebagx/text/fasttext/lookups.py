@@ -232,7 +232,7 @@ def _saved_array(state: State, name: str, dtype: type[np.generic]) -> npt.NDArra
     array = state.arrays[name]
     if array.dtype != dtype or array.ndim != 1:
         raise ValueError(f"{name} has the dtype {array.dtype} and {array.ndim} dimensions")
-    return np.ascontiguousarray(array)
+    return np.array(array)  # a copy, as another process may change a file under a map of it
 
 
 def _with_labels(words: Words, labels: bytes) -> Words:

@@ -61,6 +61,13 @@ class FastTextModel:
     output: Labels
     num_threads: int | None = None
 
+    def __post_init__(self) -> None:
+        rows = self.table.codes if self.table.is_quantised else self.table.dense
+        if len(rows) != self.features.num_rows:
+            raise ValueError(
+                f"table must have {self.features.num_rows} rows for the features, got {len(rows)}"
+            )
+
     def __repr__(self) -> str:
         return (
             f"<FastTextModel: {len(self.labels)} labels, {self.features.n_words} words, "

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.checks import check_integer, check_one_of, shown
@@ -45,11 +46,11 @@ def load_vectors(
     path : str or Path
         A file or folder. Its first bytes tell the format, suffixes do not count.
     limit : int, optional
-        Read so many words, which in most files are the most frequent ones. Not for floret, folders
-        and what ebagx saved.
+        Read so many words, which in most files are the most frequent ones. Not for floret.
     dtype : dtype, default=float32
         Dtype of the table of formats that are read: float32, float16, or bfloat16 of the package
-        ml_dtypes.
+        ml_dtypes. With models of fastText, folders and what ebagx saved, this, `limit` and `bits`
+        are errors: their tables are taken as they are.
     bits : {8, 4, 2}, optional
         Quantise the rows of formats that are read, in place of `dtype`, as `ebagx.quantize` does.
     unicode_errors : {"strict", "surrogateescape"}, default="strict"
@@ -99,9 +100,19 @@ def load_vectors(
         raise ValueError(f"bits must be 8, 4, 2 or None, got {shown(bits)}")
     options = text.Options(checked_dtype(dtype), bits, limit, unicode_errors == _STRICT)
     if path.is_dir():
+        _check_alone(options, path)
         return _from_folder(path)
     with open_stream(path, progress) as stream:
         return _from_stream(stream, options)
+
+
+def _check_alone(options: text.Options, path: Path) -> None:
+    """Raise ValueError unless options that such a file cannot have are left out."""
+    if options.limit is not None or options.bits is not None or options.dtype != np.float32:
+        raise ValueError(
+            f"{path}: limit, dtype and bits are for formats that are read row by row; this "
+            "table is taken as it is, and quantize() of the vectors makes another one"
+        )
 
 
 def _from_folder(path: Path) -> WordVectors:
@@ -112,6 +123,8 @@ def _from_folder(path: Path) -> WordVectors:
 
 def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     layout, header = layout_of(stream)
+    if layout in (Layout.FASTTEXT, Layout.SAFETENSORS):
+        _check_alone(options, stream.path)
     if layout is Layout.FASTTEXT:
         return WordVectors(*read_vectors(stream.path))
     if layout is Layout.SAFETENSORS:

@@ -287,3 +287,40 @@ def test_missing_files(tmp_path):
     (path / "model.json").unlink()
     with raises(ValueError, "is no folder of vectors: it has no config.json, model.safetensors"):
         load_vectors(path)
+
+
+@pytest.mark.parametrize("kind", ["words", "plain"])
+def test_options_of_other_formats_are_refused(kind, tmp_path):
+    load_vectors(SOURCES[kind]).save(tmp_path / "file.safetensors")
+    for path in (tmp_path / "file.safetensors", SOURCES["plain"]):
+        for option in ({"limit": 2}, {"bits": 8}, {"dtype": np.float16}):
+            with raises(ValueError, "limit, dtype and bits are for formats"):
+                load_vectors(path, **option)
+
+
+def test_files_that_change_under_their_map(tmp_path):
+    """Words are found by copies of the arrays, which compiled code takes as they are."""
+    words = [f"word{i:04}" for i in range(1000)]  # of eight bytes, so that all arrays are aligned
+    rows = np.arange(4000, dtype=np.float32).reshape(1000, 4)
+    WordVectors.of(words, rows).save(tmp_path / "a.safetensors")
+    vectors = load_vectors(tmp_path / "a.safetensors")
+    size = (tmp_path / "a.safetensors").stat().st_size
+    with (tmp_path / "a.safetensors").open("r+b") as file:
+        file.write(b"\xff" * size)
+    assert vectors.words == words
+    assert "word0999" in vectors
+    assert vectors.embed(["word0001 word0002", "other"]).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [("[" * 100_000, "deep"), ("5", "number"), ("[]", "list"), ('{"bits": []}', "bits")],
+)
+def test_damaged_descriptions_of_codes(codes, kind, tmp_path):
+    path = tmp_path / f"{kind}.safetensors"
+    load_vectors(SOURCES["words"]).quantize(8).save(path)
+    arrays, metadata = read_safetensors(path)
+    arrays = {name: np.array(array) for name, array in arrays.items()}
+    write_safetensors(path, arrays, {**metadata, "codes": codes})
+    with raises(ValueError, "damaged"):
+        load_vectors(path)

@@ -163,3 +163,33 @@ def test_no_utf8(folder):
     (folder / "tokenizer.json").write_bytes(b"\xff")
     with raises(ValueError, "this is not UTF-8"):
         load_vectors(folder)
+
+
+@pytest.mark.parametrize("content", ["5", "null", '"a"'])
+def test_modules_that_are_no_list(content, folder):
+    (folder / "modules.json").write_text(content)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("normalize", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    with raises(ValueError, "it is no list of modules"):
+        load_vectors(folder)
+
+
+@pytest.mark.parametrize("number", [10**30, -1])
+def test_numbers_of_pieces_out_of_range(number, folder):
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text("utf-8"))
+    tokenizer["model"]["vocab"]["cat"] = number
+    path.write_text(json.dumps(tokenizer), "utf-8")
+    with raises(ValueError, "the numbers of pieces must be from 0 to"):
+        load_vectors(folder)
+
+
+def test_weights_of_bfloat16(folder):
+    dtype = pytest.importorskip("ml_dtypes").bfloat16
+    expected = load_vectors(folder).embed(SENTENCES)
+    arrays, metadata = read_safetensors(folder / "model.safetensors")
+    arrays = {name: np.array(array) for name, array in arrays.items()}
+    arrays["weights"] = arrays["weights"].astype(dtype)
+    write_safetensors(folder / "model.safetensors", arrays, metadata)
+    np.testing.assert_allclose(load_vectors(folder).embed(SENTENCES), expected, atol=0.01)

@@ -173,3 +173,15 @@ def test_long_numbers_are_read_by_python(tmp_path):
     number = "0.1000000000000000055511151231257827021181583404541015625"
     vectors = load(tmp_path, f"1 2\nw {number} 1e-400\n".encode())
     np.testing.assert_array_equal(vectors.table, [[np.float32(0.1), 0]])
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_lines_longer_than_a_block(header, tmp_path):
+    rows = np.arange(3 * 60_000, dtype=np.float32).reshape(3, -1) + 0.25
+    lines = [
+        f"{w} {' '.join(f'{x:.70f}' for x in row)}\n" for w, row in zip("abc", rows, strict=True)
+    ]
+    assert len(lines[0]) > 1 << 22
+    vectors = load(tmp_path, ("3 60000\n" * header + "".join(lines)).encode())
+    assert vectors.words == list("abc")
+    np.testing.assert_array_equal(vectors.table, rows)

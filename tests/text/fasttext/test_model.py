@@ -1,5 +1,6 @@
 """Test `FastTextModel` as users see it."""
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -123,6 +124,20 @@ def test_numbers_that_are_too_large(tmp_path):
     path.write_bytes(with_integer(content, first, float("nan"), "f"))
     with pytest.raises(ValueError, match="nan, infinity or numbers that are too large"):
         load_model(path).predict([""])
+
+
+def test_arrays_of_compiled_code_cannot_be_changed():
+    assert not load_model(model_path("hs_trigram_sub.bin")).output.children.flags.writeable
+    pruned = load_model(model_path("q_cutoff_retrain.ftz"))
+    assert len(pruned.features.places)
+    assert not pruned.features.places.flags.writeable
+
+
+def test_tables_with_other_rows_are_refused():
+    model = load_model(model_path("ns_words.bin"))
+    table = model.table._replace(dense=model.table.dense[:1])
+    with pytest.raises(ValueError, match=r"^table must have \d+ rows for the features, got 1$"):
+        dataclasses.replace(model, table=table)
 
 
 class TestConversion:
