@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from io import BufferedReader
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -64,15 +63,17 @@ class Records(NamedTuple):
         return f"Records({len(self.spans_b2)} lines, {len(self.labels_l2)} labels)"
 
 
-def read_corpus(path: Path, prefix: str = PREFIX) -> Corpus:
-    """Read a training file of ``label<TAB>text`` or fastText's ``__label__x text`` lines.
+def parse_corpus(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Corpus:
+    """Read an open training file of ``label<TAB>text`` or fastText's ``__label__x text`` lines.
 
     Parameters
     ----------
-    path : Path
+    stream : BufferedReader
         A UTF-8 file, plain or compressed with gzip, bzip2, xz or zip. Its first line decides the
         format: fastText's if a word before the first tab has the prefix. In that format a line may
         have several labels, which may stand anywhere in it.
+    name : str
+        What messages call it.
     prefix : str, default="__label__"
         Words that begin with this are labels in fastText's format.
 
@@ -83,17 +84,9 @@ def read_corpus(path: Path, prefix: str = PREFIX) -> Corpus:
 
     Raises
     ------
-    OSError
-        If the file cannot be read.
     ValueError
         If the file is empty or damaged, or if a line is not UTF-8 or has no label.
     """
-    with path.open("rb") as stream:
-        return parse_corpus(stream, str(path), prefix)
-
-
-def parse_corpus(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Corpus:
-    """Read an open training file, which messages call `name`; see `read_corpus`."""
     corpus = Corpus([], [])
     for texts, labels in corpus_blocks(stream, name, prefix):
         corpus.texts.extend(texts)
@@ -102,7 +95,7 @@ def parse_corpus(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Cor
 
 
 def corpus_blocks(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Iterator[Corpus]:
-    """Yield the lines of an open training file in blocks; see `read_corpus`."""
+    """Yield the lines of an open training file in blocks; see `parse_corpus`."""
     for records in read_records(stream, name, prefix):
         block, text, spans, _, label_spans, label_ends = records
         labels = [block[start:end].decode() for start, end in label_spans.tolist()]
@@ -115,7 +108,7 @@ def corpus_blocks(stream: BufferedReader, name: str, prefix: str = PREFIX) -> It
 
 
 def read_records(stream: BufferedReader, name: str, prefix: str = PREFIX) -> Iterator[Records]:
-    """Yield the labelled lines of an open training file in blocks; see `read_corpus`."""
+    """Yield the labelled lines of an open training file in blocks; see `parse_corpus`."""
     first_line, form, found_any = 1, 0, False
     for block in read_blocks(stream, name):
         if first_line == 1:

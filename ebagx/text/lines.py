@@ -220,7 +220,7 @@ def read_lines(
     tokenizer: Tokenizer = DEFAULT,
     prefix: str = PREFIX,
 ) -> Lines:
-    """Read an open training file, which messages call `name`; see ``corpus.read_corpus``.
+    """Read an open training file, which messages call `name`; see ``corpus.parse_corpus``.
 
     `advance` is called after each block, with the number of labelled lines so far.
     """

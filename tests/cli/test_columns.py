@@ -226,6 +226,7 @@ PROBLEMS = [
 PROBLEMS_OF_JSON = [
     (b'{"text": "a", "label": "x"}\n{"text": "a",\n', "f, line 2: not JSON: "),
     (b"[1]\n", "f, line 1: not a JSON object"),
+    (b'{"text": "a", "label": NaN}\n', "f, line 1: not JSON: NaN is not a value of JSON"),
     (b"[" * 100_000 + b"\n", "f, line 1: not JSON: "),
     (b'{"label": "x", "t": 1}\n', "f, line 1: there is no key 'text'; there are 'label', 't'"),
     (b'\n{"text": null, "label": "x"}\n', "f, line 2: the text 'text' is null, not a string"),

@@ -165,6 +165,20 @@ def test_checkpoints(run, monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("files")
+def test_checkpoints_keep_the_prefix_of_labels(run, monkeypatch, tmp_path):
+    prefixes, save = [], saving.save_model
+
+    def spy(model, directory):
+        prefixes.append(model.label_prefix)
+        save(model, directory)
+
+    monkeypatch.setattr(saving, "save_model", spy)
+    (tmp_path / "lines.txt").write_text("#cat a cat\n#dog a dog\n" * 20)
+    assert run("train", "lines.txt", "--label", "#", "--checkpoint", 5)[0] == 0
+    assert prefixes == ["#", "#"]
+
+
+@pytest.mark.usefixtures("files")
 def test_a_checkpoint_that_cannot_be_saved(run, monkeypatch):
     save, calls = saving.save_model, itertools.count(1)
 

@@ -8,12 +8,17 @@ import pytest
 from ebagx.text.corpus import (
     Corpus,
     is_label,
-    read_corpus,
+    parse_corpus,
     read_line_blocks,
     text_of_labelled,
     without_labels,
 )
 from support.streams import Pieces
+
+
+def read_corpus(path, *prefix):
+    with path.open("rb") as stream:
+        return parse_corpus(stream, str(path), *prefix)
 
 
 @pytest.fixture

@@ -94,3 +94,20 @@ def test_words_without_a_direction():
 def test_the_number_of_threads_changes_no_bit():
     found = [nearest(replace(make(), num_threads=threads), "a cat", 9) for threads in (1, 2, 3)]
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("ngrams", NGRAMS)
+def test_line_ends_are_no_part_of_what_is_looked_for(ngrams):
+    """The tokenizer of fastText's models adds a word to each text."""
+    words = [*make(ngrams).features.words.names()[:50], "</s>"]
+    lines = Lines.of([" ".join(words)], tokenizer=Tokenizer("whitespace", lowercase=False))
+    features = Features.learn(lines, ngrams)
+    shapes = ((features.n_columns, 5), (2, 5), (2,))
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    found = []
+    for name in ("whitespace", "fasttext"):
+        features = replace(features, tokenizer=Tokenizer(name, lowercase=False))
+        model = TextModel(features, ["a", "b"], "softmax", *weights)
+        found.append(nearest(model, words[0], 5))
+    assert found[0] == found[1]
