@@ -179,10 +179,10 @@ def training(indices: Any, offsets: Any, weights: Any, table: Any, optimizer: An
     from scipy import sparse
 
     from ebagx._core.bags import Bags
-    from ebagx.sklearn.training.examples import Examples
-    from ebagx.sklearn.training.losses import Softmax
-    from ebagx.sklearn.training.network import Layer, Network
-    from ebagx.sklearn.training.steps import Steps
+    from ebagx._training.examples import Examples
+    from ebagx._training.losses import Softmax
+    from ebagx._training.network import Layer, Network
+    from ebagx._training.steps import Steps
 
     num_bags = len(offsets)
     bags = Bags(indices, np.append(offsets, len(indices)), weights)

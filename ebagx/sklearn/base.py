@@ -17,8 +17,29 @@ from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
+from ebagx._training.bags import bags_of, scaled_for, table_of, weighted_sums
+from ebagx._training.examples import BagMaker, Examples
+from ebagx._training.loop import History, Plan, train
+from ebagx._training.losses import Loss, targets_of
+from ebagx._training.network import (
+    Floats,
+    Layer,
+    Network,
+    checked_layer,
+    initial_layers,
+    initial_rows,
+    scores_of,
+    trainable_table,
+)
+from ebagx._training.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    State,
+    is_optimizer,
+    make_optimizers,
+    set_learning_rate,
+)
 from ebagx.optim import Optimizer
-from ebagx.sklearn.bags import bags_of, scaled_for, table_of, weighted_sums
 from ebagx.sklearn.inputs import as_features, as_targets
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
@@ -31,27 +52,6 @@ from ebagx.sklearn.parameters import (
     Seed,
     Verbosity,
     check_parameters,
-)
-from ebagx.sklearn.training.examples import BagMaker, Examples
-from ebagx.sklearn.training.loop import History, Plan, train
-from ebagx.sklearn.training.losses import Loss, targets_of
-from ebagx.sklearn.training.network import (
-    Floats,
-    Layer,
-    Network,
-    checked_layer,
-    initial_layers,
-    initial_rows,
-    scores_of,
-    trainable_table,
-)
-from ebagx.sklearn.training.optimizers import (
-    OPTIMIZERS,
-    SCHEDULES,
-    State,
-    is_optimizer,
-    make_optimizers,
-    set_learning_rate,
 )
 from ebagx.sklearn.weights import Weights, checked_weights
 

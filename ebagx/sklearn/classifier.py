@@ -11,13 +11,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
+from ebagx._training.examples import Examples
+from ebagx._training.losses import Loss, Sigmoid, Softmax
+from ebagx._training.network import Floats
 from ebagx.optim import Optimizer
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_targets
 from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import Loss, Sigmoid, Softmax
-from ebagx.sklearn.training.network import Floats
 from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
 
 __all__ = ["EmbeddingBagClassifier"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ebagx.sklearn.bags import as_csr
+from ebagx._training.bags import as_csr
 
 _FLOAT = np.dtype(float)
 _LISTS = (list, tuple, set, frozenset, np.ndarray)

@@ -8,12 +8,12 @@ from scipy import sparse
 from sklearn.base import RegressorMixin
 
 from ebagx._core.checks import POSITIVE
+from ebagx._training.examples import Examples
+from ebagx._training.losses import Huber, Loss, Poisson, SquaredError
+from ebagx._training.network import Floats, Layer
 from ebagx.optim import Optimizer
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.parameters import Constraints, Number, OneOf
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import Huber, Loss, Poisson, SquaredError
-from ebagx.sklearn.training.network import Floats, Layer
 from ebagx.sklearn.weights import Weights
 
 __all__ = ["EmbeddingBagRegressor"]

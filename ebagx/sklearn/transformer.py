@@ -14,7 +14,7 @@ from ebagx._core.bags import without_weights
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
-from ebagx.sklearn.bags import bags_of, table_of
+from ebagx._training.bags import bags_of, table_of
 from ebagx.sklearn.inputs import as_features
 from ebagx.sklearn.parameters import (
     NUM_THREADS,

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
+from ebagx._training.examples import Examples
+from ebagx._training.growth import Places, grown, grown_optimizer
+from ebagx._training.loop import History, Plan
+from ebagx._training.network import initial_rows
+from ebagx._training.optimizers import State
 from ebagx.optim import Optimizer
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.growth import Places, grown, grown_optimizer
-from ebagx.sklearn.training.loop import History, Plan
-from ebagx.sklearn.training.network import initial_rows
-from ebagx.sklearn.training.optimizers import State
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.features import LineBags
 from ebagx.text.pretrained import Rows

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.checks import shown
+from ebagx._training.loop import watched
 from ebagx.sklearn.base import DivergenceError
 from ebagx.sklearn.classifier import positions_of
 from ebagx.sklearn.parameters import Constraints, check_parameters
-from ebagx.sklearn.training.loop import watched
 from ebagx.sklearn.weights import class_weights
 from ebagx.text.features import Features, LineBags
 from ebagx.text.growth import grow_features

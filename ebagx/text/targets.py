@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
-from ebagx.sklearn.bags import as_csr
+from ebagx._training.bags import as_csr
 from ebagx.sklearn.classifier import positions_of
 from ebagx.text.inputs import as_list
 

@@ -17,7 +17,7 @@ from ebagx.text.model import Settings, TextModel
 from ebagx.text.pretrained import GivenVectors
 
 if TYPE_CHECKING:
-    from ebagx.sklearn.training.network import Network
+    from ebagx._training.network import Network
     from ebagx.text.learner import Learner
 
 _MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
@@ -157,8 +157,8 @@ def _trained(
     learner: "Learner", start: TextModel, lines: Lines, settings: Settings, following: Following
 ) -> Fitted:
     """Return the model of a training that begins with features and labels."""
+    from ebagx._training.loop import watched
     from ebagx.sklearn.base import DivergenceError
-    from ebagx.sklearn.training.loop import watched
 
     saved = 0
 

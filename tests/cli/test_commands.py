@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx._training.steps import Steps
 from ebagx.cli import commands, saving
 from ebagx.io.model_folder import load_model
-from ebagx.sklearn.training.steps import Steps
 from ebagx.text.model import TextModel
 from support.cli_cases import write_examples
 from support.storage_cases import make_model, save_format_2

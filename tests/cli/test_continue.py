@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx._training.steps import Steps
 from ebagx.cli import saving
 from ebagx.io.model_folder import load_model
-from ebagx.sklearn.training.steps import Steps
 from ebagx.text import TextClassifier
 from support.cli_cases import write_examples
 

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.sklearn.bags import bags_of, take
-from ebagx.sklearn.training import examples as examples_module
-from ebagx.sklearn.training.examples import BagMaker
+from ebagx._training import examples as examples_module
+from ebagx._training.bags import bags_of, take
+from ebagx._training.examples import BagMaker
 from support.estimator_cases import KINDS, assert_same_model, make
 
 

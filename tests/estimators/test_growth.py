@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx import RowGradient, optim
+from ebagx._training.growth import grown, grown_optimizer
 from ebagx.optim.state import SEEN
-from ebagx.sklearn.training.growth import grown, grown_optimizer
 
 PLACES = np.array([4, 0, 2])
 

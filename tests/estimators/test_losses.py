@@ -6,7 +6,7 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
-from ebagx.sklearn.training.losses import (
+from ebagx._training.losses import (
     Huber,
     Poisson,
     Sigmoid,

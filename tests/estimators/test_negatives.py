@@ -9,16 +9,16 @@ from scipy import sparse, stats
 
 pytest.importorskip("sklearn")
 
+from ebagx._training import steps as steps_module
+from ebagx._training.bags import bags_of
+from ebagx._training.examples import Examples
+from ebagx._training.loop import Plan
+from ebagx._training.losses import Sigmoid, Softmax
+from ebagx._training.negatives import Drawing, Shape, chances_to_be_used
+from ebagx._training.network import Layer, Network
+from ebagx._training.steps import Steps
 from ebagx.optim import SGD
 from ebagx.sklearn import EmbeddingBagClassifier
-from ebagx.sklearn.bags import bags_of
-from ebagx.sklearn.training import steps as steps_module
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.loop import Plan
-from ebagx.sklearn.training.losses import Sigmoid, Softmax
-from ebagx.sklearn.training.negatives import Drawing, Shape, chances_to_be_used
-from ebagx.sklearn.training.network import Layer, Network
-from ebagx.sklearn.training.steps import Steps
 from support.estimator_cases import assert_same_model
 
 K = 200

@@ -6,10 +6,9 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
-from ebagx.optim import SGD
-from ebagx.sklearn.bags import bags_of
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import (
+from ebagx._training.bags import bags_of
+from ebagx._training.examples import Examples
+from ebagx._training.losses import (
     Huber,
     Poisson,
     Sigmoid,
@@ -17,8 +16,9 @@ from ebagx.sklearn.training.losses import (
     SquaredError,
     targets_of,
 )
-from ebagx.sklearn.training.network import Layer, Network, initial_layers, scores_of
-from ebagx.sklearn.training.steps import Steps
+from ebagx._training.network import Layer, Network, initial_layers, scores_of
+from ebagx._training.steps import Steps
+from ebagx.optim import SGD
 
 N, D, K, B = 6, 4, 3, 5
 LOSSES = [Softmax(), Sigmoid(), SquaredError(), Huber(1.35), Poisson()]

@@ -15,11 +15,11 @@ pytest.importorskip("sklearn")
 
 from ebagx._core.bags import Bags
 from ebagx._core.levels import available_levels
+from ebagx._training import steps as steps_module
+from ebagx._training.bags import take
+from ebagx._training.steps import Steps, _Turns
 from ebagx.optim import Adam
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
-from ebagx.sklearn.bags import take
-from ebagx.sklearn.training import steps as steps_module
-from ebagx.sklearn.training.steps import Steps, _Turns
 from support.estimator_cases import assert_same_model, make
 
 

@@ -13,9 +13,9 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from ebagx._training.network import Network
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad, linear_decay
 from ebagx.sklearn import EmbeddingBagClassifier
-from ebagx.sklearn.training.network import Network
 from support.estimator_cases import KINDS, assert_same_model, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)

@@ -239,7 +239,7 @@ def test_rules_and_decay(level, rule, decay, num_threads):
 def test_weights_are_divided_by_the_norm_of_their_bag(level, norm, index_dtype):
     """The weights are those by which `scaled_for` lets estimators predict."""
     pytest.importorskip("sklearn")
-    from ebagx.sklearn.bags import scaled_for
+    from ebagx._training.bags import scaled_for
 
     mode = {1: "mean", 2: "sqrtn"}[norm]
     call = make_call(index_dtype=index_dtype, norm=norm, num_threads=2)

@@ -18,6 +18,7 @@ RANKS = (
     {"_core"},
     {"gradients"},
     {"optim"},
+    {"_training"},
     {"accumulation", "functional", "module", "quantized"},
     {"collection", "keyed"},
     {"__init__"},

@@ -21,11 +21,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx._training.steps import Steps
 from ebagx.cli.run import main
 from ebagx.datasets import load_wordnet10
 from ebagx.io.model_folder import load_model as load_text_model
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
-from ebagx.sklearn.training.steps import Steps
 from ebagx.text import TextClassifier, load_model
 from ebagx.text.model import Settings
 from ebagx.text.targets import label_lists

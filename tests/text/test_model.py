@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.sklearn.training.network import Network
-from ebagx.sklearn.training.optimizers import make_optimizers
-from ebagx.sklearn.training.steps import Steps
+from ebagx._training.network import Network
+from ebagx._training.optimizers import make_optimizers
+from ebagx._training.steps import Steps
 from ebagx.text import answers, features as features_module, training
 from ebagx.text.features import Features, LineBags
 from ebagx.text.learner import Learner

@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from ebagx._training.steps import Steps
 from ebagx.datasets import load_wordnet10
 from ebagx.io.model_folder import save_model
 from ebagx.sklearn import EmbeddingBagClassifier, TextVectorizer
-from ebagx.sklearn.training.steps import Steps
 from ebagx.text import TextClassifier, load_model
 from support.estimator_cases import assert_same_model
 from support.storage_cases import make_model, save_format_2

@@ -23,7 +23,7 @@ cdef extern from "training/strip_ops.h" nogil:
     void huber_strip "ebagx_huber"(float*, float*, const float*, float)
     void poisson_strip "ebagx_poisson"(float*, float*, const float*)
 
-# Losses have the numbers that ebagx.sklearn.training.losses gives them.
+# Losses have the numbers that ebagx._training.losses gives them.
 cdef enum:
     SOFTMAX = 0
     SIGMOID = 1

@@ -12,11 +12,11 @@ from ebagx._core.bags import Bags
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import REST, thread_count
+from ebagx._training.examples import Examples
+from ebagx._training.losses import Loss
+from ebagx._training.negatives import ALL_CLASSES, Drawing, Negatives, Shape, most_used
+from ebagx._training.network import Network
 from ebagx.optim.planning import PlannedSteps
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import Loss
-from ebagx.sklearn.training.negatives import ALL_CLASSES, Drawing, Negatives, Shape, most_used
-from ebagx.sklearn.training.network import Network
 
 _NORMS = {None: 0, "l1": 1, "l2": 2}
 _STRIP = 16  # bags whose numbers lie side by side

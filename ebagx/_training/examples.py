@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ebagx._core.bags import Bags
 from ebagx._core.modes import SUM, Mode
 from ebagx._core.pieces import bag_ranges
-from ebagx.sklearn.bags import scaled_for, take
+from ebagx._training.bags import scaled_for, take
 
 _MADE_AT_ONCE = 1 << 20  # lookups: 8 MB of indices and weights
 

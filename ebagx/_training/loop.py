@@ -9,11 +9,11 @@ from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from ebagx.sklearn.training.examples import Examples
-from ebagx.sklearn.training.losses import Loss
-from ebagx.sklearn.training.negatives import Drawing
-from ebagx.sklearn.training.network import Network
-from ebagx.sklearn.training.steps import Steps
+from ebagx._training.examples import Examples
+from ebagx._training.losses import Loss
+from ebagx._training.negatives import Drawing
+from ebagx._training.network import Network
+from ebagx._training.steps import Steps
 
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
