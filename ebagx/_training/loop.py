@@ -17,17 +17,18 @@ from ebagx._training.steps import Steps
 
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
-# It is called after each complete pass, with the network and the losses of the passes so far.
-AfterPass = Callable[[Network, Sequence[float]], object]
+# It is called between steps several times a second, and after each complete pass: with the network,
+# the losses of the passes so far, and whether the pass is complete.
+BetweenSteps = Callable[[Network, Sequence[float], bool], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
-_after_pass: ContextVar[AfterPass | None] = ContextVar("after_pass", default=None)
+_between: ContextVar[BetweenSteps | None] = ContextVar("between", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
 _histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
 
 
 @contextmanager
 def watched(
-    watch: Watch | None, keeps_copy: bool, after_pass: AfterPass | None = None
+    watch: Watch | None, keeps_copy: bool, between: BetweenSteps | None = None
 ) -> Iterator[list["History"]]:
     """Let functions follow the trainings of the block, the first in place of a bar.
 
@@ -38,14 +39,14 @@ def watched(
     """
     histories: list[History] = []
     tokens = _watch.set(watch), _keeps_copy.set(keeps_copy), _histories.set(histories)
-    of_passes = _after_pass.set(after_pass)
+    of_steps = _between.set(between)
     try:
         yield histories
     finally:
         _watch.reset(tokens[0])
         _keeps_copy.reset(tokens[1])
         _histories.reset(tokens[2])
-        _after_pass.reset(of_passes)
+        _between.reset(of_steps)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Plan:
     tol: float = 0.0
     verbose: bool = False
     negatives: int | None = None  # classes that each step draws; None: it uses all
+    start_counts: bool = False  # whether the model before the first pass may be the best
 
     def num_steps(self, examples: Examples) -> int:
         """Return the number of steps in all passes."""
@@ -77,6 +79,7 @@ class History:
 
     losses: list[float] = field(default_factory=list)  # one for each complete pass, all finite
     scores: list[float] = field(default_factory=list)
+    start: list[float] = field(default_factory=list)  # of the model before, if it counts
     best_iter: int = 0  # the pass whose model is kept; 0: the model before the first
     diverged: bool = False
     interrupted: bool = False
@@ -96,15 +99,24 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
-    history, histories, after_pass = History(), _histories.get(), _after_pass.get()
+    history, histories, between = History(), _histories.get(), _between.get()
     if histories is not None:
         histories.append(history)
     num_bags = examples.num_bags
-    with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
+    with _progress(history, num_bags * plan.max_iter, plan.verbose) as show, _arithmetic():
+
+        def advance(count: int) -> None:
+            if show is not None:
+                show(count)
+            if between is not None:
+                between(network, history.losses, False)
+
         drawing = plan.drawing(examples, rng)
         steps = Steps(network, loss, examples, plan.batch_size, drawing)
         keeps = _keeps_copy.get() or plan.score is not None
         kept = network.snapshot() if keeps else None
+        if plan.score is not None and plan.start_counts:
+            history.start.append(plan.score(network))
         try:
             while len(history.losses) < plan.max_iter and not _is_stuck(history, plan):
                 total = steps.make_pass(rng.permutation(num_bags), advance)
@@ -117,8 +129,8 @@ def train(
                 # After the last pass there is nothing that a snapshot could restore.
                 if is_best and keeps and len(history.losses) < plan.max_iter:
                     kept = network.snapshot(kept)
-                if after_pass is not None:
-                    after_pass(network, history.losses)
+                if between is not None:
+                    between(network, history.losses, True)
         except KeyboardInterrupt:
             history.interrupted = True
             network.settle()
@@ -141,7 +153,8 @@ def _is_best(history: History, plan: Plan, network: Network) -> bool:
         history.best_iter = len(history.losses)
         return True
     score = plan.score(network)
-    is_best = not history.scores or score > max(history.scores)
+    earlier = [*history.start, *history.scores]
+    is_best = not earlier or score > max(earlier)
     history.scores.append(score)
     if is_best:
         history.best_iter = len(history.losses)
@@ -150,7 +163,7 @@ def _is_best(history: History, plan: Plan, network: Network) -> bool:
 
 def _is_stuck(history: History, plan: Plan) -> bool:
     """Return whether the last passes have not raised the score by `tol`."""
-    scores, wait = history.scores, plan.n_iter_no_change
+    scores, wait = [*history.start, *history.scores], plan.n_iter_no_change
     return len(scores) > wait and max(scores[-wait:]) < max(scores[:-wait]) + plan.tol
 
 

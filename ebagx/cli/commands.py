@@ -250,7 +250,8 @@ def _train_shown(
             done += count
             rate = done / n_learned * n_words / (time.perf_counter() - begin)
             loss = f", epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else ""
-            show(done, f"{rate:,.0f} words/s{loss}")
+            lr = settings.lr_at(done / (n_learned * settings.epochs))
+            show(done, f"{rate:,.0f} words/s, lr {lr:.3f}{loss}")
 
         following = Following(watch, checkpoint)
         if former is None:
@@ -261,9 +262,9 @@ def _train_shown(
     if former is not None:
         report_growth(former, fitted.model)
     if settings.early_stopping and not fitted.passes.interrupted:
-        report(
-            "", f"{fitted.passes.made} epochs made; the model of epoch {fitted.passes.kept} is kept"
-        )
+        made, kept = fitted.passes.made, fitted.passes.kept
+        model = f"the model of epoch {kept} is kept" if kept else "no model is better than before"
+        report("", f"{made} epochs made; {model}")
     speed = fitted.passes.made * n_words / seconds
     return fitted, f"{speed:,.0f} words per second ({seconds:.2f} s)"
 

@@ -1,10 +1,11 @@
 """A training that goes on with a model, or starts from vectors, and saves checkpoints."""
 
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ebagx.cli.report import report, warn
 from ebagx.cli.saving import problem_of_saving
@@ -72,30 +73,43 @@ def given_vectors(args: Namespace) -> GivenVectors | None:
     return GivenVectors(vectors, args.freeze_pretrained)
 
 
+class Interval(NamedTuple):
+    """The time between two checkpoints: a number of epochs, or of minutes."""
+
+    number: int
+    is_minutes: bool = False
+
+
 class Checkpoints:
-    """Saves the model after every so many epochs; where that fails, the training goes on.
+    """Saves the model every now and then; where that fails, the training goes on.
 
     Parameters
     ----------
     directory : Path
         The folder of the model, which has a complete one at every moment.
-    every : int
-        Number of epochs between two saves.
+    every : Interval
+        What lies between two saves.
     prefix : str
         The prefix of labels, which the model keeps.
     """
 
-    def __init__(self, directory: Path, every: int, prefix: str) -> None:
+    def __init__(self, directory: Path, every: Interval, prefix: str) -> None:
         self._directory, self._every, self._prefix = directory, every, prefix
         self._problem = ""
+        self._tried = time.monotonic()
 
-    def __call__(self, model: TextModel, epoch: int) -> bool:
-        """Save the model if it is time; return whether it has been saved."""
-        if epoch % self._every:
-            return False
+    def is_due(self, epochs: int, is_complete: bool) -> bool:
+        """Return whether to save now, also within an epoch if minutes count."""
+        if self._every.is_minutes:
+            return time.monotonic() - self._tried >= 60 * self._every.number
+        return is_complete and epochs % self._every.number == 0
+
+    def save(self, model: TextModel, epochs: int, is_complete: bool) -> bool:
+        """Save the model; return whether it has been saved."""
         model = replace(model, label_prefix=self._prefix)
         problem = problem_of_saving(model, self._directory)
         if problem and problem != self._problem:
-            warn(f"epoch {epoch} is not saved: {problem}; the training goes on")
-        self._problem = problem
+            model_of = f"epoch {epochs}" if is_complete else f"the middle of epoch {epochs + 1}"
+            warn(f"{model_of} is not saved: {problem}; the training goes on")
+        self._problem, self._tried = problem, time.monotonic()
         return not problem

@@ -13,6 +13,7 @@ from typing import Any
 from ebagx import __version__
 from ebagx.cli import commands
 from ebagx.cli.arguments import CommandParser
+from ebagx.cli.continuing import Interval
 from ebagx.cli.layout import add_columns
 from ebagx.cli.similar import similar
 from ebagx.io.model_description import MAX_DIM
@@ -153,9 +154,10 @@ def _add_start(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--checkpoint",
-        type=_integer(1),
+        type=_interval,
         metavar="N",
-        help="also save the model after every N epochs; the folder always has a complete one",
+        help="also save the model after every N epochs or, with 10m, every 10 minutes; the folder "
+        "always has a complete one",
     )
     add(
         "--pretrained",
@@ -372,6 +374,15 @@ def _number(parse: type, valid: Callable[[Any], bool], description: str) -> Call
 def _integer(low: int, high: int = sys.maxsize) -> Callable[[str], int]:
     limits = f"at least {low}" if high == sys.maxsize else f"from {low} to {high}"
     return _number(int, lambda value: low <= value <= high, f"an integer {limits}")
+
+
+def _interval(text: str) -> Interval:
+    try:
+        return Interval(_integer(1)(text.removesuffix("m")), text.endswith("m"))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of epochs, or of minutes as 10m, at least 1, got {text!r:.40}"
+        ) from None
 
 
 def _prefix(text: str) -> str:

@@ -154,6 +154,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 self.tol,
                 self.verbose,
                 self._num_negatives(),
+                start_counts=going_on,
             )
             set_learning_rate(state.optimizers, self, plan.num_steps(examples))
             history = self._train(examples, plan, state, going_on)
@@ -403,7 +404,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.n_iter_ = len(self.loss_curve_)
             self.best_iter_ = len(earlier) + history.best_iter
             self.validation_scores_ = None if plan.score is None else history.scores
-            self.best_validation_score_ = max(history.scores, default=None)
+            self.best_validation_score_ = max([*history.start, *history.scores], default=None)
         if history.diverged:
             raise DivergenceError(message, made + 1)
         if history.interrupted:

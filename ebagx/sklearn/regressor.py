@@ -96,9 +96,9 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     validation_scores_ : list of float or None
         Minus the mean loss of the held-out rows after each pass, with early stopping.
     best_validation_score_ : float or None
-        The highest of them.
+        The highest of them, or that of the model which `fit` went on with.
     best_iter_ : int
-        The pass, counted from 1, whose model was kept.
+        The pass, counted from 1, whose model was kept; 0: that which `fit` went on with.
     n_iter_ : int
         Number of passes made.
 

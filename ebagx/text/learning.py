@@ -102,7 +102,7 @@ class Learning(Predictions):
                 learner.partial_fit(bags, targets.encoded, places, sample_weight)
             else:
                 learner.fit(bags, targets.encoded, sample_weight).settle()
-        self._adopt(features, targets, learner)
+        self._adopt(features, targets, learner, self._class_weight_of(model if one_pass else None))
         return self
 
     def __copy__(self) -> Self:
@@ -250,12 +250,20 @@ class Learning(Predictions):
         given = GivenVectors(as_vectors(self.pretrained), bool(self.freeze_pretrained))
         learner.place(given.rows(features.words, self.dim, first))
 
-    def _adopt(self, features: Features, targets: Targets, learner: Learner) -> None:
+    def _class_weight_of(self, former: TextModel | None) -> str | None:
+        """Return the class weight that a saved model keeps; a pass leaves that of the model."""
+        if self.class_weight is None and former is not None and former.recipe is not None:
+            return former.recipe.class_weight
+        return self.class_weight if isinstance(self.class_weight, str) else None
+
+    def _adopt(
+        self, features: Features, targets: Targets, learner: Learner, class_weight: str | None
+    ) -> None:
         """Take over what a learner has learned."""
         classes, seed = targets.classes, self.random_state
         recipe = self._settings.recipe._replace(
             seed=int(seed) if isinstance(seed, Integral) else None,
-            class_weight=self.class_weight if isinstance(self.class_weight, str) else None,
+            class_weight=class_weight,
             table_eps=learner._table_eps,
         )
         self._model = TextModel(

@@ -266,6 +266,10 @@ class Settings(NamedTuple):
         """
         return "linear" if self.loss == "softmax" and self.epochs > _FEW_EPOCHS else None
 
+    def lr_at(self, part: float) -> float:
+        """Return the learning rate after a part, from 0 to 1, of the training."""
+        return self.lr * (1 - min(part, 1)) if self.schedule == "linear" else self.lr
+
     @property
     def recipe(self) -> Recipe:
         """The options that a model keeps for later trainings."""

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
-Checkpoint = Callable[[TextModel, int], bool]
 _Floats = npt.NDArray[np.float32]
 
 
@@ -42,12 +41,21 @@ class Fitted(NamedTuple):
     passes: Passes
 
 
-class Following(NamedTuple):
-    """Functions that are called during a training.
+class Checkpoint(Protocol):
+    """Saves the model during a training. Its methods get the number of complete epochs."""
 
-    `watch` gets a number of lines that have been learned, and the losses of the epochs so far;
-    `checkpoint` gets the model after each epoch but the last, and the number of the epoch; it
-    returns whether it has saved the model.
+    def is_due(self, epochs: int, is_complete: bool) -> bool:
+        """Return whether to save now: after an epoch if that `is_complete`, else in the next."""
+
+    def save(self, model: TextModel, epochs: int, is_complete: bool) -> bool:
+        """Save the model; return whether it has been saved."""
+
+
+class Following(NamedTuple):
+    """Functions and objects that follow a training.
+
+    `watch` is called with a number of lines that have been learned, and the losses of the epochs so
+    far. The end of the last epoch is no checkpoint.
     """
 
     watch: Watch | None = None
@@ -160,22 +168,25 @@ def _trained(
     from ebagx._training.loop import watched
     from ebagx.sklearn.base import DivergenceError
 
-    saved = 0
+    saved, checkpoint = "", following.checkpoint
 
-    def save(network: "Network", losses: Sequence[float]) -> None:
+    def save(network: "Network", losses: Sequence[float], is_complete: bool) -> None:
         nonlocal saved
-        if following.checkpoint is None or len(losses) == settings.epochs:
+        made = len(losses)
+        if checkpoint is None or made == settings.epochs:
+            return
+        if not checkpoint.is_due(made, is_complete) or not network.is_finite():
             return
         (head,) = network.layers
         accumulators = Accumulators.of(network.optimizers)
         recipe = settings._replace(table_eps=learner._table_eps).recipe
         model = _with_weights(replace(start, recipe=recipe), (network.table, *head), accumulators)
-        if following.checkpoint(model, len(losses)):
-            saved = len(losses)
+        if checkpoint.save(model, made, is_complete):
+            saved = f"epoch {made}" if is_complete else f"the middle of epoch {made + 1}"
 
     with (
         warnings.catch_warnings(),
-        watched(following.watch, keeps_copy=False, after_pass=save) as histories,
+        watched(following.watch, keeps_copy=False, between=save) as histories,
     ):
         # `Passes` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
@@ -187,7 +198,7 @@ def _trained(
             # The classifier's message is about its own weights, which nobody gets.
             outcome = "no model is saved, and none is replaced"
             if saved:
-                outcome = f"the model of epoch {saved} stays"
+                outcome = f"the model of {saved} stays"
             raise ValueError(
                 f"the loss diverged in pass {error.number} of {settings.epochs}, as the learning "
                 f"rate {settings.lr:g} is too large; {outcome}"

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from ebagx._training.steps import Steps
-from ebagx.cli import saving
+from ebagx.cli import continuing, saving
 from ebagx.io.model_folder import load_model
 from ebagx.text import TextClassifier
 from support.cli_cases import write_examples
@@ -162,6 +162,33 @@ def test_checkpoints(run, monkeypatch, tmp_path):
     np.testing.assert_array_equal(saved[2], load_model(tmp_path / "six").embedding)
     run(*train, "--model", "without")
     np.testing.assert_array_equal(load_model(tmp_path / "without").embedding, expected)
+
+
+@pytest.mark.usefixtures("files")
+def test_checkpoints_by_minutes(run, monkeypatch):
+    saved = spy_on_saves(monkeypatch)
+    clock = itertools.count(0, 20)  # seconds
+    monkeypatch.setattr(continuing.time, "monotonic", lambda: next(clock))
+    models = []
+    monkeypatch.setattr(
+        continuing, "problem_of_saving", lambda model, _: models.append(model) or str(len(models))
+    )
+    status, _, err = run("train", "train.tsv", "--loss", "ova", "--checkpoint", "1m")
+    assert (status, len(saved)) == (0, 1)  # at the end
+    assert len(models) >= 4
+    assert "the middle of epoch 2 is not saved" in err
+    for model in models:
+        assert np.isfinite(model.embedding).all()
+        assert model.recipe.epochs == 10
+        assert model.accumulators is not None
+
+
+@pytest.mark.parametrize("text", ["0", "m", "0m", "-1m", "1h", "1.5", ""])
+def test_wrong_intervals_of_checkpoints(run, capsys, text):
+    with pytest.raises(SystemExit):
+        run("train", f"--checkpoint={text}")
+    problem = f"must be a number of epochs, or of minutes as 10m, at least 1, got {text!r}\n"
+    assert capsys.readouterr().err.endswith(problem)
 
 
 @pytest.mark.usefixtures("files")

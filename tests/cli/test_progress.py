@@ -87,9 +87,15 @@ def test_reading_and_training_are_followed(run, tmp_path, monkeypatch):
     assert f"reading   {size:,} bytes (100%), 3,300 lines" in lines
     training = [line for line in lines if line.startswith("training")]
     assert len(training) >= 3
-    assert training[0].endswith(" left, 0 words/s") or training[0].endswith(" words/s")
-    assert any(" words/s, epoch 1: loss " in line for line in training)
-    assert re.match(r"training  8,910 lines \(100%\), [\d,]+ words/s, epoch 2: loss ", training[-1])
+    assert training[0].endswith(" words/s, lr 0.200")
+    assert any(" words/s, lr 0.200, epoch 1: loss " in line for line in training)
+    last = r"training  8,910 lines \(100%\), [\d,]+ words/s, lr 0.200, epoch 2: loss "
+    assert re.match(last, training[-1])
+    terminal.truncate(0)
+    run("train", "train.tsv", "--epochs", 4)  # the rate falls
+    rates = [float(rate) for rate in re.findall(r"lr ([\d.]+)", terminal.getvalue())]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0] > 0.1, rates[-1]) == (True, 0.0)
     numbering = [line for line in lines if line.startswith("numbering")]
     assert numbering[-1] == "numbering 5,940 lines (100%)"
 

@@ -172,6 +172,10 @@ def scores_of(monkeypatch, kind, scores, **parameters):
     return model.fit(X, y)
 
 
+def clone_weights(model):
+    return [model.embedding_.copy(), model.coef_.copy(), model.intercept_.copy()]
+
+
 @kinds
 def test_early_stopping_keeps_the_best_model(kind, monkeypatch):
     scores = [0.1, 0.5, 0.4, 0.49, 0.5, 0.9]
@@ -182,6 +186,21 @@ def test_early_stopping_keeps_the_best_model(kind, monkeypatch):
     assert model.n_iter_ == len(model.loss_curve_) == 5
     other = scores_of(monkeypatch, kind, scores, max_iter=2, hidden=2)
     assert_same_model(model, other)
+
+
+@kinds
+def test_early_stopping_keeps_a_model_that_no_pass_makes_better(kind, monkeypatch):
+    model = scores_of(monkeypatch, kind, [0.1, 0.5], max_iter=2, warm_start=True)
+    before = clone_weights(model)
+    scores = iter([0.6, 0.4, 0.6, 0.59])
+    monkeypatch.setattr(type(model), "_score", lambda *_: next(scores))
+    _, X, y = make(kind)
+    model.set_params(n_iter_no_change=3, max_iter=9).fit(X, y)
+    assert (model.best_iter_, model.n_iter_) == (0, 3)
+    assert model.best_validation_score_ == 0.6
+    assert model.validation_scores_ == [0.4, 0.6, 0.59]
+    for now, then in zip(clone_weights(model), before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 @pytest.mark.parametrize(("tol", "passes"), [(0, 6), (0.005, 6), (0.05, 3)])

@@ -342,3 +342,12 @@ def test_a_shallow_copy_is_trained_alone():
 def test_missing_labels_are_named():
     with pytest.raises(ValueError, match="^y must have labels of one type, and no None: "):
         fitted().partial_fit(["a", "b"], ["cat", None])
+
+
+def test_a_pass_leaves_the_class_weight_of_a_saved_model(tmp_path):
+    TextClassifier(**SMALL, class_weight="balanced").fit(TEXTS, LABELS).save(tmp_path / "m")
+    for model in (load_model(tmp_path / "m"), TextClassifier(**SMALL).fit(TEXTS, LABELS)):
+        expected = model._model.recipe.class_weight
+        model.partial_fit(MORE, NEW).save(tmp_path / "more")
+        assert load_model(tmp_path / "more")._model.recipe.class_weight == expected
+    assert load_model(tmp_path / "m")._model.recipe.class_weight == "balanced"
