@@ -251,7 +251,7 @@ def _train_shown(
             rate = done / n_learned * n_words / (time.perf_counter() - begin)
             loss = f", epoch {len(losses)}: loss {losses[-1]:.3f}" if losses else ""
             lr = settings.lr_at(done / (n_learned * settings.epochs))
-            show(done, f"{rate:,.0f} words/s, lr {lr:.3f}{loss}")
+            show(done, f"{rate:,.0f} words/s{loss}, lr {lr:.3f}")
 
         following = Following(watch, checkpoint)
         if former is None:
