@@ -4,12 +4,11 @@ python bench/plot.py speed.svg --compare compare.json --classify classify.json
 """
 
 import argparse
-import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,19 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from jobs import Job, add_files, all_jobs, machine, read_files
 from report import significant
 
-# These are what users do, by the names of the operations of compare.py.
-JOBS = {
-    "step_adagrad": "training step, Adagrad",
-    "grad_sparse": "sparse gradient",
-    "sum": "pool bags: sum",
-    "weighted_sum": "pool bags: weighted sum",
-    "mean": "pool bags: mean",
-    "max": "pool bags: max",
-    "bag_of_ten": "pool one bag of ten",
-}
-PEERS = {"fasttext": "fastText", "sgd": "SGDClassifier", "torch": "PyTorch"}
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # colour-blind readers can distinguish these
 WIDTH, ROW_HEIGHT, MARGIN = 7.3, 0.36, 1.7  # inches: 700 pixels wide in a browser
 NOTE_WIDTH = 105  # characters of the small text that fit
@@ -43,58 +32,27 @@ STYLE = {
 }
 
 
-class Job(NamedTuple):
-    """The times of a peer divided by those of ebagx, one for each workload."""
-
-    name: str
-    threads: int
-    ratios: list[float]
-
-
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("image", type=Path, help="file to write: .svg, or .png to look at")
-    parser.add_argument("--compare", type=Path, required=True, help="what compare.py --json wrote")
-    parser.add_argument("--classify", type=Path, required=True, help="what classify.py wrote")
+    add_files(parser)
     return parser.parse_args(arguments)
 
 
-def words_per_second(figures: Mapping[str, Any]) -> float:
-    """Return the best speed of a program of classify.py."""
-    return float(figures["training_words"] / min(figures["training_seconds"]))
-
-
-def trainings(rows: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
-    """Yield the trainings of text classifiers against each peer."""
-    for peer in ("fasttext", "sgd"):
-        for threads in sorted({row["threads"] for row in rows}):
-            ratios = [
-                words_per_second(row["ebagx"]) / words_per_second(row[peer])
-                for row in rows
-                if row["threads"] == threads and row.get(peer, {}).get("training_seconds")
-            ]
-            if ratios:
-                yield Job(f"train a text classifier ({PEERS[peer]})", threads, ratios)
-
-
-def operations(summaries: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
-    """Yield the operations against PyTorch."""
-    for operation, name in JOBS.items():
-        for summary in summaries:
-            if (summary["operation"], summary["peer"]) == (operation, "torch"):
-                ratios = [*summary["ratios"].values()]
-                yield Job(f"{name} (PyTorch)", summary["threads"], ratios)
+def name_of(job: Job) -> str:
+    """Return the name of a job with its peer."""
+    return f"{job.name} ({job.peer})"
 
 
 def draw_ratios(axes: Axes, jobs: Sequence[Job]) -> None:
     """Draw one row per job: mean, and range over the workloads, per thread count."""
-    names = list(dict.fromkeys(job.name for job in jobs))
+    names = list(dict.fromkeys(map(name_of, jobs)))
     thread_counts = sorted({job.threads for job in jobs})
     step = 0.36 / max(1, len(thread_counts) - 1)
     for job in jobs:
         place = thread_counts.index(job.threads)
-        y = names.index(job.name) + place * step - 0.18
+        y = names.index(name_of(job)) + place * step - 0.18
         mean, color = geometric_mean(job.ratios), COLORS[place % len(COLORS)]
         ends = min(job.ratios), max(job.ratios)
         axes.plot(ends, [y, y], color=color, linewidth=1.2, alpha=0.75)
@@ -141,21 +99,10 @@ def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
     )
 
 
-def describe(compare: Mapping[str, str], classify: Mapping[str, str]) -> str:
-    """Return the small text: what the marks are, the machine and the versions."""
-    if compare["processor"] != classify["processor"]:
-        raise SystemExit("the two files have figures of different machines")
-    versions = f"ebagx {compare['ebagx']}, PyTorch {compare['torch']}"
-    versions += f", fastText {classify['fasttext']}"
-    marks = "Dots and numbers: geometric mean over workloads. Lines: from worst to best workload."
-    machine = f"{compare['processor']}. {compare['system']}. {versions}."
-    return f"{marks}\n{textwrap.fill(machine, NOTE_WIDTH)}"
-
-
 def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
     """Draw the figure of two runs."""
-    jobs = [*trainings(classify["rows"]), *operations(compare["summaries"])]
-    num_rows = len({job.name for job in jobs})
+    jobs = all_jobs(compare, classify)
+    num_rows = len(set(map(name_of, jobs)))
     height = num_rows * ROW_HEIGHT + MARGIN
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     axes = figure.add_axes((0.36, 1.0 / height, 0.565, num_rows * ROW_HEIGHT / height))
@@ -163,7 +110,8 @@ def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
     draw_ratios(axes, jobs)
     figure.suptitle("Speed of ebagx", y=1 - 0.1 / height, va="top", fontsize=13)
     add_legend(figure, sorted({job.threads for job in jobs}))
-    note = describe(compare["about"], classify["about"])
+    marks = "Dots and numbers: geometric mean over workloads. Lines: from worst to best workload."
+    note = f"{marks}\n{textwrap.fill(machine(compare, classify), NOTE_WIDTH)}"
     figure.text(0.02, 0.1 / height, note, fontsize=8, color="#444444")
     return figure
 
@@ -171,11 +119,8 @@ def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the JSON files and write the image, the same bytes for the same figures."""
     options = parse_arguments(arguments)
-    compare, classify = (
-        json.loads(path.read_text()) for path in (options.compare, options.classify)
-    )
     with mpl.rc_context(STYLE):
-        figure = draw(compare, classify)
+        figure = draw(*read_files(options))
         is_svg = options.image.suffix == ".svg"
         metadata = {"Date": None, "Creator": None} if is_svg else None
         figure.savefig(options.image, metadata=metadata, dpi=150)
