@@ -26,6 +26,15 @@ def test_examples(page):
     assert failed == 0
 
 
+BLOCK = re.compile(r"^\.\. code-block::.*\n((?:   .*\n|\n)+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_is_not_wider_than_the_page(page):
+    blocks = map(textwrap.dedent, BLOCK.findall(page.read_text("utf-8")))
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 72] == []
+
+
 PROGRAM = "import sys; sys.argv[0] = 'ebagx'; from ebagx.cli import main; sys.exit(main())"
 # A command with the lines that continue it, and what it prints.
 COMMAND = re.compile(r"^   \$ ((?:.*\\\n)*.*)\n((?:   (?!\$ ).*\n)*)", re.MULTILINE)
