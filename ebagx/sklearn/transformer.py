@@ -10,11 +10,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ebagx._core.bags import without_weights
+from ebagx._core.bags import Bags, without_weights
 from ebagx._core.dtypes import SUM_DTYPES
-from ebagx._core.modes import MODES
+from ebagx._core.modes import MODES, SUM
 from ebagx._core.passes import forward
-from ebagx._training.bags import bags_of, table_of
+from ebagx._core.table import Table
+from ebagx._training.bags import bags_of, scaled_for, table_of, take
 from ebagx.sklearn.inputs import as_features
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
@@ -78,14 +79,15 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     mode     vector
     ======== ======================
     sum      Σ x_i e_i
-    mean     Σ x_i e_i / Σ x_i
+    mean     Σ x_i e_i / Σ |x_i|
     sqrtn    Σ x_i e_i / √(Σ x_i²)
     max, min elementwise over the e_i
     ======== ======================
 
-    and zeros where the row is empty or the divisor is 0. Negative values are weights like any
-    others. In the mode mean their sum may come near 0 and the vector grow without bounds: behind
-    `HashingVectorizer` or `FeatureHasher` give these ``alternate_sign=False``, or use sum or sqrtn.
+    and zeros where the row is empty or the divisor is 0. The mode mean divides by absolute values,
+    as the classifier and the regressor do: the signed ones of a `HashingVectorizer` may add up to
+    nothing. `ebagx.embedding_bag` divides by their sum, as TensorFlow does; of values of one sign
+    the two are equal but for the sign.
 
     A drawn table has independent entries of mean 0 and variance ``1 / n_components``, so that the
     mode sum keeps squared lengths and inner products in expectation [1]_, [2]_; sqrtn then keeps
@@ -209,6 +211,8 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if mode.is_extreme:
             bags = without_weights(bags)
         pooled, _ = forward(bags, table, mode, None, self.num_threads)
+        if mode.norm == "l1":
+            _divide_by_absolute_values(pooled, bags, table, self.num_threads)
         pooled = pooled.astype(np.promote_types(pooled.dtype, np.float32), copy=False)
         return _scaled_to_length_1(pooled) if self.normalize else pooled
 
@@ -244,6 +248,18 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             rows = table[start : start + step]
             rows[...] = rng.standard_normal(rows.shape) / np.sqrt(dim)
         return table
+
+
+def _divide_by_absolute_values(
+    pooled: npt.NDArray[Any], bags: Bags, table: Table, num_threads: int | None
+) -> None:
+    """Make means of the bags that have negative weights again; others keep their bits."""
+    if bags.weights.min(initial=0) >= 0:
+        return
+    negative = np.flatnonzero(bags.weights < 0)
+    rows = np.unique(np.searchsorted(bags.offsets, negative, "right") - 1)
+    scaled = scaled_for(MODES["mean"], take(bags, rows))
+    pooled[rows] = forward(scaled, table, SUM, None, num_threads)[0]
 
 
 def _scaled_to_length_1(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:

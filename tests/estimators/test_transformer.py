@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ebagx
 from ebagx.datasets import load_wordnet10
-from ebagx.sklearn import EmbeddingBagTransformer
+from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagTransformer
 
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 TEXTS = ["to be or not to be", "be quick", "", "to not be is not to be"]
@@ -60,7 +60,7 @@ def pooled(dense, table, mode):
         if mode in ("max", "min"):
             out[:] = getattr(table[members], mode)(axis=0)
             continue
-        divisor = {"sum": 1, "mean": row.sum(), "sqrtn": np.sqrt((row**2).sum())}[mode]
+        divisor = {"sum": 1, "mean": np.abs(row).sum(), "sqrtn": np.sqrt((row**2).sum())}[mode]
         if divisor:
             out[:] = row @ table / divisor
     return result
@@ -89,9 +89,25 @@ def test_max_takes_stored_zeros_for_members(table):
 @pytest.mark.parametrize("of_values", [np.float32, np.float64, np.int64])
 def test_the_dtype_is_that_of_a_given_table_but_not_half(counts, table, dtype, of_values):
     table = table.astype(dtype)
+    counts = abs(counts)
     result = EmbeddingBagTransformer(table).fit_transform(counts.astype(of_values))
     assert result.dtype == np.promote_types(dtype, np.float32)
     np.testing.assert_array_equal(result, ebagx.embedding_bag(counts, table))
+
+
+def test_rows_keep_their_bits_beside_rows_with_negative_values(counts, table):
+    transformer = EmbeddingBagTransformer(table).fit(counts)
+    together = transformer.transform(counts)
+    alone = [transformer.transform(counts[i : i + 1])[0] for i in range(counts.shape[0])]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_the_mean_is_that_of_the_classifier(counts):
+    classifier = EmbeddingBagClassifier(max_iter=1, embedding_dim=5, random_state=0)
+    classifier.fit(counts, [0, 1, 0, 1])
+    transformer = EmbeddingBagTransformer(classifier.embedding_).fit(counts)
+    result = transformer.transform(counts)
+    np.testing.assert_allclose(result, classifier.transform(counts), rtol=1e-6, atol=1e-9)
 
 
 def test_bfloat16_table(counts, table):
