@@ -13,11 +13,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from command_options import write_command_options  # noqa: E402
+from parameter_table import write_parameter_table  # noqa: E402
 from speed_tables import write_speed_tables  # noqa: E402
 
 os.environ["MPLBACKEND"] = "agg"
 write_speed_tables(HERE.parent / "bench/results/zen5.json", HERE / "_generated")
 write_command_options(HERE / "_generated")
+write_parameter_table(HERE / "_generated")
 
 project = "ebagx"
 copyright = "the ebagx developers"
