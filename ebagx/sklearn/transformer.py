@@ -79,7 +79,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     mode     vector
     ======== ======================
     sum      Σ x_i e_i
-    mean     Σ x_i e_i / Σ |x_i|
+    mean     Σ x_i e_i / Σ abs(x_i)
     sqrtn    Σ x_i e_i / √(Σ x_i²)
     max, min elementwise over the e_i
     ======== ======================
