@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.layout import as_contiguous
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty
 from ebagx._core.threads import thread_count
@@ -125,5 +126,5 @@ def _part_excluded(
     excluded: Excluded, first: int, count: int
 ) -> tuple[Ids, npt.NDArray[np.integer], npt.NDArray[np.integer]]:
     """Return what kernels take of the lists of some users: where each starts, and the lists."""
-    offsets = excluded.offsets[first : first + count + 1]
-    return offsets[:-1].astype(np.int64), offsets, excluded.items
+    offsets = as_contiguous(excluded.offsets[first : first + count + 1])
+    return offsets[:-1].astype(np.int64), offsets, as_contiguous(excluded.items)

@@ -19,6 +19,7 @@ PUBLIC = {
         "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
+        "metrics",
         "optim",
         "quantize",
         "show_config",
@@ -36,6 +37,7 @@ PUBLIC = {
         "linear_decay",
         "warmup",
     ],
+    "ebagx.metrics": ["auc", "ndcg_at_k", "precision_at_k", "recall_at_k", "reciprocal_rank"],
     "ebagx.sklearn": [
         "EmbeddingBagClassifier",
         "EmbeddingBagRegressor",

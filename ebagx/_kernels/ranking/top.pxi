@@ -19,7 +19,7 @@ cdef extern from "ranking/top_ops.h" nogil:
     bint any_above "ebagx_any_above"(const double*, double)
 
 cdef enum:
-    GROUP_USERS = 128  # users for whom a panel is filled once: it costs as much as the scores of four
+    GROUP_USERS = 128  # users for whom a panel is filled once
 
 
 cdef struct Lists:
@@ -111,7 +111,7 @@ cdef inline void offer(
 cdef void fill_panel(
     const TopItemsCall* call, double* panel, double* bias, Py_ssize_t first
 ) noexcept nogil:
-    # Copies items, side by side. There may be fewer than a panel has: no list takes a score of -inf.
+    # Copies items, side by side. A place without an item gets the score -inf, which no list takes.
     cdef Py_ssize_t lane, d, dim = call.items.dim
     cdef const float* item_d
     for lane in range(TILE_ITEMS):
