@@ -49,7 +49,13 @@ PUBLIC = {
     "ebagx.io": [],  # so far for the library's own use
     "ebagx.text": ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.torch": ["EmbeddingBag", "accelerate", "embedding_bag"],
-    "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
+    "ebagx.datasets": [
+        "Interactions",
+        "LabelledTexts",
+        "load_langid30",
+        "load_wordnet10",
+        "make_interactions",
+    ],
 }
 MODULES_OF_THE_API = {
     *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),
