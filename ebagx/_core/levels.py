@@ -29,6 +29,7 @@ REFERENCE_MODULES: tuple[str, ...] = (
     "training_reference",
     "draw_reference",
     "quantized_reference",
+    "top_reference",
 )
 
 KERNEL_NAMES = (
@@ -57,6 +58,8 @@ KERNEL_NAMES = (
     "unpack_codes",
     "draw_classes",
     "make_alias",
+    "top_items",
+    "top_scores",
 )
 
 
