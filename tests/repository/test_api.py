@@ -40,6 +40,8 @@ PUBLIC = {
         "EmbeddingBagClassifier",
         "EmbeddingBagRegressor",
         "EmbeddingBagTransformer",
+        "FactorizationMachineClassifier",
+        "FactorizationMachineRegressor",
         "TextEmbedder",
         "TextVectorizer",
     ],
