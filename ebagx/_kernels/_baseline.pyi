@@ -158,6 +158,8 @@ def train_batches(
     norm: int,
     loss: int,
     epsilon: float,
+    groups: int,
+    factors: int,
     num_threads: int,
     /,
 ) -> bool: ...

@@ -226,6 +226,30 @@ def differentiate(
     return losses, gradients[::-1], below_bd
 
 
+def differentiate_factors(
+    pooled_bd: np.ndarray,
+    scores_kb: np.ndarray,
+    targets: _Targets,
+    scales_b: np.ndarray,
+    kind: int,
+    epsilon: np.float32,
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Return the losses, the gradient of the biases, and that of pooled factors and weights (B, D).
+
+    The scores become the gradient of the scores.
+    """
+    num_outputs, num_bags = scores_kb.shape
+    losses = _loss(scores_kb, targets, None, kind, epsilon)
+    scores_kb *= scales_b
+    of_biases = _layer_gradient(scores_kb, np.empty((num_bags, 0), _f))
+    errors_bk = scores_kb.T
+    factors = pooled_bd.shape[1] // num_outputs - 1
+    below_bd = np.hstack(
+        [pooled_bd[:, :-num_outputs] * np.repeat(errors_bk, factors, axis=1), errors_bk]
+    )
+    return losses, [of_biases], below_bd
+
+
 def _clipped(gradient: np.ndarray, value: float, row_norm: float, norm: float) -> np.ndarray:
     """Return a gradient within limits, of which infinity is none."""
     if value != math.inf:
@@ -304,13 +328,66 @@ def _choose(
     return _Chosen(rows, targets._replace(classes=places), factors)
 
 
-def _take_bags(bags: Sequence[np.ndarray], examples: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return indices, offsets and weights of some bags."""
+class _Lookups(NamedTuple):
+    """The lookups of a batch: bag b has those from offsets[b] to offsets[b + 1]."""
+
+    indices: np.ndarray
+    offsets: np.ndarray
+    weights: np.ndarray
+
+    def divided_by(self, norm: int) -> "_Lookups":
+        """Return the lookups with weights divided by the norm of their bag."""
+        return self._replace(weights=_divided_by_norm(self.weights, self.offsets, norm))
+
+    def pooled(self, table: np.ndarray) -> np.ndarray:
+        """Return the weighted sums (B, D) of rows."""
+        pooled_bd = np.empty((len(self.offsets) - 1, table.shape[1]), _f)
+        reference.pool(pooled_bd, table, *self, reference.SUM, 1)
+        return pooled_bd
+
+    def row_gradient(self, below_bd: np.ndarray, numbers: np.ndarray, count: int) -> np.ndarray:
+        """Return the gradient of `count` touched rows, which have the lookups' numbers."""
+        gradient = np.zeros((count, below_bd.shape[1]), _f)
+        lookups = numbers, self.offsets, self.weights
+        reference.scatter(gradient, below_bd, *lookups, reference.SUM, 1)
+        return gradient
+
+    def products(self, table: np.ndarray, pooled_bd: np.ndarray, factors: int) -> np.ndarray:
+        """Return the scores (B, K) of factors and weights, without the bias."""
+        num_outputs = table.shape[1] // (factors + 1)
+        terms = self.weights[:, np.newaxis] * table[self.indices]
+        squares_bd = np.zeros_like(pooled_bd)
+        np.add.at(squares_bd, self._bags(), terms * terms)
+        differences = (pooled_bd * pooled_bd - squares_bd)[:, : num_outputs * factors]
+        products = [
+            [reference.add_lanes(own) for own in row.reshape(num_outputs, factors)]
+            for row in differences
+        ]
+        result: np.ndarray = pooled_bd[:, num_outputs * factors :] + _f(0.5) * np.array(
+            products, _f
+        ).reshape(-1, num_outputs)
+        return result
+
+    def own_terms(self, errors_bk: np.ndarray, numbers: np.ndarray, count: int) -> np.ndarray:
+        """Return for touched rows (U, K) the sums of squared weights times errors."""
+        own = np.zeros((count, errors_bk.shape[1]), _f)
+        squares = (self.weights * self.weights)[:, np.newaxis]
+        np.add.at(own, numbers, squares * errors_bk[self._bags()])
+        return own
+
+    def _bags(self) -> np.ndarray:
+        lengths = np.diff(self.offsets)
+        return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def _take_bags(bags: Sequence[np.ndarray], examples: np.ndarray, groups: int) -> _Lookups:
+    """Return the lookups of some examples, each of which has a bag for each group."""
     indices, offsets, weights, _ = bags
-    parts = [np.arange(offsets[b], offsets[b + 1]) for b in examples]
+    taken = (examples[:, np.newaxis] * groups + np.arange(groups)).ravel()
+    parts = [np.arange(offsets[b], offsets[b + 1]) for b in taken]
     lookups = np.concatenate(parts)
     ends = np.cumsum([0, *map(len, parts)])
-    return indices[lookups].astype(np.int64), ends, weights[lookups]
+    return _Lookups(indices[lookups].astype(np.int64), ends, weights[lookups])
 
 
 def _divided_by_norm(weights: np.ndarray, offsets: np.ndarray, norm: int) -> np.ndarray:
@@ -343,6 +420,8 @@ def train_batches(
     norm: int,
     loss: int,
     epsilon: float,
+    groups: int,
+    factors: int,
     num_threads: int,
 ) -> bool:
     """Take a step for each batch of bags, and write the loss of each bag before its step.
@@ -353,28 +432,33 @@ def train_batches(
     trained = [arrays for arrays, _ in layers]
     for step, first in enumerate(range(0, len(order), batch_size)):
         examples = order[first : first + batch_size]
-        indices, offsets, weights = _take_bags(bags, examples)
-        weights = _divided_by_norm(weights, offsets, norm)
-        pooled_bd = np.empty((len(examples), table[0].shape[1]), _f)
-        reference.pool(pooled_bd, table[0], indices, offsets, weights, reference.SUM, 1)
+        lookups = _take_bags(bags, examples, groups).divided_by(norm)
+        pooled_bd = lookups.pooled(table[0]).reshape(len(examples), -1)
         scales_b = np.full(len(examples), _f(1) / _f(len(examples)))
         if len(targets[-1]):
             scales_b = targets[-1][examples] * scales_b
         head = trained[-1][0]
         used = _choose(negatives, _batch_targets(targets, examples), len(head), len(examples), step)
+        weights = [*(arrays[0] for arrays in trained[:-1]), head[used.rows]]
         with np.errstate(all="ignore"):
-            losses[first : first + len(examples)], gradients, below_bd = differentiate(
-                pooled_bd,
-                [*(arrays[0] for arrays in trained[:-1]), head[used.rows]],
-                used.targets,
-                used.factors,
-                scales_b,
-                loss,
-                _f(epsilon),
-            )
-            rows, numbers = _touched(indices)
-            gradient = np.zeros((len(rows), pooled_bd.shape[1]), _f)
-            reference.scatter(gradient, below_bd, numbers, offsets, weights, reference.SUM, 1)
+            if factors:
+                scores_kb = lookups.products(table[0], pooled_bd, factors).T + weights[0]
+                losses_b, gradients, below_bd = differentiate_factors(
+                    *(pooled_bd, scores_kb, used.targets, scales_b, loss, _f(epsilon))
+                )
+            else:
+                losses_b, gradients, below_bd = differentiate(
+                    pooled_bd, weights, used.targets, used.factors, scales_b, loss, _f(epsilon)
+                )
+            losses[first : first + len(examples)] = losses_b
+            rows, numbers = _touched(lookups.indices)
+            below_bd = below_bd.reshape(len(lookups.offsets) - 1, -1)
+            gradient = lookups.row_gradient(below_bd, numbers, len(rows))
+            if factors:
+                own = lookups.own_terms(below_bd[:, factors * len(head) :], numbers, len(rows))
+                gradient[:, : factors * len(head)] -= (
+                    np.repeat(own, factors, axis=1) * table[0][rows, : factors * len(head)]
+                )
             for arrays, of_layer in zip(trained[:-1], gradients[:-1], strict=True):
                 _take_step(arrays, np.arange(len(arrays[0])), of_layer, step)
             _take_step(trained[-1], used.classes, gradients[-1], step)

@@ -13,6 +13,7 @@ include "training/negatives.pxi"
 include "training/weights.pxi"
 include "training/call.pxi"
 include "training/forward.pxi"
+include "training/factorization.pxi"
 include "training/train.pxi"
 
 ctypedef fused training_dtype_call_t:

@@ -5,7 +5,9 @@ loop        passes over shuffled batches, and the choice of the model that is ke
 steps       the steps of a pass: arrays and numbers for the kernel `train_batches`
 examples    bags with their targets
 bags        matrices as bags, scaled for a mode
+groups      columns that are pooled apart: a row of a matrix is a bag for each group
 growth      arrays and optimizers of a model that gets new rows
+factorization  scores of factorization machines
 network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags
 optimizers  optimizers and schedules that estimators know by name

@@ -78,10 +78,11 @@ class SelectedBags(NamedTuple):
 class Examples(NamedTuple):
     """Bags with their targets, to learn from or to measure on."""
 
-    bags: Bags | BagMaker  # n of them
+    bags: Bags | BagMaker  # n of them, or n times the number of groups, those of a row in order
     targets: Any  # (n, K): CSR of ones, or numbers
     weights: npt.NDArray[np.float32] | None  # (n,)
     mode: Mode = SUM  # in which the bags are pooled
+    groups: int = 1  # bags of a row; a maker's rows have one
 
     def __repr__(self) -> str:
         weighted = ", weighted" if self.weights is not None else ""
@@ -89,22 +90,24 @@ class Examples(NamedTuple):
 
     @property
     def num_bags(self) -> int:
-        """Number of bags n."""
-        return self.bags.num_bags
+        """Number of rows n, each of which is a bag, or a bag for each group."""
+        return self.bags.num_bags // self.groups
 
     def most_lookups(self) -> npt.NDArray[Any]:
-        """Return for each bag (n,) a number of lookups that it does not exceed."""
+        """Return for each row (n,) a number of lookups that it does not exceed."""
         if isinstance(self.bags, Bags):
-            return np.diff(self.bags.offsets)
+            return np.diff(self.bags.offsets[:: self.groups])
         return self.bags.most_lookups()
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the examples; a maker has made no bags by then."""
         if isinstance(self.bags, Bags):
-            bags: Bags | BagMaker = take(self.bags, rows)
+            of_groups = rows[:, np.newaxis] * self.groups + np.arange(self.groups)
+            bags: Bags | BagMaker = take(self.bags, of_groups.ravel())
         else:
             bags = SelectedBags(self.bags, rows)
-        return Examples(bags, self.targets[rows], self._weights_of(rows), self.mode)
+        weights = self._weights_of(rows)
+        return self._replace(bags=bags, targets=self.targets[rows], weights=weights)
 
     def made(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the examples, whose bags a maker makes now."""

@@ -143,6 +143,9 @@ class Network:
         Rows of the table that training may touch, for `snapshot`.
     num_threads : int or None
         Largest number of threads.
+    factors : int, default=0
+        Factors of an output, if the table has those of a factorization machine with their weights,
+        as `ebagx._training.factorization` describes; its one layer has no inputs.
     """
 
     def __init__(
@@ -152,9 +155,11 @@ class Network:
         optimizers: list[Optimizer],
         used: npt.NDArray[np.integer[Any]],
         num_threads: int | None,
+        factors: int = 0,
     ) -> None:
         self.table = table
         self.num_threads = num_threads
+        self.factors = factors
         self.optimizers = optimizers
         self._used = _all_or_some(used, len(table))
         # Biases are a last column of the layer: so there is one update.

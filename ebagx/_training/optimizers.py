@@ -40,7 +40,7 @@ def is_optimizer(value: Any) -> bool:
 def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     """Return new optimizers for a fit: one for the table, and one for each layer."""
     named = estimator.optimizer
-    count = 2 if estimator.hidden is None else 3
+    count = 1 + estimator._num_layers()
     if is_optimizer(named):
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}

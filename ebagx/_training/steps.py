@@ -68,6 +68,7 @@ class Steps:
         lengths = examples.most_lookups()
         lookups, most = int(lengths.sum(dtype=np.int64)), _most_lookups(lengths, batch_size)
         most_labels = _most_labels(examples.targets, batch_size)
+        self._factors = network.factors
         outputs = [len(weight) for weight in network.weights]
         outputs[-1] = most_used(outputs[-1], drawing, most_labels)
         sizes = [most, *outputs]
@@ -91,8 +92,8 @@ class Steps:
         self._plan = (
             aligned_zeros((self._threads, len(network.table)), np.dtype(np.int32)),
             np.ones(self._threads, np.int64),
-            np.empty(num_batches * batch_size, np.int64),
-            np.empty(num_batches * batch_size + 1, np.int64),
+            np.empty(num_batches * batch_size * examples.groups, np.int64),
+            np.empty(num_batches * batch_size * examples.groups + 1, np.int64),
             np.empty(num_batches, np.int64),
         )
         self._negatives = None
@@ -107,7 +108,7 @@ class Steps:
         dim = network.table.shape[1]
         widest = max(4 * max(layer.shape[1] for layer in network.weights), dim)
         self._work = _for_threads(self._threads, widest)
-        self._grad = aligned_empty((batch_size, dim), _FLOAT32)
+        self._grad = aligned_empty((batch_size, dim * examples.groups), _FLOAT32)
         self._steps_per_call = _FIRST_STEPS
         self._turns = _Turns(self._threads)
 
@@ -180,6 +181,8 @@ class Steps:
             _NORMS[self._examples.mode.norm],
             self._loss.code,
             self._loss.epsilon,
+            self._examples.groups,
+            self._factors,
             self._turns.threads,
         )
         return is_busy

@@ -12,6 +12,8 @@ except ModuleNotFoundError as error:
 
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.embedder import TextEmbedder
+from ebagx.sklearn.factorization_classifier import FactorizationMachineClassifier
+from ebagx.sklearn.factorization_regressor import FactorizationMachineRegressor
 from ebagx.sklearn.regressor import EmbeddingBagRegressor
 from ebagx.sklearn.transformer import EmbeddingBagTransformer
 from ebagx.sklearn.vectorizer import TextVectorizer
@@ -20,6 +22,8 @@ __all__ = [
     "EmbeddingBagClassifier",
     "EmbeddingBagRegressor",
     "EmbeddingBagTransformer",
+    "FactorizationMachineClassifier",
+    "FactorizationMachineRegressor",
     "TextEmbedder",
     "TextVectorizer",
 ]

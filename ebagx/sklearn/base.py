@@ -1,4 +1,4 @@
-"""Base of the trained estimators: parameters, input, fitting, and pooled embeddings."""
+"""Base of the trained estimators: parameters, input, and fitting."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -9,27 +9,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
-from ebagx._core.modes import MODES, WEIGHTED_MODES
-from ebagx._core.table import Table
-from ebagx._training.bags import bags_of, scaled_for, table_of, weighted_sums
+from ebagx._training.bags import bags_of, table_of
 from ebagx._training.examples import BagMaker, Examples
 from ebagx._training.loop import History, Plan, train
 from ebagx._training.losses import Loss, targets_of
 from ebagx._training.network import (
     Floats,
-    Layer,
     Network,
-    checked_layer,
-    initial_layers,
-    initial_rows,
-    scores_of,
-    trainable_table,
 )
 from ebagx._training.optimizers import (
     OPTIMIZERS,
@@ -46,7 +38,6 @@ from ebagx.sklearn.parameters import (
     Constraints,
     Flag,
     Integer,
-    NoneOr,
     Number,
     OneOf,
     Seed,
@@ -70,13 +61,11 @@ class DivergenceError(ValueError):
         return str(self.args[0])
 
 
-class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Estimators that train embeddings, perhaps a hidden layer, and a linear head end to end."""
+class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+    """Estimators that train the rows of a table together with what turns them into scores."""
 
     _constraints: ClassVar[Constraints] = {
         "embedding_dim": Integer(1),
-        "mode": OneOf(WEIGHTED_MODES),
-        "hidden": NoneOr(Integer(1)),
         "optimizer": OneOf(tuple(OPTIMIZERS), is_optimizer, " or an ebagx.optim.Optimizer"),
         "learning_rate": Number(POSITIVE),
         "schedule": OneOf((None, *SCHEDULES), callable, " or a callable"),
@@ -94,16 +83,13 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     }
 
     # Parameters that belong to a fitted model, and their values when it was made.
-    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
+    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim",)
     _made_with: Mapping[str, Any] = MappingProxyType({})
     _table_eps: float | None = None  # `eps` of the table's optimizer; None: the optimizer's default
 
     n_features_in_: int
     embedding_: Floats
-    coef_: Floats
-    intercept_: Floats
-    hidden_coef_: Floats | None = None
-    hidden_intercept_: Floats | None = None
+    intercept_: Any
     loss_curve_: list[float]
     validation_scores_: list[float] | None
     best_validation_score_: float | None
@@ -201,31 +187,12 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.__dict__ = before
             raise
 
-    def transform(self, X: Any) -> Floats:
-        """Return the pooled embeddings of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, embedding_dim), float32
-        """
-        return self._pooled(X)
-
     def __sklearn_tags__(self) -> Any:
-        """Return the tags: `X` may be sparse, `y` is needed, and `transform` keeps float32."""
+        """Return the tags: `X` may be sparse, and `y` is needed."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.required = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return int(np.shape(self.embedding_)[1])
 
     @abstractmethod
     def _loss(self) -> Loss:
@@ -236,6 +203,36 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self, y: Any, weights: Weights, going_on: bool, classes: npt.ArrayLike | None
     ) -> tuple[Any, Weights]:
         """Return targets (n, K) and weights; set the fitted attributes that describe `y`."""
+
+    @abstractmethod
+    def _network(
+        self,
+        examples: Examples,
+        used: npt.NDArray[np.integer[Any]],
+        state: State,
+        going_on: bool,
+    ) -> Network:
+        """Return the fitted model, or a new one, as training takes it."""
+
+    @abstractmethod
+    def _keep(self, network: Network) -> None:
+        """Set the fitted attributes to the weights of a network."""
+
+    @abstractmethod
+    def _scores_in_training(self, network: Network, bags: Bags) -> Floats:
+        """Return the scores (n, K) of rows, in the units of the loss."""
+
+    @abstractmethod
+    def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        """Return the scores (n, K) of rows, in the units of y."""
+
+    def _num_layers(self) -> int:
+        """Return the number of layers, each of which has an optimizer."""
+        return 1
+
+    def _arranged(self, examples: Examples, going_on: bool) -> Examples:  # noqa: ARG002
+        """Return examples with the bags that the model pools, and its mode."""
+        return examples
 
     def _num_negatives(self) -> int | None:
         """Return the number of classes that each step draws; None: it uses all outputs."""
@@ -253,14 +250,6 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return the quality of the scores (n, K) of held-out bags: minus their mean loss."""
         losses = self._loss().of(np.ascontiguousarray(scores.T), targets_of(held_out.targets))
         return -float(np.average(losses, weights=held_out.weights))
-
-    def _head_in_training(self, head: Layer) -> Layer:
-        """Return the head that gives scores in the units of the loss."""
-        return head
-
-    def _head_after_training(self, head: Layer) -> Layer:
-        """Return the head that gives scores in the units of y."""
-        return head
 
     def _initial_intercept(self, examples: Examples) -> Floats:
         return np.zeros(examples.targets.shape[1], np.float32)
@@ -317,7 +306,7 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             table = table_of(self.embedding_, "embedding_", self.n_features_in_)
             table.check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
-        examples = Examples(bags, targets, None, MODES[self.mode])
+        examples = self._arranged(Examples(bags, targets, None), going_on)
         if weights is None:
             return examples
         if not weights.any():
@@ -354,33 +343,20 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         held_out = held_out.scaled()
 
         def score(network: Network) -> float:
-            table = Table(network.table)
-            parts = [weighted_sums(bags, table, self.num_threads) for bags in held_out.blocks()]
-            return self._score(scores_of(np.concatenate(parts), network.layers), held_out)
+            parts = [self._scores_in_training(network, bags) for bags in held_out.blocks()]
+            return self._score(np.concatenate(parts), held_out)
 
         return score
 
     def _train(self, examples: Examples, plan: Plan, state: State, going_on: bool) -> History:
         """Train a new model or the present one, and set the fitted attributes to its weights."""
-        shape = self.n_features_in_, self.embedding_dim
-        used = examples.used_columns(shape[0])
-        if going_on:
-            table, layers = trainable_table(self.embedding_), self._layers()
-            layers[-1] = self._head_in_training(layers[-1])
-        else:
-            num_scores = examples.targets.shape[1]
-            table = initial_rows(used, shape, state.rng)
-            layers = initial_layers(self.embedding_dim, self.hidden, num_scores, state.rng)
-            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(examples))
-        network = Network(table, layers, state.optimizers, used, self.num_threads)
+        used = examples.used_columns(self.n_features_in_)
+        network = self._network(examples, used, state, going_on)
         history = train(network, self._loss(), examples, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
             self._forget()
             return history
-        *hidden, head = network.layers
-        self.embedding_ = table
-        self.hidden_coef_, self.hidden_intercept_ = hidden[0] if hidden else (None, None)
-        self.coef_, self.intercept_ = self._head_after_training(head)
+        self._keep(network)
         self._made_with = {name: getattr(self, name) for name in self._fixed}
         if history.diverged:
             self.__dict__.pop("_state", None)  # the optimizers may hold infinities
@@ -421,26 +397,3 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             "_made_with",
         ]:
             self.__dict__.pop(name, None)
-
-    def _scaled_bags(self, X: Any) -> Bags:
-        """Return validated `X` as bags whose weighted sums are pooled in the mode."""
-        return scaled_for(MODES[self.mode], bags_of(X, _FLOAT32))
-
-    def _pooled(self, X: Any) -> Floats:
-        check_is_fitted(self, "embedding_")
-        check_parameters(self, "mode", "num_threads")
-        self._check_unchanged("mode")
-        X = as_features(X, self, np.float32)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        table = table_of(self.embedding_, "embedding_", X.shape[1])
-        return weighted_sums(self._scaled_bags(X), table, self.num_threads)
-
-    def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-        return scores_of(self._pooled(X), self._layers(), dtype)
-
-    def _layers(self) -> list[Layer]:
-        width, hidden = self._n_features_out, []
-        if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
-            hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
-            width = len(hidden[0].coef)
-        return [*hidden, checked_layer(self.coef_, self.intercept_, width)]

@@ -4,38 +4,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.special import expit, logit, softmax
-from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import column_or_1d
+from scipy.special import logit
 
-from ebagx._core.checks import shown
 from ebagx._training.examples import Examples
-from ebagx._training.losses import Loss, Sigmoid, Softmax
 from ebagx._training.network import Floats
 from ebagx.optim import Optimizer
-from ebagx.sklearn.base import TrainedEstimator
-from ebagx.sklearn.inputs import as_targets
-from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf
-from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
+from ebagx.sklearn.labels import LabelEstimator
+from ebagx.sklearn.parameters import CLASS_WEIGHT, Constraints, Integer, NoneOr
+from ebagx.sklearn.pooling import PoolingEstimator
 
 __all__ = ["EmbeddingBagClassifier"]
 
-_INDICATOR = "multilabel-indicator"
-_WAYS_OUT = {
-    "continuous": "; EmbeddingBagRegressor learns numbers",
-    "continuous-multioutput": "; EmbeddingBagRegressor learns numbers",
-    "multiclass-multioutput": "; MultiLabelBinarizer makes an indicator of lists of labels",
-    "unknown": "; MultiLabelBinarizer makes an indicator of lists of labels",
-}
 
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
+class EmbeddingBagClassifier(LabelEstimator, PoolingEstimator):
     """Classify bags of features: pooled embedding rows under a linear softmax layer.
 
     This is fastText's model. A row of `X` is a bag, a column has an embedding, and the stored
@@ -51,6 +32,12 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Divide the weighted sum of a bag by the sum of its weights, by the root of the sum of
         their squares, or not at all. "mean" takes the weights' absolute values, since the
         signed ones of a `HashingVectorizer` may add up to nothing.
+    groups : list or mapping of slices, array of int, or None, default=None
+        Columns to pool apart: slices, or a number for each column. Each group has a divisor of its
+        own, and the layers see the pooled vectors of all groups side by side, so that large numbers
+        in one group leave the others as they are. The `output_indices_` of a `ColumnTransformer`
+        will do. A column must be in a group, and may be in several; groups without columns are
+        left out. None makes one group.
     hidden : int or None, default=None
         Number of units of a hidden layer with ReLU between the pooled embeddings and the linear
         layer.
@@ -112,9 +99,10 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         Names of the columns seen in `fit`, if they all had one that is a string.
     embedding_ : ndarray of shape (n_features, embedding_dim), float32
         The embedding table. Columns that occurred in no bag have rows of zeros.
-    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
-        Weights and biases of the hidden layer, float32.
-    coef_ : ndarray of shape (n_classes, embedding_dim) or (n_classes, hidden), float32
+    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, n_inputs), (hidden,) or None
+        Weights and biases of the hidden layer, float32; `n_inputs` is `embedding_dim` times the
+        number of groups.
+    coef_ : ndarray of shape (n_classes, n_inputs) or (n_classes, hidden), float32
         Weights of the linear layer.
     intercept_ : ndarray of shape (n_classes,), float32
         Biases of the linear layer.
@@ -174,19 +162,17 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     """
 
     _constraints: ClassVar[Constraints] = {
-        **TrainedEstimator._constraints,
-        "class_weight": OneOf((None, "balanced"), _is_dict, " or a dict"),
+        **PoolingEstimator._constraints,
+        "class_weight": CLASS_WEIGHT,
         "negatives": NoneOr(Integer(1)),
     }
-
-    classes_: npt.NDArray[Any]
-    multilabel_: bool = False
 
     def __init__(
         self,
         embedding_dim: int = 32,
         *,
         mode: str = "mean",
+        groups: Any = None,
         hidden: int | None = None,
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
@@ -207,6 +193,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
     ) -> None:
         self.embedding_dim = embedding_dim
         self.mode = mode
+        self.groups = groups
         self.hidden = hidden
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -235,8 +222,8 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         of copies and unpickled estimators, go on with the state of the call before.
 
         Parameters that `set_params` has changed count from this call on. A changed `optimizer`
-        starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`
-        and `mode` belong to the model: if they have changed, this raises.
+        starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`,
+        `mode` and `groups` belong to the model: if they have changed, this raises.
 
         Parameters
         ----------
@@ -262,83 +249,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             ``class_weight="balanced"``, which needs all of `y`, or if a parameter of the model has
             changed.
         """
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight must be None or a dict for partial_fit, got "
-                f"{shown(self.class_weight)}; compute_class_weight of scikit-learn finds balanced "
-                "weights of all labels"
-            )
-        y = as_targets(y)
-        if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
-            raise ValueError(
-                "classes must be given in the first call of partial_fit; np.unique of all labels "
-                "makes them"
-            )
-        return self._fit_pass(X, y, sample_weight, classes)
-
-    def decision_function(self, X: Any) -> Floats:
-        """Return the scores of the classes before softmax, or of the labels before sigmoid.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), float32
-            Or, for two classes, of shape (n_samples,): the second's score minus the first's.
-        """
-        scores = self._scores(X)
-        is_binary = scores.shape[1] == 2 and not self.multilabel_
-        return scores[:, 1] - scores[:, 0] if is_binary else scores
-
-    def predict_proba(self, X: Any) -> Floats:
-        """Return the probability of each class or label, in the order of `classes_`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), float32
-        """
-        scores = self._scores(X)
-        probabilities: Floats = expit(scores) if self.multilabel_ else softmax(scores, axis=1)
-        return probabilities
-
-    def predict(self, X: Any) -> Any:
-        """Return the likeliest class of each row, or an indicator of the likely labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or {ndarray, CSR matrix} of shape (n_samples, n_labels)
-            The indicator is 1 where the probability exceeds a half, and sparse if that of
-            `fit` was.
-        """
-        scores = self._scores(X)
-        if not self.multilabel_:
-            return self.classes_[scores.argmax(axis=1)]
-        indicator = (scores > 0).astype(np.int64)
-        return sparse.csr_matrix(indicator) if self._sparse_labels else indicator
-
-    def __sklearn_tags__(self) -> Any:
-        """Return the tags: `y` may have several labels a row."""
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    _sparse_labels = False
-
-    def _loss(self) -> Loss:
-        return Sigmoid() if self.multilabel_ else Softmax()
+        return self._fit_labels(X, y, classes, sample_weight)
 
     def _num_negatives(self) -> int | None:
         return self.negatives
@@ -355,94 +266,3 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         counts = np.bincount(examples.targets.indices, minlength=num_classes)
         logits: Floats = logit((counts + 0.5) / (num_bags + 1)).astype(np.float32)
         return logits
-
-    def _encoded(
-        self,
-        y: Any,
-        weights: Weights,
-        going_on: bool,
-        classes: npt.ArrayLike | None,
-    ) -> tuple[sparse.csr_array, Weights]:
-        kind = type_of_target(y, input_name="y")
-        if kind == _INDICATOR:
-            labels_of_rows = self._encoded_labels(y, going_on)
-            if self.class_weight is not None:
-                of_rows = weights_of_label_sets(self.class_weight, labels_of_rows)
-                weights = of_rows if weights is None else of_rows * weights
-            return labels_of_rows, weights
-        if kind not in ("binary", "multiclass"):
-            # scikit-learn's checks look for these first words.
-            raise ValueError(
-                f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
-                f"{_WAYS_OUT.get(kind, '')}"
-            )
-        if sparse.issparse(y):
-            raise ValueError(
-                "y must be dense unless it is a multilabel indicator of 0 and 1; "
-                "y.toarray().ravel() makes one column dense"
-            )
-        y = column_or_1d(y, warn=True)
-        known, labels = self._known_classes(y, going_on, classes)
-        if self.class_weight is not None:
-            of_class = class_weights(self.class_weight, known, y)
-            weights = of_class[labels] if weights is None else of_class[labels] * weights
-        self.classes_, self.multilabel_, self._sparse_labels = known, False, False
-        shape = len(labels), len(known)
-        ones = np.ones(len(labels), np.int8)
-        return sparse.csr_array((ones, labels, np.arange(len(labels) + 1)), shape), weights
-
-    def _known_classes(
-        self, y: npt.NDArray[Any], going_on: bool, classes: npt.ArrayLike | None
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-        """Return the sorted classes, and the position of each label of `y` among them."""
-        if going_on:
-            known = self.classes_
-            if self.multilabel_:
-                raise ValueError(f"y must be an indicator of {len(known)} labels as before")
-            if classes is not None and not np.array_equal(np.unique(classes), known):
-                raise ValueError(f"classes must be those of the first call, got {shown(classes)}")
-            labels = positions_of(y, known)
-        elif classes is not None:
-            known = np.unique(classes)
-            labels = positions_of(y, known)
-        else:
-            known, labels = np.unique(y, return_inverse=True)
-        if len(known) < 2:
-            raise ValueError(f"y must hold at least 2 classes, got 1 class: {known[0]}")
-        return known, labels
-
-    def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
-        is_sparse = sparse.issparse(y)
-        targets = sparse.csr_array(y, copy=True)  # whose arrays the next lines change
-        targets.sum_duplicates()
-        targets.eliminate_zeros()
-        if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):
-            kind = "labels" if self.multilabel_ else "classes, not an indicator,"
-            raise ValueError(f"y must have {len(self.classes_)} {kind} as before")
-        self.classes_ = np.arange(targets.shape[1])
-        self.multilabel_, self._sparse_labels = True, is_sparse
-        return targets
-
-    def _stratified(self, examples: Examples, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        if self.multilabel_:
-            return order
-        return order[np.argsort(examples.targets.indices[order], kind="stable")]
-
-    def _score(self, scores: Floats, held_out: Examples) -> float:
-        if self.multilabel_:
-            return super()._score(scores, held_out)
-        hits = scores.argmax(axis=1) == held_out.targets.indices
-        return float(np.average(hits, weights=held_out.weights))
-
-
-def positions_of(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Return the position of each label of `y` among the sorted classes."""
-    try:
-        labels = np.searchsorted(classes, y)
-    except TypeError:
-        raise ValueError(f"y must have labels of the same kind as classes, got {y[0]}") from None
-    found = classes.take(labels, mode="clip") == y
-    if not np.all(found):
-        unknown = y[int(np.argmin(found))]
-        raise ValueError(f"y must hold only the classes given, got the class {unknown}")
-    return labels

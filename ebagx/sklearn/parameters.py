@@ -116,6 +116,7 @@ class Seed:
 
 
 NUM_THREADS = NoneOr(Integer(1))
+CLASS_WEIGHT = OneOf((None, "balanced"), lambda value: isinstance(value, dict), " or a dict")
 
 
 def check_parameters(estimator: Any, *names: str) -> None:

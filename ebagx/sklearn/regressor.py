@@ -3,23 +3,19 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
-from sklearn.base import RegressorMixin
 
 from ebagx._core.checks import POSITIVE
-from ebagx._training.examples import Examples
-from ebagx._training.losses import Huber, Loss, Poisson, SquaredError
-from ebagx._training.network import Floats, Layer
+from ebagx._training.losses import Huber, Loss
+from ebagx._training.network import Layer
 from ebagx.optim import Optimizer
-from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.numbers import NumberEstimator
 from ebagx.sklearn.parameters import Constraints, Number, OneOf
-from ebagx.sklearn.weights import Weights
+from ebagx.sklearn.pooling import PoolingEstimator
 
 __all__ = ["EmbeddingBagRegressor"]
 
 
-class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
+class EmbeddingBagRegressor(NumberEstimator, PoolingEstimator):
     """Predict numbers from bags of features: pooled embedding rows under a linear layer.
 
     A row of `X` is a bag, a column has an embedding, and the stored values are the weights with
@@ -40,6 +36,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Divide the weighted sum of a bag by the sum of its weights, by the root of the sum of
         their squares, or not at all: then large bags may have large numbers. "mean" takes the
         weights' absolute values.
+    groups : list or mapping of slices, array of int, or None, default=None
+        Columns to pool apart: slices, or a number for each column. Each group has a divisor of its
+        own, and the layers see the pooled vectors of all groups side by side, so that large numbers
+        in one group leave the others as they are. The `output_indices_` of a `ColumnTransformer`
+        will do. A column must be in a group, and may be in several; groups without columns are
+        left out. None makes one group.
     hidden : int or None, default=None
         Number of units of a hidden layer with ReLU between the pooled embeddings and the linear
         layer.
@@ -84,9 +86,10 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         Names of the columns seen in `fit`, if they all had one that is a string.
     embedding_ : ndarray of shape (n_features_in_, embedding_dim), float32
         The embedding table. Columns that occurred in no bag have rows of zeros.
-    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, embedding_dim), (hidden,) or None
-        Weights and biases of the hidden layer, float32.
-    coef_ : ndarray of shape (n_outputs, embedding_dim) or (n_outputs, hidden), float32
+    hidden_coef_, hidden_intercept_ : ndarrays of shape (hidden, n_inputs), (hidden,) or None
+        Weights and biases of the hidden layer, float32; `n_inputs` is `embedding_dim` times the
+        number of groups.
+    coef_ : ndarray of shape (n_outputs, n_inputs) or (n_outputs, hidden), float32
         Weights of the linear layer.
     intercept_ : ndarray of shape (n_outputs,), float32
         Biases of the linear layer.
@@ -135,12 +138,12 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
     """
 
     _constraints: ClassVar[Constraints] = {
-        **TrainedEstimator._constraints,
+        **PoolingEstimator._constraints,
         "loss": OneOf(("squared_error", "huber", "poisson")),
         "epsilon": Number(POSITIVE),
     }
 
-    _fixed: ClassVar[tuple[str, ...]] = (*TrainedEstimator._fixed, "loss")
+    _fixed: ClassVar[tuple[str, ...]] = (*PoolingEstimator._fixed, "loss")
 
     def __init__(
         self,
@@ -149,6 +152,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         loss: str = "squared_error",
         epsilon: float = 1.35,
         mode: str = "mean",
+        groups: Any = None,
         hidden: int | None = None,
         optimizer: str | Optimizer = "adagrad",
         learning_rate: float = 0.1,
@@ -169,6 +173,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         self.loss = loss
         self.epsilon = epsilon
         self.mode = mode
+        self.groups = groups
         self.hidden = hidden
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -194,7 +199,7 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
 
         Parameters that `set_params` has changed count from this call on. A changed `optimizer`
         starts anew, and a changed `random_state` seeds anew. But `embedding_dim`, `hidden`,
-        `mode` and `loss` belong to the model: if they have changed, this raises.
+        `mode`, `groups` and `loss` belong to the model: if they have changed, this raises.
 
         Parameters
         ----------
@@ -217,96 +222,8 @@ class EmbeddingBagRegressor(RegressorMixin, TrainedEstimator):  # type: ignore[m
         """
         return self._fit_pass(X, y, sample_weight)
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the expected numbers of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the shape of the `y` of `fit`; float32 if `X` is, otherwise float64.
-        """
-        self._check_unchanged("loss")
-        is_single = getattr(X, "dtype", None) == np.float32
-        values = self._scores(X, np.float32 if is_single else np.float64)
-        if self.loss == "poisson":
-            with np.errstate(over="ignore"):  # infinity is the right result
-                np.exp(values, out=values)
-        return values if self._has_columns else values[:, 0]
-
-    def __sklearn_tags__(self) -> Any:
-        """Return the tags: `y` may have several columns; a Poisson loss has no negative ones."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
-        return tags
-
-    _has_columns = False
-
     def _loss(self) -> Loss:
-        if self.loss == "poisson":
-            return Poisson()
-        return SquaredError() if self.loss == "squared_error" else Huber(float(self.epsilon))
-
-    def _encoded(
-        self,
-        y: Any,
-        weights: Weights,
-        going_on: bool,
-        classes: npt.ArrayLike | None,  # noqa: ARG002
-    ) -> tuple[Floats, Weights]:
-        if sparse.issparse(y):
-            raise TypeError("y must be dense, got a sparse matrix")
-        try:
-            numbers = np.asarray(y, dtype=np.float64)
-        except ValueError as error:
-            raise ValueError(
-                f"y must hold numbers: {error}; EmbeddingBagClassifier learns labels"
-            ) from error
-        columns = numbers if numbers.ndim == 2 else numbers[:, np.newaxis]
-        if going_on and columns.shape[1] != len(self.intercept_):
-            raise ValueError(
-                f"y must have {len(self.intercept_)} outputs as before, got {columns.shape[1]}"
-            )
-        self._check_range(columns, going_on)
-        if not (going_on and hasattr(self, "_scale")):
-            self._set_units(columns, weights)
-        self._has_columns = numbers.ndim == 2
-        return ((columns - self._location) / self._scale).astype(np.float32), weights
-
-    def _check_range(self, columns: npt.NDArray[np.float64], going_on: bool) -> None:
-        """Raise ValueError unless the numbers fit in float32 and suit the loss."""
-        limit = np.finfo(np.float32).max
-        if columns.size and np.abs(columns).max() > limit:
-            raise ValueError(f"y must be within the limits of float32, {limit:.3g}")
-        if self.loss != "poisson":
-            return
-        if (columns < 0).any():
-            row = int(np.argmax((columns < 0).any(axis=1)))
-            raise ValueError(
-                f"y must not be negative with loss='poisson', got y[{row}] = {columns[row].min()}"
-            )
-        if not (going_on or columns.any(axis=0).all()):
-            raise ValueError("y must not be all zeros with loss='poisson'")
-
-    def _set_units(self, columns: npt.NDArray[np.float64], weights: Weights) -> None:
-        """Set the location and scale (K,) of `y` in training, and the first intercept there."""
-        mean = np.average(columns, axis=0, weights=weights)
-        if self.loss == "poisson":
-            self._location, self._scale = np.zeros_like(mean), np.ones_like(mean)
-            self._start = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
-            return
-        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
-        # A column that varies less than float32 can show counts as constant.
-        scale[scale <= np.finfo(np.float32).eps * np.abs(columns).max(axis=0)] = 1
-        self._location, self._scale, self._start = mean, scale, np.zeros_like(mean)
-
-    def _initial_intercept(self, examples: Examples) -> Floats:  # noqa: ARG002
-        return self._start.astype(np.float32)
+        return Huber(float(self.epsilon)) if self.loss == "huber" else super()._loss()
 
     def _head_in_training(self, head: Layer) -> Layer:
         coef = head.coef / self._scale[:, np.newaxis]

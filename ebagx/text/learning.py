@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ebagx._core.checks import shown
 from ebagx._training.loop import watched
 from ebagx.sklearn.base import DivergenceError
-from ebagx.sklearn.classifier import positions_of
+from ebagx.sklearn.labels import positions_of
 from ebagx.sklearn.parameters import Constraints, check_parameters
 from ebagx.sklearn.weights import class_weights
 from ebagx.text.features import Features, LineBags

@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
 from ebagx._training.bags import as_csr
-from ebagx.sklearn.classifier import positions_of
+from ebagx.sklearn.labels import positions_of
 from ebagx.text.inputs import as_list
 
 # The forms of labels: one a text, a list of labels for each text, or a matrix of 0 and 1.

@@ -76,7 +76,7 @@ def train(of_table, of_layer, first, count):
             ),
         ),
         of_table.arrays(plans[0]),
-        *(BATCH, twin.NO_NORM, twin.SOFTMAX, 0.0, 1),
+        *(BATCH, twin.NO_NORM, twin.SOFTMAX, 0.0, 1, 0, 1),
     )
 
 
@@ -84,7 +84,7 @@ def update(table, layer, optimizers, step):
     """Take one step by `update` on the same gradients."""
     indices, offsets, weights, order = make_bags()
     examples = order[step * BATCH : (step + 1) * BATCH]
-    bags = twin._take_bags((indices, offsets, weights, order), examples)
+    bags = twin._take_bags((indices, offsets, weights, order), examples, 1)
     pooled = np.zeros((BATCH, D), F)
     twin.reference.pool(pooled, table, *bags, twin.reference.SUM, 1)
     scales = np.full(BATCH, F(1) / F(BATCH))

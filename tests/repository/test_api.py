@@ -42,6 +42,8 @@ PUBLIC = {
         "EmbeddingBagClassifier",
         "EmbeddingBagRegressor",
         "EmbeddingBagTransformer",
+        "FactorizationMachineClassifier",
+        "FactorizationMachineRegressor",
         "TextEmbedder",
         "TextVectorizer",
     ],

@@ -3,7 +3,10 @@
 import numpy as np
 from scipy import sparse
 
-from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn import (
+    EmbeddingBagClassifier,
+    EmbeddingBagRegressor,
+)
 
 
 def bags(num_bags=40):

@@ -16,7 +16,7 @@ cdef enum:
 
 cdef struct TrainBuffers:
     Rows losses  # (bags of the call,) float64
-    Rows grad    # (bags of a batch, D): of the pooled vectors
+    Rows grad    # (examples of a batch, G * D): of the pooled vectors
     Rows work    # (threads, numbers of four rows of the widest weights)
 
 
@@ -33,6 +33,7 @@ cdef struct TrainCall:
     int num_layers
     int loss
     float epsilon
+    Py_ssize_t factors  # of one output; 0: layers give the scores
     Py_ssize_t batch_size
     bint long_bags
     bint long_targets

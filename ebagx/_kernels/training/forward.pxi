@@ -1,20 +1,27 @@
 # The phases GATHER and FORWARD of training: from the lookups of a strip of bags to its losses, and
 # to the gradients of its pooled vectors and of its scores.
 
+cdef inline Lookups lookups_in_batch(const TrainCall* call, Py_ssize_t b) noexcept nogil:
+    # Returns the lookups of bag `b` of the batch; those up to the last may be prefetched.
+    cdef Py_ssize_t groups = call.bags.groups
+    cdef const int64_t* ends = &(<const int64_t*>call.plan.ends.data)[call.first_bag * groups]
+    cdef Lookups bag
+    bag.start, bag.end = ends[b], ends[b + 1]
+    bag.last = min(call.block.indices.count - 1, ends[call.num_bags * groups] - 1)
+    return bag
+
+
 cdef void pool_strip(const TrainCall* call, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
-    # Pools `count` bags of the batch from `first` on: the inputs of the first layer.
-    cdef const int64_t* ends = &(<const int64_t*>call.plan.ends.data)[call.first_bag]
+    # Pools the bags of `count` examples from `first` on: the inputs of the first layer.
     cdef const Rows* table = &call.trained[call.num_layers].arrays.weights
-    cdef Rows out = call.layers[0].inputs
+    cdef float* out = <float*>call.layers[0].inputs.data
     cdef Lookups bag
     cdef Py_ssize_t b
-    for b in range(first, first + count):
-        bag.start, bag.end = ends[b], ends[b + 1]
-        bag.last = call.block.indices.count - 1
-        bag.last = min(bag.last, ends[call.num_bags] - 1)
+    for b in range(first * call.bags.groups, (first + count) * call.bags.groups):
+        bag = lookups_in_batch(call, b)
         pool_bag(
-            <float*>row_address(out, b), table, <const int64_t*>call.block.indices.data,
-            <const float*>call.block.weights.data, &bag, SUM, 0, out.dim,
+            &out[b * table.dim], table, <const int64_t*>call.block.indices.data,
+            <const float*>call.block.weights.data, &bag, SUM, 0, table.dim,
         )
 
 
@@ -139,5 +146,8 @@ cdef void forward_unit(
 ) noexcept nogil:
     cdef Py_ssize_t first = strip * STRIP
     cdef Py_ssize_t count = min(call.num_bags - first, STRIP)
-    pool_strip(call, first, count)
-    differentiate_strip(call, strip, first, count, thread)
+    if call.factors > 0:
+        factorize_strip(call, first, count)
+    else:
+        pool_strip(call, first, count)
+        differentiate_strip(call, strip, first, count, thread)

@@ -18,13 +18,16 @@ cdef enum:
     NORM_L2 = 2  # sqrt(sum w^2)
 
 
-# Bags of all examples, and the order in which training takes them.
+# Bags of all examples, and the order in which training takes the examples. An example has a bag
+# for each group of columns, one after the other.
 cdef struct ExampleBags:
     Rows indices
     Rows offsets
     Rows weights
     Rows order
     int norm  # by which the weights of each bag are divided
+    Py_ssize_t groups
+    Py_ssize_t num_examples
 
 
 # The lookups of a block. Those of one batch, [start, end), are in bag order; `bags` and `scales`
@@ -50,24 +53,25 @@ cdef struct BlockPlan:
 
 
 cdef inline Py_ssize_t example_at(const ExampleBags* bags, Py_ssize_t place) noexcept nogil:
-    # Returns the bag that has this place in the order.
-    cdef Py_ssize_t last = bags.offsets.count - 2
-    return clamped((<const Py_ssize_t*>bags.order.data)[place], last)
+    # Returns the example that has this place in the order.
+    return clamped((<const Py_ssize_t*>bags.order.data)[place], bags.num_examples - 1)
 
 
 cdef Py_ssize_t measure_batch(
     const ExampleBags* bags, Indices offsets, int64_t* starts, int64_t* ends, Py_ssize_t place,
     Py_ssize_t count, Py_ssize_t end,
 ) noexcept nogil:
-    # Writes where the lookups of each bag of a batch start in all examples, and where they end if
-    # those of the first bag begin at `end`. Returns the last end.
-    cdef Py_ssize_t b, example, start, n = bags.indices.count
-    for b in range(count):
-        example = example_at(bags, place + b)
-        start = clamped(index_at(offsets, example), n)
-        starts[b] = start
-        end += max(clamped(index_at(offsets, example + 1), n) - start, 0)
-        ends[b] = end
+    # Writes where the lookups of each bag of a batch of `count` examples start in all examples, and
+    # where they end if those of the first bag begin at `end`. Returns the last end.
+    cdef Py_ssize_t b = 0, i, bag, first, start, n = bags.indices.count
+    for i in range(count):
+        first = example_at(bags, place + i) * bags.groups
+        for bag in range(first, first + bags.groups):
+            start = clamped(index_at(offsets, bag), n)
+            starts[b] = start
+            end += max(clamped(index_at(offsets, bag + 1), n) - start, 0)
+            ends[b] = end
+            b += 1
     return end
 
 

@@ -2,9 +2,12 @@
 #
 #     weights     w[k] / norm, the norm of the bag: none, sum |w| or sqrt(sum w^2)
 #     pooled      x[b] = sum_k w[k] * table[i[k]]        over the lookups k of bag b
+#                 With groups of columns, an example has a bag for each, and the vectors of these
+#                 are one input of the layers.
 #     scores      of the last of one or more layers (layers.pxi), with ReLU between them
 #     loss        and its gradient (losses.pxi), times the weight of the bag / bags of the batch
 #     gradients   of all layers, and of the touched rows: sum_k w[k] * d_x[b(k)] in occurrence order
+#                 With factors (factorization.pxi), scores and gradients have other formulas.
 #     steps       of all rows of layers and of the touched rows of the table (weights.pxi)
 #
 # A batch has phases, which threads share by units (team.h). A unit reads what earlier phases have
@@ -43,6 +46,7 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
     cdef int64_t* starts = <int64_t*>call.plan.starts.data
     cdef int64_t* ends = <int64_t*>call.plan.ends.data
     cdef Py_ssize_t room = call.block.indices.count, count, first, b, end = 0, stop
+    cdef Py_ssize_t groups = call.bags.groups
     call.first_batch += call.num_batches
     call.num_batches = call.batch = 0
     ends[0] = 0
@@ -51,14 +55,14 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
         count = bags_of_batch(call, call.first_batch + call.num_batches)
         if count <= 0:
             break
-        b = call.num_batches * call.batch_size
+        b = call.num_batches * call.batch_size * groups
         stop = measure_batch(
             &call.bags, offsets, &starts[b], &ends[b + 1], first, count, end
         )
         if stop > room:
             if call.num_batches > 0:
                 break
-            for b in range(count):  # the lookups are more than the caller has counted
+            for b in range(count * groups):  # the lookups are more than the caller has counted
                 ends[b + 1] = min(ends[b + 1], room)
             stop = min(stop, room)
         end = stop
@@ -67,20 +71,20 @@ cdef bint begin_block(TrainCall* call) noexcept nogil:
 
 
 cdef void prepare_unit(const TrainCall* call, Py_ssize_t batch, Py_ssize_t thread) noexcept nogil:
-    cdef Py_ssize_t first = batch * call.batch_size
+    cdef Py_ssize_t first = batch * call.batch_size, bag = first * call.bags.groups
+    cdef Py_ssize_t count = bags_of_batch(call, call.first_batch + batch)
     cdef int64_t* counts = <int64_t*>call.plan.counts.data
     counts[batch] = transpose_batch(
         &call.bags, &call.block, call.long_bags, <int32_t*>row_address(call.plan.slots, thread),
         call.plan.slots.dim, <int64_t*>row_address(call.plan.firsts, thread),
-        &(<const int64_t*>call.plan.starts.data)[first],
-        &(<const int64_t*>call.plan.ends.data)[first],
-        bags_of_batch(call, call.first_batch + batch), batch,
+        &(<const int64_t*>call.plan.starts.data)[bag],
+        &(<const int64_t*>call.plan.ends.data)[bag],
+        count * call.bags.groups, batch,
     )
     if uses_some_classes(call):
         choose_classes(
             &call.negatives, &call.chosen, &call.bags, &call.targets, call.long_targets, thread,
-            call.first_batch * call.batch_size + first,
-            bags_of_batch(call, call.first_batch + batch), call.first_batch + batch, batch,
+            call.first_batch * call.batch_size + first, count, call.first_batch + batch, batch,
         )
 
 
@@ -141,8 +145,9 @@ cdef void layer_unit(
 
 cdef void table_unit(TrainCall* call, Py_ssize_t first, float* work) noexcept nogil:
     cdef Trained* trained = &call.trained[call.num_layers]
-    cdef const int64_t* ends = &(<const int64_t*>call.plan.ends.data)[call.first_bag]
-    cdef Py_ssize_t start = ends[0], count = touched_of_batch(call), u, dim = call.buffers.grad.dim
+    cdef Py_ssize_t start = (<const int64_t*>call.plan.ends.data)[call.first_bag * call.bags.groups]
+    cdef Py_ssize_t count = touched_of_batch(call), u, dim = trained.arrays.weights.dim
+    cdef const float* grad = <const float*>call.buffers.grad.data
     cdef const int64_t* rows_u = &(<const int64_t*>call.block.rows.data)[start]
     cdef const int64_t* row_ends = &(<const int64_t*>call.block.row_ends.data)[start + call.batch]
     cdef const int32_t* bags_k = <const int32_t*>call.block.bags.data
@@ -157,9 +162,13 @@ cdef void table_unit(TrainCall* call, Py_ssize_t first, float* work) noexcept no
         prefetch_trained(trained, rows_u[min(u + AHEAD // 2, count - 1)])
         k = row_ends[u]
         sum_gradients(
-            work, <const float*>call.buffers.grad.data, dim, &bags_k[k], &scales_k[k],
-            row_ends[u + 1] - k, dim,
+            work, grad, dim, &bags_k[k], &scales_k[k], row_ends[u + 1] - k, dim,
         )
+        if call.factors > 0:
+            subtract_own_terms(
+                work, <const float*>row_address(trained.arrays.weights, rows_u[u]), grad,
+                &bags_k[k], &scales_k[k], row_ends[u + 1] - k, call.factors, dim,
+            )
         use_gradient(call, trained, u, rows_u[u], work)
 
 
@@ -314,7 +323,7 @@ cdef int open_trained(Arrays* groups, int* count, Trained* trained, tuple given)
 
 
 def train_batches(
-    buffers,           # OUT losses (n,) float64, grad (B, D), work (threads, 4 * C)
+    buffers,           # OUT losses (n,) float64, grad (B, G * D), work (threads, 4 * C)
     bags,              # indices, offsets, weights, order (n,) intp of the bags to train on
     targets,           # offsets and classes, numbers, weights: see Targets
     block,             # OUT see BlockLookups
@@ -327,6 +336,8 @@ def train_batches(
     int norm,
     int loss,
     float epsilon,
+    Py_ssize_t groups,   # bags of an example, whose pooled vectors are side by side
+    Py_ssize_t factors,  # of an output: see factorization.pxi; 0: layers give the scores
     int num_threads,
     /,
 ):
@@ -336,35 +347,36 @@ def train_batches(
     `pool` and `step_rows` for each batch, and three products with each layer.
     """
     cdef TrainCall call
-    cdef Arrays[MAX_GROUPS] groups
+    cdef Arrays[MAX_GROUPS] opened
     cdef int count = 0
     cdef bint is_busy = False
     memset(&call, 0, sizeof(TrainCall))
     if not 0 < len(layers) <= MAX_LAYERS:
         raise ValueError(f"there must be 1 to {MAX_LAYERS} layers, got {len(layers)}")
     try:
-        open_group(groups, &count, <Rows*>&call.buffers, buffers, b"d1w f2w f2w")
-        open_group(groups, &count, <Rows*>&call.bags, bags, b"i1 i1 f1 n1")
-        call.long_bags = groups[count - 1].index == INT64
-        open_group(groups, &count, <Rows*>&call.targets, targets, b"i1 i1 f2 f1")
-        call.long_targets = groups[count - 1].index == INT64
-        open_group(groups, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w l1w f1w")
-        open_group(groups, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w q1w")
-        open_group(groups, &count, <Rows*>&call.negatives, negatives, b"l2 f1 l2w q1w")
-        open_group(groups, &count, <Rows*>&call.chosen, chosen, b"l2w q1w l2w q2w f2w f2w")
+        open_group(opened, &count, <Rows*>&call.buffers, buffers, b"d1w f2w f2w")
+        open_group(opened, &count, <Rows*>&call.bags, bags, b"i1 i1 f1 n1")
+        call.long_bags = opened[count - 1].index == INT64
+        open_group(opened, &count, <Rows*>&call.targets, targets, b"i1 i1 f2 f1")
+        call.long_targets = opened[count - 1].index == INT64
+        open_group(opened, &count, <Rows*>&call.block, block, b"q1w f1w l1w q1w q1w l1w f1w")
+        open_group(opened, &count, <Rows*>&call.plan, plan, b"l2w q1w q1w q1w q1w")
+        open_group(opened, &count, <Rows*>&call.negatives, negatives, b"l2 f1 l2w q1w")
+        open_group(opened, &count, <Rows*>&call.chosen, chosen, b"l2w q1w l2w q2w f2w f2w")
         for given, of_layer in layers:
-            open_trained(groups, &count, &call.trained[call.num_layers], given)
+            open_trained(opened, &count, &call.trained[call.num_layers], given)
             open_group(
-                groups, &count, <Rows*>&call.layers[call.num_layers], of_layer, b"f2w f2w f2w"
+                opened, &count, <Rows*>&call.layers[call.num_layers], of_layer, b"f2w f2w f2w"
             )
             call.num_layers += 1
-        open_trained(groups, &count, &call.trained[call.num_layers], table)
-        call.bags.norm = norm
+        open_trained(opened, &count, &call.trained[call.num_layers], table)
+        call.bags.norm, call.bags.groups, call.factors = norm, groups, factors
+        call.bags.num_examples = (call.bags.offsets.count - 1) // groups
         call.batch_size, call.loss, call.epsilon = batch_size, loss, epsilon
         with nogil:
             is_busy = train_all(&call, num_threads)
     finally:
         while count:
             count -= 1
-            close_arrays(&groups[count])
+            close_arrays(&opened[count])
     return is_busy

@@ -1,0 +1,179 @@
+"""Base of the estimators of pooled embeddings, perhaps a hidden layer, and a linear head."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ebagx._core.bags import Bags
+from ebagx._core.modes import MODES, WEIGHTED_MODES
+from ebagx._core.table import Table
+from ebagx._training.bags import bags_of, scaled_for, table_of, weighted_sums
+from ebagx._training.examples import Examples
+from ebagx._training.groups import Groups
+from ebagx._training.network import (
+    Floats,
+    Layer,
+    Network,
+    checked_layer,
+    initial_layers,
+    initial_rows,
+    scores_of,
+    trainable_table,
+)
+from ebagx._training.optimizers import State
+from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.groups import ColumnGroups, column_groups
+from ebagx.sklearn.inputs import as_features
+from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf, check_parameters
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedEstimator):  # type: ignore[misc]
+    """Estimators that train embeddings, perhaps a hidden layer, and a linear head end to end."""
+
+    _constraints: ClassVar[Constraints] = {
+        **TrainedEstimator._constraints,
+        "mode": OneOf(WEIGHTED_MODES),
+        "groups": NoneOr(ColumnGroups()),
+        "hidden": NoneOr(Integer(1)),
+    }
+
+    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
+    _groups: Groups | None = None  # of the columns of the fitted model
+    _given: Any = None  # the parameter that describes them
+
+    coef_: Floats
+    intercept_: Floats
+    hidden_coef_: Floats | None = None
+    hidden_intercept_: Floats | None = None
+
+    def transform(self, X: Any) -> Floats:
+        """Return the pooled embeddings of each row, those of its groups side by side.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Counts or weights.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_groups * embedding_dim), float32
+            `n_groups` is 1 without groups.
+        """
+        return self._pooled(X)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags: `X` may be sparse, `y` is needed, and `transform` keeps float32."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(np.shape(self.embedding_)[1]) * self._num_groups()
+
+    def _head_in_training(self, head: Layer) -> Layer:
+        """Return the head that gives scores in the units of the loss."""
+        return head
+
+    def _head_after_training(self, head: Layer) -> Layer:
+        """Return the head that gives scores in the units of y."""
+        return head
+
+    def _num_layers(self) -> int:
+        return 1 if self.hidden is None else 2
+
+    def _num_groups(self) -> int:
+        return 1 if self._groups is None else self._groups.num_groups
+
+    def _arranged(self, examples: Examples, going_on: bool) -> Examples:
+        if going_on:
+            self._check_groups()
+        else:
+            self._groups, self._given = self._given_groups(), self.groups
+        if self._groups is not None:
+            assert isinstance(examples.bags, Bags)
+            examples = examples._replace(
+                bags=self._groups.apart(examples.bags), groups=self._groups.num_groups
+            )
+        return examples._replace(mode=MODES[self.mode])
+
+    def _given_groups(self) -> Groups | None:
+        if self.groups is None:
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        return column_groups(self.groups, self.n_features_in_, names)
+
+    def _check_groups(self) -> None:
+        """Raise ValueError if `groups` differs from that with which the model was made."""
+        if self.groups is self._given:
+            return
+        given, fitted = self._given_groups(), self._groups
+        if given is None or fitted is None or not given.equal(fitted):
+            raise ValueError(
+                "groups differs from those with which the model was fitted: set it back, or call "
+                "fit with warm_start=False"
+            )
+
+    def _network(
+        self,
+        examples: Examples,
+        used: npt.NDArray[np.integer[Any]],
+        state: State,
+        going_on: bool,
+    ) -> Network:
+        if going_on:
+            table, layers = trainable_table(self.embedding_), self._layers()
+            layers[-1] = self._head_in_training(layers[-1])
+        else:
+            table = initial_rows(used, (self.n_features_in_, self.embedding_dim), state.rng)
+            num_inputs, num_scores = self.embedding_dim * examples.groups, examples.targets.shape[1]
+            layers = initial_layers(num_inputs, self.hidden, num_scores, state.rng)
+            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(examples))
+        return Network(table, layers, state.optimizers, used, self.num_threads)
+
+    def _keep(self, network: Network) -> None:
+        *hidden, head = network.layers
+        self.embedding_ = network.table
+        self.hidden_coef_, self.hidden_intercept_ = hidden[0] if hidden else (None, None)
+        self.coef_, self.intercept_ = self._head_after_training(head)
+
+    def _scores_in_training(self, network: Network, bags: Bags) -> Floats:
+        pooled = weighted_sums(bags, Table(network.table), self.num_threads)
+        return scores_of(self._side_by_side(pooled), network.layers)
+
+    def _side_by_side(self, pooled: Floats) -> Floats:
+        """Return the vectors of bags (n * G, D) as those of rows (n, G * D)."""
+        groups = self._num_groups()
+        return pooled.reshape(len(pooled) // groups, groups * pooled.shape[1])
+
+    def _scaled_bags(self, X: Any) -> Bags:
+        """Return validated `X` as bags whose weighted sums are pooled in the mode."""
+        bags = bags_of(X, _FLOAT32)
+        if self._groups is not None:
+            bags = self._groups.apart(bags)
+        return scaled_for(MODES[self.mode], bags)
+
+    def _pooled(self, X: Any) -> Floats:
+        check_is_fitted(self, "embedding_")
+        check_parameters(self, "mode", "groups", "num_threads")
+        self._check_unchanged("mode")
+        self._check_groups()
+        X = as_features(X, self, np.float32)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        table = table_of(self.embedding_, "embedding_", X.shape[1])
+        return self._side_by_side(weighted_sums(self._scaled_bags(X), table, self.num_threads))
+
+    def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        return scores_of(self._pooled(X), self._layers(), dtype)
+
+    def _layers(self) -> list[Layer]:
+        width, hidden = self._n_features_out, []
+        if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
+            hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
+            width = len(hidden[0].coef)
+        return [*hidden, checked_layer(self.coef_, self.intercept_, width)]
