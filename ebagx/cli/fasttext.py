@@ -26,7 +26,7 @@ OPTIONS = {
     "-saveOutput": "leave it out: the model has all that was learned",
     "-autotune-predictions": "leave it out: f1 counts what predict prints",
     "-cutoff": "use ebagx quantize MODEL --cutoff N",
-    "-retrain": "leave it out: train first, then ebagx quantize MODEL --input FILE counts features",
+    "-retrain": "use ebagx quantize MODEL --input FILE, which counts features",
     "-qnorm": _OF_QUANTIZE,
     "-qout": _OF_QUANTIZE,
     "-dsub": _OF_QUANTIZE,

@@ -299,9 +299,9 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _add_quantize(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Save a smaller model: embeddings in few bits a value, words compressed and, with --cutoff, "
-        "without the least important features. It predicts as other models do, and cannot be "
-        "trained."
+        "Save a smaller model: embeddings in few bits a value, words compressed and, with "
+        "--cutoff, without the least important features. It predicts as other models do, and "
+        "cannot be trained."
     )
     parser.add_argument("model", type=Path, help="directory that train has saved")
     parser.add_argument(
@@ -329,8 +329,8 @@ def _add_quantize(parser: argparse.ArgumentParser) -> None:
         "-input",
         type=Path,
         metavar="FILE",
-        help="with --cutoff: count features in these labelled lines, such as those of the training, "
-        "to find the most important (default: estimate it)",
+        help="with --cutoff: count features in these labelled lines, such as those of the "
+        "training, to find the most important (default: estimate it)",
     )
     _add_prefix(parser)
     add_columns(parser, has_labels=True)

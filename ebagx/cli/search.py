@@ -62,7 +62,7 @@ def search(
 
 
 def _max_bytes(args: Namespace, prefix: str) -> int | None:
-    """Return the largest size of a model before the prefix of labels is written in place of ours."""
+    """Return the largest size of a model with the usual prefix, in place of which comes another."""
     if args.autotune_modelsize is None:
         return None
     longer = len(json.dumps(prefix, ensure_ascii=False).encode()) - len(json.dumps(PREFIX))

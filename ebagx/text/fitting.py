@@ -82,6 +82,4 @@ def _selected(table: QuantizedTable, rows: _Intp) -> QuantizedTable:
     codes = Table.of(table)
     assert isinstance(codes, CodeTable)
     packed = codes.packed
-    return table_of_rows(
-        PackedRows(packed.array[rows], packed.format, packed.dim, packed.is_exact)
-    )
+    return table_of_rows(PackedRows(packed.array[rows], packed.format, packed.dim, packed.is_exact))

@@ -26,8 +26,8 @@ _Pairs = list[tuple[str, float]]
 class WordIndex:
     """The vectors of all words of a model: those that the words have as texts.
 
-    Without n-grams of characters, they are rows of the table, or those of its codes as floats. With them they are made once, which
-    takes 1.3 s and the memory of the vectors for a million words.
+    Without n-grams of characters, they are rows of the table, or the values of its codes. With them
+    they are made once, which takes 1.3 s and the memory of the vectors for a million words.
     """
 
     words: Words

@@ -103,13 +103,15 @@ cdef inline void add_code_rows(
 ) noexcept nogil:
     cdef const int32_t* rows_k = call.bag.indices + start
     cdef const float* counts_k = call.bag.counts + start
-    cdef Py_ssize_t count = end - start
-    if call.codes.bits == 8:
-        add_codes(sums, &call.given.embedding, &call.codes, rows_k, counts_k, count, first, width, 8)
-    elif call.codes.bits == 4:
-        add_codes(sums, &call.given.embedding, &call.codes, rows_k, counts_k, count, first, width, 4)
+    cdef const Rows* rows = &call.given.embedding
+    cdef const Codes* codes = &call.codes
+    cdef Py_ssize_t n_rows = end - start
+    if codes.bits == 8:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 8)
+    elif codes.bits == 4:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 4)
     else:
-        add_codes(sums, &call.given.embedding, &call.codes, rows_k, counts_k, count, first, width, 2)
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 2)
 
 
 cdef inline void pool_columns(
