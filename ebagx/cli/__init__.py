@@ -13,6 +13,7 @@ split     the lines that are held out
 continuing go on with a model, start from vectors, save checkpoints
 search    autotune: the trials and what is shown of them
 similar   what each command does: similar
+quantizing the same: quantize
 fasttext_models  models of fastText, as they are or converted
 saving    other places for a model that cannot be saved
 report    how results are printed and drawn

@@ -168,6 +168,7 @@ def info(args: Namespace) -> None:
     model = model_folder.load_model(args.model)
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
+    bits = f", quantised to {model.bits} bits" if model.bits else ""
     report("features", f"{n_words:,} words; tokenizer: {model.features.tokenizer.name}")
     if ngrams.buckets_in_use:
         report("", f"{n_rows - n_words:,} of {ngrams.n_buckets:,} buckets of n-grams")
@@ -175,7 +176,7 @@ def info(args: Namespace) -> None:
         report("", f"n-grams of up to {ngrams.word_ngrams} words")
     if ngrams.max_chars:
         report("", f"n-grams of {ngrams.min_chars} to {ngrams.max_chars} characters")
-    report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB")
+    report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB{bits}")
     report("loss", model.loss)
     report("format", f"version {read_description(args.model / DESCRIPTION).version}")
     report("labels", f"{len(model.labels):,}")

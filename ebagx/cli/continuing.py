@@ -30,7 +30,9 @@ def model_to_continue(args: Namespace) -> TextModel | None:
         raise ValueError("--continue needs a file of labelled lines; - is standard input")
     if args.autotune:
         raise ValueError("--autotune searches options, which --continue takes from the model")
-    return load_model(args.continue_from, args.threads)
+    model = load_model(args.continue_from, args.threads)
+    model.trainable_weights()  # raises here for a quantised model
+    return model
 
 
 def settings_to_continue(path: Path, given: Mapping[str, Any], model: TextModel) -> Settings:

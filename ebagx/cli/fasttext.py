@@ -4,7 +4,6 @@ COMMANDS = {
     "supervised": "ebagx train FILE --model DIR",
     "predict-prob": "ebagx predict MODEL FILE --prob",
     "test-label": "ebagx test MODEL FILE, which prints the figures of each label",
-    "quantize": "ebagx train --dim N --min-count N, which makes a smaller model",
     "skipgram": "ebagx train FILE, which needs lines with labels",
     "cbow": "ebagx train FILE, which needs lines with labels",
     "print-word-vectors": "ebagx vectors MODEL FILE OUT.npy, with a word in each line",
@@ -16,7 +15,7 @@ COMMANDS = {
 }
 
 _OF_WORD_VECTORS = "leave it out: it is for word vectors from text without labels"
-_OF_QUANTIZE = "leave it out: train saves all numbers as float32"
+_OF_QUANTIZE = "leave it out: ebagx quantize --bits 4 or 2 is smaller without it"
 
 OPTIONS = {
     "-t": _OF_WORD_VECTORS,
@@ -26,9 +25,8 @@ OPTIONS = {
     "-verbose": "leave it out: 2>/dev/null hides the progress",
     "-saveOutput": "leave it out: the model has all that was learned",
     "-autotune-predictions": "leave it out: f1 counts what predict prints",
-    "-autotune-modelsize": "use --dim and --min-count: ebagx has no quantised classifiers",
-    "-cutoff": _OF_QUANTIZE,
-    "-retrain": _OF_QUANTIZE,
+    "-cutoff": "use ebagx quantize MODEL --cutoff N",
+    "-retrain": "use ebagx quantize MODEL --input FILE, which counts features",
     "-qnorm": _OF_QUANTIZE,
     "-qout": _OF_QUANTIZE,
     "-dsub": _OF_QUANTIZE,

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ebagx import __version__
+from ebagx._core.quantized.formats import BITS
 from ebagx.cli import commands
 from ebagx.cli.arguments import CommandParser
 from ebagx.cli.continuing import Interval
 from ebagx.cli.layout import add_columns
+from ebagx.cli.quantizing import quantize
 from ebagx.cli.similar import similar
 from ebagx.io.model_description import MAX_DIM
 from ebagx.text.corpus import PREFIX
@@ -39,6 +41,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         ("similar", _add_similar, "print the words that are most similar to words and texts"),
         ("vectors", _add_vectors, "write the embedding of each line to a .npy file"),
         ("info", _add_info, "describe a saved model"),
+        ("quantize", _add_quantize, "save a smaller model that predicts the same"),
         ("convert", _add_convert, "save a model of fastText as one of ebagx"),
     ):
         # `-w` would be an abbreviation of `-wordNgrams`, so that none are allowed.
@@ -200,13 +203,22 @@ def _add_autotune(group: argparse._ArgumentGroup) -> None:
         metavar="SCORE",
         help="p@1; f1: of all labels together; f1:LABEL (default: %(default)s)",
     )
+    add(
+        "--autotune-modelsize",
+        "-autotune-modelsize",
+        type=_size,
+        metavar="SIZE",
+        help="save a quantised model of at most so many bytes, such as 2M or 500k, and measure the "
+        "score of such models",
+    )
     add("--autotune-trials", type=_integer(1), metavar="N", help="end the search after N trials")
 
 
 def _train(args: argparse.Namespace) -> None:
     args.file = args.file or args.input
     args.model = args.model or args.continue_from or _MODEL
-    args.autotune = args.autotune or args.autotune_validation is not None
+    wishes = args.autotune_validation, args.autotune_modelsize
+    args.autotune = args.autotune or any(wish is not None for wish in wishes)
     commands.train(args)
 
 
@@ -285,6 +297,46 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print the features, the size and the labels of a saved model."
     _add_model(parser)
     parser.set_defaults(run=commands.info)
+
+
+def _add_quantize(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Save a smaller model: embeddings in few bits a value, words compressed and, with "
+        "--cutoff, without the least important features. It predicts as other models do, and "
+        "cannot be trained."
+    )
+    parser.add_argument("model", type=Path, help="directory that train has saved")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        help="folder for the smaller model; a model in it is replaced (default: MODEL-small)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=_bits,
+        default=4,
+        metavar="N",
+        help="bits of a value: 8, 4 or 2 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cutoff",
+        "-cutoff",
+        type=_integer(1),
+        metavar="N",
+        help="keep the N most important features, words and n-grams together (default: all)",
+    )
+    parser.add_argument(
+        "--input",
+        "-input",
+        type=Path,
+        metavar="FILE",
+        help="with --cutoff: count features in these labelled lines, such as those of the "
+        "training, to find the most important (default: estimate it)",
+    )
+    _add_prefix(parser)
+    add_columns(parser, has_labels=True)
+    parser.set_defaults(run=quantize)
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -408,6 +460,18 @@ def _metric(text: str) -> str:
     return name + colon + label.removeprefix(PREFIX)
 
 
+def _size(text: str) -> int:
+    number, unit = text[:-1], _UNITS.get(text[-1:].lower())
+    if unit is None:
+        number, unit = text, 1
+    if not (number.isascii() and number.isdigit() and int(number)):
+        raise argparse.ArgumentTypeError(f"must be a number of bytes, 500k or 2M, got {text!r}")
+    return int(number) * unit
+
+
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
+
+_bits = _number(int, lambda value: value in BITS, "8, 4 or 2")
 _positive = _number(float, lambda value: 0 < value < math.inf, "a positive number")
 _probability = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 _label_count = _number(int, lambda k: k == commands.ALL or k > 0, "-1 or an integer at least 1")

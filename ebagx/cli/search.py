@@ -1,5 +1,6 @@
 """Search for good options, and show the trials, the best of them and the time that is left."""
 
+import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,10 @@ from ebagx.cli.layout import Layout
 from ebagx.cli.progress import progress
 from ebagx.cli.report import report
 from ebagx.cli.split import Split
+from ebagx.io.model_folder import saved_size
 from ebagx.text import autotune
 from ebagx.text.autotune import SEARCHED, Follower, Limits, Score, Trial
+from ebagx.text.corpus import PREFIX
 from ebagx.text.evaluation import f1_score
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
@@ -29,15 +32,18 @@ def search(
     args: Namespace, split: Split, settings: Settings, given: set[str], layout: Layout
 ) -> Found:
     """Try settings for a time; those that were given stay as they are."""
-    limits = Limits(args.autotune_duration, args.autotune_trials, given)
-    if not limits.searched:
+    limits = Limits(
+        args.autotune_duration, args.autotune_trials, given, _max_bytes(args, layout.prefix)
+    )
+    if not limits.searched and limits.max_bytes is None:
         raise ValueError(
             f"--autotune has nothing to search: {' '.join(SEARCHED.values())} are given"
         )
     validation, name = _validation(args, split, settings, layout)
     heading, score = _score(args, split)
     report("autotune", f"{args.autotune_duration} s, {heading} of {validation.num_lines:,} {name}")
-    report("searching", " ".join(SEARCHED[option] for option in limits.searched))
+    wishes = ["bits and cutoff"] * (limits.max_bytes is not None)
+    report("searching", " ".join([*(SEARCHED[name] for name in limits.searched), *wishes]))
     print(f"{heading:>9}      lr epochs dim words chars    s left")
     view = _View(args.autotune_duration, heading)
     follower = Follower(view.during, view.after)
@@ -49,7 +55,19 @@ def search(
     options = autotune.describe(best.settings)
     report("best", " ".join(options[:3]))
     report("", " ".join(options[3:]))
+    if best.model.bits:
+        size, n_features = saved_size(best.model), best.model.features.n_columns
+        report("", f"{best.model.bits} bits, {n_features:,} features, {size:,} bytes")
     return Found(best, interrupted)
+
+
+def _max_bytes(args: Namespace, prefix: str) -> int | None:
+    """Return the largest size of a model with the usual prefix, in place of which comes another."""
+    if args.autotune_modelsize is None:
+        return None
+    longer = len(json.dumps(prefix, ensure_ascii=False).encode()) - len(json.dumps(PREFIX))
+    size: int = args.autotune_modelsize
+    return size - longer
 
 
 def _validation(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ebagx._core.checks import POSITIVE, check_number
+from ebagx._core.quantized.formats import BITS
 from ebagx.io.versioned_folder import is_version_name, patiently
 from ebagx.text.corpus import PREFIX, is_label, is_text_of_integer
 from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
@@ -16,18 +17,30 @@ from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngram
 from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
 
 FORMAT_VERSION = 3
+QUANTISED_VERSION = 4  # of quantised models alone, so that former programs read all others
 MAX_DIM = 2**16
 WORDS = "words.txt"
 FILES = (WORDS, "buckets.npy", "embedding.npy", "coef.npy", "intercept.npy")
 # Models whose training has a state have these, too.
 STATE_FILES = ("row_squares.npy", "head_squares.npy")
-ALL_FILES = (*FILES, *STATE_FILES)
+# Quantised models have these in place of others.
+SMALL_WORDS, SMALL_BUCKETS, CODES = "words.zlib", "buckets.zlib", "embedding.codes"
+SMALL_FILES = (SMALL_WORDS, SMALL_BUCKETS, CODES, "coef.npy", "intercept.npy")
+ALL_FILES = (*FILES, *STATE_FILES, *SMALL_FILES[:3])
 
 _FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
 _MAX_ROWS = 2**31 - 1
 _MAX_SEED = 2**32 - 1
 _MAX_COUNT = 2**63 - 1
+_MAX_WORD_BYTES = 2**30  # of a quantised model, which are compressed
+
+
+class Quantised(NamedTuple):
+    """What a quantised model has beside others."""
+
+    bits: int
+    word_bytes: int  # of all words with a newline each
 
 
 class FileRecord(NamedTuple):
@@ -53,16 +66,18 @@ class Description(NamedTuple):
     folder: str
     files: dict[str, FileRecord]
     recipe: Recipe | None
+    quantised: Quantised | None = None
 
 
 def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> bytes:
     """Return the description of a model whose files are in `folder`."""
-    features = model.features
+    features, quantised = model.features, _quantised(model)
     description = {
         "format": _FORMAT,
-        "version": FORMAT_VERSION,
+        "version": FORMAT_VERSION if quantised is None else QUANTISED_VERSION,
         "loss": model.loss,
-        "embedding_dim": model.embedding.shape[1],
+        "embedding_dim": model.dim,
+        **({} if quantised is None else {"quantised": quantised._asdict()}),
         "words": features.words.count,
         "buckets": len(features.table.buckets()),
         "tokenizer": {
@@ -80,6 +95,13 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         },
     }
     return json.dumps(description, ensure_ascii=False, indent=1).encode()
+
+
+def _quantised(model: TextModel) -> Quantised | None:
+    if model.bits is None:
+        return None
+    words = model.features.words
+    return Quantised(model.bits, len(words.text) + words.count)
 
 
 def read_description(path: Path) -> Description:
@@ -112,7 +134,8 @@ def read_description(path: Path) -> Description:
     folder = about.get("folder")
     if not is_version_name(folder):
         raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
-    files = _checked_files(about.get("files"), path)
+    quantised = _checked_quantised(about, path)
+    files = _checked_files(about.get("files"), quantised is not None, path)
     return Description(
         about["version"],
         labels,
@@ -127,17 +150,18 @@ def read_description(path: Path) -> Description:
         cast(str, folder),
         files,
         _checked_recipe(about.get("training"), path),
+        quantised,
     )
 
 
 def _check_version(version: object, path: Path) -> None:
-    if _is_integer(version, _WITHOUT_TOKENIZER, FORMAT_VERSION):
+    if _is_integer(version, _WITHOUT_TOKENIZER, QUANTISED_VERSION):
         return
     problem = (
-        f"the model has format version {version!r:.20}, this ebagx reads {_WITHOUT_TOKENIZER} and "
-        f"{FORMAT_VERSION}"
+        f"the model has format version {version!r:.20}, this ebagx reads {_WITHOUT_TOKENIZER} to "
+        f"{QUANTISED_VERSION}"
     )
-    if _is_integer(version, FORMAT_VERSION + 1, 2**63):
+    if _is_integer(version, QUANTISED_VERSION + 1, 2**63):
         raise ValueError(f"{path}: {problem}; a newer ebagx wrote it: pip install -U ebagx")
     raise ValueError(f"{path}: {problem}; train it again")
 
@@ -222,9 +246,22 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
     return Recipe(rates[0], *counts, seed, weight, stops, patience, negatives, rates[1])
 
 
-def _checked_files(files: object, path: Path) -> dict[str, FileRecord]:
-    if not isinstance(files, dict) or set(files) not in ({*FILES}, {*FILES, *STATE_FILES}):
-        raise ValueError(f"{path}: files does not consist of {', '.join(FILES)}")
+def _checked_quantised(about: dict[str, Any], path: Path) -> Quantised | None:
+    if about["version"] != QUANTISED_VERSION:
+        return None
+    given = about.get("quantised")
+    if not isinstance(given, dict) or set(given) != set(Quantised._fields):
+        raise ValueError(f"{path}: quantised does not consist of {', '.join(Quantised._fields)}")
+    if given["bits"] not in BITS or type(given["bits"]) is not int:
+        raise ValueError(f"{path}: bits is {given['bits']!r:.20}, not 8, 4 or 2")
+    return Quantised(given["bits"], _checked_integer(given, "word_bytes", 0, _MAX_WORD_BYTES, path))
+
+
+def _checked_files(files: object, is_quantised: bool, path: Path) -> dict[str, FileRecord]:
+    allowed = [{*SMALL_FILES}] if is_quantised else [{*FILES}, {*FILES, *STATE_FILES}]
+    if not isinstance(files, dict) or set(files) not in allowed:
+        expected = SMALL_FILES if is_quantised else FILES
+        raise ValueError(f"{path}: files does not consist of {', '.join(expected)}")
     records = {}
     for name, record in files.items():
         if not isinstance(record, dict) or set(record) != {"bytes", "sha256"}:

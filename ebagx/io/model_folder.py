@@ -4,8 +4,9 @@
 size and SHA-256 of each: ``words.txt`` has the words of the first rows, one a line;
 ``buckets.npy`` the n-gram buckets of the other rows; ``embedding.npy`` all rows; ``coef.npy`` and
 ``intercept.npy`` the linear layer; ``row_squares.npy`` and ``head_squares.npy``, if they are there,
-what Adagrad goes on with. `ebagx.io.versioned_folder` says how a folder has one complete
-model at every moment, for any number of processes that save and load.
+what Adagrad goes on with. A quantised model has other files in place of the first three: see
+`ebagx.io.small_files`. `ebagx.io.versioned_folder` says how a folder has one complete model at
+every moment, for any number of processes that save and load.
 
 All that is read is checked. Names of files are fixed; the name of the folder is hexadecimal. Sizes
 and shapes follow from a few checked integers, and must be those of the file. The header of an array
@@ -18,16 +19,18 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.maps import in_sequence
+from ebagx._core.table import Table
+from ebagx.io.checked_file import CheckedFile
 from ebagx.io.model_description import (
     ALL_FILES,
+    FILES,
     STATE_FILES,
     WORDS,
     Description,
@@ -35,7 +38,8 @@ from ebagx.io.model_description import (
     describe,
     read_description,
 )
-from ebagx.io.npy import little_endian_bytes, npy_header
+from ebagx.io.npy import Chunks, npy_chunks
+from ebagx.io.small_files import codes, small_contents, small_features
 from ebagx.io.versioned_folder import (
     DESCRIPTION,
     Version,
@@ -51,7 +55,6 @@ from ebagx.text.model import TextModel
 from ebagx.text.tokenizers import CALLABLE, Tokenizer
 
 _VERSION_1_FILES = ("vocabulary.json", "embedding.npy", "coef.npy", "intercept.npy")
-_CHECKED_AT_ONCE = 1 << 20
 
 
 def check_destination(directory: Path) -> None:
@@ -164,22 +167,25 @@ def _load(
     paths = [root / about.folder / name for name in ALL_FILES if name in about.files]
     with open_files(paths) as files:
         checked = {
-            path.name: _CheckedFile.of(path, file, about.files[path.name])
+            path.name: CheckedFile.of(path, file, about.files[path.name])
             for path, file in zip(paths, files, strict=True)
         }
     n_labels, n_rows = len(about.labels), about.n_words + about.n_buckets
-    words = checked[WORDS].lines(about.n_words)
-    buckets = checked["buckets.npy"].array((about.n_buckets,), np.int32)
+    read_features, read_table = (
+        (_features, _floats) if about.quantised is None else (small_features, codes)
+    )
+    words, buckets = read_features(checked, about)
     try:
         features = Features.restore(about.ngrams, words, buckets, tokenizer)
     except ValueError as error:
         raise ValueError(f"{root}: {error}") from error
+    dtype = np.float32 if about.quantised is None else np.float16
     return TextModel(
         features,
         about.labels,
         about.loss,
-        checked["embedding.npy"].floats((n_rows, about.dim)),
-        checked["coef.npy"].floats((n_labels, about.dim)),
+        read_table(checked, about),
+        checked["coef.npy"].floats((n_labels, about.dim), dtype),
         checked["intercept.npy"].floats((n_labels,)),
         num_threads,
         about.label_type,
@@ -187,6 +193,19 @@ def _load(
         _accumulators(checked, (n_rows, n_labels, about.dim)),
         about.recipe,
     )
+
+
+def _features(
+    checked: dict[str, CheckedFile], about: Description
+) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Return the words and the buckets of a model."""
+    words = checked[WORDS]
+    buckets = checked["buckets.npy"].array((about.n_buckets,), np.int32)
+    return words.lines(words.content.tobytes(), about.n_words), buckets
+
+
+def _floats(checked: dict[str, CheckedFile], about: Description) -> npt.NDArray[np.float32]:
+    return checked["embedding.npy"].floats((about.n_words + about.n_buckets, about.dim))
 
 
 def _with_function(
@@ -205,7 +224,7 @@ def _with_function(
 
 
 def _accumulators(
-    checked: dict[str, "_CheckedFile"], shape: tuple[int, int, int]
+    checked: dict[str, CheckedFile], shape: tuple[int, int, int]
 ) -> Accumulators | None:
     """Return sums of squares: 0 or more, infinite for rows that are frozen."""
     rows, head = map(checked.get, STATE_FILES)
@@ -221,70 +240,29 @@ def _accumulators(
     return found
 
 
-class _CheckedFile(NamedTuple):
-    """A file with the recorded size and checksum, mapped."""
-
-    path: Path
-    content: npt.NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, path: Path, file: BufferedReader, record: FileRecord) -> "_CheckedFile":
-        """Map an open file of the recorded size and checksum."""
-        size = os.fstat(file.fileno()).st_size
-        if size != record.size:
-            raise ValueError(
-                f"{path}: damaged or incomplete: it has {size:,} bytes, not {record.size:,}"
-            )
-        with naming(path):
-            if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
-                raise ValueError(f"{path}: damaged: the checksum is not the one in {DESCRIPTION}")
-            # The open file is mapped, as its path may name another by now. Maps cannot be empty.
-            content = np.memmap(file, np.uint8, "r") if size else np.empty(0, np.uint8)
-        return cls(path, np.asarray(content))
-
-    def lines(self, count: int) -> list[str]:
-        """Return the content as `count` lines that are not empty."""
-        try:
-            lines = self.content.tobytes().decode().split("\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path}: not utf-8 text") from error
-        if lines.pop() or len(lines) != count or not all(lines):
-            raise ValueError(f"{self.path}: this is not a list of {count:,} words, a line each")
-        return lines
-
-    def array(self, shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]:
-        """Return the content as an array in C order."""
-        header = npy_header(shape, np.dtype(dtype))
-        if self.content[: len(header)].tobytes() != header or (
-            len(self.content) != len(header) + np.dtype(dtype).itemsize * int(np.prod(shape))
-        ):
-            name = np.dtype(dtype).name
-            raise ValueError(f"{self.path}: this is not a {name} array of shape {shape} in C order")
-        return self.content[len(header) :].view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
-
-    def floats(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Return the content as an array of finite float32."""
-        array = self.array(shape, np.float32)
-        flat = array.reshape(-1)
-        for start in range(0, len(flat), _CHECKED_AT_ONCE):
-            if not np.isfinite(flat[start : start + _CHECKED_AT_ONCE]).all():
-                raise ValueError(f"{self.path}: the array holds nan or infinity")
-        return array
+def saved_size(model: TextModel) -> int:
+    """Return the bytes of all files that `save_model` would write."""
+    sizes = {name: sum(map(len, chunks)) for name, chunks in _contents(model).items()}
+    records = {name: FileRecord(size, "0" * 64) for name, size in sizes.items()}
+    return sum(sizes.values()) + len(describe(model, f"data-{'0' * 16}", records))
 
 
 def _write_data(model: TextModel, version: Version) -> dict[str, FileRecord]:
     """Write all files except the description; return size and checksum of each."""
+    contents = _contents(model)
+    with in_sequence(Table.of(model.embedding, "embedding").array):
+        return {name: _write(version.folder / name, chunks) for name, chunks in contents.items()}
+
+
+def _contents(model: TextModel) -> dict[str, Chunks]:
+    """Return the content of each file except the description."""
+    if model.bits is not None:
+        return small_contents(model)
     features = model.features
-    words = features.words.lines()
-    arrays = [features.table.buckets(), model.embedding, model.coef, model.intercept]
-    arrays += model.accumulators or ()
-    contents: list[list[bytes | memoryview]] = [[words]]
-    contents += [[npy_header(a.shape, a.dtype), little_endian_bytes(a)] for a in arrays]
-    with in_sequence(model.embedding):
-        return {
-            name: _write(version.folder / name, chunks)
-            for name, chunks in zip(ALL_FILES, contents, strict=False)
-        }
+    arrays = [features.table.buckets(), *model.trainable_weights(), *(model.accumulators or ())]
+    words: Chunks = [features.words.lines()]
+    contents = [words, *map(npy_chunks, arrays)]
+    return dict(zip((*FILES, *STATE_FILES), contents, strict=False))
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+Chunks = list[bytes | memoryview]
+
 _ALIGNMENT = 64
 
 
@@ -28,6 +30,11 @@ def little_endian_bytes(array: npt.NDArray[Any]) -> memoryview:
     """Return the bytes of an array in C order."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return array.reshape(-1).view(np.uint8).data
+
+
+def npy_chunks(array: npt.NDArray[Any]) -> Chunks:
+    """Return the content of a file, in parts."""
+    return [npy_header(array.shape, array.dtype), little_endian_bytes(array)]
 
 
 class RowWriter:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
 from ebagx.text import tokens
 from ebagx.text.features import Features
@@ -12,6 +13,8 @@ from ebagx.text.lines import encoded
 from ebagx.text.ngrams import Ngrams
 
 _MOST_CHARS = 1 << 16  # of all texts together: longer ones gain by several threads
+
+_OF_FLOATS = 0, 0, 0, False  # in place of the layout of codes
 
 _Floats = npt.NDArray[np.float32]
 
@@ -29,9 +32,15 @@ def answer_few(
     by way of these 100.
     """
     is_long = sum(map(len, texts)) > _MOST_CHARS
-    if is_long or not table.has_contiguous_rows or features.tokenizer.function is not None:
+    if is_long or features.tokenizer.function is not None:
         return None
     table.check_mapped()
+    if isinstance(table, CodeTable):
+        rows, codes = table.packed.array, table.packed.layout()[:4]
+    elif table.has_contiguous_rows:
+        rows, codes = table.kernel_rows(), _OF_FLOATS
+    else:
+        return None
     prepared = features.tokenizer.prepare(encoded(texts))
     per_byte = _most_per_byte(features.ngrams)
     longest = len(prepared) if len(texts) == 1 else max(map(len, prepared.split(b"\n")))
@@ -46,8 +55,9 @@ def answer_few(
             prepared,
             *features.words.lookup,
             features.table.table,
-            table.kernel_rows(),
+            rows,
         ),
+        codes,
         features.tokenizer.rule,
         features.tokenizer.lowercase,
         features.ngrams,

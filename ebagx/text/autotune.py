@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, NamedTuple
 
+from ebagx._core.quantized.formats import BITS
 from ebagx.text.features import Features, LineBags
+from ebagx.text.fitting import fitting_models
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
 from ebagx.text.training import Following, fit_model
@@ -50,11 +52,15 @@ class Trial(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The end of a search, and the settings that are not searched."""
+    """The end of a search, the settings that are not searched, and the largest model.
+
+    With `max_bytes`, models are quantised so that the saved files have at most so many bytes.
+    """
 
     seconds: float
     max_trials: int | None = None
     fixed: Collection[str] = ()
+    max_bytes: int | None = None
 
     @property
     def searched(self) -> list[str]:
@@ -95,7 +101,8 @@ def search(
         The settings of the first trial. Its seed gives the others, in which only the searched
         settings differ.
     limits : Limits
-        The time, in which the last score is measured, too; the number of trials.
+        The time, in which the last score is measured, too; the number of trials; the size of the
+        model, for which 8, 4 and 2 bits are tried.
     score : callable
         Returns the score of a model on lines.
     follower : Follower
@@ -111,7 +118,7 @@ def search(
     is looked at ten times a second inside an epoch: at the end of the time the first trial stops
     there and is measured, and another is dropped. Ctrl-C ends the search.
     """
-    trials = _Trials(training, validation, score, time.monotonic() + limits.seconds)
+    trials = _Trials(training, validation, score, limits)
     best: Trial | None = None
     interrupted = False
     candidates = _candidates(start, limits.searched)
@@ -141,9 +148,9 @@ def search(
 class _Trials:
     """Make trials until a time, and note how long their parts take."""
 
-    def __init__(self, training: Lines, validation: Lines, score: Score, deadline: float) -> None:
+    def __init__(self, training: Lines, validation: Lines, score: Score, limits: Limits) -> None:
         self._training, self._validation, self._score = training, validation, score
-        self._deadline = deadline
+        self._deadline, self._max_bytes = time.monotonic() + limits.seconds, limits.max_bytes
         # Seconds per unit of work, of the slowest trial so far, or 0.
         self._learning = self._fitting = self._measuring = 0.0
 
@@ -173,7 +180,7 @@ class _Trials:
             if epochs < 1:
                 return None
             settings = settings._replace(epochs=min(settings.epochs, epochs))
-        clock = _Clock(self._deadline - reserved, 0 if reserved else self._validation.num_lines)
+        clock = _Clock(self._deadline - reserved, 0 if reserved else self._num_measured)
         model, (epochs, _, interrupted) = fit_model(
             features,
             self._training,
@@ -183,13 +190,28 @@ class _Trials:
         if clock.is_over and not is_first:
             return None
         fitted = time.monotonic()
-        score = self._score(model, self._validation)
+        model, score = self._measured(model)
         end = time.monotonic()
         if epochs:
             self._fitting = max(self._fitting, (fitted - learned) / work / epochs)
         self._measuring = max(self._measuring, (end - fitted) / max(measured_work, 1))
         interrupted = interrupted and not clock.is_over
         return Trial(settings, model, score, end - start, interrupted, clock.is_over)
+
+    @property
+    def _num_measured(self) -> int:
+        """The number of lines that are looked at after a training."""
+        if self._max_bytes is None:
+            return self._validation.num_lines
+        return len(BITS) * self._validation.num_lines + self._training.num_lines
+
+    def _measured(self, model: TextModel) -> tuple[TextModel, float]:
+        """Return a model, or the best of those that fit, and its score."""
+        if self._max_bytes is None:
+            return model, self._score(model, self._validation)
+        found = fitting_models(model, self._max_bytes, self._training)
+        scored = [(small, self._score(small, self._validation)) for small in found]
+        return max(scored, key=lambda pair: pair[1])
 
 
 class _Clock:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.threads import thread_count
+from ebagx.quantized import QuantizedTable
 from ebagx.text import tokens
 from ebagx.text.tokenizers import Tokenizer
 from ebagx.text.words import Words
@@ -25,8 +26,8 @@ _Pairs = list[tuple[str, float]]
 class WordIndex:
     """The vectors of all words of a model: those that the words have as texts.
 
-    Without n-grams of characters, they are rows of the table. With them they are made once, which
-    takes 1.3 s and the memory of the vectors for a million words.
+    Without n-grams of characters, they are rows of the table, or the values of its codes. With them
+    they are made once, which takes 1.3 s and the memory of the vectors for a million words.
     """
 
     words: Words
@@ -37,9 +38,10 @@ class WordIndex:
         """Return the index of a model."""
         words, embedding = model.features.words, model.embedding
         if not model.features.ngrams.max_chars:
-            return cls(words, embedding[: words.count])
+            rows = embedding.toarray() if isinstance(embedding, QuantizedTable) else embedding
+            return cls(words, rows[: words.count])
         of_words = _with_whole_words(model)
-        vectors, names = np.empty((words.count, embedding.shape[1]), np.float32), words.names()
+        vectors, names = np.empty((words.count, model.dim), np.float32), words.names()
         for first in range(0, words.count, _WORDS_AT_ONCE):
             part = slice(first, first + _WORDS_AT_ONCE)
             vectors[part] = of_words.vectors(names[part])

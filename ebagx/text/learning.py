@@ -148,6 +148,7 @@ class Learning(Predictions):
         if model is None:
             check_parameters(self)
             return
+        model.trainable_weights()  # raises here for a quantised model
         for name, before in self._made_with.items():
             now = getattr(self, name)
             if now != before:
@@ -230,9 +231,8 @@ class Learning(Predictions):
         """Return what goes on with the model: a copy, or the same learner if nothing is new."""
         learner = self._make_learner(targets)
         if self._learner is None:
-            weights = model.embedding, model.coef, model.intercept
             eps = None if model.recipe is None else model.recipe.table_eps
-            learner.begin(weights, model.accumulators, self.multilabel_, eps)
+            learner.begin(model.trainable_weights(), model.accumulators, self.multilabel_, eps)
         else:
             parameters = learner.get_params(deep=False)
             learner = self._learner

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.functional import embedding_bag
+from ebagx.quantized import QuantizedTable
 from ebagx.text import tokens
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.answers import answer_few
@@ -55,13 +56,14 @@ class TextModel:
     """Features, their embeddings, and a linear layer from the mean embedding to labels.
 
     With the loss "softmax" the probabilities of a line's labels add up to 1; with "ova", one
-    versus all, each is that of a question of its own.
+    versus all, each is that of a question of its own. The embeddings of a quantised model are
+    codes of few bits, which are read as they are.
     """
 
     features: Features
     labels: list[str]
     loss: str
-    embedding: _Floats
+    embedding: _Floats | QuantizedTable
     coef: _Floats
     intercept: _Floats
     num_threads: int | None = None
@@ -74,6 +76,20 @@ class TextModel:
     def dim(self) -> int:
         """The dimension of the vectors."""
         return int(self.embedding.shape[1])
+
+    @property
+    def bits(self) -> int | None:
+        """The bits of a code of a quantised model, else None."""
+        return self.embedding.bits if isinstance(self.embedding, QuantizedTable) else None
+
+    def trainable_weights(self) -> tuple[_Floats, _Floats, _Floats]:
+        """Return embeddings, weights and biases; raise ValueError if the model is quantised."""
+        if isinstance(self.embedding, QuantizedTable):
+            raise ValueError(
+                f"the model is quantised to {self.embedding.bits} bits, and is only read: take the "
+                "model that it was made of, and quantize the result"
+            )
+        return self.embedding, self.coef, self.intercept
 
     @property
     def classes(self) -> npt.NDArray[Any]:
@@ -96,7 +112,7 @@ class TextModel:
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
-        no_labels = np.empty((self.embedding.shape[1], 0), np.float32)
+        no_labels = np.empty((self.dim, 0), np.float32)
         found = answer_few(texts, self.features, self._table, no_labels, self.intercept[:0])
         return self._vectors(texts) if found is None else found[0]
 
@@ -281,7 +297,7 @@ class Settings(NamedTuple):
         ngrams, recipe = model.features.ngrams, model.recipe or cls(lr=_FORMER_LR).recipe
         return cls(
             **{**recipe._asdict(), "seed": cls().seed if recipe.seed is None else recipe.seed},
-            dim=model.embedding.shape[1],
+            dim=model.dim,
             word_ngrams=ngrams.word_ngrams,
             minn=ngrams.min_chars,
             maxn=ngrams.max_chars,

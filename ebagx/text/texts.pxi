@@ -15,7 +15,7 @@ cdef struct ModelArrays:
     Rows word_offsets
     Rows slots
     Rows table        # of buckets
-    Rows embedding
+    Rows embedding    # of float, or of codes: see code_rows.pxi
 
 
 cdef struct TextCall:
@@ -24,6 +24,7 @@ cdef struct TextCall:
     Words words
     Hashing chars
     Hashing runs
+    Codes codes
     int rule
     bint lowercase
     Py_ssize_t most_per_byte  # columns
@@ -97,6 +98,22 @@ cdef inline void add_rows(
             sums[d] += count * row[d]
 
 
+cdef inline void add_code_rows(
+    float* sums, const TextCall* call, Py_ssize_t start, Py_ssize_t end, Py_ssize_t first, int width
+) noexcept nogil:
+    cdef const int32_t* rows_k = call.bag.indices + start
+    cdef const float* counts_k = call.bag.counts + start
+    cdef const Rows* rows = &call.given.embedding
+    cdef const Codes* codes = &call.codes
+    cdef Py_ssize_t n_rows = end - start
+    if codes.bits == 8:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 8)
+    elif codes.bits == 4:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 4)
+    else:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 2)
+
+
 cdef inline void pool_columns(
     float* out, const TextCall* call, double divisor, Py_ssize_t first, int width
 ) noexcept nogil:
@@ -112,7 +129,10 @@ cdef inline void pool_columns(
         total[d] = 0
     while k < call.bag.length:
         end = min(k + LONG_BAG, call.bag.length)
-        add_rows(part, call, k, end, first, width)
+        if call.codes.bits:
+            add_code_rows(part, call, k, end, first, width)
+        else:
+            add_rows(part, call, k, end, first, width)
         for d in range(width):
             total[d] += part[d]
         k = end
@@ -162,6 +182,7 @@ cdef void divide_scratch(TextCall* call, Py_ssize_t longest) noexcept nogil:
 def answer_texts(
     tuple results,    # OUT float32 scores_bl, OUT float32 pooled_bd, coef_dl, intercept_l
     tuple given,      # fields of ModelArrays
+    codes,            # fields of Codes; the first is 0 for rows of float
     int rule,
     bint lowercase,
     ngrams,           # longest run, shortest and longest n-gram of characters or 0, buckets
@@ -181,13 +202,15 @@ def answer_texts(
     """
     cdef TextCall call
     cdef Arrays of_results, of_model
+    cdef const char* layout = b"L1w B1 B1 n1 Q1 L2 B2" if codes[0] else b"L1w B1 B1 n1 Q1 L2 f2"
     call.chars = Hashing(max(<Py_ssize_t>ngrams[1], 1), ngrams[2], 0, ngrams[3], NO_BITS)
     call.runs = Hashing(2, ngrams[0], <int32_t>n_words, ngrams[3], NO_BITS)
+    call.codes = Codes(codes[0], codes[1], codes[2], codes[3])
     call.rule, call.lowercase, call.most_per_byte = rule, lowercase, most_per_byte
     of_results.count = of_model.count = 0
     try:
         open_arrays(&of_results, <Rows*>&call.results, results, b"f2w f2w f2 f1")
-        open_arrays(&of_model, <Rows*>&call.given, given, b"L1w B1 B1 n1 Q1 L2 f2")
+        open_arrays(&of_model, <Rows*>&call.given, given, layout)
         call.words = words_of(
             &call.given.bytes, &call.given.word_offsets, &call.given.slots
         )

@@ -102,6 +102,7 @@ def close_gaps(
 def answer_texts(
     results: _Arrays,
     given: tuple[bytes | npt.NDArray[Any], ...],
+    codes: tuple[int, int, int, bool],
     rule: int,
     lowercase: bool,
     ngrams: tuple[int, int, int, int],

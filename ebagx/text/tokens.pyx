@@ -8,6 +8,7 @@ chars.pxi    character n-grams of words are hashed
 buckets.pxi  the buckets of hashed n-grams that have a column
 lines.pxi    lines become bags: columns with counts
 scores.pxi   pooled bags become scores of labels
+code_rows.pxi  rows of codes are pooled as their values
 texts.pxi    few texts become pooled bags and scores in one call
 pieces.pxi   words are cut into pieces of a vocabulary
 murmur.pxi   words and n-grams are hashed as floret does
@@ -32,7 +33,7 @@ definition in plain Python.
 
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, expf, log
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 include "common/arrays.pxi"
@@ -83,6 +84,7 @@ include "chars.pxi"
 include "buckets.pxi"
 include "lines.pxi"
 include "scores.pxi"
+include "code_rows.pxi"
 include "texts.pxi"
 include "records.pxi"
 include "pieces.pxi"

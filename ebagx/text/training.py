@@ -131,7 +131,7 @@ def continue_model(
     place = {label: i for i, label in enumerate(labels)}
     places = np.array([place[label] for label in model.labels])
     learner = settings.make_classifier().begin(
-        (model.embedding, model.coef, model.intercept),
+        model.trainable_weights(),
         model.accumulators,
         model.loss == "ova",
         settings.table_eps,

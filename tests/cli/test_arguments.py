@@ -57,7 +57,7 @@ def test_commands_of_fasttext_are_answered(fail, verb):
     assert len(error) < 130
 
 
-# Those of `fasttext supervised` and of `fasttext quantize`.
+# Those of `fasttext supervised`, and of `fasttext quantize`.
 OPTIONS = [
     "-input",
     "-output",

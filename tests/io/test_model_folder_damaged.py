@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebagx.io import model_folder
+from ebagx.io import checked_file
 from ebagx.io.model_folder import load_model, save_model
 from support.storage_cases import (
     ARRAYS,
@@ -93,14 +93,14 @@ def test_swapped_files(saved):
     ("key", "value", "problem"),
     [
         ("format", "pickle", "this is not the description of an ebagx text classifier"),
-        ("version", 1, "the model has format version 1, this ebagx reads 2 and 3; train it again"),
+        ("version", 1, "the model has format version 1, this ebagx reads 2 to 4; train it again"),
         (
             "version",
-            4,
-            "the model has format version 4, this ebagx reads 2 and 3; "
+            5,
+            "the model has format version 5, this ebagx reads 2 to 4; "
             "a newer ebagx wrote it: pip install -U ebagx",
         ),
-        ("version", True, "the model has format version True, this ebagx reads 2 and 3; train it "),
+        ("version", True, "the model has format version True, this ebagx reads 2 to 4; train it "),
         ("labels", None, "labels is not a list of at least 2 labels"),
         ("labels", ["cat"], "labels is not a list of at least 2 labels"),
         ("labels", ["cat", "dog", 3], "labels is not a list of at least 2 labels"),
@@ -224,7 +224,7 @@ def test_wrong_array(saved, tmp_path, monkeypatch, change):
 @pytest.mark.parametrize("name", ["embedding.npy", "coef.npy", "intercept.npy"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite(saved, monkeypatch, name, value):
-    monkeypatch.setattr(model_folder, "_CHECKED_AT_ONCE", 5)
+    monkeypatch.setattr(checked_file, "_CHECKED_AT_ONCE", 5)
     content = place(saved, name).read_bytes()
     replace(place(saved, name), content[:-4] + np.float32(value).tobytes())
     refuses(saved, name, "the array holds nan or infinity")

@@ -20,8 +20,9 @@ its last row.
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -40,16 +41,20 @@ _SIZES = {dtype.itemsize: dtype for dtype in (HALF, FLOAT)}
 def save(rows: PackedRows, path: str | os.PathLike[str]) -> None:
     """Write a file, which replaces another one of its name only when it is complete."""
     target = Path(path)
-    layout = rows.format
-    constants = layout.dtype.itemsize, layout.constants_first
-    header = _HEADER.pack(_MAGIC, _VERSION, layout.bits, *constants, len(rows), rows.dim)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         new = Path(folder, "rows")
         with new.open("xb") as file:
-            file.write(header)
-            for part in rows.blocks():
-                file.write(np.ascontiguousarray(rows.array[part]).data)
+            file.writelines(contents(rows))
         os.replace(new, target)
+
+
+def contents(rows: PackedRows) -> Iterator[bytes | memoryview]:
+    """Yield the parts of a file, one after the other."""
+    layout = rows.format
+    constants = layout.dtype.itemsize, layout.constants_first
+    yield _HEADER.pack(_MAGIC, _VERSION, layout.bits, *constants, len(rows), rows.dim)
+    for part in rows.blocks():
+        yield np.ascontiguousarray(rows.array[part]).reshape(-1).data
 
 
 def load(path: str | os.PathLike[str], mmap: bool) -> PackedRows:
@@ -62,7 +67,8 @@ def load(path: str | os.PathLike[str], mmap: bool) -> PackedRows:
         allocated then.
     """
     with open(path, "rb") as file:
-        layout, num_rows, dim = _read_header(file, path)
+        header, size = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
+        layout, num_rows, dim = _read_header(header, size, path)
         shape = num_rows, layout.row_bytes(dim)
         if mmap and num_rows:
             array: np.ndarray = np.memmap(file, np.uint8, "r", _HEADER.size, shape)
@@ -74,8 +80,23 @@ def load(path: str | os.PathLike[str], mmap: bool) -> PackedRows:
         return PackedRows.checked(array, layout, dim, str(path))
 
 
-def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[RowFormat, int, int]:
-    header, size = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
+def rows_in(content: np.ndarray, path: str | os.PathLike[str]) -> PackedRows:
+    """Return the rows in the content of a file, without a copy.
+
+    Raises
+    ------
+    ValueError
+        As `load` does.
+    """
+    header = content[: _HEADER.size].tobytes()
+    layout, num_rows, dim = _read_header(header, len(content), path)
+    array = content[_HEADER.size :].reshape(num_rows, layout.row_bytes(dim))
+    return PackedRows.checked(array, layout, dim, str(path))
+
+
+def _read_header(
+    header: bytes, size: int, path: str | os.PathLike[str]
+) -> tuple[RowFormat, int, int]:
     if not header.startswith(_MAGIC):
         _refuse(path, "it starts otherwise")
     if len(header) < _HEADER.size:
