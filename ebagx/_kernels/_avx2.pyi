@@ -15,6 +15,7 @@ from ebagx._kernels._baseline import (
     scatter as scatter,
     step_rows as step_rows,
     train_batches as train_batches,
+    train_pairs as train_pairs,
     unpack_codes as unpack_codes,
     weights_gradient as weights_gradient,
 )
