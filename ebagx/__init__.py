@@ -8,6 +8,7 @@ text, io, datasets     text models, file formats, two small real data sets
 sklearn                estimators (import ``ebagx.sklearn``; needs scikit-learn)
 torch                  PyTorch's EmbeddingBag (import ``ebagx.torch``; needs PyTorch)
 collection, keyed      many tables for the features of a batch, in one call
+metrics                how well recommended items agree with those taken later
 quantized              `quantize`, `QuantizedTable`: tables in 8, 4 or 2 bits a value
 functional, module     `embedding_bag` and its gradient; class `EmbeddingBag`
 accumulation           the sum of a module's gradients, in every form
@@ -29,7 +30,7 @@ except ModuleNotFoundError as error:
         "or build this one in place: pip install -e ."
     ) from None
 
-from ebagx import optim
+from ebagx import metrics, optim
 from ebagx._core.config import __version__, show_config
 from ebagx.collection import EmbeddingBagCollection
 from ebagx.functional import csr_from_bags, embedding_bag, embedding_bag_backward
@@ -49,6 +50,7 @@ __all__ = [
     "csr_from_bags",
     "embedding_bag",
     "embedding_bag_backward",
+    "metrics",
     "optim",
     "quantize",
     "show_config",

@@ -30,6 +30,7 @@ REFERENCE_MODULES: tuple[str, ...] = (
     "pairs_reference",
     "draw_reference",
     "quantized_reference",
+    "top_reference",
 )
 
 KERNEL_NAMES = (
@@ -59,6 +60,8 @@ KERNEL_NAMES = (
     "unpack_codes",
     "draw_classes",
     "make_alias",
+    "top_items",
+    "top_scores",
 )
 
 

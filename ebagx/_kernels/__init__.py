@@ -2,7 +2,7 @@
 
 Every kernel has a twin of the same name and arguments in ``reference.py``, that of training in
 ``training_reference.py``, those of random draws in ``draw_reference.py``, those of quantised tables
-in ``quantized_reference.py``: read these first.
+in ``quantized_reference.py``, those of rankings in ``top_reference.py``: read these first.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.
@@ -49,6 +49,9 @@ training
 quantized
     * `pool_codes` pools rows of codes with a scale and a bias, `unpack_codes` writes their values
       (``pool.pxi``)
+ranking
+    * `top_items` finds the best items of users by their vectors, `top_scores` by scores
+      (``top.pxi``)
 
 ``common/`` has what they share: arrays, loops over one row, units of work, ladders of types. The
 level avx512 has the kernels of ``with_avx512.pxi``, avx2 also those of ``with_avx2.pxi``, and the

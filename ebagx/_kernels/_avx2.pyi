@@ -14,6 +14,8 @@ from ebagx._kernels._baseline import (
     row_squares as row_squares,
     scatter as scatter,
     step_rows as step_rows,
+    top_items as top_items,
+    top_scores as top_scores,
     train_batches as train_batches,
     train_pairs as train_pairs,
     unpack_codes as unpack_codes,

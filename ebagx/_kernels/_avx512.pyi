@@ -8,6 +8,8 @@ from ebagx._kernels._baseline import (
     pool_many as pool_many,
     pool_plain as pool_plain,
     report_times as report_times,
+    top_items as top_items,
+    top_scores as top_scores,
     unpack_codes as unpack_codes,
 )
 

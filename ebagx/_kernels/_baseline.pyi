@@ -161,6 +161,22 @@ def train_batches(
     num_threads: int,
     /,
 ) -> bool: ...
+def top_items(
+    lists: tuple[_Array, _Array],
+    excluded: tuple[_Array, _Array, _Array],
+    panels: _Array,
+    users_md: _Array,
+    items: tuple[_Array, _Array],
+    num_threads: int,
+    /,
+) -> None: ...
+def top_scores(
+    lists: tuple[_Array, _Array],
+    excluded: tuple[_Array, _Array, _Array],
+    scores_mi: _Array,
+    num_threads: int,
+    /,
+) -> None: ...
 def transpose_few(
     rows_u: _Array,
     row_offsets_u: _Array,

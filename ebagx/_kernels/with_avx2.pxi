@@ -1,5 +1,5 @@
 # The level avx2 has these kernels, too: those of training that compute with rows.
-from libc.math cimport INFINITY, fabs, fabsf, pow
+from libc.math cimport fabs, fabsf, pow
 
 include "backward/scatter.pxi"
 include "backward/weights.pxi"

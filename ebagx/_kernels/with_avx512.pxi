@@ -1,5 +1,5 @@
 # The level avx512 has these kernels: those of the forward pass.
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -12,6 +12,7 @@ include "forward/plain.pxi"
 include "forward/extreme.pxi"
 include "forward/many.pxi"
 include "quantized/pool.pxi"
+include "ranking/top.pxi"
 
 ctypedef fused forward_dtype_call_t:
     PoolCall
@@ -26,6 +27,8 @@ ctypedef fused forward_index_call_t:
 
 ctypedef fused forward_plain_call_t:
     JobsCall
+    TopItemsCall
+    TopScoresCall
 
 ctypedef fused bag_call_t:
     PoolCall

@@ -1,12 +1,22 @@
-"""The data sets that ship with ebagx; their licences stand in ``datasets/licenses/``."""
+"""The data sets that ship with ebagx, and generated interactions.
+
+The licences of the former stand in ``datasets/licenses/``.
+"""
 
 import bz2
 from importlib.resources import files
 from io import BufferedReader, BytesIO
 
+from ebagx.datasets.interactions import Interactions, make_interactions
 from ebagx.text.corpus import LabelledTexts, parse_corpus
 
-__all__ = ["LabelledTexts", "load_langid30", "load_wordnet10"]
+__all__ = [
+    "Interactions",
+    "LabelledTexts",
+    "load_langid30",
+    "load_wordnet10",
+    "make_interactions",
+]
 
 
 def load_wordnet10() -> LabelledTexts:

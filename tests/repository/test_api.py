@@ -19,6 +19,7 @@ PUBLIC = {
         "csr_from_bags",
         "embedding_bag",
         "embedding_bag_backward",
+        "metrics",
         "optim",
         "quantize",
         "show_config",
@@ -36,6 +37,7 @@ PUBLIC = {
         "linear_decay",
         "warmup",
     ],
+    "ebagx.metrics": ["auc", "ndcg_at_k", "precision_at_k", "recall_at_k", "reciprocal_rank"],
     "ebagx.sklearn": [
         "EmbeddingBagClassifier",
         "EmbeddingBagRegressor",
@@ -47,7 +49,13 @@ PUBLIC = {
     "ebagx.io": [],  # so far for the library's own use
     "ebagx.text": ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.torch": ["EmbeddingBag", "accelerate", "embedding_bag"],
-    "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
+    "ebagx.datasets": [
+        "Interactions",
+        "LabelledTexts",
+        "load_langid30",
+        "load_wordnet10",
+        "make_interactions",
+    ],
 }
 MODULES_OF_THE_API = {
     *("ebagx.accumulation", "ebagx.cli", "ebagx.collection", "ebagx.functional"),

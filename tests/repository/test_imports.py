@@ -20,7 +20,7 @@ RANKS = (
     {"optim"},
     {"_training"},
     {"accumulation", "functional", "module", "quantized"},
-    {"collection", "keyed"},
+    {"collection", "keyed", "metrics"},
     {"__init__"},
     {"datasets", "io", "sklearn", "text", "torch"},
     {"cli"},

@@ -34,6 +34,8 @@ cdef struct DigitCall
 cdef struct PoolCodesCall
 cdef struct UnpackCall
 cdef struct DrawCall
+cdef struct TopItemsCall
+cdef struct TopScoresCall
 
 ctypedef fused call_t:
     index_call_t
@@ -115,6 +117,10 @@ cdef inline Py_ssize_t run_plain_unit(
         return digit_unit(call, unit, units)
     elif plain_call_t is DrawCall:
         return draw_unit(call, unit, units)
+    elif plain_call_t is TopItemsCall:
+        return top_items_unit(call, unit, units)
+    elif plain_call_t is TopScoresCall:
+        return top_scores_unit(call, unit, units)
 
 
 cdef Py_ssize_t run_unit(

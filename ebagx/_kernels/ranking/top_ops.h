@@ -1,0 +1,65 @@
+/* These loops over the items of a panel must vectorise. A panel has the vectors of 8 items side by
+   side, so that one addition serves all 8, and each score is added in the order of the columns. */
+#ifndef EBAGX_TOP_OPS_H
+#define EBAGX_TOP_OPS_H
+
+#include <stddef.h>
+
+#include "../common/portable.h"
+
+#define EBAGX_TILE_ITEMS 8 /* items */
+
+/* The sums of so many users for one panel stay in registers. */
+#if defined(__AVX512F__)
+#define EBAGX_TILE_USERS 8
+#else
+#define EBAGX_TILE_USERS 4
+#endif
+
+/* The product of two floats is exact in double: a fused operation has the bits of two. */
+#if defined(__FMA__)
+#define EBAGX_ADD_PRODUCT(sum, left, right) __builtin_fma(left, right, sum)
+#else
+#define EBAGX_ADD_PRODUCT(sum, left, right) ((sum) + (left) * (right))
+#endif
+
+/* scores[u][item] = bias[item] + sum_d users[u][d] * panel[d][item], in the order of d */
+EBAGX_INLINE void ebagx_score_tile(
+    double *scores, const double *users, ptrdiff_t row, const double *panel, const double *bias,
+    ptrdiff_t dim, int rows)
+{
+    double sums[EBAGX_TILE_USERS][EBAGX_TILE_ITEMS];
+    ptrdiff_t d;
+    int u, item;
+    EBAGX_UNROLL
+    for (u = 0; u < rows; u++) {
+        EBAGX_SIMD
+        for (item = 0; item < EBAGX_TILE_ITEMS; item++) sums[u][item] = bias[item];
+    }
+    for (d = 0; d < dim; d++) {
+        EBAGX_UNROLL
+        for (u = 0; u < rows; u++) {
+            double factor = users[u * row + d];
+            EBAGX_SIMD
+            for (item = 0; item < EBAGX_TILE_ITEMS; item++)
+                sums[u][item] =
+                    EBAGX_ADD_PRODUCT(sums[u][item], factor, panel[EBAGX_TILE_ITEMS * d + item]);
+        }
+    }
+    EBAGX_UNROLL
+    for (u = 0; u < rows; u++) {
+        EBAGX_SIMD
+        for (item = 0; item < EBAGX_TILE_ITEMS; item++) scores[EBAGX_TILE_ITEMS * u + item] = sums[u][item];
+    }
+}
+
+/* Returns whether one of the scores of a panel is above a limit. */
+EBAGX_INLINE int ebagx_any_above(const double *scores, double limit)
+{
+    int item, found = 0;
+    EBAGX_SIMD
+    for (item = 0; item < EBAGX_TILE_ITEMS; item++) found |= scores[item] > limit;
+    return found;
+}
+
+#endif

@@ -1,0 +1,48 @@
+"""The NumPy twins of the kernels that rank items: `top_items` and `top_scores`.
+
+Axis letters: m user, i item, n place in a list of the best items, d dimension.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def _rank(
+    lists: Sequence[np.ndarray], excluded: Sequence[np.ndarray], scores_mi: np.ndarray
+) -> None:
+    """Write the best items of each user that are not excluded, best first, and their scores."""
+    ids_mn, best_mn = lists
+    _, offsets, items = excluded
+    most = min(ids_mn.shape[1], scores_mi.shape[1])
+    for m, scores_i in enumerate(scores_mi):
+        scores_i[items[offsets[m] : offsets[m + 1]]] = -np.inf
+        order = np.argsort(-scores_i, kind="stable")[:most]  # of equals, the lower id comes first
+        order = order[scores_i[order] > -np.inf]
+        ids_mn[m, : len(order)], best_mn[m, : len(order)] = order, scores_i[order]
+
+
+def top_items(
+    lists: Sequence[np.ndarray],
+    excluded: Sequence[np.ndarray],
+    panels: np.ndarray,
+    users_md: np.ndarray,
+    items: Sequence[np.ndarray],
+    num_threads: int,
+) -> None:
+    """Find the n best items of each user, best first; users have the values of float32."""
+    vectors_id, bias_i = items
+    scores_mi = np.tile(bias_i.astype(np.float64), (len(users_md), 1))
+    for user_d, item_d in zip(users_md.T, vectors_id.T.astype(np.float64), strict=True):
+        scores_mi += user_d[:, None] * item_d
+    _rank(lists, excluded, scores_mi)
+
+
+def top_scores(
+    lists: Sequence[np.ndarray],
+    excluded: Sequence[np.ndarray],
+    scores_mi: np.ndarray,
+    num_threads: int,
+) -> None:
+    """Find the n best items of each user, best first, by scores that are given."""
+    _rank(lists, excluded, scores_mi.copy())
