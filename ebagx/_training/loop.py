@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from ebagx._training.examples import Examples
@@ -19,11 +21,36 @@ from ebagx._training.steps import Steps
 Watch = Callable[[int, Sequence[float]], object]
 # It is called between steps several times a second, and after each complete pass: with the network,
 # the losses of the passes so far, and whether the pass is complete.
-BetweenSteps = Callable[[Network, Sequence[float], bool], object]
+BetweenSteps = Callable[[Any, Sequence[float], bool], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 _between: ContextVar[BetweenSteps | None] = ContextVar("between", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
 _histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
+
+
+class Trainee(Protocol):
+    """Weights in training, which can be copied and set back."""
+
+    def snapshot(self, into: Any = None) -> Any:
+        """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Set the weights to those of a snapshot."""
+
+    def is_finite(self) -> bool:
+        """Return whether no weight is NaN or infinite."""
+
+    def settle(self) -> None:
+        """Apply the weight decay that untouched rows still owe."""
+
+
+class Passes(Protocol):
+    """Steps that train something on examples."""
+
+    def make_pass(
+        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+    ) -> float:
+        """Take a step for each batch in this order, and return the sum of the losses."""
 
 
 @contextmanager
@@ -55,7 +82,7 @@ class Plan:
 
     batch_size: int
     max_iter: int
-    score: Callable[[Network], float] | None = None  # rates held-out bags, for early stopping
+    score: Callable[[Any], float] | None = None  # rates held-out bags, for early stopping
     n_iter_no_change: int = 1
     tol: float = 0.0
     verbose: bool = False
@@ -147,7 +174,7 @@ def train(
     return history
 
 
-def _is_best(history: History, plan: Plan, network: Network) -> bool:
+def _is_best(history: History, plan: Plan, network: Trainee) -> bool:
     """Note the last pass in the history; return whether its model is the one to keep."""
     if plan.score is None:
         history.best_iter = len(history.losses)
