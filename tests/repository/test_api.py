@@ -47,6 +47,7 @@ PUBLIC = {
     "ebagx.io": [],  # so far for the library's own use
     "ebagx.text": ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.torch": ["EmbeddingBag", "accelerate", "embedding_bag"],
+    "ebagx.dask": ["DaskTextVectorizer", "Estimate", "estimate", "vectorize"],
     "ebagx.datasets": ["LabelledTexts", "load_langid30", "load_wordnet10"],
 }
 MODULES_OF_THE_API = {
@@ -56,7 +57,7 @@ MODULES_OF_THE_API = {
 
 
 def import_module(name):
-    if name.startswith(("ebagx.sklearn", "ebagx.text")):
+    if name.startswith(("ebagx.dask", "ebagx.sklearn", "ebagx.text")):
         pytest.importorskip("sklearn")
     if name.startswith("ebagx.torch"):
         pytest.importorskip("torch")

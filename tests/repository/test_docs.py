@@ -80,6 +80,7 @@ def test_named_files_exist():
 
 def test_the_reference_lists_every_public_name():
     pytest.importorskip("sklearn")
+    import ebagx.dask
     import ebagx.datasets
     import ebagx.sklearn
     import ebagx.sklearn.plot
@@ -87,7 +88,7 @@ def test_the_reference_lists_every_public_name():
 
     modules = [
         *(ebagx, ebagx.optim, ebagx.sklearn, ebagx.sklearn.plot),
-        *(ebagx.datasets, ebagx.text),
+        *(ebagx.dask, ebagx.datasets, ebagx.text),
     ]
     public = {name for module in modules for name in module.__all__}
     listed = re.findall(r"^   (\w+)$", (DOCS / "api/index.rst").read_text("utf-8"), re.MULTILINE)
