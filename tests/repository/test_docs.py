@@ -22,6 +22,9 @@ def test_examples(page):
     pytest.importorskip("sklearn")
     if ">>> import torch" in page.read_text("utf-8"):
         pytest.importorskip("torch")
+    if ">>> from distributed import" in page.read_text("utf-8"):
+        for module in ("distributed", "pandas", "pyarrow"):  # of a dataframe's texts
+            pytest.importorskip(module)
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert failed == 0
 
