@@ -24,11 +24,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy and ebagx are imported, here
 
 import dask.array as da
 import numpy as np
-from dask import delayed
 from distributed import Client, LocalCluster, wait
 from scipy import sparse
 
 import machine
+from dask import delayed
 from ebagx.dask import DaskEmbeddingBagClassifier
 from ebagx.dask._estimate import SHARE_TOUCHED, touched_rows
 from ebagx.dask._round import Block, Piece, combine
@@ -196,7 +196,9 @@ def main() -> int:
     figures = measure(options.texts, options.turns, options.optimizer)
     for name, value in (described | figures).items():
         print(f"{name:36}{value if isinstance(value, str) else f'{value:.4g}'}")
-    local, one, two = (figures[f"seconds of a pass, {n}"] for n in ("local fit", "1 worker", "2 workers"))
+    local, one, two = (
+        figures[f"seconds of a pass, {n}"] for n in ("local fit", "1 worker", "2 workers")
+    )
     for name, ratio, is_met in (
         (f"1 worker / local fit <= {MOST_OF_LOCAL}", one / local, one / local <= MOST_OF_LOCAL),
         (f"1 worker / 2 workers >= {LEAST_GAIN}", one / two, one / two >= LEAST_GAIN),

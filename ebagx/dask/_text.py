@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
 
+import dask.array as da
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from dask import delayed
 from ebagx._core.checks import is_dask_collection
 from ebagx.dask._vocabulary import Vocabulary
 from ebagx.sklearn.parameters import Constraints, Integer, NoneOr
@@ -232,8 +234,6 @@ def _vocabulary_of(texts: Any, ngrams: Ngrams, tokenizer: Tokenizer) -> Vocabula
     """Return the vocabulary of local texts, or of a collection, which is computed."""
     if not is_dask_collection(texts):
         return Vocabulary.of(checked_texts(texts, _NAME), ngrams, tokenizer)
-    from dask import delayed
-
     learn, merge = delayed(_learned), delayed(Vocabulary.merged)
     found = [learn(part, i, ngrams, tokenizer) for i, part in enumerate(_partitions(texts))]
     while len(found) > 1:
@@ -245,9 +245,6 @@ def _vocabulary_of(texts: Any, ngrams: Ngrams, tokenizer: Tokenizer) -> Vocabula
 
 def _matrix(texts: Any, count: Callable[[list[str]], Any]) -> Any:
     """Return an array of Dask with the rows that `count` makes of each partition."""
-    import dask.array as da
-    from dask import delayed
-
     parts = _partitions(texts)
     empty = sparse.csr_array(count([""]))[:0]
     lengths = texts.chunks[0] if hasattr(texts, "chunks") else [np.nan] * len(parts)

@@ -316,11 +316,16 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             table = table_of(self.embedding_, "embedding_", self.n_features_in_)
             table.check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
+        examples = self._weighted(bags, targets, weights)
+        if not examples.num_bags:
+            raise ValueError("class_weight leaves no row a weight above 0")
+        return examples
+
+    def _weighted(self, bags: Bags | BagMaker, targets: Any, weights: Weights) -> Examples:
+        """Return examples, without those of weight 0."""
         examples = Examples(bags, targets, None, MODES[self.mode])
         if weights is None:
             return examples
-        if not weights.any():
-            raise ValueError("class_weight leaves no row a weight above 0")
         examples = examples._replace(weights=weights.astype(np.float32))
         return examples if weights.all() else examples.take(np.flatnonzero(weights))
 
@@ -427,12 +432,20 @@ class TrainedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
-        check_parameters(self, "mode", "num_threads")
-        self._check_unchanged("mode")
-        X = as_features(X, self, np.float32)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        self._check_pooling()
+        X = self._validated_features(X)
         table = table_of(self.embedding_, "embedding_", X.shape[1])
         return weighted_sums(self._scaled_bags(X), table, self.num_threads)
+
+    def _check_pooling(self) -> None:
+        """Raise TypeError or ValueError unless the parameters of pooling are good."""
+        check_parameters(self, "mode", "num_threads")
+        self._check_unchanged("mode")
+
+    def _validated_features(self, X: Any) -> Any:
+        """Return checked features of the fitted model, as CSR or dense float32."""
+        X = as_features(X, self, np.float32)
+        return validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
 
     def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         return scores_of(self._pooled(X), self._layers(), dtype)

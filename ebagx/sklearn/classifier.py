@@ -22,7 +22,7 @@ from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
 
 __all__ = ["EmbeddingBagClassifier"]
 
-_INDICATOR = "multilabel-indicator"
+INDICATOR = "multilabel-indicator"
 _WAYS_OUT = {
     "continuous": "; EmbeddingBagRegressor learns numbers",
     "continuous-multioutput": "; EmbeddingBagRegressor learns numbers",
@@ -269,7 +269,7 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
                 "weights of all labels"
             )
         y = as_targets(y)
-        if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
+        if classes is None and not self._is_fitted() and type_of_target(y) != INDICATOR:
             raise ValueError(
                 "classes must be given in the first call of partial_fit; np.unique of all labels "
                 "makes them"
@@ -349,12 +349,14 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         From zeros on, most labels would not become unlikely in tens of passes: ten gave an accuracy
         of .01 with 2,583 labels, and .37 from the logits on.
         """
-        num_bags, num_classes = examples.targets.shape
-        if not self.multilabel_ or self.negatives is None or self.negatives >= num_classes:
+        if not self._draws_labels(examples.targets.shape[1]):
             return super()._initial_intercept(examples)
-        counts = np.bincount(examples.targets.indices, minlength=num_classes)
-        logits: Floats = logit((counts + 0.5) / (num_bags + 1)).astype(np.float32)
-        return logits
+        counts = np.bincount(examples.targets.indices, minlength=examples.targets.shape[1])
+        return logits_of(counts, examples.num_bags)
+
+    def _draws_labels(self, num_labels: int) -> bool:
+        """Return whether `y` is an indicator and each step uses some of its labels only."""
+        return self.multilabel_ and self.negatives is not None and self.negatives < num_labels
 
     def _encoded(
         self,
@@ -364,24 +366,13 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
         classes: npt.ArrayLike | None,
     ) -> tuple[sparse.csr_array, Weights]:
         kind = type_of_target(y, input_name="y")
-        if kind == _INDICATOR:
+        if kind == INDICATOR:
             labels_of_rows = self._encoded_labels(y, going_on)
             if self.class_weight is not None:
                 of_rows = weights_of_label_sets(self.class_weight, labels_of_rows)
                 weights = of_rows if weights is None else of_rows * weights
             return labels_of_rows, weights
-        if kind not in ("binary", "multiclass"):
-            # scikit-learn's checks look for these first words.
-            raise ValueError(
-                f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
-                f"{_WAYS_OUT.get(kind, '')}"
-            )
-        if sparse.issparse(y):
-            raise ValueError(
-                "y must be dense unless it is a multilabel indicator of 0 and 1; "
-                "y.toarray().ravel() makes one column dense"
-            )
-        y = column_or_1d(y, warn=True)
+        y = column_of_labels(y, kind)
         known, labels = self._known_classes(y, going_on, classes)
         if self.class_weight is not None:
             of_class = class_weights(self.class_weight, known, y)
@@ -433,6 +424,37 @@ class EmbeddingBagClassifier(ClassifierMixin, TrainedEstimator):  # type: ignore
             return super()._score(scores, held_out)
         hits = scores.argmax(axis=1) == held_out.targets.indices
         return float(np.average(hits, weights=held_out.weights))
+
+
+def logits_of(counts: npt.NDArray[np.integer[Any]], num_rows: int) -> Floats:
+    """Return the logits of the labels' shares in the rows."""
+    logits: Floats = logit((counts + 0.5) / (num_rows + 1)).astype(np.float32)
+    return logits
+
+
+def column_of_labels(y: Any, kind: str) -> npt.NDArray[Any]:
+    """Return class labels as a 1-D array.
+
+    `kind` is the result of scikit-learn's ``type_of_target``.
+
+    Raises
+    ------
+    ValueError
+        If they are of another kind than labels, or sparse.
+    """
+    if kind not in ("binary", "multiclass"):
+        # scikit-learn's checks look for these first words.
+        raise ValueError(
+            f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
+            f"{_WAYS_OUT.get(kind, '')}"
+        )
+    if sparse.issparse(y):
+        raise ValueError(
+            "y must be dense unless it is a multilabel indicator of 0 and 1; "
+            "y.toarray().ravel() makes one column dense"
+        )
+    labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
+    return labels
 
 
 def positions_of(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 pytest.importorskip("sklearn")
-pytest.importorskip("dask")
+pytest.importorskip("dask.array")
 
 import dask.array as da
 import dask.bag as db

@@ -7,15 +7,15 @@ import pytest
 from scipy import sparse
 
 pytest.importorskip("sklearn")
-pytest.importorskip("dask")
+pytest.importorskip("dask.array")
 
 import dask.array as da
 import dask.bag as db
-from dask import delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from dask import delayed
 from ebagx.dask import DaskTextVectorizer, vectorize
 from ebagx.datasets import load_langid30, load_wordnet10
 from ebagx.sklearn import TextVectorizer
