@@ -87,6 +87,21 @@ def raise_about(error: Exception, what: str) -> NoReturn:
     raise error
 
 
+def is_dask_collection(value: Any) -> bool:
+    """Return whether `value` is a collection of Dask, whose data may lie on many machines."""
+    return hasattr(type(value), "__dask_graph__")
+
+
+def refuse_dask(value: Any, name: str) -> None:
+    """Raise TypeError if `value` is a collection of Dask."""
+    if is_dask_collection(value):
+        kind = type(value).__name__
+        raise TypeError(
+            f"{name} is a {kind} of Dask, and this estimator takes data in memory: use ebagx.dask, "
+            f"whose estimators take collections of Dask, or {name}.compute() if it fits in memory"
+        )
+
+
 def check_flag(value: Any, name: str) -> None:
     """Raise TypeError unless `value` is a bool, NumPy's included."""
     if not isinstance(value, (bool, np.bool_)):

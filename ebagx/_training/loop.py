@@ -145,7 +145,7 @@ def train(
         if plan.score is not None and plan.start_counts:
             history.start.append(plan.score(network))
         try:
-            while len(history.losses) < plan.max_iter and not _is_stuck(history, plan):
+            while len(history.losses) < plan.max_iter and not is_stuck(history, plan):
                 total = steps.make_pass(rng.permutation(num_bags), advance)
                 network.settle()
                 if not (np.isfinite(total) and network.is_finite()):
@@ -174,6 +174,24 @@ def train(
     return history
 
 
+def make_one_pass(
+    network: Network,
+    loss: Loss,
+    examples: Examples,
+    order: npt.NDArray[np.intp],
+    batch_size: int,
+    drawing: Drawing | None = None,
+) -> float:
+    """Make one pass over the examples in a given order; return the sum of their losses.
+
+    The weights may have infinities or NaN after it, which the caller has to find.
+    """
+    with _arithmetic():
+        total = Steps(network, loss, examples, batch_size, drawing).make_pass(order, None)
+        network.settle()
+    return total
+
+
 def _is_best(history: History, plan: Plan, network: Trainee) -> bool:
     """Note the last pass in the history; return whether its model is the one to keep."""
     if plan.score is None:
@@ -188,7 +206,7 @@ def _is_best(history: History, plan: Plan, network: Trainee) -> bool:
     return is_best
 
 
-def _is_stuck(history: History, plan: Plan) -> bool:
+def is_stuck(history: History, plan: Plan) -> bool:
     """Return whether the last passes have not raised the score by `tol`."""
     scores, wait = [*history.start, *history.scores], plan.n_iter_no_change
     return len(scores) > wait and max(scores[-wait:]) < max(scores[:-wait]) + plan.tol

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ebagx.optim.optimizer import Optimizer
+from ebagx.optim.rules import Rule
 from ebagx.optim.stored import set_unchecked
 
 # A plan has the columns of StepConstants, and three of the weight decay: the sum of the logarithms
@@ -14,6 +15,11 @@ _BEFORE, _AFTER, _KEPT = 5, 6, 7
 _FEW = 4  # steps whose numbers are not compared
 _FLOAT64 = np.dtype(np.float64)
 _NO_ROWS = np.empty(0)
+
+
+def rule_of(optimizer: Optimizer) -> Rule:
+    """Return the rule of an optimizer's steps with its present options."""
+    return optimizer._rule()
 
 
 class PlannedSteps:

@@ -306,11 +306,18 @@ class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             table = table_of(self.embedding_, "embedding_", self.n_features_in_)
             table.check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
+        examples = self._weighted(bags, targets, weights, going_on)
+        if not examples.num_bags:
+            raise ValueError("class_weight leaves no row a weight above 0")
+        return examples
+
+    def _weighted(
+        self, bags: Bags | BagMaker, targets: Any, weights: Weights, going_on: bool
+    ) -> Examples:
+        """Return examples, without those of weight 0."""
         examples = self._arranged(Examples(bags, targets, None), going_on)
         if weights is None:
             return examples
-        if not weights.any():
-            raise ValueError("class_weight leaves no row a weight above 0")
         examples = examples._replace(weights=weights.astype(np.float32))
         return examples if weights.all() else examples.take(np.flatnonzero(weights))
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ebagx._core.checks import refuse_dask
 from ebagx._training.bags import as_csr
 
 _FLOAT = np.dtype(float)
@@ -17,11 +18,14 @@ def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
 
     Raises
     ------
+    TypeError
+        If it is a collection of Dask.
     ValueError
         If it holds texts, lists of ids or words, or dicts, of which other objects make matrices.
     """
     if sparse.issparse(X):
         return as_csr(X, "X", dtype)
+    refuse_dask(X, "X")
     name = type(estimator).__name__
     problem = _problem_of_columns(X, name) or _problem_of_rows(X, name)
     if problem:
@@ -30,7 +34,16 @@ def as_features(X: Any, estimator: Any, dtype: Any = None) -> Any:
 
 
 def as_targets(y: Any) -> Any:
-    """Return `y` of an estimator as `as_csr` does, or raise ValueError for lists of labels."""
+    """Return `y` of an estimator as `as_csr` does.
+
+    Raises
+    ------
+    TypeError
+        If it is a collection of Dask.
+    ValueError
+        If it has lists of labels.
+    """
+    refuse_dask(y, "y")
     if _has_entries(y) and _are_ragged(y):
         raise ValueError(
             "y must be an array, got lists of labels; MultiLabelBinarizer().fit_transform(y) of "

@@ -18,7 +18,7 @@ from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_targets
 from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
 
-_INDICATOR = "multilabel-indicator"
+INDICATOR = "multilabel-indicator"
 _WAYS_OUT = {
     "continuous": "; EmbeddingBagRegressor learns numbers",
     "continuous-multioutput": "; EmbeddingBagRegressor learns numbers",
@@ -107,7 +107,7 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
                 "weights of all labels"
             )
         y = as_targets(y)
-        if classes is None and not self._is_fitted() and type_of_target(y) != _INDICATOR:
+        if classes is None and not self._is_fitted() and type_of_target(y) != INDICATOR:
             raise ValueError(
                 "classes must be given in the first call of partial_fit; np.unique of all labels "
                 "makes them"
@@ -122,24 +122,13 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
         classes: npt.ArrayLike | None,
     ) -> tuple[sparse.csr_array, Weights]:
         kind = type_of_target(y, input_name="y")
-        if kind == _INDICATOR:
+        if kind == INDICATOR:
             labels_of_rows = self._encoded_labels(y, going_on)
             if self.class_weight is not None:
                 of_rows = weights_of_label_sets(self.class_weight, labels_of_rows)
                 weights = of_rows if weights is None else of_rows * weights
             return labels_of_rows, weights
-        if kind not in ("binary", "multiclass"):
-            # scikit-learn's checks look for these first words.
-            raise ValueError(
-                f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
-                f"{_WAYS_OUT.get(kind, '')}"
-            )
-        if sparse.issparse(y):
-            raise ValueError(
-                "y must be dense unless it is a multilabel indicator of 0 and 1; "
-                "y.toarray().ravel() makes one column dense"
-            )
-        y = column_or_1d(y, warn=True)
+        y = column_of_labels(y, kind)
         known, labels = self._known_classes(y, going_on, classes)
         if self.class_weight is not None:
             of_class = class_weights(self.class_weight, known, y)
@@ -191,6 +180,31 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
             return super()._score(scores, held_out)
         hits = scores.argmax(axis=1) == held_out.targets.indices
         return float(np.average(hits, weights=held_out.weights))
+
+
+def column_of_labels(y: Any, kind: str) -> npt.NDArray[Any]:
+    """Return class labels as a 1-D array.
+
+    `kind` is the result of scikit-learn's ``type_of_target``.
+
+    Raises
+    ------
+    ValueError
+        If they are of another kind than labels, or sparse.
+    """
+    if kind not in ("binary", "multiclass"):
+        # scikit-learn's checks look for these first words.
+        raise ValueError(
+            f"Unknown label type: {kind}; y must be class labels or a multilabel indicator"
+            f"{_WAYS_OUT.get(kind, '')}"
+        )
+    if sparse.issparse(y):
+        raise ValueError(
+            "y must be dense unless it is a multilabel indicator of 0 and 1; "
+            "y.toarray().ravel() makes one column dense"
+        )
+    labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
+    return labels
 
 
 def positions_of(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -14,6 +14,9 @@ from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.weights import Weights
 
 
+Doubles = npt.NDArray[np.float64]
+
+
 class NumberEstimator(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
     """Regressors, which train on `y` less its mean, and divided by its standard deviation."""
 
@@ -59,15 +62,7 @@ class NumberEstimator(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
         going_on: bool,
         classes: npt.ArrayLike | None,  # noqa: ARG002
     ) -> tuple[Floats, Weights]:
-        if sparse.issparse(y):
-            raise TypeError("y must be dense, got a sparse matrix")
-        try:
-            numbers = np.asarray(y, dtype=np.float64)
-        except ValueError as error:
-            raise ValueError(
-                f"y must hold numbers: {error}; EmbeddingBagClassifier learns labels"
-            ) from error
-        columns = numbers if numbers.ndim == 2 else numbers[:, np.newaxis]
+        columns, self._has_columns = columns_of_numbers(y)
         if going_on and columns.shape[1] != len(self.intercept_):
             raise ValueError(
                 f"y must have {len(self.intercept_)} outputs as before, got {columns.shape[1]}"
@@ -75,7 +70,6 @@ class NumberEstimator(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
         self._check_range(columns, going_on)
         if not (going_on and hasattr(self, "_scale")):
             self._set_units(columns, weights)
-        self._has_columns = numbers.ndim == 2
         return ((columns - self._location) / self._scale).astype(np.float32), weights
 
     def _check_range(self, columns: npt.NDArray[np.float64], going_on: bool) -> None:
@@ -90,20 +84,49 @@ class NumberEstimator(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"y must not be negative with loss='poisson', got y[{row}] = {columns[row].min()}"
             )
-        if not (going_on or columns.any(axis=0).all()):
+        if not going_on:
+            self._check_occurs((columns > 0).any(axis=0))
+
+    def _check_occurs(self, occurs: Any) -> None:
+        """Raise ValueError if an output is never above zero with Poisson's loss."""
+        if self.loss == "poisson" and not occurs.all():
             raise ValueError("y must not be all zeros with loss='poisson'")
 
     def _set_units(self, columns: npt.NDArray[np.float64], weights: Weights) -> None:
         """Set the location and scale (K,) of `y` in training, and the first intercept there."""
         mean = np.average(columns, axis=0, weights=weights)
+        variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
+        self._set_units_by(mean, variance, np.abs(columns).max(axis=0))
+
+    def _set_units_by(self, mean: Doubles, variance: Doubles, largest: Doubles) -> None:
+        """Set location, scale and intercept by moments (K,) and the largest absolute values."""
         if self.loss == "poisson":
             self._location, self._scale = np.zeros_like(mean), np.ones_like(mean)
             self._start = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
             return
-        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+        scale = np.sqrt(variance)
         # A column that varies less than float32 can show counts as constant.
-        scale[scale <= np.finfo(np.float32).eps * np.abs(columns).max(axis=0)] = 1
+        scale[scale <= np.finfo(np.float32).eps * largest] = 1
         self._location, self._scale, self._start = mean, scale, np.zeros_like(mean)
 
     def _initial_intercept(self, examples: Examples) -> Floats:  # noqa: ARG002
         return self._start.astype(np.float32)
+
+
+def columns_of_numbers(y: Any) -> tuple[Doubles, bool]:
+    """Return targets (n, K), and whether they have been given in columns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are sparse, or no numbers.
+    """
+    if sparse.issparse(y):
+        raise TypeError("y must be dense, got a sparse matrix")
+    try:
+        numbers = np.asarray(y, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"y must hold numbers: {error}; EmbeddingBagClassifier learns labels"
+        ) from error
+    return (numbers, True) if numbers.ndim == 2 else (numbers[:, np.newaxis], False)

@@ -160,13 +160,21 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
 
     def _pooled(self, X: Any) -> Floats:
         check_is_fitted(self, "embedding_")
+        self._check_pooling()
+        X = self._validated_features(X)
+        table = table_of(self.embedding_, "embedding_", X.shape[1])
+        return self._side_by_side(weighted_sums(self._scaled_bags(X), table, self.num_threads))
+
+    def _check_pooling(self) -> None:
+        """Raise TypeError or ValueError unless the parameters of pooling are good."""
         check_parameters(self, "mode", "groups", "num_threads")
         self._check_unchanged("mode")
         self._check_groups()
+
+    def _validated_features(self, X: Any) -> Any:
+        """Return checked features of the fitted model, as CSR or dense float32."""
         X = as_features(X, self, np.float32)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        table = table_of(self.embedding_, "embedding_", X.shape[1])
-        return self._side_by_side(weighted_sums(self._scaled_bags(X), table, self.num_threads))
+        return validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
 
     def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         return scores_of(self._pooled(X), self._layers(), dtype)

@@ -178,15 +178,10 @@ class TextVectorizer(  # type: ignore[call-arg]
         csr_array of shape (n_texts, n_columns), float32
             Counts.
         """
-        check_parameters(self)
-        ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
-        tokenizer = Tokenizer(self.tokenizer, bool(self.lowercase))
+        ngrams, tokenizer = self._rules()
         lines = Lines.of(checked_texts(raw_documents, "raw_documents"), tokenizer=tokenizer)
-        features = Features.learn(lines, ngrams, self.min_count)
-        self._features = features
-        self.vocabulary_ = features.columns
-        self.buckets_ = features.table.buckets()
-        return LineBags(features, lines).matrix()
+        self._take_over(Features.learn(lines, ngrams, self.min_count))
+        return LineBags(self._features, lines).matrix()
 
     def transform(self, raw_documents: Iterable[str]) -> sparse.csr_array:
         """Count the words and n-grams that occurred in `fit`.
@@ -221,6 +216,18 @@ class TextVectorizer(  # type: ignore[call-arg]
         check_is_fitted(self)
         names = [*self.vocabulary_, *(f"#{bucket}" for bucket in self.buckets_)]
         return np.array(names, dtype=object)
+
+    def _rules(self) -> tuple[Ngrams, Tokenizer]:
+        """Check the parameters; return the n-grams and the tokenizer that they name."""
+        check_parameters(self)
+        ngrams = Ngrams(self.word_ngrams, *(self.char_ngrams or (0, 0)), self.n_buckets)
+        return ngrams, Tokenizer(self.tokenizer, bool(self.lowercase))
+
+    def _take_over(self, features: Features) -> None:
+        """Set the fitted attributes."""
+        self._features = features
+        self.vocabulary_ = features.columns
+        self.buckets_ = features.table.buckets()
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags: the input is text."""

@@ -67,13 +67,10 @@ class Features:
         known, counts = lines.store.words, np.zeros(lines.store.words.count, np.intp)
         words = known.select(frequent_words(lines, counts, min_count, advance))
         ngrams.check_columns(words.count)
-        table = BucketTable.ranked(used_buckets(lines, ngrams, counts, advance))
-        if not words.count and not table.count:
-            raise ValueError(
-                f"no word occurs at least min_count = {min_count} times in the {lines.num_lines} "
-                "texts, and there are no n-grams"
-            )
-        return cls(ngrams, words, table, lines.store.tokenizer)
+        bits = used_buckets(lines, ngrams, counts, advance)
+        features = cls(ngrams, words, BucketTable.ranked(bits), lines.store.tokenizer)
+        features.check_not_empty(min_count, lines.num_lines)
+        return features
 
     @classmethod
     def restore(
@@ -96,6 +93,14 @@ class Features:
         ):
             raise ValueError(f"the buckets do not ascend from 0 or more to less than {limit}")
         return cls(ngrams, distinct, BucketTable.of(limit, buckets), tokenizer)
+
+    def check_not_empty(self, min_count: int, num_texts: int) -> None:
+        """Raise ValueError if so many texts had no word that is frequent enough, and no n-gram."""
+        if not self.n_columns:
+            raise ValueError(
+                f"no word occurs at least min_count = {min_count} times in the {num_texts} texts, "
+                "and there are no n-grams"
+            )
 
     @property
     def n_columns(self) -> int:
@@ -217,7 +222,11 @@ def frequent_words(
     order, n_words = np.empty(len(counts_w), np.int32), 0
     for rows in _row_blocks(lines, advance):
         n_words = tokens.count_rows(counts_w, order, rows, store.words_k, store.offsets, n_words)
-    order = order[:n_words]
+    return ordered_by_frequency(order[:n_words], counts_w, min_count)
+
+
+def ordered_by_frequency(order: _Int32, counts_w: _Intp, min_count: int) -> _Int32:
+    """Return the words that occur `min_count` times by frequency, else as they are in `order`."""
     by_frequency = order[np.argsort(-counts_w[order], kind="stable")]
     return by_frequency[: np.count_nonzero(counts_w >= min_count)]
 

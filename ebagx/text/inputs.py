@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ebagx._core.checks import refuse_dask
+
 
 def checked_texts(texts: Any, name: str) -> Sequence[str]:
     """Return texts as a list.
@@ -13,7 +15,7 @@ def checked_texts(texts: Any, name: str) -> Sequence[str]:
     Raises
     ------
     TypeError
-        If an entry is not a `str`, or `texts` is no collection of anything.
+        If an entry is not a `str`, or `texts` is a collection of Dask or none of anything.
     ValueError
         If `texts` is one string or a table with several columns.
     """
@@ -22,6 +24,7 @@ def checked_texts(texts: Any, name: str) -> Sequence[str]:
         if set(map(type, copied)) <= {str}:
             return copied
         texts = copied
+    refuse_dask(texts, name)
     if isinstance(texts, str | bytes):
         raise ValueError(
             f"{name} must be an iterable of texts, got a single string; [text] is a list of one"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import shown
+from ebagx._core.checks import refuse_dask, shown
 from ebagx._training.loop import watched
 from ebagx.sklearn.base import DivergenceError
 from ebagx.sklearn.labels import positions_of
@@ -162,6 +162,7 @@ class Learning(Predictions):
     def _read(self, X: Any, y: Any, classes: Any, model: TextModel | None) -> tuple[Lines, Targets]:
         """Return checked texts as lines, and their labels."""
         texts = checked_texts(X, "X")
+        refuse_dask(y, "y")
         if not len(texts):
             raise ValueError("X must hold at least 1 text, got 0 texts")
         if y is None:

@@ -51,6 +51,14 @@ PUBLIC = {
     "ebagx.io": [],  # so far for the library's own use
     "ebagx.text": ["FastTextModel", "TextClassifier", "WordVectors", "load_model", "load_vectors"],
     "ebagx.torch": ["EmbeddingBag", "accelerate", "embedding_bag"],
+    "ebagx.dask": [
+        "DaskEmbeddingBagClassifier",
+        "DaskEmbeddingBagRegressor",
+        "DaskTextVectorizer",
+        "Estimate",
+        "estimate",
+        "vectorize",
+    ],
     "ebagx.datasets": [
         "Interactions",
         "LabelledTexts",
@@ -68,6 +76,9 @@ MODULES_OF_THE_API = {
 def import_module(name):
     if name.startswith(("ebagx.sklearn", "ebagx.text")):
         pytest.importorskip("sklearn")
+    if name.startswith("ebagx.dask"):
+        pytest.importorskip("sklearn")
+        pytest.importorskip("distributed")
     if name.startswith("ebagx.torch"):
         pytest.importorskip("torch")
     return importlib.import_module(name)

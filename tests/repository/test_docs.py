@@ -22,6 +22,9 @@ def test_examples(page):
     pytest.importorskip("sklearn")
     if ">>> import torch" in page.read_text("utf-8"):
         pytest.importorskip("torch")
+    if ">>> from distributed import" in page.read_text("utf-8"):
+        for module in ("distributed", "pandas", "pyarrow"):  # of a dataframe's texts
+            pytest.importorskip(module)
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert failed == 0
 
@@ -89,6 +92,7 @@ def test_named_files_exist():
 
 def test_the_reference_lists_every_public_name():
     pytest.importorskip("sklearn")
+    import ebagx.dask
     import ebagx.datasets
     import ebagx.sklearn
     import ebagx.sklearn.plot
@@ -96,7 +100,7 @@ def test_the_reference_lists_every_public_name():
 
     modules = [
         *(ebagx, ebagx.metrics, ebagx.optim, ebagx.sklearn, ebagx.sklearn.plot),
-        *(ebagx.datasets, ebagx.text),
+        *(ebagx.dask, ebagx.datasets, ebagx.text),
     ]
     public = {name for module in modules for name in module.__all__}
     listed = re.findall(r"^   (\w+)$", (DOCS / "api/index.rst").read_text("utf-8"), re.MULTILINE)

@@ -17,6 +17,8 @@ MODULES = [
 ] + ["ebagx", "ebagx.datasets"]
 WITH_EXAMPLES = {
     "ebagx._core.config",
+    "ebagx.dask._estimate",
+    "ebagx.dask._text",
     "ebagx.datasets",
     "ebagx.module",
     "ebagx.functional",

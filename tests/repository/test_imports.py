@@ -22,7 +22,7 @@ RANKS = (
     {"accumulation", "functional", "module", "quantized"},
     {"collection", "keyed", "metrics"},
     {"__init__"},
-    {"datasets", "io", "sklearn", "text", "torch"},
+    {"dask", "datasets", "io", "sklearn", "text", "torch"},
     {"cli"},
     {"__main__"},
 )

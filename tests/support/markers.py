@@ -31,6 +31,7 @@ MARKED = {
         *("promises/test_memory.py", "promises/test_processes.py"),
     ),
     "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory.py"),
+    "dask": ("dask/*",),
     "torch": ("promises/test_torch_*.py", "pytorch/*"),
 }
 ADDRESS = re.compile(r"\bat 0x|0x[0-9a-f]{6,}")
