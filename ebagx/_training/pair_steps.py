@@ -1,6 +1,5 @@
 """`PairSteps` trains towers on pairs of users and items: arrays and numbers for the kernel."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from ebagx.sklearn.labels import INDICATOR, column_of_labels
 from ebagx.sklearn.inputs import as_targets
+from ebagx.sklearn.labels import INDICATOR, column_of_labels
 from ebagx.sklearn.numbers import columns_of_numbers
 
 Doubles = npt.NDArray[np.float64]

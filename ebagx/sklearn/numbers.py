@@ -13,7 +13,6 @@ from ebagx._training.network import Floats
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.weights import Weights
 
-
 Doubles = npt.NDArray[np.float64]
 
 
