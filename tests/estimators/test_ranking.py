@@ -6,6 +6,8 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from sklearn.exceptions import NotFittedError
+
 from ebagx import metrics
 from ebagx.sklearn.ranking import RanksItems
 
@@ -17,6 +19,9 @@ class Given(RanksItems):
         self.item_vectors_ = np.array(vectors, np.float32)
         self.item_bias_ = np.array(bias, np.float32)
         self.num_threads = num_threads
+
+    def fit(self):  # by which scikit-learn knows estimators
+        return self
 
     def _checked_rows(self, X):
         return sparse.csr_array(X)
@@ -86,6 +91,13 @@ def test_similar_items_are_those_of_the_largest_cosine():
     assert (cosines[1] == 0).all()
     model.item_vectors_ *= 1e30
     np.testing.assert_array_equal(model.similar_items([3], 4)[0][0], order)
+
+
+def test_similar_items_before_fit():
+    model, _, _ = make_case()
+    del model.item_vectors_
+    with pytest.raises(NotFittedError):
+        model.similar_items([3])
 
 
 def test_more_similar_items_than_there_are():
