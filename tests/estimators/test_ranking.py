@@ -9,6 +9,7 @@ pytest.importorskip("sklearn")
 from sklearn.exceptions import NotFittedError
 
 from ebagx import metrics
+from ebagx._core.top import top_items
 from ebagx.sklearn.ranking import RanksItems
 
 
@@ -120,9 +121,18 @@ def test_threads_change_no_bit(num_threads, monkeypatch):
     model, X, _ = make_case()
     expected = model.recommend(X, 7)
     monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 100)
+    given = []
+
+    def noted(*arguments):
+        given.append(arguments[-1])
+        return top_items(*arguments)
+
+    monkeypatch.setattr("ebagx.sklearn.ranking.top_items", noted)
     model.num_threads = num_threads
     for found, wanted in zip(model.recommend(X, 7), expected, strict=True):
         assert found.tobytes() == wanted.tobytes()
+    model.similar_items([3])
+    assert given == [num_threads, num_threads]
 
 
 @pytest.mark.parametrize(
