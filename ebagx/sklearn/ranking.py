@@ -175,7 +175,7 @@ def _checked_ids(ids: Any, name: str, num_items: int) -> Ids:
 def _columns(rows: Any, items: Ids) -> Any:
     """Return some columns of a CSR matrix, as CSR whose rows ascend."""
     part = rows[:, items]
-    part.sort_indices()
+    part.sort_indices()  # SciPy does not promise an order
     return part
 
 

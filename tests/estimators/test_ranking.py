@@ -6,6 +6,7 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from ebagx import metrics
@@ -13,7 +14,7 @@ from ebagx._core.top import top_items
 from ebagx.sklearn.ranking import RanksItems
 
 
-class Given(RanksItems):
+class Given(RanksItems, BaseEstimator):
     """A recommender whose users are the means of the items that they have."""
 
     def __init__(self, vectors, bias, num_threads=None):
