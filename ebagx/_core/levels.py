@@ -27,6 +27,7 @@ REFERENCE = "reference"
 REFERENCE_MODULES: tuple[str, ...] = (
     "reference",
     "training_reference",
+    "pairs_reference",
     "draw_reference",
     "quantized_reference",
     "top_reference",
@@ -54,6 +55,7 @@ KERNEL_NAMES = (
     "step_rows",
     "row_squares",
     "train_batches",
+    "train_pairs",
     "pool_codes",
     "unpack_codes",
     "draw_classes",

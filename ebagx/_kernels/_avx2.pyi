@@ -17,6 +17,7 @@ from ebagx._kernels._baseline import (
     top_items as top_items,
     top_scores as top_scores,
     train_batches as train_batches,
+    train_pairs as train_pairs,
     unpack_codes as unpack_codes,
     weights_gradient as weights_gradient,
 )

@@ -14,6 +14,12 @@ include "training/weights.pxi"
 include "training/call.pxi"
 include "training/forward.pxi"
 include "training/train.pxi"
+include "training/random.pxi"
+include "training/pair_call.pxi"
+include "training/pair_forward.pxi"
+include "training/pair_lookups.pxi"
+include "training/pairs.pxi"
+include "training/team.pxi"
 
 ctypedef fused training_dtype_call_t:
     ScatterCall

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from ebagx._training.examples import Examples
@@ -18,11 +20,36 @@ from ebagx._training.steps import Steps
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
 # It is called after each complete pass, with the network and the losses of the passes so far.
-AfterPass = Callable[[Network, Sequence[float]], object]
+AfterPass = Callable[[Any, Sequence[float]], object]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 _after_pass: ContextVar[AfterPass | None] = ContextVar("after_pass", default=None)
 _keeps_copy: ContextVar[bool] = ContextVar("keeps_copy", default=True)
 _histories: ContextVar[list["History"] | None] = ContextVar("histories", default=None)
+
+
+class Trainee(Protocol):
+    """Weights in training, which can be copied and set back."""
+
+    def snapshot(self, into: Any = None) -> Any:
+        """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Set the weights to those of a snapshot."""
+
+    def is_finite(self) -> bool:
+        """Return whether no weight is NaN or infinite."""
+
+    def settle(self) -> None:
+        """Apply the weight decay that untouched rows still owe."""
+
+
+class Passes(Protocol):
+    """Steps that train something on examples."""
+
+    def make_pass(
+        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+    ) -> float:
+        """Take a step for each batch in this order, and return the sum of the losses."""
 
 
 @contextmanager
@@ -54,7 +81,7 @@ class Plan:
 
     batch_size: int
     max_iter: int
-    score: Callable[[Network], float] | None = None  # rates held-out bags, for early stopping
+    score: Callable[[Any], float] | None = None  # rates held-out bags, for early stopping
     n_iter_no_change: int = 1
     tol: float = 0.0
     verbose: bool = False
@@ -96,13 +123,23 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
+    drawing = plan.drawing(examples, rng)
+    steps = Steps(network, loss, examples, plan.batch_size, drawing)
+    return make_passes(network, steps, examples.num_bags, plan, rng)
+
+
+def make_passes(
+    network: Trainee,
+    steps: Passes,
+    num_bags: int,
+    plan: Plan,
+    rng: np.random.Generator,
+) -> History:
+    """Do what `train` does, with steps that train the network."""
     history, histories, after_pass = History(), _histories.get(), _after_pass.get()
     if histories is not None:
         histories.append(history)
-    num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as advance, _arithmetic():
-        drawing = plan.drawing(examples, rng)
-        steps = Steps(network, loss, examples, plan.batch_size, drawing)
         keeps = _keeps_copy.get() or plan.score is not None
         kept = network.snapshot() if keeps else None
         try:
@@ -135,7 +172,7 @@ def train(
     return history
 
 
-def _is_best(history: History, plan: Plan, network: Network) -> bool:
+def _is_best(history: History, plan: Plan, network: Trainee) -> bool:
     """Note the last pass in the history; return whether its model is the one to keep."""
     if plan.score is None:
         history.best_iter = len(history.losses)

@@ -66,7 +66,7 @@ class Steps:
         batch_size = min(batch_size, examples.num_bags)
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
         lengths = examples.most_lookups()
-        lookups, most = int(lengths.sum(dtype=np.int64)), _most_lookups(lengths, batch_size)
+        lookups, most = int(lengths.sum(dtype=np.int64)), lookups_of_batch(lengths, batch_size)
         most_labels = _most_labels(examples.targets, batch_size)
         outputs = [len(weight) for weight in network.weights]
         outputs[-1] = most_used(outputs[-1], drawing, most_labels)
@@ -108,8 +108,8 @@ class Steps:
         widest = max(4 * max(layer.shape[1] for layer in network.weights), dim)
         self._work = _for_threads(self._threads, widest)
         self._grad = aligned_empty((batch_size, dim), _FLOAT32)
-        self._steps_per_call = _FIRST_STEPS
-        self._turns = _Turns(self._threads)
+        self._length = CallLength()
+        self._turns = Turns(self._threads)
 
     def make_pass(
         self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
@@ -121,14 +121,14 @@ class Steps:
         losses, weights = np.empty(len(order)), self._examples.weights
         done = 0
         while done < len(order):
-            count = min(self._steps_per_call, self._most_steps)
-            count = min(count, -(-(len(order) - done) // self._batch_size))
+            count = self._length.steps(len(order) - done, self._batch_size)
+            count = min(count, self._most_steps)
             stop = min(done + count * self._batch_size, len(order))
             started = time.perf_counter()
             is_busy = self._take(losses[done:stop], order[done:stop], count)
             seconds = max(time.perf_counter() - started, 1e-6)
             self._turns.note(is_busy, seconds)
-            self._steps_per_call = max(1, min(2 * count, int(count * _CALL_SECONDS / seconds)))
+            self._length.note(count, seconds)
             if advance is not None:
                 advance(stop - done)
             done = stop
@@ -185,7 +185,22 @@ class Steps:
         return is_busy
 
 
-class _Turns:
+class CallLength:
+    """The number of steps of the next call, which shall take a certain time."""
+
+    def __init__(self) -> None:
+        self._steps = _FIRST_STEPS
+
+    def steps(self, left: int, batch_size: int) -> int:
+        """Return the number of steps of the next call, if so many examples are left."""
+        return min(self._steps, -(-left // batch_size))
+
+    def note(self, count: int, seconds: float) -> None:
+        """Note that a call of `count` steps has taken a time."""
+        self._steps = max(1, min(2 * count, int(count * _CALL_SECONDS / seconds)))
+
+
+class Turns:
     """The number of threads of the next call: one for a while where processors are busy.
 
     There a thread that has taken a part of the work may not run for milliseconds, and the others
@@ -207,7 +222,7 @@ class _Turns:
         self._seconds_alone = REST * seconds if is_busy else self._seconds_alone - seconds
 
 
-def _most_lookups(lengths: npt.NDArray[Any], batch_size: int) -> int:
+def lookups_of_batch(lengths: npt.NDArray[Any], batch_size: int) -> int:
     """Return the largest number of lookups that a batch of bags of these lengths may have."""
     if batch_size < len(lengths):
         lengths = np.partition(lengths, -batch_size)[-batch_size:]
@@ -216,7 +231,9 @@ def _most_lookups(lengths: npt.NDArray[Any], batch_size: int) -> int:
 
 def _most_labels(targets: Any, batch_size: int) -> int:
     """Return the largest number of labels that a batch may have; 0 for numbers."""
-    return _most_lookups(np.diff(targets.indptr), batch_size) if hasattr(targets, "indptr") else 0
+    return (
+        lookups_of_batch(np.diff(targets.indptr), batch_size) if hasattr(targets, "indptr") else 0
+    )
 
 
 def _layer_buffers(inputs: int, outputs: int, batch_size: int) -> Arrays:

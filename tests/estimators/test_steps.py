@@ -17,7 +17,7 @@ from ebagx._core.bags import Bags
 from ebagx._core.levels import available_levels
 from ebagx._training import steps as steps_module
 from ebagx._training.bags import take
-from ebagx._training.steps import Steps, _Turns
+from ebagx._training.steps import Steps, Turns
 from ebagx.optim import Adam
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
 from support.estimator_cases import assert_same_model, make
@@ -105,7 +105,7 @@ def test_threads_come_back(monkeypatch):
 
 
 def test_turns():
-    turns = _Turns(3)
+    turns = Turns(3)
     assert turns.threads == 1
     turns.note(False, 0.1)
     assert turns.threads == 3

@@ -24,13 +24,6 @@ cdef struct DrawCall:
     bint long_positives
 
 
-cdef inline uint64_t random_bits(uint64_t seed, uint64_t number) noexcept nogil:
-    cdef uint64_t z = seed + (number + 1) * 0x9E3779B97F4A7C15ULL
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
-    return z ^ (z >> 31)
-
-
 cdef inline Py_ssize_t class_of_bits(const DrawCall* call, uint64_t bits) noexcept nogil:
     cdef Py_ssize_t place = <Py_ssize_t>(((bits >> 32) * <uint64_t>call.num_classes) >> 32)
     if call.thresholds.data == NULL:
@@ -38,23 +31,6 @@ cdef inline Py_ssize_t class_of_bits(const DrawCall* call, uint64_t bits) noexce
     if <uint32_t>bits < (<const uint32_t*>call.thresholds.data)[place]:
         return place
     return clamped((<const int32_t*>call.others.data)[place], call.num_classes - 1)
-
-
-cdef bint is_positive(
-    Indices positives, Py_ssize_t start, Py_ssize_t end, Py_ssize_t drawn
-) noexcept nogil:
-    # Returns whether a class is among the ascending ones from `start` to `end`.
-    cdef Py_ssize_t middle, found
-    while start < end:
-        middle = start + (end - start) // 2
-        found = index_at(positives, middle)
-        if found == drawn:
-            return True
-        if found < drawn:
-            start = middle + 1
-        else:
-            end = middle
-    return False
 
 
 cdef int32_t draw_once(

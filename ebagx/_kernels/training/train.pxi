@@ -19,18 +19,6 @@
 #     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
 #     UPDATE      a unit takes steps for some rows of the table or of a layer
 
-from cython.parallel cimport threadid
-
-cdef extern from "training/team.h" nogil:
-    ctypedef struct Team "ebagx_team":
-        pass
-    void form_team "ebagx_form_team"(Team*)
-    void begin_phase "ebagx_begin_phase"(Team*, int64_t, bint)
-    int64_t next_unit "ebagx_next_unit"(Team*, int64_t)
-    bint finish_unit "ebagx_finish_unit"(Team*)
-    void join_team "ebagx_join_team"(Team*)
-    bint is_busy_team "ebagx_is_busy"(Team*)
-
 cdef extern from "training/strip_ops.h" nogil:
     void sum_gradients "ebagx_sum_gradients"(
         float*, const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t, Py_ssize_t
@@ -89,11 +77,11 @@ cdef inline Py_ssize_t touched_of_batch(const TrainCall* call) noexcept nogil:
 
 
 cdef inline void use_gradient(
-    TrainCall* call, Trained* trained, Py_ssize_t u, Py_ssize_t row, float* grad_d
+    Trained* trained, Py_ssize_t u, Py_ssize_t row, float* grad_d, bint keeps
 ) noexcept nogil:
     # Clips a row of a gradient, and keeps it or takes the row's step.
     clip_row(grad_d, trained, trained.arrays.weights.dim)
-    if call.phase == GRADIENT:
+    if keeps:
         keep_row(trained, u, grad_d)
     else:
         step_trained(trained, row, grad_d)
@@ -134,7 +122,8 @@ cdef void layer_unit(
         layer_gradient(work, layer, outputs, k, count, call.num_bags)
         for r in range(count):
             use_gradient(
-                call, trained, k + r, row_of_unit(call, depth, k + r), &work[r * columns]
+                trained, k + r, row_of_unit(call, depth, k + r), &work[r * columns],
+                call.phase == GRADIENT,
             )
         k += count
 
@@ -160,7 +149,7 @@ cdef void table_unit(TrainCall* call, Py_ssize_t first, float* work) noexcept no
             work, <const float*>call.buffers.grad.data, dim, &bags_k[k], &scales_k[k],
             row_ends[u + 1] - k, dim,
         )
-        use_gradient(call, trained, u, rows_u[u], work)
+        use_gradient(trained, u, rows_u[u], work, call.phase == GRADIENT)
 
 
 cdef inline Py_ssize_t units_of(Py_ssize_t count, Py_ssize_t size) noexcept nogil:
@@ -256,43 +245,6 @@ cdef Py_ssize_t begin_next_phase(TrainCall* call) noexcept nogil:
     return update_units(call)
 
 
-cdef void train_alone(TrainCall* call) noexcept nogil:
-    cdef Py_ssize_t unit, units = begin_next_phase(call)
-    while units > 0:
-        for unit in range(units):
-            run_train_unit(call, unit, 0)
-        units = begin_next_phase(call)
-
-
-cdef void begin_phase_of_team(TrainCall* call, Team* team) noexcept nogil:
-    cdef Py_ssize_t units = begin_next_phase(call)
-    begin_phase(team, units, call.phase == PREPARE)
-
-
-cdef void train_in_team(TrainCall* call, Team* team, Py_ssize_t thread) noexcept nogil:
-    cdef int64_t unit
-    join_team(team)
-    unit = next_unit(team, thread)
-    while unit >= 0:
-        run_train_unit(call, unit, thread)
-        if finish_unit(team):
-            begin_phase_of_team(call, team)
-        unit = next_unit(team, thread)
-
-
-cdef bint train_all(TrainCall* call, int num_threads) noexcept nogil:
-    # Returns whether other processes needed the processors, so that one thread is better.
-    cdef Team team
-    if num_threads <= 1:
-        train_alone(call)
-        return False
-    form_team(&team)
-    begin_phase_of_team(call, &team)
-    with parallel(num_threads=num_threads):
-        train_in_team(call, &team, threadid())
-    return is_busy_team(&team)
-
-
 cdef enum:
     MAX_GROUPS = 7 + 1 + 2 * MAX_LAYERS
 
@@ -362,7 +314,7 @@ def train_batches(
         call.bags.norm = norm
         call.batch_size, call.loss, call.epsilon = batch_size, loss, epsilon
         with nogil:
-            is_busy = train_all(&call, num_threads)
+            is_busy = share_phases(&call, num_threads)
     finally:
         while count:
             count -= 1

@@ -1,0 +1,227 @@
+# Training on pairs of a user and an item: one call takes steps for many batches of pairs.
+#
+#     user        x = (sum_k w[k] * P[i[k]] - w[p] * P[p]) / norm of what is left, for a pair whose
+#                 own item p is in the user's bag; or the plain sum of a bag that keeps it
+#     item        (y, bias) = sum_k w[k] * Q[i[k]]
+#     score       s = x * y + bias
+#     warp        draw items until one that the user has not has s_n > s_p - 1, at draw k:
+#                 loss = strength * rank[k] * (1 - s_p + s_n), else 0
+#     bpr         loss = strength * log(1 + exp(s_n - s_p)), n drawn by popularity
+#     logistic    loss = strength * (log(1 + exp(-s_p)) + log(1 + exp(s_n)))
+#     gradients   of the touched rows of both tables (pair_lookups.pxi), added up over the batch
+#     steps       of those rows (weights.pxi)
+#
+# A batch has phases, which threads share by units (team.pxi). All numbers of a batch are computed
+# from the tables as they were before it: so no number depends on the number of threads.
+#
+#     REFRESH     in some batches, if items have features: a unit pools the vectors of some items,
+#                 among which the next batches search
+#     FORWARD     a unit takes the pairs of some users (pair_forward.pxi)
+#     SORT        one unit for each table (pair_lookups.pxi)
+#     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
+#     UPDATE      a unit takes the steps of some rows of a table
+
+cdef enum:
+    UNIT_RUNS = 16  # users of one unit
+
+
+cdef bint begin_pair_batch(PairCall* call) noexcept nogil:
+    # Finds the runs of the next batch. Returns whether there is one.
+    cdef int64_t* runs = run_starts(call)
+    cdef Py_ssize_t b, user, last = -1
+    call.first_pair = call.batch * call.batch_size
+    call.num_pairs = min(call.data.order.count - call.first_pair, call.batch_size)
+    call.num_runs = 0
+    if call.num_pairs <= 0:
+        return False
+    for b in range(call.num_pairs):
+        user = user_of_entry(call, entry_at(call, b))
+        if user != last:
+            runs[call.num_runs] = b
+            call.num_runs += 1
+            last = user
+    runs[call.num_runs] = call.num_pairs
+    begin_step(&call.users_side.trained, call.batch)
+    begin_step(&call.items_side.trained, call.batch)
+    call.keeps_gradients = (
+        call.users_side.trained.norm != INFINITY or call.items_side.trained.norm != INFINITY
+    )
+    return True
+
+
+cdef void side_unit(
+    PairCall* call, Side* side, Py_ssize_t first, float* work
+) noexcept nogil:
+    cdef Trained* trained = &side.trained
+    cdef const int64_t* rows_u = <const int64_t*>side.arrays.rows.data
+    cdef const int64_t* row_ends = <const int64_t*>side.arrays.row_ends.data
+    cdef Py_ssize_t stop = min(first + UNIT_ROWS, side.touched), u, k, dim = side.vectors.dim
+    cdef bint keeps = call.phase == PAIR_GRADIENT
+    for u in range(first, stop):
+        prefetch_trained(trained, rows_u[min(u + AHEAD // 2, side.touched - 1)])
+        if not keeps and trained.norm != INFINITY:
+            step_kept_row(trained, u, rows_u[u])
+            continue
+        k = row_ends[u]
+        sum_gradients(
+            work, <const float*>side.vectors.data, dim,
+            &(<const int32_t*>side.arrays.sorted.data)[k],
+            &(<const float*>side.arrays.scales.data)[k], row_ends[u + 1] - k, dim,
+        )
+        use_gradient(trained, u, rows_u[u], work, keeps)
+
+
+cdef void update_pair_unit(PairCall* call, Py_ssize_t unit, float* work) noexcept nogil:
+    # The units are those of the users' table, then those of the items'.
+    cdef Py_ssize_t units = units_of(call.users_side.touched, UNIT_ROWS)
+    cdef Side* side = &call.users_side
+    if unit >= units:
+        side = &call.items_side
+        unit -= units
+    if call.phase == PAIR_UPDATE or side.trained.norm != INFINITY:
+        side_unit(call, side, unit * UNIT_ROWS, work)
+
+
+cdef void run_pair_unit(PairCall* call, Py_ssize_t unit, Py_ssize_t thread) noexcept nogil:
+    if call.phase == PAIR_REFRESH:
+        refresh_unit(call, unit * UNIT_ROWS)
+    elif call.phase == PAIR_FORWARD:
+        forward_runs(call, unit * UNIT_RUNS)
+    elif call.phase == PAIR_SORT:
+        sort_unit(call, unit)
+    else:
+        update_pair_unit(call, unit, <float*>row_address(call.buffers.work, thread))
+
+
+cdef inline Py_ssize_t update_units_of_pairs(const PairCall* call) noexcept nogil:
+    # A batch that changes nothing has a unit, too: a phase without units would be the last one.
+    return max(
+        units_of(call.users_side.touched, UNIT_ROWS) + units_of(call.items_side.touched, UNIT_ROWS),
+        1,
+    )
+
+
+cdef void limit_side(Side* side) noexcept nogil:
+    if side.trained.norm != INFINITY:
+        limit_norm(&side.trained, side.touched)
+
+
+cdef inline bint is_refreshed(const PairCall* call) noexcept nogil:
+    return (
+        has_item_bags(call)
+        and (call.batches_before + call.batch) % call.batches_per_refresh == 0
+    )
+
+
+cdef Py_ssize_t begin_next_pair_phase(PairCall* call) noexcept nogil:
+    # Sets up the phase that follows, and returns its number of units; 0 after the last batch.
+    if call.phase == PAIR_UPDATE:
+        call.batch += 1
+    if call.phase == PAIR_BEGIN or call.phase == PAIR_UPDATE:
+        if not begin_pair_batch(call):
+            return 0
+        call.phase = PAIR_REFRESH
+        if is_refreshed(call):
+            return units_of(call.items.catalogue.count, UNIT_ROWS)
+    if call.phase == PAIR_REFRESH:
+        call.phase = PAIR_FORWARD
+        return units_of(call.num_runs, UNIT_RUNS)
+    if call.phase == PAIR_FORWARD:
+        call.phase = PAIR_SORT
+        return 2
+    if call.phase == PAIR_SORT and call.keeps_gradients:
+        call.phase = PAIR_GRADIENT
+        return update_units_of_pairs(call)
+    if call.phase == PAIR_GRADIENT:
+        limit_side(&call.users_side)
+        limit_side(&call.items_side)
+    call.phase = PAIR_UPDATE
+    return update_units_of_pairs(call)
+
+
+cdef void begin_side(Side* side, Rows vectors) noexcept nogil:
+    memset(side.arrays.slots.data, 0, <size_t>side.arrays.slots.count * sizeof(int32_t))
+    side.following, side.vectors = 1, vectors
+
+
+cdef enum:
+    PAIR_GROUPS = 10
+
+
+cdef int open_pairs(
+    PairCall* call, Arrays* groups, int* count, tuple buffers, tuple positives, tuple user_bags,
+    tuple item_bags, tuple items, tuple sampling,
+) except -1:
+    open_group(
+        groups, count, <Rows*>&call.buffers, buffers, b"d1w f2w f2w f2w f2w l2w f1w q1w f2w"
+    )
+    open_group(groups, count, <Rows*>&call.data, positives, b"n1 i1 i1 i1 f1 f1")
+    call.long_data = groups[count[0] - 1].index == INT64
+    open_group(groups, count, <Rows*>&call.user_bags, user_bags, b"i1 i1 f1 d1")
+    call.long_users = groups[count[0] - 1].index == INT64
+    open_group(groups, count, <Rows*>&call.item_bags, item_bags, b"i1 i1 f1")
+    call.long_items = groups[count[0] - 1].index == INT64
+    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w")
+    open_group(groups, count, <Rows*>&call.sampling, sampling, b"f1 l1")
+    return 0
+
+
+cdef int open_side(
+    Side* side, Arrays* groups, int* count, tuple lookups, tuple table
+) except -1:
+    open_group(
+        groups, count, <Rows*>&side.arrays, lookups, b"q1w l1w f1w l1w q1w q1w l1w f1w l1w"
+    )
+    open_trained(groups, count, &side.trained, table)
+    return 0
+
+
+def train_pairs(
+    buffers,           # OUT losses (n,) float64, and others: see PairBuffers
+    positives,      # order (n,) intp of the entries to train on, and others: see Positives
+    user_bags,         # see UserBags
+    item_bags,         # see ItemBags
+    items,             # INOUT see ItemVectors
+    sampling,          # see PairSampling
+    user_lookups,      # OUT see SideArrays
+    item_lookups,      # OUT see SideArrays
+    user_table,        # INOUT weights, states, plan of steps and options: see TrainedArrays
+    item_table,        # INOUT the same; the last column of the weights is the bias
+    Py_ssize_t batch_size,
+    int norm,
+    int loss,
+    uint64_t seed,
+    int64_t first_number,    # of the draws of the first pair
+    Py_ssize_t first_batch,  # number in the pass
+    Py_ssize_t batches_per_refresh,
+    int num_threads,
+    /,
+):
+    """Take a step for each batch of pairs, and write the loss of each pair before its step.
+
+    Return whether other processes needed the processors, so that one thread is faster. Cost: the
+    bag of each user of a batch, a dot product for each draw, and steps of the touched rows.
+    """
+    cdef PairCall call
+    cdef Arrays[PAIR_GROUPS] groups
+    cdef int count = 0
+    cdef bint is_busy = False
+    memset(&call, 0, sizeof(PairCall))
+    try:
+        open_pairs(
+            &call, groups, &count, buffers, positives, user_bags, item_bags, items, sampling
+        )
+        open_side(&call.users_side, groups, &count, user_lookups, user_table)
+        open_side(&call.items_side, groups, &count, item_lookups, item_table)
+        begin_side(&call.users_side, call.buffers.gradients)
+        begin_side(&call.items_side, call.buffers.vectors)
+        call.norm, call.loss, call.seed, call.first_number = norm, loss, seed, first_number
+        call.batch_size, call.batches_before = batch_size, first_batch
+        call.batches_per_refresh = batches_per_refresh
+        with nogil:
+            is_busy = share_phases(&call, num_threads)
+    finally:
+        while count:
+            count -= 1
+            close_arrays(&groups[count])
+    return is_busy

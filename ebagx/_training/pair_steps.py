@@ -1,0 +1,212 @@
+"""`PairSteps` trains towers on pairs of users and items: arrays and numbers for the kernel."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ebagx._core.bags import Bags
+from ebagx._core.levels import kernels
+from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._core.threads import thread_count
+from ebagx._kernels.training_reference import log
+from ebagx._training.pairs import PairBags, Positives, Towers
+from ebagx._training.steps import CallLength, Turns, lookups_of_batch
+from ebagx.optim.planning import PlannedSteps
+
+LOSSES = {"warp": 0, "bpr": 1, "logistic": 2}
+_NORMS = {None: 0, "l1": 1, "l2": 2}
+_CHEAPER = 2  # as in `Steps`
+_MOST_LOSS = 10.0  # largest factor of a pair in WARP
+_BPR_DRAWS = 8
+
+_FLOAT32 = np.dtype(np.float32)
+_NO_ROWS = np.empty((0, 0), np.float32)
+
+
+class Sampling(NamedTuple):
+    """The items with which a pair's own item is compared."""
+
+    loss: str
+    max_sampled: int
+    seed: int
+    candidates: npt.NDArray[np.int32]  # items that WARP draws; empty: all
+
+    def ranks(self, num_items: int) -> npt.NDArray[np.float32]:
+        """Return the factor of a pair's loss for each number of draws, counted from 1."""
+        if self.loss != "warp":
+            return np.ones(_BPR_DRAWS, np.float32)
+        draws = np.arange(1, self.max_sampled + 1)
+        ranks = np.maximum((num_items - 1) // draws, 1).astype(np.float32)
+        factors: npt.NDArray[np.float32] = np.minimum(log(ranks), np.float32(_MOST_LOSS))
+        return factors
+
+
+class PairSteps:
+    """The steps of a training, many of which one call of the kernel ``train_pairs`` takes.
+
+    Parameters
+    ----------
+    towers : Towers
+        Their tables are trained in place.
+    positives : Positives
+        Positives.
+    bags : PairBags
+        Bags of users and items.
+    sampling : Sampling
+        Loss and draws.
+    batch_size : int
+        Number of pairs per step.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        positives: Positives,
+        bags: PairBags,
+        sampling: Sampling,
+        batch_size: int,
+    ) -> None:
+        batch_size = min(batch_size, positives.num_entries)
+        self._positives, self._bags, self._sampling = positives, bags, sampling
+        self._batch_size, self._done = batch_size, 0
+        user_table, item_table = towers.tables
+        dim, num_items = user_table.shape[1], self._num_items(towers)
+        user_room, item_room = _rooms(bags, batch_size)
+        self._tables = [
+            PlannedSteps(optimizer, table, room)
+            for optimizer, table, room in zip(
+                towers.optimizers, towers.tables, (user_room, item_room), strict=True
+            )
+        ]
+        work = batch_size * dim * (6 + user_room // batch_size + 2 * (item_room // batch_size))
+        # The calls that take many steps take turns of their own.
+        threads = thread_count(towers.num_threads, _CHEAPER * work, takes_turns=False)
+        self._buffers = _buffers(batch_size, dim, threads)
+        self._items = _items(bags.items, num_items, batch_size, dim)
+        self._lookups = _lookups(user_room, user_table), _lookups(item_room, item_table)
+        self._ranks = sampling.ranks(len(sampling.candidates) or num_items)
+        self._refresh = max(1, num_items // batch_size)
+        self._turns, self._length = Turns(threads), CallLength()
+
+    def _num_items(self, towers: Towers) -> int:
+        items = self._bags.items
+        return len(towers.tables[1]) if items is None else items.num_bags
+
+    def make_pass(
+        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+    ) -> float:
+        """Take a step for each batch of the entries in this order.
+
+        Return the sum of the losses, each taken before the step of its batch.
+        """
+        order = sorted_in_batches(order, self._batch_size)
+        losses = np.empty(len(order))
+        done = 0
+        while done < len(order):
+            count = self._length.steps(len(order) - done, self._batch_size)
+            stop = min(done + count * self._batch_size, len(order))
+            started = time.perf_counter()
+            is_busy = self._take(losses[done:stop], order[done:stop], count, done)
+            seconds = max(time.perf_counter() - started, 1e-6)
+            self._turns.note(is_busy, seconds)
+            self._length.note(count, seconds)
+            if advance is not None:
+                advance(stop - done)
+            done = stop
+        return float(losses.sum())
+
+    def _take(
+        self, losses: npt.NDArray[Any], order: npt.NDArray[np.intp], count: int, done: int
+    ) -> bool:
+        """Take `count` steps; if one of them cannot be taken, raise after those before it.
+
+        Return whether threads have lost time.
+        """
+        plans, errors = zip(*(steps.plan(count) for steps in self._tables), strict=True)
+        count = min(map(len, plans))
+        plans = [plan[:count] for plan in plans]
+        for steps, plan in zip(self._tables, plans, strict=True):
+            steps.take(plan)  # first, as Ctrl-C during the call takes effect after it
+        is_busy = False
+        if count:
+            pairs = min(count * self._batch_size, len(order))
+            is_busy = self._call(losses[:pairs], order[:pairs], plans, done // self._batch_size)
+            self._done += pairs
+        for error in errors:
+            if error is not None:
+                raise error
+        return is_busy
+
+    def _call(
+        self, losses: npt.NDArray[Any], order: npt.NDArray[np.intp], plans: Any, first_batch: int
+    ) -> bool:
+        users, items = self._bags.users, self._bags.items
+        no_bags = users.indices[:0], users.offsets[:0], users.weights[:0]
+        is_busy: bool = kernels.train_pairs(
+            (losses, *self._buffers),
+            (order, *self._positives),
+            (*users, self._bags.totals),
+            no_bags if items is None else tuple(items),
+            self._items,
+            (self._ranks, self._sampling.candidates),
+            *self._lookups,
+            self._tables[0].arrays(plans[0]),
+            self._tables[1].arrays(plans[1]),
+            self._batch_size,
+            _NORMS[self._bags.norm],
+            LOSSES[self._sampling.loss],
+            self._sampling.seed,
+            self._done,
+            first_batch,
+            self._refresh,
+            self._turns.threads,
+        )
+        return is_busy
+
+
+def sorted_in_batches(order: npt.NDArray[np.intp], batch_size: int) -> npt.NDArray[np.intp]:
+    """Return the order with the entries of each batch sorted: so those of a user are neighbours."""
+    whole = len(order) // batch_size * batch_size
+    batches = np.sort(order[:whole].reshape(-1, batch_size), axis=1)
+    return np.concatenate([batches.ravel(), np.sort(order[whole:])])
+
+
+def _rooms(bags: PairBags, batch_size: int) -> tuple[int, int]:
+    """Return how many lookups of users, and of items, a batch may have."""
+    users = lookups_of_batch(np.diff(bags.users.offsets), batch_size) + batch_size
+    per_item = 1 if bags.items is None else int(np.diff(bags.items.offsets).max())
+    return users, max(2 * batch_size * per_item, 1)
+
+
+def _buffers(batch_size: int, dim: int, threads: int) -> tuple[npt.NDArray[Any], ...]:
+    columns = -(-dim // 32) * 32 + 64  # rows of threads have cache lines of their own
+    return (
+        aligned_empty((batch_size, dim), _FLOAT32),
+        aligned_empty((batch_size, dim + 1), _FLOAT32),
+        aligned_empty((2 * batch_size, dim), _FLOAT32),
+        aligned_empty((batch_size, 2), _FLOAT32),
+        np.empty((batch_size, 1), np.int32),
+        np.empty(batch_size, np.float32),
+        np.empty(batch_size + 1, np.int64),
+        aligned_empty((threads, columns), _FLOAT32)[:, : dim + 1],
+    )
+
+
+def _items(items: Bags | None, num_items: int, batch_size: int, dim: int) -> Any:
+    """Return the vectors of all items and those of a batch; empty if they are rows of the table."""
+    if items is None:
+        return _NO_ROWS, _NO_ROWS
+    return (
+        aligned_empty((num_items, dim + 1), _FLOAT32),
+        aligned_empty((2 * batch_size, dim + 1), _FLOAT32),
+    )
+
+
+def _lookups(room: int, table: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Return arrays for the lookups of a table in a batch."""
+    types = np.int64, np.int32, np.float32, np.int32, np.int64, np.int64, np.int32, np.float32
+    arrays = (aligned_empty((room + 1,), np.dtype(dtype)) for dtype in types)
+    return *arrays, aligned_zeros((len(table),), np.dtype(np.int32))
