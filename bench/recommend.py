@@ -2,7 +2,7 @@
 
     python bench/recommend.py --peers PYTHON              # five seeds: about three minutes
     python bench/recommend.py --models "ebagx history" --seeds 0 --threads 1
-    python bench/recommend.py --json figures.json         # keeps the figures
+    python bench/recommend.py --json figures.json         # adds to the figures of the file
 
 PYTHON is an interpreter whose environment has rectools-lightfm and implicit; what it lacks is left
 out. Ratings of 4 and 5 are positives, a fifth of each user's are held out at random, and items of
@@ -28,7 +28,7 @@ from ebagx import metrics
 from recommenders import MODELS, N
 
 MEASURES = ("precision_at_k", "recall_at_k", "ndcg_at_k", "auc")
-VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # implicit asks for this
 
 
 def measure(
@@ -41,7 +41,7 @@ def measure(
         script = Path(__file__).with_name("recommenders.py")
         done = subprocess.run(
             [python, script, name, folder, str(threads), str(seed)],
-            env=os.environ | dict.fromkeys(VARIABLES, str(threads)),
+            env=os.environ | ONE_THREAD | {"OMP_NUM_THREADS": str(threads)},
             capture_output=True,
             text=True,
             check=False,
@@ -78,7 +78,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--threads", nargs="+", type=int, default=(1, 2), metavar="N")
     add("--peers", default=sys.executable, metavar="PYTHON", help="interpreter with the peers")
     add("--packages", type=Path, metavar="FOLDER", help="keep the downloaded package in FOLDER")
-    add("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    add("--json", type=Path, metavar="FILE", help="add the figures to those in FILE")
     return parser.parse_args(arguments)
 
 
@@ -91,6 +91,14 @@ def load(packages: Path | None) -> sparse.csr_array:
         return movielens.load_positives(wheel)
 
 
+def merged(path: Path, about: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a file of figures with a row in the place of an earlier one."""
+    earlier = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    of_key = {(old["model"], old["threads"]): old for old in earlier["rows"]}
+    of_key[row["model"], row["threads"]] = row
+    return {"about": about, "rows": list(of_key.values())}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parse_arguments(arguments)
@@ -99,18 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(f"{key}: {value}" for key, value in about.items()), end="\n\n")
     print("| model | threads | P@10 | R@10 | NDCG@10 | AUC | 10^6 positives/s | users/s |")
     print("|---|---|---|---|---|---|---|---|")
-    rows = []
     for name in options.models:
         for threads in options.threads:
             results = [
                 measure(name, movielens.split(positives, seed), seed, threads, options.peers)
                 for seed in options.seeds
             ]
-            if None not in results:
-                print(line(name, threads, results, positives.shape[0]), flush=True)
-                rows.append({"model": name, "threads": threads, "results": results})
-    if options.json:
-        options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+            if None in results:
+                continue
+            print(line(name, threads, results, positives.shape[0]), flush=True)
+            if options.json:
+                row = {"model": name, "threads": threads, "results": results}
+                content = merged(options.json, about, row)
+                options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ ORDER = (
     "plot_word_contributions.py",
     "plot_sentence_embeddings.py",
     "plot_random_projection.py",
+    "plot_recommender.py",
+    "plot_cold_items.py",
     "plot_collection.py",
     "plot_optimizers.py",
     "plot_touched_rows.py",

@@ -128,20 +128,21 @@ KERNELS = (
         ),
         ("vaddpd", "vmulpd"),
     ),
+    Kernel("top_items", (r"_rank_group\b",), ("vfmadd.*pd",), 8),
     Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
     Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
 )
 
 # The level avx512 has only these kernels, with zmm registers; its float16 is converted from halves
 # of them.
-FORWARD = tuple(k for k in KERNELS if k.name.startswith(("pool", "indices_valid")))
+FORWARD = tuple(k for k in KERNELS if k.name.startswith(("pool", "top", "indices_valid")))
 REGISTERS = {"_avx2": ("%ymm", KERNELS), "_avx512": ("%zmm", FORWARD)}
 
 # A name for what is forbidden, and a pattern of instructions.
 FUSED = ("fused multiply-add", r"^vfn?m(add|sub)")
-# The function that may have them: its products of codes and scales are exact, so that one rounding
-# is the same as two.
-EXACT = re.compile(r"_walk_block\b").search
+# The functions that may have them: their products, of codes and scales or of floats in double, are
+# exact, so that one rounding is the same as two.
+EXACT = re.compile(r"_(walk_block|rank_group)\b").search
 AVX512 = ("AVX-512", r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])")
 AVX = ("AVX", r"%[yz]mm|^v\w+ .*%xmm")
 

@@ -10,6 +10,7 @@ plain      the forward pass of plain arrays, which one kernel checks and pools
 backward   the gradients of touched rows and of weights
 dense      sums of gradients in an array of the table's size
 row_sum    sums of gradients as touched rows and their values
+top        the best items of users, by vectors or scores
 transpose  from the lookups of each bag to those of each row
 pieces     cuts of long work, between which Ctrl-C takes effect
 checks     checks of arguments, and their error messages

@@ -22,6 +22,7 @@ _TILE_ITEMS = 8  # of ranking/top_ops.h
 _UNITS_PER_THREAD = 4
 _PRODUCTS_AT_ONCE = 1 << 31  # between two calls, Ctrl-C takes effect: about a third of a second
 _FEWEST_USERS = 128  # for whom the kernel copies an item once
+_FEWEST_OF_UNIT = 16  # users: a copy of all items costs as much time as the scores of four
 _DOUBLE = np.dtype(np.float64)
 
 
@@ -98,7 +99,7 @@ def top_items(
         block = slice(first, first + step)
         values = users[block].astype(_DOUBLE)
         threads = thread_count(num_threads, len(values) * per_user)
-        units = min(len(values), threads * _UNITS_PER_THREAD) if threads > 1 else 1
+        units = 1 if threads == 1 else _unit_count(len(values), threads)
         panels = aligned_empty((units, _TILE_ITEMS * users.shape[1]), _DOUBLE)
         part = _part(lists, block), _part_excluded(excluded, first, len(values))
         kernels.top_items(*part, panels, values, (vectors, bias), threads)
@@ -116,6 +117,11 @@ def top_scores(
     threads = thread_count(num_threads, scores.size)
     kernels.top_scores(lists, _part_excluded(excluded, 0, len(scores)), scores, threads)
     return lists
+
+
+def _unit_count(num_users: int, threads: int) -> int:
+    """Return the number of parts of users that threads share, which are not too small."""
+    return min(-(-num_users // _FEWEST_OF_UNIT), threads * _UNITS_PER_THREAD)
 
 
 def _part(lists: Lists, block: slice) -> tuple[Ids, Doubles]:

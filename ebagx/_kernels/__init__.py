@@ -111,6 +111,10 @@ Decisions
     a sixth of the time.
 19. A random draw is a function of the seed and the draw's number, by SplitMix64: so steps may be
     taken in calls of any length, and threads share draws. Walker's table spares a search.
+20. The scores of `top_items` are added in double, where products of floats are exact, and in one
+    order: so they may be fused, and depend on no block. No score is stored but those of the best:
+    1,682 items of 943 users take 5.4 ms on one thread, where a product of matrices in float by BLAS
+    and NumPy's ``argpartition`` take 10.5.
 
 Adding a kernel
 ---------------

@@ -179,6 +179,27 @@ def top_scores(
     num_threads: int,
     /,
 ) -> None: ...
+def train_pairs(
+    buffers: tuple[_Array, ...],
+    positives: tuple[_Array, ...],
+    user_bags: tuple[_Array, ...],
+    item_bags: tuple[_Array, ...],
+    items: tuple[_Array, ...],
+    sampling: tuple[_Array, ...],
+    user_lookups: tuple[_Array, ...],
+    item_lookups: tuple[_Array, ...],
+    user_table: tuple[_Array, ...],
+    item_table: tuple[_Array, ...],
+    batch_size: int,
+    norm: int,
+    loss: int,
+    seed: int,
+    first_number: int,
+    first_batch: int,
+    batches_per_refresh: int,
+    num_threads: int,
+    /,
+) -> bool: ...
 def transpose_few(
     rows_u: _Array,
     row_offsets_u: _Array,

@@ -16,12 +16,15 @@ from ebagx._kernels.training_reference import NO_NORM, NORM_L1, _take_step, _tou
 WARP, BPR, LOGISTIC, SAMPLED_SOFTMAX = range(4)
 LEAST_REST = 1e-12  # part of a norm that is nothing but rounding errors
 
+# Rows of a table, places of vectors, and the scales of these in the rows' gradients.
+_Lookups = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 _f = np.float32
 _LANES = reference.LANES
 
 
 class _Data(NamedTuple):
-    """The stored entries of the interactions: users, items, and their weights."""
+    """The stored entries of the positives: users, items, and their weights."""
 
     order: np.ndarray
     users: np.ndarray
@@ -55,9 +58,7 @@ class _Bags(NamedTuple):
     def pooled(self, table: np.ndarray) -> np.ndarray:
         """Return the weighted sums of all bags."""
         out = np.empty((len(self.offsets) - 1, table.shape[1]), _f)
-        reference.pool(
-            out, table, self.indices, self.offsets, self.weights, reference.SUM, 1
-        )
+        reference.pool(out, table, self.indices, self.offsets, self.weights, reference.SUM, 1)
         return out
 
 
@@ -148,7 +149,9 @@ def _drawn(call: _Call, first: int, count: int) -> np.ndarray:
     if call.loss == WARP:
         source = call.candidates
     count = len(source) or len(call.searched())
-    places = ((random_bits(call.seed, numbers) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)
+    places = ((random_bits(call.seed, numbers) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(
+        32
+    )
     places = places.astype(np.int64)
     return source[places].astype(np.int64) if len(source) else places
 
@@ -197,7 +200,7 @@ def _differentiate(
 def _user_vectors(
     call: _Call, entries: np.ndarray, users: np.ndarray, run_of_pair: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors (B, D + 1) of the pairs' users, and the norms by which they are divided."""
+    """Return the vectors (B, D + 1) of the pairs' users, and the norms that divide them."""
     table = call.user_table[0]
     bags = call.user_bags.take(users)
     pooled = bags.pooled(table)[run_of_pair]
@@ -229,8 +232,8 @@ def _forward(
     return _Forward(vectors, divisors, items, rows, coefficients), losses
 
 
-def _item_lookups(call: _Call, batch: _Forward) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, pairs and scales of the lookups of items whose coefficient is not 0."""
+def _item_lookups(call: _Call, batch: _Forward) -> _Lookups:
+    """Return the lookups of items whose coefficient is not 0; places are pairs."""
     pairs, columns = np.nonzero(batch.coefficients)
     coefficients = batch.coefficients[pairs, columns]
     items = batch.items[pairs, columns]
@@ -252,8 +255,8 @@ def _user_gradients(batch: _Forward) -> tuple[np.ndarray, np.ndarray]:
 
 def _user_lookups(
     call: _Call, batch: _Forward, entries: np.ndarray, users: np.ndarray, run_of_pair: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, places and scales of the lookups of users, and the gradients at the places."""
+) -> tuple[_Lookups, np.ndarray]:
+    """Return the lookups of users, and the gradients at their places."""
     gradients, is_active = _user_gradients(batch)
     count = len(entries)
     sums = np.zeros((len(users), gradients.shape[1]), _f)
@@ -268,13 +271,13 @@ def _user_lookups(
         if len(call.totals):
             rows.append((call.data.items[entries[pairs]], pairs, -call.data.values[entries[pairs]]))
     nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, _f)
-    lookups = [np.concatenate(parts) for parts in zip(nothing, *rows, strict=True)]
-    return lookups[0], lookups[1], lookups[2], np.concatenate([gradients, sums])
+    indices, places, scales = map(np.concatenate, zip(nothing, *rows, strict=True))
+    return (indices, places, scales), np.concatenate([gradients, sums])
 
 
 def _step(
     table: Sequence[np.ndarray],
-    lookups: tuple[np.ndarray, np.ndarray, np.ndarray],
+    lookups: _Lookups,
     vectors: np.ndarray,
     step: int,
 ) -> None:
@@ -290,7 +293,7 @@ def _step(
 
 def train_pairs(
     buffers: Sequence[np.ndarray],
-    interactions: Sequence[np.ndarray],
+    positives: Sequence[np.ndarray],
     user_bags: Sequence[np.ndarray],
     item_bags: Sequence[np.ndarray],
     items: Sequence[np.ndarray],
@@ -312,10 +315,21 @@ def train_pairs(
 
     Return whether other processes needed the processors, so that one thread is faster: never.
     """
-    losses, data = buffers[0], _Data(*interactions)
+    losses, data = buffers[0], _Data(*positives)
     call = _Call(
-        *(data, _Bags(*user_bags[:3]), user_bags[3], _Bags(*item_bags), items[0], *sampling),
-        *(user_table, item_table, norm, loss, seed, first_number),
+        data=data,
+        user_bags=_Bags(*user_bags[:3]),
+        totals=user_bags[3],
+        item_bags=_Bags(*item_bags),
+        catalogue=items[0],
+        ranks=sampling[0],
+        candidates=sampling[1],
+        user_table=user_table,
+        item_table=item_table,
+        norm=norm,
+        loss=loss,
+        seed=seed,
+        first_number=first_number,
     )
     with np.errstate(all="ignore"):
         for step, first in enumerate(range(0, len(data.order), batch_size)):
@@ -325,8 +339,8 @@ def train_pairs(
             users, run_of_pair = np.unique(data.users[entries], return_inverse=True)
             batch, of_pairs = _forward(call, entries, users, run_of_pair.ravel(), first)
             losses[first : first + len(entries)] = of_pairs
-            *of_users, gradients = _user_lookups(call, batch, entries, users, run_of_pair.ravel())
+            of_users, gradients = _user_lookups(call, batch, entries, users, run_of_pair.ravel())
             of_items = _item_lookups(call, batch)
-            _step(user_table, tuple(of_users), gradients, step)
+            _step(user_table, of_users, gradients, step)
             _step(item_table, of_items, batch.vectors, step)
     return False

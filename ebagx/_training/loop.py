@@ -126,10 +126,22 @@ def train(
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
     of the last snapshot.
     """
+    drawing = plan.drawing(examples, rng)
+    steps = Steps(network, loss, examples, plan.batch_size, drawing)
+    return make_passes(network, steps, examples.num_bags, plan, rng)
+
+
+def make_passes(
+    network: Trainee,
+    steps: Passes,
+    num_bags: int,
+    plan: Plan,
+    rng: np.random.Generator,
+) -> History:
+    """Do what `train` does, with steps that train the network."""
     history, histories, between = History(), _histories.get(), _between.get()
     if histories is not None:
         histories.append(history)
-    num_bags = examples.num_bags
     with _progress(history, num_bags * plan.max_iter, plan.verbose) as show, _arithmetic():
 
         def advance(count: int) -> None:
@@ -138,8 +150,6 @@ def train(
             if between is not None:
                 between(network, history.losses, False)
 
-        drawing = plan.drawing(examples, rng)
-        steps = Steps(network, loss, examples, plan.batch_size, drawing)
         keeps = _keeps_copy.get() or plan.score is not None
         kept = network.snapshot() if keeps else None
         if plan.score is not None and plan.start_counts:

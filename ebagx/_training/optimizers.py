@@ -38,12 +38,12 @@ def is_optimizer(value: Any) -> bool:
 
 
 def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
-    """Return new optimizers for a fit: one for the table, and one for each layer."""
-    named = estimator.optimizer
-    count = 1 + estimator._num_layers()
+    """Return new optimizers for a fit: those of tables first, then one for each layer."""
+    named, count = estimator.optimizer, estimator._num_optimizers
     if is_optimizer(named):
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
+    options |= estimator._optimizer_options.get(named, {})
     made = [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
     if estimator._table_eps is not None:
         made[0].eps = estimator._table_eps

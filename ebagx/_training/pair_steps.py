@@ -12,7 +12,7 @@ from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
 from ebagx._kernels.training_reference import log
-from ebagx._training.pairs import Interactions, PairBags, Towers
+from ebagx._training.pairs import PairBags, Positives, Towers
 from ebagx._training.steps import CallLength, Turns, lookups_of_batch
 from ebagx.optim.planning import PlannedSteps
 
@@ -40,7 +40,8 @@ class Sampling(NamedTuple):
             return np.ones(_BPR_DRAWS, np.float32)
         draws = np.arange(1, self.max_sampled + 1)
         ranks = np.maximum((num_items - 1) // draws, 1).astype(np.float32)
-        return np.minimum(log(ranks), np.float32(_MOST_LOSS))
+        factors: npt.NDArray[np.float32] = np.minimum(log(ranks), np.float32(_MOST_LOSS))
+        return factors
 
 
 class PairSteps:
@@ -50,7 +51,7 @@ class PairSteps:
     ----------
     towers : Towers
         Their tables are trained in place.
-    interactions : Interactions
+    positives : Positives
         Positives.
     bags : PairBags
         Bags of users and items.
@@ -63,17 +64,17 @@ class PairSteps:
     def __init__(
         self,
         towers: Towers,
-        interactions: Interactions,
+        positives: Positives,
         bags: PairBags,
         sampling: Sampling,
         batch_size: int,
     ) -> None:
-        batch_size = min(batch_size, interactions.count)
-        self._interactions, self._bags, self._sampling = interactions, bags, sampling
+        batch_size = min(batch_size, positives.num_entries)
+        self._positives, self._bags, self._sampling = positives, bags, sampling
         self._batch_size, self._done = batch_size, 0
         user_table, item_table = towers.tables
         dim, num_items = user_table.shape[1], self._num_items(towers)
-        user_room, item_room = _rooms(interactions, bags, batch_size)
+        user_room, item_room = _rooms(bags, batch_size)
         self._tables = [
             PlannedSteps(optimizer, table, room)
             for optimizer, table, room in zip(
@@ -146,13 +147,14 @@ class PairSteps:
         no_bags = users.indices[:0], users.offsets[:0], users.weights[:0]
         is_busy: bool = kernels.train_pairs(
             (losses, *self._buffers),
-            (order, *self._interactions),
+            (order, *self._positives),
             (*users, self._bags.totals),
             no_bags if items is None else tuple(items),
             self._items,
             (self._ranks, self._sampling.candidates),
             *self._lookups,
-            *(steps.arrays(plan) for steps, plan in zip(self._tables, plans, strict=True)),
+            self._tables[0].arrays(plans[0]),
+            self._tables[1].arrays(plans[1]),
             self._batch_size,
             _NORMS[self._bags.norm],
             LOSSES[self._sampling.loss],
@@ -172,7 +174,7 @@ def sorted_in_batches(order: npt.NDArray[np.intp], batch_size: int) -> npt.NDArr
     return np.concatenate([batches.ravel(), np.sort(order[whole:])])
 
 
-def _rooms(interactions: Interactions, bags: PairBags, batch_size: int) -> tuple[int, int]:
+def _rooms(bags: PairBags, batch_size: int) -> tuple[int, int]:
     """Return how many lookups of users, and of items, a batch may have."""
     users = lookups_of_batch(np.diff(bags.users.offsets), batch_size) + batch_size
     per_item = 1 if bags.items is None else int(np.diff(bags.items.offsets).max())

@@ -234,7 +234,9 @@ def lookups_of_batch(lengths: npt.NDArray[Any], batch_size: int) -> int:
 
 def _most_labels(targets: Any, batch_size: int) -> int:
     """Return the largest number of labels that a batch may have; 0 for numbers."""
-    return lookups_of_batch(np.diff(targets.indptr), batch_size) if hasattr(targets, "indptr") else 0
+    return (
+        lookups_of_batch(np.diff(targets.indptr), batch_size) if hasattr(targets, "indptr") else 0
+    )
 
 
 def _layer_buffers(inputs: int, outputs: int, batch_size: int) -> Arrays:

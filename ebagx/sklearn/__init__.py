@@ -14,12 +14,14 @@ from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.embedder import TextEmbedder
 from ebagx.sklearn.factorization_classifier import FactorizationMachineClassifier
 from ebagx.sklearn.factorization_regressor import FactorizationMachineRegressor
+from ebagx.sklearn.recommender import EmbeddingBagRecommender
 from ebagx.sklearn.regressor import EmbeddingBagRegressor
 from ebagx.sklearn.transformer import EmbeddingBagTransformer
 from ebagx.sklearn.vectorizer import TextVectorizer
 
 __all__ = [
     "EmbeddingBagClassifier",
+    "EmbeddingBagRecommender",
     "EmbeddingBagRegressor",
     "EmbeddingBagTransformer",
     "FactorizationMachineClassifier",

@@ -1,100 +1,36 @@
 """Base of the trained estimators: parameters, input, and fitting."""
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from ebagx._core.bags import Bags
-from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._training.bags import bags_of, table_of
 from ebagx._training.examples import BagMaker, Examples
 from ebagx._training.loop import History, Plan, train
 from ebagx._training.losses import Loss, targets_of
-from ebagx._training.network import (
-    Floats,
-    Network,
-)
-from ebagx._training.optimizers import (
-    OPTIMIZERS,
-    SCHEDULES,
-    State,
-    is_optimizer,
-    make_optimizers,
-    set_learning_rate,
-)
-from ebagx.optim import Optimizer
+from ebagx._training.network import Floats, Network
+from ebagx._training.optimizers import State, set_learning_rate
 from ebagx.sklearn.inputs import as_features, as_targets
-from ebagx.sklearn.parameters import (
-    NUM_THREADS,
-    Constraints,
-    Flag,
-    Integer,
-    Number,
-    OneOf,
-    Seed,
-    Verbosity,
-    check_parameters,
-)
+from ebagx.sklearn.passes import DivergenceError as DivergenceError, MadeInPasses
 from ebagx.sklearn.weights import Weights, checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
 
 
-class DivergenceError(ValueError):
-    """A loss that is infinite or NaN has ended the training in pass `number`."""
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message, number)
-        self.number = number
-
-    def __str__(self) -> str:
-        """Return the message."""
-        return str(self.args[0])
-
-
-class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
     """Estimators that train the rows of a table together with what turns them into scores."""
 
-    _constraints: ClassVar[Constraints] = {
-        "embedding_dim": Integer(1),
-        "optimizer": OneOf(tuple(OPTIMIZERS), is_optimizer, " or an ebagx.optim.Optimizer"),
-        "learning_rate": Number(POSITIVE),
-        "schedule": OneOf((None, *SCHEDULES), callable, " or a callable"),
-        "batch_size": Integer(1),
-        "max_iter": Integer(1),
-        "alpha": Number(AT_LEAST_0),
-        "early_stopping": Flag(),
-        "validation_fraction": Number(PART),
-        "n_iter_no_change": Integer(1),
-        "tol": Number(AT_LEAST_0),
-        "warm_start": Flag(),
-        "random_state": Seed(),
-        "verbose": Verbosity(),
-        "num_threads": NUM_THREADS,
-    }
-
-    # Parameters that belong to a fitted model, and their values when it was made.
+    # Parameters that belong to a fitted model.
     _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim",)
-    _made_with: Mapping[str, Any] = MappingProxyType({})
-    _table_eps: float | None = None  # `eps` of the table's optimizer; None: the optimizer's default
 
     n_features_in_: int
     embedding_: Floats
     intercept_: Any
-    loss_curve_: list[float]
-    validation_scores_: list[float] | None
-    best_validation_score_: float | None
-    best_iter_: int
-    n_iter_: int
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn embeddings and layers.
@@ -177,16 +113,6 @@ class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self._take_over(history, earlier, plan)
         return self
 
-    @contextmanager
-    def _unchanged_by_errors(self) -> Iterator[None]:
-        """Give the estimator its attributes back if the block raises an error."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
-
     def __sklearn_tags__(self) -> Any:
         """Return the tags: `X` may be sparse, and `y` is needed."""
         tags = super().__sklearn_tags__()
@@ -254,34 +180,9 @@ class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _initial_intercept(self, examples: Examples) -> Floats:
         return np.zeros(examples.targets.shape[1], np.float32)
 
-    def _check_parameters(self) -> None:
-        """Raise TypeError or ValueError unless the parameters are good, also together."""
-        check_parameters(self)
-        if self.schedule is not None and is_optimizer(self.optimizer):
-            raise ValueError(
-                f"schedule must be None with an optimizer object, got {shown(self.schedule)}; "
-                "make the optimizer with the schedule as its learning_rate"
-            )
-
-    def _check_unchanged(self, *names: str) -> None:
-        """Raise ValueError if parameters differ from those with which the model was made."""
-        for name in names:
-            now, before = getattr(self, name), self._made_with.get(name, getattr(self, name))
-            if now != before:
-                raise ValueError(
-                    f"{name} = {shown(now)} differs from {shown(before)}, with which the model was "
-                    "fitted: set it back, or call fit with warm_start=False"
-                )
-
-    def _is_fitted(self) -> bool:
-        return hasattr(self, "embedding_")
-
-    def _new_optimizers(self) -> list[Optimizer]:
-        """Return the optimizers that a training begins with."""
-        return make_optimizers(self)
-
-    def _new_rng(self) -> np.random.Generator:
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+    @property
+    def _num_optimizers(self) -> int:
+        return 1 + self._num_layers()
 
     def _examples(
         self,
@@ -370,37 +271,3 @@ class TrainedEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         else:
             self._state = state
         return history
-
-    def _take_over(self, history: History, earlier: list[float], plan: Plan) -> None:
-        """Set the attributes that describe the training; raise or warn if it ended early."""
-        made = len(history.losses)
-        if history.diverged:
-            kept = f"pass {history.best_iter}" if history.best_iter else "before"
-            outcome = f"the model of {kept} is kept" if self._is_fitted() else "there is no model"
-            rate = self.learning_rate if isinstance(self.optimizer, str) else "the optimizer's"
-            message = (
-                f"the loss diverged in pass {made + 1}; learning_rate = {rate} or the values of X "
-                f"or y are too large; {outcome}"
-            )
-        if self._is_fitted():
-            self.loss_curve_ = [*earlier, *history.losses]
-            self.n_iter_ = len(self.loss_curve_)
-            self.best_iter_ = len(earlier) + history.best_iter
-            self.validation_scores_ = None if plan.score is None else history.scores
-            self.best_validation_score_ = max([*history.start, *history.scores], default=None)
-        if history.diverged:
-            raise DivergenceError(message, made + 1)
-        if history.interrupted:
-            warnings.warn(
-                f"training was interrupted in pass {made + 1} of {plan.max_iter}; the model is "
-                "the one learned until then",
-                stacklevel=3,
-            )
-
-    def _forget(self) -> None:
-        """Remove all fitted attributes."""
-        for name in [name for name in self.__dict__ if name.endswith("_")] + [
-            "_state",
-            "_made_with",
-        ]:
-            self.__dict__.pop(name, None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
 
 from ebagx._core.checks import as_integer_array, check_flag, check_integer
 from ebagx._core.memory import aligned_empty
@@ -118,9 +119,12 @@ class RanksItems:
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         TypeError, ValueError
             If an id is not that of an item, or `n` is less than 1.
         """
+        check_is_fitted(self, "item_vectors_")
         check_integer(n, "n", 1)
         given = _checked_ids(ids, "ids", len(self.item_vectors_))
         vectors = _normalised(self.item_vectors_)
@@ -171,7 +175,7 @@ def _checked_ids(ids: Any, name: str, num_items: int) -> Ids:
 def _columns(rows: Any, items: Ids) -> Any:
     """Return some columns of a CSR matrix, as CSR whose rows ascend."""
     part = rows[:, items]
-    part.sort_indices()
+    part.sort_indices()  # SciPy does not promise an order
     return part
 
 

@@ -6,17 +6,24 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
 from ebagx import metrics
+from ebagx._core.top import top_items
 from ebagx.sklearn.ranking import RanksItems
 
 
-class Given(RanksItems):
+class Given(RanksItems, BaseEstimator):
     """A recommender whose users are the means of the items that they have."""
 
     def __init__(self, vectors, bias, num_threads=None):
         self.item_vectors_ = np.array(vectors, np.float32)
         self.item_bias_ = np.array(bias, np.float32)
         self.num_threads = num_threads
+
+    def fit(self):  # by which scikit-learn knows estimators
+        return self
 
     def _checked_rows(self, X):
         return sparse.csr_array(X)
@@ -88,6 +95,13 @@ def test_similar_items_are_those_of_the_largest_cosine():
     np.testing.assert_array_equal(model.similar_items([3], 4)[0][0], order)
 
 
+def test_similar_items_before_fit():
+    model, _, _ = make_case()
+    del model.item_vectors_
+    with pytest.raises(NotFittedError):
+        model.similar_items([3])
+
+
 def test_more_similar_items_than_there_are():
     ids, cosines = Given(np.eye(2), np.zeros(2)).similar_items([1], 3)
     assert ids.tolist() == [[0, -1, -1]]
@@ -108,9 +122,18 @@ def test_threads_change_no_bit(num_threads, monkeypatch):
     model, X, _ = make_case()
     expected = model.recommend(X, 7)
     monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 100)
+    given = []
+
+    def noted(*arguments):
+        given.append(arguments[-1])
+        return top_items(*arguments)
+
+    monkeypatch.setattr("ebagx.sklearn.ranking.top_items", noted)
     model.num_threads = num_threads
     for found, wanted in zip(model.recommend(X, 7), expected, strict=True):
         assert found.tobytes() == wanted.tobytes()
+    model.similar_items([3])
+    assert given == [num_threads, num_threads]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ PUBLIC = {
     "ebagx.metrics": ["auc", "ndcg_at_k", "precision_at_k", "recall_at_k", "reciprocal_rank"],
     "ebagx.sklearn": [
         "EmbeddingBagClassifier",
+        "EmbeddingBagRecommender",
         "EmbeddingBagRegressor",
         "EmbeddingBagTransformer",
         "FactorizationMachineClassifier",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ebagx
-from ebagx._core import dtypes, memory, modes, pieces, transpose
+from ebagx._core import dtypes, memory, modes, pieces, top, transpose
 from ebagx._core.levels import KERNEL_NAMES, load_level
 from ebagx._kernels import reference, training_reference
 from ebagx.optim import rules
@@ -150,6 +150,9 @@ def test_constants_of_kernels_and_their_callers_are_equal():
     assert enum_values("common/work.pxi")["COLUMNS_OF_CUTS"] == pieces.COLUMNS
     assert pieces.COLUMNS * 4 == memory._CACHE_LINE  # a cache line of float
     assert 2 ** enum_values("backward/transpose.pxi")["RADIX_BITS"] == transpose._RADIX
+    top_ops = (KERNELS / "ranking/top_ops.h").read_text("utf-8")
+    assert f"define EBAGX_TILE_ITEMS {top._TILE_ITEMS} " in top_ops
+    assert enum_values("ranking/top.pxi")["GROUP_USERS"] == top._FEWEST_USERS
 
 
 @needs_sources

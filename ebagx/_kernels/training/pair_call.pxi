@@ -29,7 +29,7 @@ cdef struct PairBuffers:
 
 
 # The stored entries of a matrix of users and items.
-cdef struct Interactions:
+cdef struct Positives:
     Rows order      # (pairs of the call,) intp: those to train on; those of a batch ascend
     Rows users      # (n,)
     Rows offsets    # (U + 1,)
@@ -85,7 +85,7 @@ cdef struct Side:
 
 cdef struct PairCall:
     PairBuffers buffers
-    Interactions data
+    Positives data
     UserBags user_bags
     ItemBags item_bags
     ItemVectors items

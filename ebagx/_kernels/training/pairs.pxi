@@ -149,13 +149,13 @@ cdef enum:
 
 
 cdef int open_pairs(
-    PairCall* call, Arrays* groups, int* count, tuple buffers, tuple interactions, tuple user_bags,
+    PairCall* call, Arrays* groups, int* count, tuple buffers, tuple positives, tuple user_bags,
     tuple item_bags, tuple items, tuple sampling,
 ) except -1:
     open_group(
         groups, count, <Rows*>&call.buffers, buffers, b"d1w f2w f2w f2w f2w l2w f1w q1w f2w"
     )
-    open_group(groups, count, <Rows*>&call.data, interactions, b"n1 i1 i1 i1 f1 f1")
+    open_group(groups, count, <Rows*>&call.data, positives, b"n1 i1 i1 i1 f1 f1")
     call.long_data = groups[count[0] - 1].index == INT64
     open_group(groups, count, <Rows*>&call.user_bags, user_bags, b"i1 i1 f1 d1")
     call.long_users = groups[count[0] - 1].index == INT64
@@ -178,7 +178,7 @@ cdef int open_side(
 
 def train_pairs(
     buffers,           # OUT losses (n,) float64, and others: see PairBuffers
-    interactions,      # order (n,) intp of the entries to train on, and others: see Interactions
+    positives,      # order (n,) intp of the entries to train on, and others: see Positives
     user_bags,         # see UserBags
     item_bags,         # see ItemBags
     items,             # INOUT see ItemVectors
@@ -209,7 +209,7 @@ def train_pairs(
     memset(&call, 0, sizeof(PairCall))
     try:
         open_pairs(
-            &call, groups, &count, buffers, interactions, user_bags, item_bags, items, sampling
+            &call, groups, &count, buffers, positives, user_bags, item_bags, items, sampling
         )
         open_side(&call.users_side, groups, &count, user_lookups, user_table)
         open_side(&call.items_side, groups, &count, item_lookups, item_table)

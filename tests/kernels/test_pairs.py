@@ -1,0 +1,166 @@
+"""Compare training on pairs with its twin, bit for bit: losses, bags, rules, limits, threads."""
+
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from ebagx import optim
+from ebagx._core.bags import Bags
+from ebagx._kernels import pairs_reference
+from ebagx._training import pair_steps
+from ebagx._training.pair_steps import PairSteps, Sampling, sorted_in_batches
+from ebagx._training.pairs import PairBags, Positives, Towers, totals_of
+from support import kernel_cases as cases
+
+NUM_USERS, NUM_ITEMS, NUM_FEATURES = 30, 40, 6
+NORMS = {"sum": None, "mean": "l1", "sqrtn": "l2"}
+OPTIMIZERS = {
+    "adagrad": lambda: optim.Adagrad(0.05, initial_accumulator_value=1.0),
+    "adam": lambda: optim.Adam(0.01, clip_norm=0.5, clip_value=0.1, weight_decay=1e-3),
+    "sgd": lambda: optim.SGD(lambda step: 0.1 / (1 + step), momentum=0.9),
+}
+
+
+def make_positives(rng, index_dtype):
+    X = sparse.random_array((NUM_USERS, NUM_ITEMS), density=0.2, rng=rng, dtype=np.float32).tocsr()
+    X.data += np.float32(0.5)
+    X = sparse.vstack([X, sparse.csr_array(([2.0], ([0], [3])), shape=(1, NUM_ITEMS))]).tocsr()
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+    return Positives.of(X.astype(np.float32), rng.random(NUM_USERS + 1))
+
+
+def user_bags(positives, user, mode):
+    if user == "history":
+        bags = Bags(positives.items, positives.offsets, positives.values)
+        return bags, totals_of(bags, NORMS[mode]), NUM_ITEMS
+    dtype, num_users = positives.offsets.dtype, len(positives.offsets) - 1
+    places = np.arange(num_users + 1, dtype=dtype)
+    bags = Bags(places[:-1], places, np.ones(num_users, np.float32))
+    return bags, np.empty(0), num_users
+
+
+def item_bags(rng, with_features, index_dtype):
+    if not with_features:
+        return None, NUM_ITEMS
+    features = sparse.random_array(
+        (NUM_ITEMS, NUM_FEATURES), density=0.3, rng=rng, dtype=np.float32
+    )
+    matrix = sparse.hstack([sparse.eye_array(NUM_ITEMS, dtype=np.float32), features], format="csr")
+    return Bags(*(a.astype(index_dtype) for a in (matrix.indices, matrix.indptr)), matrix.data), (
+        NUM_ITEMS + NUM_FEATURES
+    )
+
+
+def trained(kernel, monkeypatch, num_threads, case):
+    """Return the tables and losses of two passes."""
+    loss, user, mode, with_features, dim, optimizer, index_dtype = case
+    monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
+    monkeypatch.setattr(pair_steps, "thread_count", lambda *_args, **_options: num_threads)
+    rng = np.random.default_rng(7)
+    positives = make_positives(rng, index_dtype)
+    of_users, totals, num_rows = user_bags(positives, user, mode)
+    of_items, num_item_rows = item_bags(rng, with_features, index_dtype)
+    tables = [
+        rng.standard_normal((num_rows, dim)).astype(np.float32),
+        rng.standard_normal((num_item_rows, dim + 1)).astype(np.float32),
+    ]
+    towers = Towers(*tables, [OPTIMIZERS[optimizer]() for _ in tables], num_threads)
+    candidates = (
+        np.arange(0, NUM_ITEMS, 2, dtype=np.int32) if with_features else np.empty(0, np.int32)
+    )
+    bags = PairBags(of_users, totals, of_items, NORMS[mode])
+    steps = PairSteps(towers, positives, bags, Sampling(loss, 7, 3, candidates), 37)
+    order = rng.permutation(positives.num_entries)
+    return *tables, np.array([steps.make_pass(order, None) for _ in range(2)])
+
+
+@cache
+def expected_of(case):
+    """Return what the twin gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        return trained(pairs_reference.train_pairs, patch, 1, case)
+
+
+CASES = [
+    *product(["warp", "bpr", "logistic"], ["history", "id"], ["sqrtn"], [False, True], [20]),
+    *(("warp", "history", mode, True, 8) for mode in ("sum", "mean")),
+    *(("warp", "id", "sum", False, dim) for dim in (1, 7, 32, 33)),
+]
+
+
+@cases.levels
+@cases.threads
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_same_bits_as_twin(level, num_threads, case, monkeypatch):
+    case = *case, "adagrad", np.int32
+    expected = expected_of(case)
+    actual = trained(level.train_pairs, monkeypatch, num_threads, case)
+    for result, wanted in zip(actual, expected, strict=True):
+        cases.assert_same_bits(result, wanted)
+
+
+@cases.levels
+@cases.index_dtypes
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("with_features", [False, True])
+def test_rules_and_integers(level, index_dtype, optimizer, with_features, monkeypatch):
+    case = "warp", "history", "sqrtn", with_features, 9, optimizer, index_dtype
+    expected = expected_of(case)
+    actual = trained(level.train_pairs, monkeypatch, 2, case)
+    for result, wanted in zip(actual, expected, strict=True):
+        cases.assert_same_bits(result, wanted)
+
+
+def test_calls_of_other_lengths_have_the_same_bits(monkeypatch):
+    kernel = pair_steps.kernels.train_pairs
+    case = "warp", "history", "sqrtn", True, 9, "adagrad", np.int32
+    expected = trained(kernel, monkeypatch, 1, case)
+    monkeypatch.setattr(pair_steps.CallLength, "steps", lambda _self, _left, _size: 1)
+    for result, wanted in zip(trained(kernel, monkeypatch, 1, case), expected, strict=True):
+        cases.assert_same_bits(result, wanted)
+
+
+def test_gradients_are_those_of_the_loss():
+    """A step of SGD goes along the numerical gradient; the draws of BPR do not depend on it."""
+    rng = np.random.default_rng(0)
+    positives = make_positives(rng, np.int32)
+    of_users, totals, num_rows = user_bags(positives, "history", "sqrtn")
+    of_items, num_item_rows = item_bags(rng, True, np.int32)
+    bags = PairBags(of_users, totals, of_items, "l2")
+    entries = np.arange(positives.num_entries)
+    start = [
+        rng.standard_normal((num_rows, 5)).astype(np.float32),
+        rng.standard_normal((num_item_rows, 6)).astype(np.float32),
+    ]
+
+    def loss_after(tables, rate):
+        tables = [table.copy() for table in tables]
+        optimizers = [optim.SGD(rate) for _ in tables]
+        towers = Towers(*tables, optimizers, 1)
+        sampling = Sampling("bpr", 1, 3, np.empty(0, np.int32))
+        steps = PairSteps(towers, positives, bags, sampling, len(entries))
+        return steps.make_pass(entries, None), towers.tables
+
+    rate = 1e-2
+    before, stepped = loss_after(start, rate)
+    gradients = [(old - new) / rate for old, new in zip(start, stepped, strict=True)]
+    for side, gradient in enumerate(gradients):
+        direction = gradient / np.linalg.norm(gradient)
+        moved = list(start)
+        moved[side] = (start[side] + 1e-3 * direction).astype(np.float32)
+        after, _ = loss_after(moved, rate)
+        assert (after - before) / 1e-3 == pytest.approx(np.linalg.norm(gradient), rel=0.02)
+
+
+def test_batches_are_sorted_apart():
+    order = sorted_in_batches(np.array([5, 1, 4, 0, 3, 2, 6]), 3)
+    np.testing.assert_array_equal(order, [1, 4, 5, 0, 2, 3, 6])
+
+
+def test_ranks_of_draws():
+    ranks = Sampling("warp", 5, 0, np.empty(0, np.int32)).ranks(9)
+    np.testing.assert_allclose(ranks, np.log([8, 4, 2, 2, 1]), rtol=1e-6)
+    assert Sampling("warp", 1, 0, np.empty(0, np.int32)).ranks(10**6)[0] == 10
