@@ -9,6 +9,7 @@ ORDER = (
     "plot_word_contributions.py",
     "plot_sentence_embeddings.py",
     "plot_random_projection.py",
+    "plot_columns.py",
     "plot_collection.py",
     "plot_optimizers.py",
     "plot_touched_rows.py",
