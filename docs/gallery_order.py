@@ -11,6 +11,7 @@ ORDER = (
     "plot_random_projection.py",
     "plot_recommender.py",
     "plot_cold_items.py",
+    "plot_columns.py",
     "plot_collection.py",
     "plot_optimizers.py",
     "plot_touched_rows.py",

@@ -43,7 +43,8 @@ update
 training
     * `train_batches` takes the steps of many mini-batches (``train.pxi``, ``forward.pxi``); its
       parts are lookups in row order (``lookups.pxi``), layers, losses, the classes of a batch
-      (``negatives.pxi``), steps of rows (``weights.pxi``), and a team of threads (``team.h``)
+      (``negatives.pxi``), factors in place of layers (``factorization.pxi``), steps of rows
+      (``weights.pxi``), and a team of threads (``team.h``)
     * `draw_classes` draws classes or items at random, `make_alias` prepares it (``draw.pxi``)
 
 quantized

@@ -72,7 +72,7 @@ def assert_same_model(first, second):
         FactorizationMachineClassifier(),
         FactorizationMachineClassifier(3, optimizer="adam", num_threads=2),
         FactorizationMachineRegressor(),
-        FactorizationMachineRegressor(3, early_stopping=True, optimizer="adamw", num_threads=2),
+        FactorizationMachineRegressor(3, num_threads=2),
     ],
     expected_failed_checks=expected_failed_checks,
 )
