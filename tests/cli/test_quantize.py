@@ -56,7 +56,10 @@ def test_cutoff_and_lines(run, tmp_path, spelling):
     options = [f"{spelling}cutoff", 10, f"{spelling}input", "lines", "--bits", "2"]
     status, out, _ = run("quantize", "ebagx-model", "small", *options)
     assert (status, out[0].startswith("features  10 of ")) == (0, True)
-    model, texts = load_model(tmp_path / "ebagx-model"), (tmp_path / "lines").read_text().split("\n")
+    model, texts = (
+        load_model(tmp_path / "ebagx-model"),
+        (tmp_path / "lines").read_text().split("\n"),
+    )
     expected = model.quantize(2, 10, [text.partition("\t")[2] for text in texts])
     found = read_model(tmp_path / "small").features.words.names()
     assert found == expected._model.features.words.names()
