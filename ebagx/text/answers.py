@@ -36,7 +36,7 @@ def answer_few(
         return None
     table.check_mapped()
     if isinstance(table, CodeTable):
-        rows, codes = table.packed.array, table.packed.layout()[:4]
+        rows, codes = table.array, table.layout[:4]
     elif table.has_contiguous_rows:
         rows, codes = table.kernel_rows(), _OF_FLOATS
     else:

@@ -27,7 +27,10 @@ cdef inline float value_of_half(const char* place) noexcept nogil:
     bits = <uint32_t>(half & 0x7FFF) << 13
     memcpy(&value, &bits, 4)
     value *= <float>5.192296858534828e33
-    return -value if half >> 15 else value
+    memcpy(&bits, &value, 4)
+    bits |= <uint32_t>(half & 0x8000) << 16  # a branch would often be mispredicted
+    memcpy(&value, &bits, 4)
+    return value
 
 
 cdef inline void read_constants(

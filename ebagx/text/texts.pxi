@@ -101,6 +101,7 @@ cdef inline void add_rows(
 cdef inline void add_code_rows(
     float* sums, const TextCall* call, Py_ssize_t start, Py_ssize_t end, Py_ssize_t first, int width
 ) noexcept nogil:
+    # Literal numbers of bits and columns make loops that keep their sums in registers.
     cdef const int32_t* rows_k = call.bag.indices + start
     cdef const float* counts_k = call.bag.counts + start
     cdef const Rows* rows = &call.given.embedding
@@ -108,8 +109,12 @@ cdef inline void add_code_rows(
     cdef Py_ssize_t n_rows = end - start
     if codes.bits == 8:
         add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 8)
+    elif codes.bits == 4 and width == 16:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, 16, 4)
     elif codes.bits == 4:
         add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 4)
+    elif width == 16:
+        add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, 16, 2)
     else:
         add_codes(sums, rows, codes, rows_k, counts_k, n_rows, first, width, 2)
 

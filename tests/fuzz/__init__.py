@@ -9,6 +9,7 @@ steps       gradients and optimizers, valid and not
 modules     sequences of calls of an EmbeddingBag, valid and not
 estimators  estimators and the vectorizer on matrices, labels and texts, valid and not
 readers     damaged files of vectors: one line of refusal, or sound vectors
+models      damaged files of text classifiers: one line of refusal, or sound answers
 giants      sparse memory maps beyond 2^31, arrays that another thread changes
 oracle      runs a case: right result, or right error and nothing changed
 model       the state of a module and its optimizer, by their definitions in NumPy

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import ebagx
+from ebagx._core.quantized.formats import FORMATS
 from ebagx.datasets import load_langid30
 from ebagx.io.model_folder import load_model, save_model
 from ebagx.text import answers
@@ -92,6 +94,31 @@ def test_bits_of_any_texts(texts, tokenizer, ngrams):
 @pytest.mark.parametrize("n_labels", [1, 15, 16, 17, 40])
 def test_bits_of_sizes(dim, n_labels):
     assert_same_bits(make_model(dim=dim, n_labels=n_labels), TEXTS)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 15, 16, 31, 32, 33, 48, 70])
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("factor", [1, 1e6])
+def test_bits_of_codes(dim, bits, factor):
+    """Scales and biases are float16, or with large values float32."""
+    model = make_model(dim=dim)
+    model = replace(model, embedding=ebagx.quantize(model.embedding * np.float32(factor), bits))
+    assert model._table.layout[3] == (bits < 8 and factor == 1)
+    assert_same_bits(model, TEXTS)
+    assert_same_bits(model, TEXTS[:1])
+
+
+@pytest.mark.parametrize("format", ["torch_byte", "torch_4bit", "fbgemm_int8", "fbgemm_int2"])
+def test_bits_of_rows_of_other_tools(format):
+    """Constants may come before the codes, and scales be negative."""
+    model = make_model(dim=32)
+    layout = FORMATS[format]
+    rng = np.random.default_rng(0)
+    packed = rng.integers(0, 256, (len(model.embedding), layout.row_bytes(32)), np.uint8)
+    constants = rng.standard_normal((len(packed), 2)).astype(layout.dtype)
+    layout.write(packed, layout.codes(packed, 32).copy(), constants)
+    table = ebagx.QuantizedTable.from_packed(packed, format)
+    assert_same_bits(replace(model, embedding=table), TEXTS)
 
 
 @pytest.mark.parametrize("count", [511, 512, 513, 1024, 1500])

@@ -28,12 +28,13 @@ class CodeTable(Table):
         Its name in error messages.
     """
 
-    __slots__ = ("_packed", "_weight")
+    __slots__ = ("_packed", "_weight", "layout")
 
     def __init__(self, weight: Any, name: str = "weight") -> None:
         packed: PackedRows = weight._packed
         self._weight = weight
         self._packed = packed
+        self.layout = packed.layout()  # of all columns
         self.array = packed.array
         self.name = name
         self.dtype = FLOAT
