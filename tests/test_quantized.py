@@ -83,6 +83,16 @@ def test_tables_without_rows(bits):
 
 
 @bits_of_codes
+@pytest.mark.parametrize("value", [0.0, -0.0, 3.3, -7e4, 1e-45, -1e-40, 6e-8, -1e-8, 65504, 3e38])
+@pytest.mark.parametrize("others", [False, True])
+def test_rows_of_one_value_keep_its_bits(table, bits, value, others):
+    row = np.full((1, 7), value, np.float32)
+    rows = np.vstack([row, table[:3, :7], row]) if others else row
+    values = quantize(rows, bits).toarray()
+    assert values[0].tobytes() == values[-1].tobytes() == row.tobytes()
+
+
+@bits_of_codes
 @pytest.mark.parametrize("scale", [3e-41, 1e-36, 1e-30, 1e-6, 1e6, 1e37])
 def test_small_and_large_numbers_keep_their_digits(table, bits, scale):
     some = (table * scale).astype(np.float32)

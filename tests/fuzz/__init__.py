@@ -8,6 +8,7 @@ spoilers    what is wrong with a call, and the error that must come of it
 steps       gradients and optimizers, valid and not
 modules     sequences of calls of an EmbeddingBag, valid and not
 estimators  estimators and the vectorizer on matrices, labels and texts, valid and not
+quantized   quantised tables and their files: values by the definition, bits of the sums
 readers     damaged files of vectors: one line of refusal, or sound vectors
 models      damaged files of text classifiers: one line of refusal, or sound answers
 giants      sparse memory maps beyond 2^31, arrays that another thread changes

@@ -11,7 +11,7 @@ import scipy.sparse
 
 import ebagx
 from ebagx._core import levels, threads
-from fuzz import collections, estimators, giants, models, modules, readers, steps
+from fuzz import collections, estimators, giants, models, modules, quantized, readers, steps
 from fuzz.calls import POOLING, Call, sum_dtype, valid_call
 from fuzz.layouts import Convertible
 from fuzz.source import Source
@@ -43,10 +43,12 @@ def run_case(data: bytes) -> str:
             return collections.run(source)
         if kind >= 62:
             return estimators.run(source)
+        if kind == 57:
+            return models.run(source)
+        if kind == 58:
+            return quantized.run(source)
         if kind == 59:
             return readers.run(source)
-        if kind == 58:
-            return models.run(source)
         return giants.run(source) if source.one_in(160) else modules.run(source)
 
 

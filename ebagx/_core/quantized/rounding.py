@@ -84,7 +84,8 @@ def fit_half(rows: np.ndarray, bits: int) -> bool:
         lines = _lines(low, high, RowFormat(bits, HALF))
         reach = lines.scale.astype(np.float64) * ((1 << bits) - 1)
         is_narrow = reach <= (1 + _MOST_LOST) * (high.astype(np.float64) - low)
-    return bool(is_narrow.all())
+    is_lost = (lines.scale == 0) & (high > lines.bias)  # the step is too small for any float
+    return bool((is_narrow & ~is_lost).all())
 
 
 def quantise_rows(rows: np.ndarray, format: RowFormat) -> tuple[np.ndarray, np.ndarray]:
@@ -117,13 +118,14 @@ def _packed(codes: np.ndarray, format: RowFormat) -> np.ndarray:
 def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
     """Return scale and bias with which the codes reach from `low` to `high`, as they are stored.
 
-    Where both are the same, the scale is 0. In float16, the bias rounds down and the scale up. In
-    float32, the scale has 16 bits: products with codes are exact, which is faster.
+    Where both are the same, the scale is 0, with the sign of a bias of 0: so a row of -0.0 keeps it.
+    In float16, the bias rounds down and the scale up. In float32, the scale has 16 bits: products
+    with codes are exact, which is faster.
     """
     top = np.float32((1 << format.bits) - 1)
     bias = low if format.dtype == FLOAT else _rounded(low, -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = np.where(high > bias, (high - bias) / top, np.float32(0))
+        scale = np.where(high > bias, (high - bias) / top, np.where(bias == 0, bias, 0))
         scale = _rounded(scale, np.inf) if format.dtype == HALF else _with_16_bits(scale)
     return Lines(scale, bias)
 

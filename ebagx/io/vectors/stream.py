@@ -29,12 +29,14 @@ class Stream:
         The file, for messages.
     head : bytes
         The first bytes: `HEAD_SIZE`, or more until two lines of text are whole, or all.
+    form : str
+        The compression, such as "gzip"; "" for plain content.
     """
 
     def __init__(
         self, path: Path, source: Source, done: Callable[[], int], size: int, progress: Progress
     ) -> None:
-        self.path = path
+        self.path, self.form = path, source.form
         self._source, self._done, self._size, self._progress = source, done, size, progress
         self._count = 0
         self._most = max(_MOST_EXPANSION * size, _ALWAYS_ALLOWED) if source.form else size

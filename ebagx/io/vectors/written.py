@@ -15,12 +15,15 @@ from ebagx._core.table import Table
 from ebagx.io.replaced_file import replaced_file
 from ebagx.io.safetensors import write_tensors
 from ebagx.io.vectors.saved import FORMAT, TENSORS, VERSION, WORDS
+from ebagx.io.vectors.text import MAX_DIM
 from ebagx.io.versioned_folder import VersionedFolder, flush_file, is_own_name, naming
 from ebagx.text.vectors.lookups import Lookup
 from ebagx.text.vectors.table_rows import take_rows
 from ebagx.text.words import Words
 
 _ROWS_AT_ONCE = 1 << 10
+_BLANKS = " \t\n\v\f\r"  # at some of which each tool cuts words
+_OTHERS = "save a folder or .safetensors"
 
 
 def write_tensors_file(path: Path, lookup: Lookup, table: Table) -> None:
@@ -72,22 +75,34 @@ def write_text(path: Path, words: Words, table: Table) -> None:
     OSError
         If the system refuses to write; an old file stays.
     ValueError
-        If a word has a newline.
+        If other tools would not find the same words and numbers.
     """
-    if b"\n" in words.text.tobytes():
-        raise ValueError(f"{path}: a word has a newline; save a folder or .safetensors")
+    _check_text(path, words, table)
     with in_sequence(table.array), replaced_file(path) as file:
         file.write(f"{words.count} {table.dim}\n".encode())
-        for block in _text_blocks(words, table):
+        for block in _text_blocks(path, words, table):
             file.write(block)
 
 
-def _text_blocks(words: Words, table: Table) -> Iterator[bytes]:
+def _check_text(path: Path, words: Words, table: Table) -> None:
+    if table.dim > MAX_DIM:
+        raise ValueError(f"{path}: a line has at most {MAX_DIM:,} numbers; {_OTHERS}")
+    text = words.text.tobytes()
+    if any(blank in text for blank in _BLANKS.encode()):
+        name = next(name for name in words.names() if any(map(name.__contains__, _BLANKS)))
+        raise ValueError(f"{path}: the word {name!r:.50} has a blank; {_OTHERS}")
+
+
+def _text_blocks(path: Path, words: Words, table: Table) -> Iterator[bytes]:
     names, form = words.lines().split(b"\n"), b" %.9g" * table.dim
     for start in range(0, words.count, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, words.count)
-        rows = take_rows(table, np.arange(start, stop)).tolist()
-        parts = zip(names[start:], rows, strict=False)
+        rows = take_rows(table, np.arange(start, stop))
+        is_finite = np.isfinite(rows).all(axis=1)
+        if not is_finite.all():
+            name = words.name(start + int(np.argmin(is_finite)))
+            raise ValueError(f"{path}: the vector of {name!r:.50} is not finite; {_OTHERS}")
+        parts = zip(names[start:stop], rows.tolist(), strict=True)
         yield b"".join([word + form % tuple(row) + b"\n" for word, row in parts])
 
 

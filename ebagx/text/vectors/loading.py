@@ -124,6 +124,8 @@ def _from_folder(path: Path) -> WordVectors:
 def _from_stream(stream: Stream, options: text.Options) -> WordVectors:
     layout, header = layout_of(stream)
     if layout in (Layout.FASTTEXT, Layout.SAFETENSORS):
+        if stream.form:
+            raise stream.error(f"{layout.value} is not read compressed: decompress the file first")
         _check_alone(options, stream.path)
     if layout is Layout.FASTTEXT:
         return WordVectors(*read_vectors(stream.path))

@@ -7,8 +7,10 @@ from ebagx._core.modes import MODES
 from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
+from ebagx.text.vectors.table_rows import are_extreme, take_rows, unit_rows
 
 _ROWS_PER_BAG = 256  # which one thread takes
+_ROWS_AT_ONCE = 1 << 12  # of those that are scaled first
 _FIRST_BIT = np.uint32(1 << 31)
 
 _Floats = npt.NDArray[np.float32]
@@ -33,6 +35,21 @@ def products(table: Table, vector: _Floats, num_threads: int | None = None) -> _
             out, grads[start:stop], rows, ends, ones, MODES["sum"].divisor, threads
         )
     return out
+
+
+def cosines(table: Table, lengths: _Floats, unit: _Floats) -> _Floats:
+    """Return the cosine of each row, which has the given length, to a unit vector, (N,).
+
+    It is 0 for a length of 0, and NaN for rows that are not finite.
+    """
+    found = products(table, unit)
+    with np.errstate(over="ignore", invalid="ignore"):  # of rows that are extreme
+        np.divide(found, lengths, out=found, where=lengths > 0)
+    extreme = np.flatnonzero(are_extreme(lengths))
+    for start in range(0, len(extreme), _ROWS_AT_ONCE):
+        some = extreme[start : start + _ROWS_AT_ONCE]
+        found[some] = products(Table(unit_rows(take_rows(table, some))), unit)
+    return found
 
 
 def largest(values: _Floats, k: int) -> npt.NDArray[np.intp]:

@@ -11,7 +11,7 @@ from ebagx._core.passes import forward
 from ebagx._core.pieces import bag_ranges
 from ebagx._core.table import Table
 from ebagx.text.vectors.lookups import ALL_ONES
-from ebagx.text.vectors.table_rows import row_lengths, take_rows
+from ebagx.text.vectors.table_rows import are_extreme, row_lengths, take_rows, unit_rows
 
 _CHARS_AT_ONCE = 1 << 19  # of texts; Ctrl-C takes effect between blocks
 
@@ -41,26 +41,47 @@ def pool(bags: Bags, table: Table, mode: Mode, threads: int | None) -> _Floats:
     return pooled
 
 
-def unit_weights(
-    indices: _Int32, offsets: _Int32, lengths: _Floats
-) -> tuple[_Int32, _Int32, _Floats]:
-    """Return lookups with weights that make unit vectors, without those of length 0."""
+def unit_bags(
+    indices: _Int32, offsets: _Int32, lengths: _Floats, table: Table
+) -> tuple[Bags, Table]:
+    """Return bags with weights that make unit vectors, without those of length 0.
+
+    The table is another one if some length is too small or too large to divide by.
+    """
     if not lengths.all():
-        is_kept = lengths > 0
+        is_kept = lengths != 0
         before = np.zeros(len(indices) + 1, np.int32)
         np.cumsum(is_kept, out=before[1:])
         indices, offsets, lengths = indices[is_kept], before[offsets], lengths[is_kept]
-    return indices, offsets, np.reciprocal(lengths)
+    is_extreme = are_extreme(lengths)
+    if is_extreme.any():
+        indices, table = _with_unit_rows(indices, is_extreme, table)
+        lengths = np.where(is_extreme, np.float32(1), lengths)
+    return Bags(indices, offsets, np.reciprocal(lengths)), table
+
+
+def _with_unit_rows(
+    indices: _Int32, is_extreme: npt.NDArray[np.bool_], table: Table
+) -> tuple[_Int32, Table]:
+    """Return numbers of rows in a table of the same rows, some of which are scaled to length 1."""
+    used, places = np.unique(indices, return_inverse=True)
+    rows = take_rows(table, used)
+    extreme = np.unique(places[is_extreme])
+    rows[extreme] = unit_rows(rows[extreme])
+    return places.astype(np.int32), Table(rows)
 
 
 def unit(vector: _Floats) -> _Floats:
     """Return a vector divided by its Euclidean length, or as it is if that is 0."""
-    (length,) = row_lengths(vector[None])
-    return vector / length if length else vector
+    scaled = vector[None].copy()
+    scale_to_length_1(scaled)
+    return scaled[0]
 
 
 def scale_to_length_1(vectors: _Floats) -> None:
     """Divide each row, in place, by its Euclidean length; leave zeros alone."""
     lengths = row_lengths(vectors)
-    lengths[lengths == 0] = 1
+    is_extreme = are_extreme(lengths)
+    vectors[is_extreme] = unit_rows(vectors[is_extreme])
+    lengths[is_extreme | (lengths == 0)] = 1
     vectors /= lengths[:, None]

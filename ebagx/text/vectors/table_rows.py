@@ -1,4 +1,4 @@
-"""Rows of a table of any kind as float32, and their lengths."""
+"""Rows of a table of any kind as float32, their lengths, and their directions."""
 
 from typing import Any
 
@@ -10,6 +10,9 @@ from ebagx._core.modes import SUM
 from ebagx._core.passes import forward
 from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
+
+# The inverse of these lengths, and scalar products of rows with unit vectors, are ordinary float32.
+_LEAST_LENGTH, _LARGEST_LENGTH = np.float32(2.0**-126), np.float32(2.0**126)
 
 _Floats = npt.NDArray[np.float32]
 
@@ -29,5 +32,22 @@ def row_lengths(rows: npt.NDArray[Any]) -> _Floats:
     """Return the Euclidean length of each row."""
     # In float64, as squares of float32 may exceed float32.
     squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64, casting="unsafe")
-    lengths: _Floats = np.sqrt(squares).astype(np.float32)
+    with np.errstate(over="ignore"):
+        lengths: _Floats = np.sqrt(squares).astype(np.float32)
     return lengths
+
+
+def are_extreme(lengths: _Floats) -> npt.NDArray[np.bool_]:
+    """Return where a row must not be divided by its length in float32: use `unit_rows`."""
+    is_usual = (lengths >= _LEAST_LENGTH) & (lengths <= _LARGEST_LENGTH)
+    return ~is_usual & (lengths != 0)
+
+
+def unit_rows(rows: _Floats) -> _Floats:
+    """Return rows divided by their lengths, in float64; NaN for rows that are not finite."""
+    wide = rows.astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    lengths[lengths == 0] = 1
+    with np.errstate(invalid="ignore"):
+        units: _Floats = (wide / lengths[:, None]).astype(np.float32)
+    return units

@@ -16,14 +16,8 @@ from ebagx._core.table import Table
 from ebagx.quantized import quantize
 from ebagx.text.inputs import checked_texts
 from ebagx.text.vectors.lookups import ALL_ONES, Lookup, Rule, Tokens, WholeWords
-from ebagx.text.vectors.neighbours import largest, products
-from ebagx.text.vectors.pooling import (
-    pool,
-    scale_to_length_1,
-    text_blocks,
-    unit,
-    unit_weights,
-)
+from ebagx.text.vectors.neighbours import cosines, largest
+from ebagx.text.vectors.pooling import pool, scale_to_length_1, text_blocks, unit, unit_bags
 from ebagx.text.vectors.table_rows import row_lengths, take_rows
 from ebagx.text.words import distinct_words, words_of
 
@@ -113,9 +107,12 @@ class WordVectors:
         ------
         KeyError
             If the word is not known, and the format has no subwords of it.
+        TypeError
+            If it is no `str`.
         """
-        self._rows.check_mapped()
-        bags = self._lookup.rows_of(words_of([word]))
+        if not isinstance(word, str):
+            raise TypeError(f"a word must be str, got {type(word).__name__}: words[i] is word i")
+        bags = self._rows_of(word)
         if not len(bags.indices):
             raise KeyError(f"the word {word!r:.50} has no vector")
         vector: _Floats = self._mean(bags)[0]
@@ -123,8 +120,7 @@ class WordVectors:
 
     def __contains__(self, word: object) -> bool:
         """Return whether the word is listed, or has subwords with a vector."""
-        self._rows.check_mapped()
-        return isinstance(word, str) and len(self._lookup.rows_of(words_of([word])).indices) > 0
+        return isinstance(word, str) and len(self._rows_of(word).indices) > 0
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -194,7 +190,7 @@ class WordVectors:
         Returns
         -------
         ndarray of float32, shape (n, D)
-            Zeros where nothing in a text is known.
+            Zeros where nothing in a text is known; NaN or infinity where one is in a vector.
 
         Raises
         ------
@@ -227,7 +223,8 @@ class WordVectors:
         -------
         list of (str, float)
             Words and cosines, best first; of equally similar words the first one listed comes
-            first. A vector of length 0 has the cosine 0.
+            first. A vector of length 0 has the cosine 0. Words whose vector has NaN or infinity
+            are left out, and are similar to no word.
 
         Raises
         ------
@@ -290,7 +287,8 @@ class WordVectors:
         """Write the vectors; the suffix of the path tells the format.
 
         ================  =========================================================================
-        ``.vec``          text that fastText, gensim and other tools read: of each listed word
+        ``.vec``          text that fastText, gensim and other tools read: of each listed word;
+                          blanks in words, NaN and infinity have no place in it
         ``.safetensors``  one file that `load_vectors` maps in milliseconds, with all rules
         any other         a folder with the same
         ================  =========================================================================
@@ -305,7 +303,7 @@ class WordVectors:
         OSError
             If the system refuses to write; what is there stays.
         ValueError
-            If the path has something else, or no words are listed, which ``.vec`` needs.
+            If the path has something else; or if ``.vec`` would not give back the same vectors.
         """
         from ebagx.io.vectors import written
 
@@ -319,18 +317,26 @@ class WordVectors:
         else:
             written.write_folder(path, self._lookup, self._rows)
 
+    def _rows_of(self, word: str) -> Bags:
+        """Return the rows of a word, a bag without entries if it has none."""
+        self._rows.check_mapped()
+        try:
+            words = words_of([word])
+        except UnicodeEncodeError:  # a surrogate that stands for no byte: no file has such words
+            words = words_of([])
+        return self._lookup.rows_of(words)
+
     def _most_similar(
         self, vector: _Floats, without: Sequence[str], k: int
     ) -> list[tuple[str, float]]:
-        cosines = products(self._table_of_words, unit(vector))
-        lengths = self._lengths_of_words
-        np.divide(cosines, lengths, out=cosines, where=lengths > 0)
+        found = cosines(self._table_of_words, self._lengths_of_words, unit(vector))
         words = self._lookup.words
         left_out = words.find(words_of(without))
-        left_out = left_out[left_out >= 0]
-        cosines[left_out] = -np.inf
-        count = min(k, words.count - len(np.unique(left_out)))
-        return [(words.name(w), float(cosines[w])) for w in largest(cosines, count)]
+        found[left_out[left_out >= 0]] = np.nan
+        is_left_out = np.isnan(found)
+        found[is_left_out] = -np.inf
+        count = min(k, words.count - np.count_nonzero(is_left_out))
+        return [(words.name(w), float(found[w])) for w in largest(found, count)]
 
     @cached_property
     def _table_of_words(self) -> Table:
@@ -356,9 +362,10 @@ class WordVectors:
         else:
             lengths = self._lengths(indices) if is_unit else ALL_ONES
             indices, table = self._floats(indices)
+        bags = Bags(indices, offsets, weights)
         if is_unit:
-            indices, offsets, weights = unit_weights(indices, offsets, lengths)
-        return pool(Bags(indices, offsets, weights), table, MODES[mode], threads)
+            bags, table = unit_bags(indices, offsets, lengths, table)
+        return pool(bags, table, MODES[mode], threads)
 
     def _mean(self, bags: Bags) -> _Floats:
         """Return the mean of the rows of each bag, float32 (B, D), with weights their sum."""

@@ -115,6 +115,14 @@ def test_messages(content, problem, tmp_path):
     assert "\n" not in message
 
 
+def test_mapped_formats_are_not_read_compressed(tmp_path):
+    load_vectors(VECTORS / "gensim_text.txt").save(tmp_path / "a.safetensors")
+    model = next((GOLDEN / "fasttext" / "models").glob("*.bin"))
+    for path, kind in ((tmp_path / "a.safetensors", "safetensors"), (model, "fastText .bin")):
+        with raises(ValueError, f"{kind} is not read compressed: decompress the file first"):
+            load(tmp_path, gzip.compress(path.read_bytes()))
+
+
 @pytest.mark.parametrize(
     "content", [b"2000000000 65536\nw 1\n", b"2000000000 65536\nw " + b"0" * 999, b"a " + b"1 " * 9]
 )

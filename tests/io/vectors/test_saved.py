@@ -77,7 +77,7 @@ def test_damaged_layouts_of_quantised_tables(name, value, problem, tmp_path):
 def test_words_of_any_bytes_come_back(tmp_path):
     words = ["caf\udce9", "x y", "猫", "a\nb", "\0"]
     vectors = WordVectors.of(words, np.eye(5, dtype=np.float32))
-    with raises(ValueError, "a word has a newline; save a folder or .safetensors"):
+    with raises(ValueError, "the word 'x y' has a blank; save a folder or .safetensors"):
         vectors.save(tmp_path / "a.vec")
     vectors.save(tmp_path / "a")
     again = load_vectors(tmp_path / "a")
@@ -105,6 +105,45 @@ def test_text_of_pieces_has_their_vectors(tmp_path):
     again = load_vectors(tmp_path / "a.vec")
     for word in vectors.words:
         np.testing.assert_allclose(again[word], vectors[word], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "word", ["a b", " a", "a ", "a\tb", "a\r", "a 1", " ", "\v", "\f", "a\nb", "\n"]
+)
+def test_text_has_no_words_with_blanks(word, tmp_path):
+    path = tmp_path / "a.vec"
+    path.write_text("old")
+    with raises(ValueError, f"a.vec: the word {word!r} has a blank; save a folder or .safetensors"):
+        WordVectors.of(["first", word], np.eye(2)).save(path)
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "word", ["x\xa0y", "\u2028", "\x85", "\0", "1", "-1e5", "nan", "\x1c", "é"]
+)
+def test_all_other_words_come_back_from_text(word, tmp_path):
+    for words in ([word, "other"], ["other", word]):
+        vectors = WordVectors.of(words, [[1, 2], [3, -0.5]])
+        vectors.save(tmp_path / "a.vec")
+        again = load_vectors(tmp_path / "a.vec")
+        assert again.words == words
+        np.testing.assert_array_equal(again.table, vectors.table)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_text_has_no_numbers_that_are_not_finite(bad, tmp_path):
+    rows = np.ones((1200, 2), np.float32)
+    rows[1100, 1] = bad
+    with raises(ValueError, "the vector of 'w1100' is not finite; save a folder or .safetensors"):
+        WordVectors.of([f"w{i}" for i in range(1200)], rows).save(tmp_path / "a.vec")
+    assert not any(tmp_path.iterdir())
+
+
+def test_text_has_no_longer_rows_than_are_read(tmp_path):
+    WordVectors.of(["a"], np.ones((1, 1 << 16))).save(tmp_path / "a.vec")
+    assert load_vectors(tmp_path / "a.vec").dim == 1 << 16
+    with raises(ValueError, "a line has at most 65,536 numbers; save a folder or .safetensors"):
+        WordVectors.of(["a"], np.ones((1, (1 << 16) + 1))).save(tmp_path / "a.vec")
 
 
 def test_floret_has_no_words_for_text(tmp_path):

@@ -32,8 +32,15 @@ def test_items():
         assert other not in WV
     with raises(KeyError, "the word 'dog' has no vector"):
         WV["dog"]
-    with raises(KeyError, "the word '' has no vector"):
-        WV[""]
+    for other in ("", "\ud800", "the\udc80"):  # the first surrogate stands for no byte
+        with raises(KeyError, "has no vector"):
+            WV[other]
+        assert other not in WV
+    for other in (5, None, b"the", ["the"]):
+        with raises(TypeError, "a word must be str"):
+            WV[other]
+        with raises(TypeError, "a word must be str"):
+            WV.nearest(other)
 
 
 def test_of_checks_words():
