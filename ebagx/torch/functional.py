@@ -44,8 +44,11 @@ def embedding_bag(
         The table. bfloat16 needs the package ``ml_dtypes``, else PyTorch does the work.
     offsets : Tensor of int of shape (B,), optional
         Start of each bag in 1-D `input`.
-    max_norm, norm_type, scale_grad_by_freq, include_last_offset, padding_idx
+    max_norm, norm_type, scale_grad_by_freq, padding_idx
         As in PyTorch.
+    include_last_offset : bool, default=False
+        `offsets` has B + 1 entries, the last one n. If it is less, the last bag has all indices
+        that are left, as in most of PyTorch's cases.
     mode : {"sum", "mean", "max", "sqrtn", "min"}, default="mean"
         PyTorch has the first three; see `ebagx.embedding_bag`.
     sparse : bool, default=False
@@ -64,7 +67,7 @@ def embedding_bag(
     Returns
     -------
     Tensor of shape (B, D)
-        In the dtype of `weight`. There is no second derivative.
+        In the dtype of `weight`. There is no second derivative, and no forward-mode derivative.
 
     Raises
     ------

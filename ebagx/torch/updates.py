@@ -39,7 +39,7 @@ class Updates:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        # Threads that train one table pool its rows and take steps one after the other.
+        # Threads that train one table pool its rows and take their steps one after the other.
         self.lock = threading.RLock()
         self._noted: dict[int, list[Backward]] = {}
         self._place: tuple[Any, ...] = ()
@@ -63,9 +63,19 @@ class Updates:
         ------
         RuntimeError
             If the optimizer belongs to another one, or the other way round, or `weight` is not a
-            leaf of the graph.
+            leaf of the graph or has hooks, which would get a gradient without rows.
         """
-        if self.belongs_to(weight):
+        if weight._backward_hooks:
+            raise RuntimeError(
+                "weight has hooks, which an optimizer in backward does not call: remove them, or "
+                "use accelerate(module) without optimizer"
+            )
+        if not self.belongs_to(weight):
+            with self.lock:
+                self._attach(weight)
+
+    def _attach(self, weight: Any) -> None:
+        if self.belongs_to(weight):  # by a call of another thread
             return
         known = None if self._weight is None else self._weight()
         owner = _owners.get(weight)

@@ -270,3 +270,21 @@ def test_modules_that_exchange_gradients_cannot_update_in_backward(tmp_path):
             parallel(IDS)
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_usual_calls_are_one_call_of_a_kernel(monkeypatch, grad, weighted):
+    """They are not checked a second time, which took longer than to pool a few bags."""
+    from ebagx.torch import pooling
+
+    monkeypatch.setattr(pooling, "bags_for", None)
+    bag = ebagx.torch.EmbeddingBag(50, 8, mode="sum")
+    ids, offsets = torch.tensor([3, 1, 1, 4]), torch.tensor([0, 2])
+    weights = torch.tensor([0.5, 1, 2, 3]) if weighted else None
+    with torch.set_grad_enabled(grad):
+        pooled = bag(ids, offsets, weights)
+    expected = torch.nn.functional.embedding_bag(
+        ids, bag.weight, offsets, mode="sum", per_sample_weights=weights
+    )
+    torch.testing.assert_close(pooled, expected)

@@ -310,6 +310,19 @@ def test_calls_that_could_not_update_raise():
         ours.to("meta")(IDS.to("meta"))
 
 
+def test_hooks_that_are_added_later():
+    """They would get a gradient without rows, and could change nothing."""
+    _, ours = make()
+    before = ours.bag.weight.detach().clone()
+    hook = ours.bag.weight.register_hook(lambda grad: 2 * grad)
+    with pytest.raises(RuntimeError, match="weight has hooks"):
+        ours(IDS)
+    assert torch.equal(ours.bag.weight, before)
+    hook.remove()
+    step(ours, IDS)
+    assert ours.bag.optimizer.num_steps == 1
+
+
 def test_table_that_is_shared_later():
     _, ours = make()
     other = ebagx.torch.accelerate(Model(), lambda: ebagx.optim.SGD(0.1))
@@ -351,6 +364,18 @@ def test_threads_take_their_steps_one_after_the_other():
     assert bag.weight.eq(-2 * 20 * (2**8 - 1)).all()
     assert bag.optimizer.num_steps == 8 * 20
     assert bag.weight.grad is None
+
+
+def test_threads_that_make_the_first_calls():
+    _, ours = make(lambda: ebagx.optim.SGD(0.1))
+    barrier = threading.Barrier(8)
+
+    def train(_):
+        barrier.wait()
+        step(ours, IDS)
+
+    assert in_threads(8, train) == []
+    assert ours.bag.optimizer.num_steps == 8
 
 
 def test_threads_pool_whole_rows_between_steps():
