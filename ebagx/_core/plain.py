@@ -61,11 +61,16 @@ def _bags_of_csr(matrix: Any, table: Table) -> PlainBags | None:
 
 
 def pool_plainly(
-    bags: PlainBags, table: Table, options: Options, is_kept: bool = False
+    bags: PlainBags,
+    table: Table,
+    options: Options,
+    is_kept: bool = False,
+    owner: type | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Return the pooled bags (B, D), and closed offsets if there are many or the call is kept.
 
-    None if the call must go the usual way.
+    None if the call must go the usual way. Arrays may be views of an `owner`: a type whose objects
+    have ordinary memory.
     """
     indices, offsets, weights, is_closed = bags
     dim, dtype = table.dim, table.dtype
@@ -88,7 +93,7 @@ def pool_plainly(
     ends = np.empty(num_bags + 1, indices.dtype) if is_kept or num_bags > _FEW_BAGS else None
     written = out if dtype is table.sum_dtype else kernel_view(out)
     read = table.kernel_rows(), indices, offsets, weights, options.mode.divisor, is_closed
-    return (out, ends) if kernels.pool_plain(written, ends, *read, threads) else None
+    return (out, ends) if kernels.pool_plain(written, ends, *read, threads, owner) else None
 
 
 def _have_dtypes(indices: np.ndarray, weights: Any, table: Table) -> bool:

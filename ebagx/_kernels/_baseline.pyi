@@ -72,6 +72,7 @@ def pool_plain(
     mode: int,
     is_closed: bool,
     num_threads: int,
+    owner: type | None = None,
     /,
 ) -> bool: ...
 def pool_codes(

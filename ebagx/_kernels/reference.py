@@ -177,6 +177,7 @@ def pool_plain(
     mode: int,
     is_closed: bool,
     num_threads: int,
+    owner: type | None = None,
 ) -> bool:
     """Check the bags of a caller, close their offsets and pool them; return whether it can.
 
@@ -184,7 +185,9 @@ def pool_plain(
     """
     given = [array for array in (indices, offsets_b, weights) if array is not None]
     real = np.dtype(np.float64 if out_bd.dtype == np.float64 else np.float32)
-    if not all(map(_is_plain, given)) or (weights is not None and weights.dtype != real):
+    if not all(_is_plain(array, owner) for array in given):
+        return False
+    if weights is not None and weights.dtype != real:
         return False
     if weights is not None and weights.shape != indices.shape:
         return False
@@ -202,12 +205,14 @@ def pool_plain(
     return pool(out_bd, table_rd, indices.reshape(-1), ends_b, flat, mode, num_threads)
 
 
-def _is_plain(array: Any) -> bool:
-    """Return whether an object is a contiguous array in ordinary memory."""
+def _is_plain(array: Any, owner: type | None) -> bool:
+    """Return whether an object is a contiguous array in ordinary memory, or in that of `owner`."""
     if type(array) is not np.ndarray or not (array.flags.c_contiguous and array.flags.aligned):
         return False
     base = array.base
-    return base is None or (type(base) is np.ndarray and base.base is None)
+    if base is None or type(base) is owner:
+        return True
+    return type(base) is np.ndarray and base.base is None
 
 
 def _ends_of(indices: np.ndarray, offsets: np.ndarray | None, is_closed: bool) -> Any:

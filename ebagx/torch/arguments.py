@@ -7,6 +7,7 @@ import torch
 
 from ebagx._core.checks import RAISE
 from ebagx._core.modes import MODES
+from ebagx._core.options import Options, checked_options
 from ebagx._core.threads import default_threads
 from ebagx.torch.tensors import as_array
 
@@ -25,13 +26,23 @@ class Settings(NamedTuple):
     default_row: int | None = None
     num_threads: int | None = None
 
-    def options(self) -> dict[str, Any]:
-        """Return the arguments that `ebagx.embedding_bag` and `checked_options` take."""
-        options = self._asdict()
-        del options["sparse"]
-        if self.num_threads is None:
-            options["num_threads"] = min(torch.get_num_threads(), default_threads())
-        return options
+    def options(self, num_rows: int) -> Options:
+        """Return the checked options over a table of `num_rows` rows."""
+        num_threads = self.num_threads
+        if num_threads is None:
+            num_threads = min(torch.get_num_threads(), default_threads())
+        return checked_options(
+            num_rows,
+            self.mode,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.include_last_offset,
+            self.padding_idx,
+            num_threads,
+            self.invalid,
+            self.default_row,
+        )
 
 
 class Tensors(NamedTuple):
@@ -86,7 +97,8 @@ def arrays_of(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Return the arrays in the memory of tensors.
 
-    In PyTorch, the last bag has all indices that are left, also where the last offset says less.
+    The last bag has all indices that are left, also where the last offset says less, as a test of
+    PyTorch requires.
     """
     ids, starts = as_array(input), None if offsets is None else as_array(offsets)
     if include_last_offset and starts is not None and len(starts) and starts[-1] < len(ids):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from ebagx._core.checks import RAISE
 from ebagx._core.modes import MODES, SUM
@@ -42,6 +43,16 @@ def by_torch(tensors: Tensors, settings: Settings, updates: Updates | None) -> A
             f"the CPU, outside of traces and torch.func, {place}"
         )
     return _call_torch(tensors, settings)
+
+
+def check_tangents(tensors: Tensors) -> None:
+    """Raise NotImplementedError for a tensor of forward-mode derivatives, as PyTorch does."""
+    for name, tensor in zip(Tensors._fields, tensors, strict=True):
+        if isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None:
+            raise NotImplementedError(
+                f"Trying to use forward AD with embedding_bag, by a tangent of {name}, which is "
+                "missing in PyTorch and in ebagx: use torch.nn.functional.embedding and a sum"
+            )
 
 
 def _check_devices(tensors: Tensors) -> None:

@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
-import ebagx.functional
-from ebagx._core.options import checked_options
-from ebagx.torch.arguments import Settings, Tensors, arrays_of, flattened, is_valid
-from ebagx.torch.fallback import as_torch_raises, by_torch, refused
+from ebagx.torch.arguments import Settings, Tensors, flattened, is_valid
+from ebagx.torch.fallback import as_torch_raises, by_torch, check_tangents, refused
 from ebagx.torch.pooling import Call, Pooling, keep_flag
-from ebagx.torch.tensors import TABLE_DTYPES, as_array, as_tensor, is_plain, note_change
+from ebagx.torch.tensors import TABLE_DTYPES, is_plain
 from ebagx.torch.updates import Updates
 
 __all__ = ["embedding_bag"]
@@ -45,8 +44,11 @@ def embedding_bag(
         The table. bfloat16 needs the package ``ml_dtypes``, else PyTorch does the work.
     offsets : Tensor of int of shape (B,), optional
         Start of each bag in 1-D `input`.
-    max_norm, norm_type, scale_grad_by_freq, include_last_offset, padding_idx
+    max_norm, norm_type, scale_grad_by_freq, padding_idx
         As in PyTorch.
+    include_last_offset : bool, default=False
+        `offsets` has B + 1 entries, the last one n. If it is less, the last bag has all indices
+        that are left, as in most of PyTorch's cases.
     mode : {"sum", "mean", "max", "sqrtn", "min"}, default="mean"
         PyTorch has the first three; see `ebagx.embedding_bag`.
     sparse : bool, default=False
@@ -65,7 +67,7 @@ def embedding_bag(
     Returns
     -------
     Tensor of shape (B, D)
-        In the dtype of `weight`. There is no second derivative.
+        In the dtype of `weight`. There is no second derivative, and no forward-mode derivative.
 
     Raises
     ------
@@ -117,6 +119,8 @@ def pooled(tensors: Tensors, settings: Settings, updates: Updates | None = None)
 def _pooled(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
     tensors, settings = flattened(tensors, settings)
     weight, of_weights = tensors.weight, tensors.per_sample_weights
+    if forward_ad._current_level >= 0:
+        check_tangents(tensors)
     needs_grad = torch.is_grad_enabled() and _require_grad(weight, of_weights)
     if updates is not None and not (needs_grad and weight.requires_grad):
         updates = None
@@ -128,9 +132,8 @@ def _pooled(tensors: Tensors, settings: Settings, updates: Updates | None) -> An
         _check_undistributed()
         updates.attach(weight)
     try:
-        if needs_grad:
-            return _with_graph(tensors, settings, updates)
-        return _without_graph(tensors, settings)
+        call = Call(settings.options(weight.shape[0]), settings.sparse, updates)
+        return _with_graph(tensors, call) if needs_grad else call.pool(*tensors, is_kept=False)
     except (IndexError, ValueError) as error:
         raise as_torch_raises(error, tensors) from None
 
@@ -157,28 +160,15 @@ def _is_transformed() -> bool:
     )
 
 
-def _with_graph(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
+def _with_graph(tensors: Tensors, call: Call) -> Any:
     """Return the pooled bags, through which autograd goes backward."""
-    weight, sparse = tensors.weight, settings.sparse
-    call = Call(checked_options(weight.shape[0], **settings.options()), sparse, updates)
-    if sparse and updates is None and weight.is_leaf and weight.requires_grad:
+    weight = tensors.weight
+    if call.updates is not None:
+        with call.updates.lock:
+            return Pooling.apply(*tensors, call)
+    if call.sparse and weight.is_leaf and weight.requires_grad:
         keep_flag(weight)
     return Pooling.apply(*tensors, call)
-
-
-def _without_graph(tensors: Tensors, settings: Settings) -> Any:
-    weight, ids, offsets, per_sample_weights = tensors
-    arrays = arrays_of(ids, offsets, per_sample_weights, settings.include_last_offset)
-    pooled = ebagx.functional.embedding_bag(
-        arrays[0],
-        as_array(weight),
-        arrays[1],
-        per_sample_weights=arrays[2],
-        **settings.options(),
-    )
-    if settings.max_norm is not None:
-        note_change(weight)
-    return as_tensor(pooled)
 
 
 def _check_undistributed() -> None:

@@ -1,7 +1,5 @@
 """`Pooling` is one call on the kernels as a function of PyTorch's autograd, with its gradients."""
 
-import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from ebagx._core.checks import check_grad_output
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.options import Options
+from ebagx._core.plain import checked_bags, plain_bags, pool_plainly
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
 from ebagx.torch.arguments import arrays_of
@@ -43,13 +42,23 @@ class Call:
     def __init__(self, options: Options, sparse: bool, updates: Updates | None) -> None:
         self.options, self.sparse, self.updates = options, sparse, updates
 
-    def pool(self, weight: Any, input: Any, offsets: Any, per_sample_weights: Any) -> Any:
-        """Return the pooled bags (B, D) as a tensor, and keep what the gradients need."""
+    def pool(
+        self, weight: Any, input: Any, offsets: Any, per_sample_weights: Any, is_kept: bool = True
+    ) -> Any:
+        """Return the pooled bags (B, D) as a tensor; `is_kept` keeps what the gradients need."""
         self.table = table = Table(as_array(weight))
-        arrays = arrays_of(input, offsets, per_sample_weights, self.options.include_last_offset)
-        self.bags, source = bags_for(*arrays, table, self.options)
-        pooled, self.winners = pooled_bags(self.bags, source, table, self.options)
-        if self.options.max_norm is not None:
+        options = self.options
+        arrays = arrays_of(input, offsets, per_sample_weights, options.include_last_offset)
+        plain = plain_bags(*arrays, table, options)
+        done = None if plain is None else pool_plainly(plain, table, options, is_kept, torch.Tensor)
+        if plain is not None and done is not None:
+            pooled, ends = done
+            if is_kept:
+                self.bags, self.winners = checked_bags(plain, ends, table), None
+            return as_tensor(pooled)
+        self.bags, source = bags_for(*arrays, table, options)
+        pooled, self.winners = pooled_bags(self.bags, source, table, options)
+        if options.max_norm is not None:
             note_change(weight)
         return as_tensor(pooled)
 
@@ -81,17 +90,18 @@ class Call:
 class Pooling(torch.autograd.Function):  # type: ignore[misc]
     """Pool bags, with gradients of the table and of the per-sample weights."""
 
+    # A method `setup_context` is of use to torch.func alone, whose calls go to PyTorch. With one,
+    # PyTorch binds the arguments to the signature in each call, which took 15 of 60 us.
     @staticmethod
-    def forward(weight: Any, input: Any, offsets: Any, per_sample_weights: Any, call: Call) -> Any:
+    def forward(
+        ctx: Any, weight: Any, input: Any, offsets: Any, per_sample_weights: Any, call: Call
+    ) -> Any:
         """Return the pooled bags (B, D)."""
+        # Autograd notices changes to saved tensors, which backward reads by way of their arrays.
+        of_weights = weight if ctx.needs_input_grad[3] else None
+        ctx.save_for_backward(input, offsets, per_sample_weights, of_weights)
+        ctx.call = call
         return call.pool(weight, input, offsets, per_sample_weights)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Sequence[Any], output: Any) -> None:  # noqa: ARG004
-        """Keep the tensors that backward reads, by which autograd notices changes to them."""
-        weight, ids, offsets, per_sample_weights, ctx.call = inputs
-        of_weights = per_sample_weights is not None and per_sample_weights.requires_grad
-        ctx.save_for_backward(ids, offsets, per_sample_weights, weight if of_weights else None)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -106,10 +116,6 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
         if ctx.needs_input_grad[0]:
             of_table = call.of_table(backward, ctx.next_functions[0][0])
         return of_table, None, None, of_weights, None
-
-
-# PyTorch asks for the signature in each call, which took 18 of 83 us for four bags.
-Pooling.forward.__signature__ = inspect.signature(Pooling.forward)  # type: ignore[attr-defined]
 
 
 def _sparse_tensor(rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:

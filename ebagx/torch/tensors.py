@@ -21,6 +21,7 @@ if _BFLOAT16 is not None:
 
 # Subclasses of tensors give operations another meaning.
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+_STRIDED = torch.strided
 
 
 def is_plain(tensor: Any) -> bool:
@@ -29,15 +30,16 @@ def is_plain(tensor: Any) -> bool:
         return True
     return (
         type(tensor) in _PLAIN
-        and tensor.device.type == "cpu"
-        and tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.layout is _STRIDED
         and not (tensor.is_nested or tensor.is_neg() or tensor.is_quantized)
     )
 
 
 def as_array(tensor: Any) -> np.ndarray:
     """Return the array in the memory of a plain tensor."""
-    tensor = tensor.detach()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:
         array: np.ndarray = tensor.view(torch.int16).numpy().view(_BFLOAT16)
     else:

@@ -6,8 +6,10 @@ When autograd has added up the gradients of all calls in the graph, it calls a h
 optimizer takes its step, one for each backward pass.
 """
 
+import threading
 import weakref
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,8 @@ class Updates:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
+        # Threads that train one table pool its rows and take their steps one after the other.
+        self.lock = threading.RLock()
         self._noted: dict[int, list[Backward]] = {}
         self._place: tuple[Any, ...] = ()
         self.detach()
@@ -59,9 +63,19 @@ class Updates:
         ------
         RuntimeError
             If the optimizer belongs to another one, or the other way round, or `weight` is not a
-            leaf of the graph.
+            leaf of the graph or has hooks, which would get a gradient without rows.
         """
-        if self.belongs_to(weight):
+        if weight._backward_hooks:
+            raise RuntimeError(
+                "weight has hooks, which an optimizer in backward does not call: remove them, or "
+                "use accelerate(module) without optimizer"
+            )
+        if not self.belongs_to(weight):
+            with self.lock:
+                self._attach(weight)
+
+    def _attach(self, weight: Any) -> None:
+        if self.belongs_to(weight):  # by a call of another thread
             return
         known = None if self._weight is None else self._weight()
         owner = _owners.get(weight)
@@ -83,12 +97,14 @@ class Updates:
             self._noted.pop(next(iter(self._noted)))
         self._noted.setdefault(task, []).append(backward)
         table = backward.table
-        values = as_tensor(np.empty((0, table.dim), table.dtype))
-        rows = torch.empty((1, 0), dtype=torch.int64)
-        return torch.sparse_coo_tensor(rows, values, table.shape, check_invariants=False)
+        return _without_rows(table.shape, table.dtype)
 
     def take_step(self, weight: Any) -> None:
         """Let the optimizer take a step with the gradients of this backward pass."""
+        with self.lock:
+            self._take_step(weight)
+
+    def _take_step(self, weight: Any) -> None:
         noted = self._noted.pop(torch._C._current_graph_task_id(), [])
         grad, weight.grad = weight.grad, None
         if not weight.requires_grad:  # frozen since the forward pass
@@ -97,7 +113,7 @@ class Updates:
         if not noted and others is None:
             return
         table = Table(as_array(weight))
-        place = table.array.ctypes.data, table.array.strides, table.dtype
+        place = weight.data_ptr(), weight.stride(), weight.dtype
         if place != self._place:  # the parameter has other memory, after ``module.to``, say
             self.optimizer.unbind()
         self._place = place
@@ -137,6 +153,14 @@ def is_executed(node: Any) -> bool | None:
         return bool(torch._C._will_engine_execute_node(node))
     except RuntimeError:  # the caller asks for the gradient of this leaf
         return None
+
+
+@lru_cache(maxsize=16)
+def _without_rows(shape: tuple[int, int], dtype: np.dtype[Any]) -> Any:
+    """Return a gradient without rows. Autograd does not write to it, as it is referred to here."""
+    values = as_tensor(np.empty((0, shape[1]), dtype))
+    rows = torch.empty((1, 0), dtype=torch.int64)
+    return torch.sparse_coo_tensor(rows, values, shape, check_invariants=False)
 
 
 def _pieces(

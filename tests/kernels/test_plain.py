@@ -140,6 +140,27 @@ def test_unusual_arrays_are_left_to_the_usual_path(level, place, kind):
         assert kernel(out, table, *given, reference.SUM, True) is False
 
 
+class Owner:
+    """An object of another library, whose memory arrays may be views of."""
+
+    def __init__(self, array):
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
+
+
+@cases.levels
+@pytest.mark.parametrize("place", range(3), ids=GIVEN)
+def test_views_of_an_owner_that_is_named(level, place):
+    table, *given = make_call(np.dtype(np.float32), np.dtype(np.int64), True)
+    given[place] = np.asarray(Owner(given[place]))
+    assert type(given[place].base) is Owner
+    for kernel in (level.pool_plain, reference.pool_plain):
+        for owner, is_known in ((Owner, True), (None, False), (np.ndarray, False)):
+            out = np.empty((len(LENGTHS), table.shape[1]), table.dtype)
+            call = out, None, table, *given, reference.SUM, True, 1, owner
+            assert kernel(*call) is is_known
+
+
 @cases.levels
 @cases.index_dtypes
 @pytest.mark.parametrize("bad", [-1, NUM_ROWS, 2**31 - 1])

@@ -134,6 +134,30 @@ def test_there_is_no_second_derivative():
         gradient.sum().backward()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # the first dual tensor loads scripts
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("mode", ["sum", "sqrtn"])
+def test_there_is_no_forward_derivative(grad, fused, mode):
+    """PyTorch raises it, too; a result without a tangent would be a derivative of zero."""
+    bag = ebagx.torch.EmbeddingBag(5, 2, mode=mode)
+    if fused:
+        ebagx.torch.accelerate(bag, lambda: ebagx.optim.SGD(0.1))
+    weights = torch.ones(IDS.shape)
+    with torch.set_grad_enabled(grad), torch.autograd.forward_ad.dual_level():
+        assert bag(IDS, per_sample_weights=weights).shape == (2, 2)  # it is no dual tensor
+        dual = torch.autograd.forward_ad.make_dual(weights, weights)
+        with pytest.raises(
+            NotImplementedError, match="forward AD with embedding_bag.*of per_sample"
+        ):
+            bag(IDS, per_sample_weights=dual)
+        table = torch.autograd.forward_ad.make_dual(bag.weight.detach(), torch.ones(5, 2))
+        with pytest.raises(NotImplementedError, match="forward AD with _embedding_bag"):
+            torch.nn.functional.embedding_bag(IDS, table)
+        with pytest.raises(NotImplementedError, match="forward AD with embedding_bag.*of weight"):
+            ebagx.torch.embedding_bag(IDS, table, mode=mode)
+
+
 def test_checkpointing(models):
     theirs, ours = models
     for reentrant in (False, True):
@@ -246,3 +270,21 @@ def test_modules_that_exchange_gradients_cannot_update_in_backward(tmp_path):
             parallel(IDS)
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_usual_calls_are_one_call_of_a_kernel(monkeypatch, grad, weighted):
+    """They are not checked a second time, which took longer than to pool a few bags."""
+    from ebagx.torch import pooling
+
+    monkeypatch.setattr(pooling, "bags_for", None)
+    bag = ebagx.torch.EmbeddingBag(50, 8, mode="sum")
+    ids, offsets = torch.tensor([3, 1, 1, 4]), torch.tensor([0, 2])
+    weights = torch.tensor([0.5, 1, 2, 3]) if weighted else None
+    with torch.set_grad_enabled(grad):
+        pooled = bag(ids, offsets, weights)
+    expected = torch.nn.functional.embedding_bag(
+        ids, bag.weight, offsets, mode="sum", per_sample_weights=weights
+    )
+    torch.testing.assert_close(pooled, expected)

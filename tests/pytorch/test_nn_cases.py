@@ -267,3 +267,28 @@ def test_embedding_bag_of_a_view(mode):
         ids.contiguous(), table, offsets.contiguous(), mode=mode
     )
     torch.testing.assert_close(ebagx.torch.embedding_bag(ids, table, offsets, mode=mode), expected)
+
+
+@dtypes
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("grad", [False, True])
+def test_last_offset_below_the_number_of_indices(dtype, mode, grad):
+    """All dtypes and modes agree, in values and gradients; those of PyTorch 2.13 do not."""
+    ids, ends = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([0, 3, 4])
+    table = torch.randn(9, 4).to(dtype).requires_grad_(grad)
+    weights = torch.ones(5).to(dtype).requires_grad_(grad) if mode == "sum" else None
+    results = []
+    for offsets in (ends, torch.tensor([0, 3, 5])):
+        pooled = ebagx.torch.embedding_bag(
+            ids,
+            table,
+            offsets,
+            mode=mode,
+            include_last_offset=True,
+            per_sample_weights=weights,
+        )
+        leaves = [leaf for leaf in (table, weights) if leaf is not None]
+        gradients = torch.autograd.grad(pooled.sum(), leaves) if grad else ()
+        results.append([pooled.detach(), *gradients])
+    for short, full in zip(*results, strict=True):
+        assert torch.equal(short, full)

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import threading
 
 import pytest
 
@@ -309,6 +310,19 @@ def test_calls_that_could_not_update_raise():
         ours.to("meta")(IDS.to("meta"))
 
 
+def test_hooks_that_are_added_later():
+    """They would get a gradient without rows, and could change nothing."""
+    _, ours = make()
+    before = ours.bag.weight.detach().clone()
+    hook = ours.bag.weight.register_hook(lambda grad: 2 * grad)
+    with pytest.raises(RuntimeError, match="weight has hooks"):
+        ours(IDS)
+    assert torch.equal(ours.bag.weight, before)
+    hook.remove()
+    step(ours, IDS)
+    assert ours.bag.optimizer.num_steps == 1
+
+
 def test_table_that_is_shared_later():
     _, ours = make()
     other = ebagx.torch.accelerate(Model(), lambda: ebagx.optim.SGD(0.1))
@@ -316,3 +330,65 @@ def test_table_that_is_shared_later():
     other.bag.weight = ours.bag.weight
     with pytest.raises(RuntimeError, match="shared tables"):
         other(IDS)
+
+
+def in_threads(count, work):
+    """Call a function with the number of each thread; return what the threads raised."""
+    errors = []
+
+    def run(number):
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_threads_take_their_steps_one_after_the_other():
+    """The gradients do not depend on the table, so every order of the steps has one result."""
+    bag = ebagx.torch.EmbeddingBag(2000, 64, mode="sum", _weight=torch.zeros(2000, 64))
+    ebagx.torch.accelerate(bag, lambda: ebagx.optim.SGD(1.0))
+    ids = torch.arange(2000).repeat(2, 1)
+
+    def train(number):
+        for _ in range(20):
+            bag(ids).backward(torch.full((2, 64), 2.0**number))
+
+    assert in_threads(8, train) == []
+    assert bag.weight.eq(-2 * 20 * (2**8 - 1)).all()
+    assert bag.optimizer.num_steps == 8 * 20
+    assert bag.weight.grad is None
+
+
+def test_threads_that_make_the_first_calls():
+    _, ours = make(lambda: ebagx.optim.SGD(0.1))
+    barrier = threading.Barrier(8)
+
+    def train(_):
+        barrier.wait()
+        step(ours, IDS)
+
+    assert in_threads(8, train) == []
+    assert ours.bag.optimizer.num_steps == 8
+
+
+def test_threads_pool_whole_rows_between_steps():
+    """Each step adds a multiple of 1 to all numbers, so the numbers of a bag are always equal."""
+    bag = ebagx.torch.EmbeddingBag(2000, 64, mode="max", _weight=torch.zeros(2000, 64))
+    ebagx.torch.accelerate(bag, lambda: ebagx.optim.SGD(1.0))
+    rows = torch.arange(2000).reshape(-1, 1)
+
+    def train(_):
+        for _ in range(20):
+            pooled = bag(rows)
+            assert pooled.eq(pooled[0, 0]).all()
+            pooled.backward(torch.ones(2000, 64))
+
+    assert in_threads(8, train) == []
+    assert bag.weight.eq(-8 * 20).all()

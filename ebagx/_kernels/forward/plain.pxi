@@ -34,7 +34,7 @@ cdef inline Py_ssize_t end_of_bag(const PlainCall* call, Py_ssize_t b) noexcept 
     return index_at(Indices(call.offsets.data, call.has_long_offsets), b + 1)
 
 
-cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
+cdef int open_plain(Arrays* arrays, object array, type plain, object owner) noexcept:
     # Returns the dtype of a contiguous array in ordinary memory, or -1.
     cdef Py_buffer* view = &arrays.views[arrays.count]
     cdef int dtype
@@ -42,8 +42,9 @@ cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
         if type(array) is not plain:
             return -1
         base = array.base
-        if base is not None and (type(base) is not plain or base.base is not None):
-            return -1  # it may be in a memory map, whose file must be checked
+        if base is not None and type(base) is not owner:
+            if type(base) is not plain or base.base is not None:
+                return -1  # it may be in a memory map, whose file must be checked
         PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT)
     except Exception:  # buffers do not have all dtypes
         return -1
@@ -55,11 +56,11 @@ cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
 
 
 cdef bint open_offsets(
-    PlainCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
+    PlainCall* call, Arrays* arrays, object offsets, bint is_closed, type plain, object owner
 ) noexcept:
     # Returns whether there is an offset for each bag, and the first one is 0.
     cdef const Py_buffer* view = &arrays.views[arrays.count]
-    cdef int dtype = open_plain(arrays, offsets, plain)
+    cdef int dtype = open_plain(arrays, offsets, plain, owner)
     if dtype != INT32 and dtype != INT64:
         return False
     call.offsets, call.has_long_offsets = rows_of(view), dtype == INT64
@@ -72,11 +73,11 @@ cdef bint open_offsets(
 
 cdef bint open_bags(
     PlainCall* call, Arrays* arrays, object indices, object offsets, object weights, bint is_closed,
-    type plain,
+    type plain, object owner,
 ) noexcept:
     cdef const Py_buffer* view = &arrays.views[arrays.count]
     cdef const Py_buffer* other
-    arrays.index = open_plain(arrays, indices, plain)
+    arrays.index = open_plain(arrays, indices, plain, owner)
     if arrays.index != INT32 and arrays.index != INT64:
         return False
     call.indices = rows_of(view)
@@ -84,7 +85,7 @@ cdef bint open_bags(
     call.length = call.indices.dim
     if weights is not None:
         other = &arrays.views[arrays.count]
-        if open_plain(arrays, weights, plain) != arrays.real:
+        if open_plain(arrays, weights, plain, owner) != arrays.real:
             return False
         call.weights = rows_of(other)
         if other.ndim != view.ndim or call.weights.count != call.indices.count:
@@ -93,12 +94,14 @@ cdef bint open_bags(
             return False
     if offsets is None:
         return view.ndim == 2 and call.indices.count == call.out.count
-    return view.ndim == 1 and open_offsets(call, arrays, offsets, is_closed, plain)
+    return view.ndim == 1 and open_offsets(
+        call, arrays, offsets, is_closed, plain, owner
+    )
 
 
 cdef bint open_call(
     PlainCall* call, Arrays* arrays, object out, object table, object indices, object offsets,
-    object weights, bint is_closed,
+    object weights, bint is_closed, object owner,
 ) except -1:
     # Returns whether the kernel can take the arrays; `close_arrays` must follow.
     call.weights.data = call.offsets.data = NULL
@@ -109,7 +112,7 @@ cdef bint open_call(
         call.out.data != NULL
         and call.table.data != NULL
         and call.out.dim == call.table.dim
-        and open_bags(call, arrays, indices, offsets, weights, is_closed, type(out))
+        and open_bags(call, arrays, indices, offsets, weights, is_closed, type(out), owner)
     )
 
 
@@ -161,6 +164,7 @@ def pool_plain(
     int mode,
     bint is_closed,
     int num_threads,
+    object owner=None,  # a type whose objects have ordinary memory, of which arrays may be views
     /,
 ):
     """Check the bags of a caller and pool them, as `pool` does.
@@ -178,7 +182,7 @@ def pool_plain(
     cdef Py_ssize_t found = FOUND_OUTSIDE
     try:
         if open_call(
-            &given, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed
+            &given, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed, owner
         ) and open_ends(&given, &call, &arrays, ends_b, few):
             call.mode = mode
             if given.num_lookups * given.out.dim <= WORK_WITH_GIL:

@@ -119,18 +119,9 @@ cdef inline void step_trained(
         step_row(values, firsts, seconds, grad_d, scale, &trained.step, dim)
 
 
-cdef inline void prefetch_written_row(
-    Rows rows, Py_ssize_t row, Py_ssize_t row_bytes
-) noexcept nogil:
-    cdef size_t start = address_as_number(rows, row)
-    cdef int line, count = <int>min(row_bytes, 8 * CACHE_LINE)
-    for line in range((count + CACHE_LINE - 1) // CACHE_LINE):
-        prefetch_written(start + <size_t>(line * CACHE_LINE))
-
-
 cdef inline void prefetch_trained(const Trained* trained, Py_ssize_t row) noexcept nogil:
-    # Prefetches a row and its state for writing. Else a line that another thread has changed comes
-    # twice, to be read and to be written: passes of two threads took up to a fifth longer.
+    # Prefetches a row and its state for writing: otherwise passes of two threads took up to a fifth
+    # longer.
     cdef Py_ssize_t row_bytes = trained.arrays.weights.dim * <Py_ssize_t>sizeof(float)
     prefetch_written_row(trained.arrays.weights, row, row_bytes)
     if trained.step.rule != SGD:

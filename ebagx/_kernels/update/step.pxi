@@ -199,11 +199,13 @@ cdef Py_ssize_t step_unit(
     for u in range(even_start(count, unit, units), even_start(count, unit + 1, units)):
         row = rows_u[u]
         ahead = rows_u[min(u + AHEAD // 2, count - 1)]
-        prefetch_row(table, ahead, dim * sizeof(cell_t))
+        prefetch_written_row(table, ahead, dim * sizeof(cell_t))
         if step.rule != SGD:
-            prefetch_row(first, ahead, min(first.row_bytes, dim * <Py_ssize_t>sizeof(real_t)))
+            prefetch_written_row(
+                first, ahead, min(first.row_bytes, dim * <Py_ssize_t>sizeof(real_t))
+            )
         if step.rule == ADAM:
-            prefetch_row(second, ahead, dim * sizeof(real_t))
+            prefetch_written_row(second, ahead, dim * sizeof(real_t))
         if scales_u != NULL:
             scale = scales_u[u]
         values = <cell_t*>row_address(table, row)
