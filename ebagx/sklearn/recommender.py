@@ -196,9 +196,7 @@ class EmbeddingBagRecommender(
     _fitted_name: ClassVar[str] = "item_embedding_"
     _data_names: ClassVar[str] = "X or the features"
     _num_optimizers = 2
-    _optimizer_options: ClassVar[dict[str, dict[str, float]]] = {
-        name: {"initial_accumulator_value": 1.0} for name in ("adagrad", "rowwise_adagrad")
-    }
+    _optimizer_options: ClassVar[dict[str, float]] = {"initial_accumulator_value": 1.0}
 
     def __init__(
         self,
