@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ebagx import metrics
-from ebagx._training.pair_steps import PairSteps
+from ebagx._training.pair_steps import PairSteps, Sampling
 from ebagx.datasets import make_interactions
 from ebagx.optim import SGD, Adam
 from ebagx.sklearn import EmbeddingBagRecommender
@@ -134,6 +134,20 @@ def test_features_carry_cold_items():
     np.testing.assert_array_equal(without.item_embedding_[: len(is_cold)], 0)
 
 
+def test_cold_items_with_features_are_not_drawn(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "ebagx.sklearn.towers.Sampling", lambda *given: drawn.append(given[-1]) or Sampling(*given)
+    )
+    warm = X.copy()
+    warm.data[warm.indices == 7] = 0
+    warm.eliminate_zeros()
+    make(max_iter=1).fit(warm, item_features=DATA.item_features)
+    np.testing.assert_array_equal(drawn[0], np.delete(np.arange(X.shape[1]), 7))
+    make(max_iter=1).fit(warm)
+    assert not len(drawn[1])
+
+
 def test_features_of_users_describe_new_ones():
     groups = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(200) % 2])
     block = np.zeros((200, 40), np.float32)
@@ -218,11 +232,12 @@ def test_divergence_keeps_the_last_finite_model():
     def rate(step):
         return 0.05 if step < 300 else 1e30
 
-    model = make(optimizer=SGD(rate), max_iter=5)
+    model = make(optimizer=SGD(rate), max_iter=5, warm_start=True)
     with pytest.raises(ValueError, match="the loss diverged in pass .; .* X or the features"):
         model.fit(X)
     assert np.isfinite(model.item_vectors_).all()
     assert len(model.loss_curve_) == model.n_iter_ >= 1
+    assert not hasattr(model, "_state")
     with pytest.raises(ValueError, match="there is no model"):
         make(optimizer=SGD(1e38)).fit(X)
 
