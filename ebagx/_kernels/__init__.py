@@ -1,8 +1,9 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
-Every kernel has a twin of the same name and arguments in ``reference.py``, that of training in
-``training_reference.py``, those of random draws in ``draw_reference.py``, those of quantised tables
-in ``quantized_reference.py``, those of rankings in ``top_reference.py``: read these first.
+Every kernel has a twin of the same name and arguments in ``reference.py``, those of training in
+``training_reference.py`` and ``pairs_reference.py``, those of random draws in
+``draw_reference.py``, those of quantised tables in ``quantized_reference.py``, those of rankings in
+``top_reference.py``: read these first.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.
@@ -44,6 +45,9 @@ training
     * `train_batches` takes the steps of many mini-batches (``train.pxi``, ``forward.pxi``); its
       parts are lookups in row order (``lookups.pxi``), layers, losses, the classes of a batch
       (``negatives.pxi``), steps of rows (``weights.pxi``), and a team of threads (``team.h``)
+    * `train_pairs` takes the steps of many batches of users and items (``pairs.pxi``); its parts
+      are arrays (``pair_call.pxi``), vectors, draws and losses (``pair_forward.pxi``), and lookups
+      in row order (``pair_lookups.pxi``); both share a team's phases (``team.pxi``)
     * `draw_classes` draws classes or items at random, `make_alias` prepares it (``draw.pxi``)
 
 quantized
@@ -115,6 +119,11 @@ Decisions
     order: so they may be fused, and depend on no block. No score is stored but those of the best:
     1,682 items of 943 users take 5.4 ms on one thread, where a product of matrices in float by BLAS
     and NumPy's ``argpartition`` take 10.5.
+21. Training on pairs pools each user of a batch once, and takes the own item out for each pair:
+    so a history is read once for all its items. A batch goes by user, as pairs are sorted within
+    it. With WARP, 32 columns and one thread, 3.6 million positives of MovieLens-100K take a second,
+    2.2 million with features of both sides: draws are rated by vectors that are pooled once in
+    several batches, not for each draw.
 
 Adding a kernel
 ---------------

@@ -13,7 +13,7 @@ from ebagx._kernels import reference
 from ebagx._kernels.draw_reference import random_bits
 from ebagx._kernels.training_reference import NO_NORM, NORM_L1, _take_step, _touched, exp, log1p
 
-WARP, BPR, LOGISTIC, SAMPLED_SOFTMAX = range(4)
+WARP, BPR, LOGISTIC = range(3)
 LEAST_REST = 1e-12  # part of a norm that is nothing but rounding errors
 
 # Rows of a table, places of vectors, and the scales of these in the rows' gradients.
@@ -102,7 +102,7 @@ def _softplus(scores_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Forward(NamedTuple):
-    """What the pairs of a batch give: vectors of users, of items, and the loss's derivatives."""
+    """Results of the pairs of a batch: vectors of users and items, and the loss's derivatives."""
 
     vectors: np.ndarray  # (B, D + 1)
     divisors: np.ndarray  # (B,)

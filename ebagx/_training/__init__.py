@@ -8,6 +8,8 @@ bags        matrices as bags, scaled for a mode
 growth      arrays and optimizers of a model that gets new rows
 network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags
+pairs       users and items with their bags, and the two tables of a recommender
+pair_steps  the steps of a pass over pairs: arrays and numbers for the kernel `train_pairs`
 optimizers  optimizers and schedules that estimators know by name
 ==========  =====================================================================
 """

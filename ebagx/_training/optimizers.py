@@ -1,7 +1,7 @@
 """Optimizers and schedules by the names that estimators give them, made for a fit."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ebagx import optim
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Any] = {
     optimizer.name: optimizer
     for optimizer in (optim.Adagrad, optim.RowwiseAdagrad, optim.SGD, optim.Adam, optim.AdamW)
 }
@@ -43,8 +43,10 @@ def make_optimizers(estimator: Any) -> list[optim.Optimizer]:
     if is_optimizer(named):
         return [copy.deepcopy(named.fresh()) for _ in range(count)]
     options = {"weight_decay": estimator.alpha, "num_threads": estimator.num_threads}
-    options |= estimator._optimizer_options.get(named, {})
-    made = [OPTIMIZERS[named](estimator.learning_rate, **options) for _ in range(count)]
+    kind = OPTIMIZERS[named]
+    own = estimator._optimizer_options.items()
+    options |= {name: value for name, value in own if name in kind._options}
+    made = [kind(estimator.learning_rate, **options) for _ in range(count)]
     if estimator._table_eps is not None:
         made[0].eps = estimator._table_eps
     return made

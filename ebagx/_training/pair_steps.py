@@ -13,12 +13,11 @@ from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
 from ebagx._kernels.training_reference import log
 from ebagx._training.pairs import PairBags, Positives, Towers
-from ebagx._training.steps import CallLength, Turns, lookups_of_batch
+from ebagx._training.steps import CHEAPER, CallLength, Turns, lookups_of_batch
 from ebagx.optim.planning import PlannedSteps
 
 LOSSES = {"warp": 0, "bpr": 1, "logistic": 2}
 _NORMS = {None: 0, "l1": 1, "l2": 2}
-_CHEAPER = 2  # as in `Steps`
 _MOST_LOSS = 10.0  # largest factor of a pair in WARP
 _BPR_DRAWS = 8
 
@@ -83,7 +82,7 @@ class PairSteps:
         ]
         work = batch_size * dim * (6 + user_room // batch_size + 2 * (item_room // batch_size))
         # The calls that take many steps take turns of their own.
-        threads = thread_count(towers.num_threads, _CHEAPER * work, takes_turns=False)
+        threads = thread_count(towers.num_threads, CHEAPER * work, takes_turns=False)
         self._buffers = _buffers(batch_size, dim, threads)
         self._items = _items(bags.items, num_items, batch_size, dim)
         self._lookups = _lookups(user_room, user_table), _lookups(item_room, item_table)

@@ -28,7 +28,7 @@ _CALL_SECONDS = 0.1
 _FIRST_STEPS = 16  # of the first call, whose time is not known
 # Threads that go on from batch to batch share smaller ones than those that begin with each call.
 # But rows move between the caches of processors: batches of 45,000 additions gain nothing.
-_CHEAPER = 2
+CHEAPER = 2
 
 _FLOAT32 = np.dtype(np.float32)
 _NO_NUMBERS = np.empty((0, 0), _FLOAT32)
@@ -278,4 +278,4 @@ def _threads(network: Network, outputs: list[int], lookups: int, batch_size: int
     layers = zip(network.weights, outputs, strict=True)
     work += batch_size * sum(count * layer.shape[1] for layer, count in layers)
     # The calls that take many steps take turns of their own.
-    return thread_count(network.num_threads, _CHEAPER * work, takes_turns=False)
+    return thread_count(network.num_threads, CHEAPER * work, takes_turns=False)

@@ -32,12 +32,13 @@ def as_interactions(X: Any) -> sparse.csr_array:
         row = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1
         value, column = matrix.data[wrong[0]], matrix.indices[wrong[0]]
         if value == 0:
-            hint = "an explicit zero; X.eliminate_zeros() removes them if they are no interactions"
-        else:
-            hint = f"{value}; leave negative feedback out, or shift the numbers above 0"
+            raise ValueError(
+                f"X must not store zeros, got X[{row}, {column}] = 0; X.eliminate_zeros() removes "
+                "them if they are no interactions"
+            )
         raise ValueError(
-            f"X must store numbers above 0, the weights of interactions, got X[{row}, {column}] = "
-            f"{hint}"
+            f"Negative values in data: X[{row}, {column}] = {value} must be above 0, the weight of "
+            "an interaction; leave negative feedback out, or shift the numbers"
         )
     csr: sparse.csr_array = matrix
     return csr
@@ -47,22 +48,20 @@ def check_some(X: Any) -> None:
     """Raise ValueError unless there are an interaction and two items."""
     if X.shape[1] < 2:
         raise ValueError(
-            f"X must have a column for each of at least 2 items, got {X.shape[1]}; rows are users"
+            "X must have a column for each of at least 2 items, got 1 feature(s); rows are users"
         )
     if not X.nnz:
         raise ValueError("X must have interactions, but all its users are empty")
 
 
-def check_columns(X: Any, num_items: int) -> None:
-    """Raise ValueError unless a matrix has a column for each item of a model."""
+def check_columns(X: Any, num_items: int, estimator: str) -> None:
+    """Raise ValueError, in scikit-learn's words, unless a matrix has a column for each item."""
     if X.shape[1] == num_items:
         return
-    hint = ""
-    if X.shape[0] == num_items:
-        hint = "; its rows seem to be items: pass X.T"
+    hint = "; its rows seem to be items: pass X.T" if X.shape[0] == num_items else ""
     raise ValueError(
-        f"X must have a column for each of the {num_items} items of the model, got {X.shape[1]} "
-        f"features{hint}"
+        f"X has {X.shape[1]} features, but {estimator} is expecting {num_items} features as input"
+        f"{hint}"
     )
 
 

@@ -65,8 +65,8 @@ class MadeInPasses:
     _fitted_name: ClassVar[str] = "embedding_"
     _data_names: ClassVar[str] = "X or y"
     _table_eps: float | None = None  # `eps` of the table's optimizer; None: the optimizer's default
-    # Options of optimizers that are given by name.
-    _optimizer_options: ClassVar[Mapping[str, Mapping[str, float]]] = MappingProxyType({})
+    # Options of optimizers that are given by name, if they have them.
+    _optimizer_options: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     optimizer: Any
     schedule: Any

@@ -1,38 +1,20 @@
 """The recommender, which ranks items for users by vectors of their histories or of their own."""
 
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ebagx._core.bags import Bags
-from ebagx._core.memory import aligned_zeros
 from ebagx._core.modes import MODES, WEIGHTED_MODES
 from ebagx._core.table import Table
-from ebagx._core.top import Excluded, top_items
 from ebagx._training.bags import scaled_for, weighted_sums
-from ebagx._training.growth import grown, grown_optimizer
-from ebagx._training.loop import History, Plan, make_passes
-from ebagx._training.network import Floats, trainable_table
+from ebagx._training.loop import Plan
+from ebagx._training.network import Floats
 from ebagx._training.optimizers import State, set_learning_rate
-from ebagx._training.pair_steps import LOSSES, PairSteps, Sampling
-from ebagx._training.pairs import (
-    PairBags,
-    Positives,
-    Towers,
-    bags_beside,
-    own_rows,
-    part_of,
-    places_after_growth,
-    rows_in_use,
-    start_rows,
-    totals_of,
-    with_shape,
-)
-from ebagx.metrics import ndcg_at_k
+from ebagx._training.pair_steps import LOSSES
+from ebagx._training.pairs import bags_beside, own_rows, with_shape
 from ebagx.optim import Optimizer
 from ebagx.sklearn.inputs import as_features
 from ebagx.sklearn.interactions import (
@@ -40,32 +22,17 @@ from ebagx.sklearn.interactions import (
     as_interactions,
     as_pairs,
     check_columns,
-    check_some,
 )
 from ebagx.sklearn.parameters import Constraints, Flag, Integer, OneOf
 from ebagx.sklearn.passes import MadeInPasses
 from ebagx.sklearn.ranking import RanksItems
-from ebagx.sklearn.weights import checked_weights
+from ebagx.sklearn.towers import Csr, LearnsTowers
 
 __all__ = ["EmbeddingBagRecommender"]
 
-_MOST_RANKED = 2000  # users for whom early stopping ranks the items after each pass
-_FLOAT32 = np.dtype(np.float32)
-
-Csr = sparse.csr_array
-
-
-class _Data(NamedTuple):
-    """Checked arguments of a fit."""
-
-    X: Csr
-    user_features: Csr | None
-    item_features: Csr | None
-    sample_weight: npt.NDArray[np.float64] | None
-
 
 class EmbeddingBagRecommender(
-    MadeInPasses,
+    LearnsTowers,
     RanksItems,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
@@ -229,17 +196,7 @@ class EmbeddingBagRecommender(
     _fitted_name: ClassVar[str] = "item_embedding_"
     _data_names: ClassVar[str] = "X or the features"
     _num_optimizers = 2
-    _optimizer_options: ClassVar[dict[str, dict[str, float]]] = {
-        name: {"initial_accumulator_value": 1.0} for name in ("adagrad", "rowwise_adagrad")
-    }
-
-    n_features_in_: int
-    n_users_: int
-    user_embedding_: Floats
-    item_embedding_: Floats
-    item_features_: Csr | None
-    user_features_: Csr | None
-    _has_row: npt.NDArray[np.bool_]  # items with a row of their own
+    _optimizer_options: ClassVar[dict[str, float]] = {"initial_accumulator_value": 1.0}
 
     def __init__(
         self,
@@ -421,29 +378,37 @@ class EmbeddingBagRecommender(
         """
         return self._user_vectors(self._checked_rows(X), user_features)
 
-    def predict(self, X: Any, pairs: Any, *, user_features: Any = None) -> npt.NDArray[np.float64]:
+    def predict(
+        self, X: Any, pairs: Any = None, *, user_features: Any = None
+    ) -> npt.NDArray[np.float64]:
         """Return the scores of pairs of a user and an item.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (m, I)
             Interactions of users. An item of a pair that the user has counts in their history, too.
-        pairs : array-like of int, shape (n, 2)
-            Rows of `X` and items.
+        pairs : array-like of int, shape (n, 2), optional
+            Rows of `X` and items; None: all pairs.
         user_features : {array-like, sparse matrix} of shape (m, F), optional
             Features of these users.
 
         Returns
         -------
-        ndarray of shape (n,), float64
+        ndarray of shape (n,) or (m, I), float64
             Larger scores are better; those that `recommend` gives for the same pairs.
         """
         rows = self._checked_rows(X)
-        of_pairs, items = as_pairs(pairs, rows.shape)
-        users = self._user_vectors(rows, user_features)[of_pairs]
-        scores = self.item_bias_[items].astype(np.float64)
-        for user_d, item_d in zip(users.T, self.item_vectors_[items].T, strict=True):
-            scores += user_d.astype(np.float64) * item_d
+        users = self._user_vectors(rows, user_features).astype(np.float64)
+        vectors, bias = self.item_vectors_, self.item_bias_
+        if pairs is None:
+            scores = np.tile(bias.astype(np.float64), (len(users), 1))
+            users = users[:, np.newaxis]
+        else:
+            of_pairs, items = as_pairs(pairs, rows.shape)
+            users, vectors = users[of_pairs], vectors[items]
+            scores = bias[items].astype(np.float64)
+        for column in range(vectors.shape[1]):  # in the order in which `recommend` adds
+            scores += users[..., column] * vectors[:, column]
         return scores
 
     def __sklearn_tags__(self) -> Any:
@@ -458,50 +423,13 @@ class EmbeddingBagRecommender(
     def _n_features_out(self) -> int:
         return int(self.item_embedding_.shape[1]) - 1
 
-    def _checked(
-        self, X: Any, user_features: Any, item_features: Any, sample_weight: Any, going_on: bool
-    ) -> _Data:
-        """Return checked arguments; set the fitted attributes that describe them."""
-        if going_on:
-            self._check_unchanged(*self._fixed)
-        known = self.n_features_in_ if going_on else 0
-        X = as_features(X, self, np.float32)
-        if going_on and np.ndim(X) == 2 and np.shape(X)[1] < known:
-            check_columns(X, known)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32)
-        X = as_interactions(X)
-        check_some(X)
-        weights = checked_weights(sample_weight, X)
-        if user_features is not None:
-            user_features = as_entity_features(user_features, "user_features", "user", X.shape)
-        if item_features is not None:
-            item_features = as_entity_features(item_features, "item_features", "item", X.shape)
-        elif going_on and self.item_features_ is not None:
-            item_features = with_shape(self.item_features_, X.shape[1])
-        if going_on and self.user == "id":
-            if X.shape[0] < self.n_users_:
-                raise ValueError(
-                    f"X must have a row for each of the {self.n_users_} users of the model, got "
-                    f"{X.shape[0]}: with user='id', row k is user k, and may be empty"
-                )
-            if user_features is None and self.user_features_ is not None:
-                user_features = with_shape(self.user_features_, X.shape[0])
-        self._check_identities(user_features, item_features)
-        return _Data(X, user_features, item_features, weights)
-
-    def _check_identities(self, user_features: Any, item_features: Any) -> None:
-        if not self.item_identity and item_features is None:
-            raise ValueError("item_identity=False needs item_features, of which items are made")
-        if self.user == "id" and not self.user_identity and user_features is None:
-            raise ValueError("user_identity=False needs user_features, of which users are made")
-
     def _checked_rows(self, X: Any) -> Csr:
         """Return interactions (m, I) as CSR whose rows ascend."""
         check_is_fitted(self, self._fitted_name)
         self._check_unchanged("user", "mode", "user_identity")
         X = as_features(X, self, np.float32)
-        if np.ndim(X) == 2:
-            check_columns(X, self.n_features_in_)
+        if len(getattr(X, "shape", ())) == 2:
+            check_columns(X, self.n_features_in_, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         return as_interactions(X)
 
@@ -531,140 +459,3 @@ class EmbeddingBagRecommender(
             )
         bags = scaled_for(MODES[self.mode], bags_beside(own, features))
         return weighted_sums(bags, Table(self.user_embedding_), self.num_threads)
-
-    def _split(self, data: _Data, rng: np.random.Generator) -> tuple[_Data, Csr]:
-        """Return the data to learn from, and interactions held out of them."""
-        count = data.X.nnz
-        if count < 2:
-            raise ValueError("early_stopping needs at least 2 interactions, got 1")
-        held_out = np.zeros(count, bool)
-        size = min(max(1, round(self.validation_fraction * count)), count - 1)
-        held_out[rng.permutation(count)[:size]] = True
-        return data._replace(X=part_of(data.X, ~held_out)), part_of(data.X, held_out)
-
-    def _validation(self, data: _Data, held_out: Csr) -> Any:
-        """Return a function that rates towers by the ranking of interactions held out."""
-        users = np.flatnonzero(np.diff(held_out.indptr))
-        if len(users) > _MOST_RANKED:
-            users = users[np.arange(_MOST_RANKED) * len(users) // _MOST_RANKED]
-        seen, wanted = data.X[users], held_out[users]
-        excluded = Excluded(seen.indptr, seen.indices)
-        of_users, of_items = self._bags(data, users), self._item_bags(data)
-
-        def score(towers: Towers) -> float:
-            user_table, item_table = towers.tables
-            vectors = weighted_sums(of_users, Table(user_table), self.num_threads)
-            rows = self._pooled_items(item_table, of_items)
-            best, bias = np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, -1])
-            ids, _ = top_items(vectors, best, bias, 10, excluded, self.num_threads)
-            return ndcg_at_k(ids, wanted, seen)
-
-        return score
-
-    def _own(self, data: _Data) -> Csr:
-        """Return the part of the users' bags that is not features."""
-        if self.user == "history":
-            return data.X
-        return own_rows(np.full(data.X.shape[0], bool(self.user_identity)))
-
-    def _bags(self, data: _Data, users: Any = None) -> Bags:
-        """Return bags of some or all users, with weights whose sums are their vectors."""
-        own, features = self._own(data), data.user_features
-        if users is not None:
-            own = own[users]
-            features = None if features is None else features[users]
-        return scaled_for(MODES[self.mode], bags_beside(own, features))
-
-    def _rows_of_items(self, data: _Data) -> npt.NDArray[np.bool_]:
-        """Return which items have rows of their own: not those that only features describe."""
-        seen = np.zeros(data.X.shape[1], bool)
-        seen[data.X.indices] = True
-        before = getattr(self, "_has_row", np.empty(0, bool))
-        seen[: len(before)] |= before
-        return seen
-
-    def _item_bags(self, data: _Data) -> Bags | None:
-        """Return bags of all items with the weights of sums; None: each is its own row."""
-        if data.item_features is None:
-            return None
-        rows = own_rows(self._rows_of_items(data) & bool(self.item_identity))
-        return scaled_for(MODES[self.mode], bags_beside(rows, data.item_features))
-
-    def _pooled_items(self, table: Floats, bags: Bags | None) -> Floats:
-        if bags is None:
-            return table
-        return weighted_sums(bags, Table(table), self.num_threads)
-
-    def _tables(
-        self, data: _Data, bags: PairBags, state: State, going_on: bool
-    ) -> tuple[Floats, Floats]:
-        """Return the tables of users and items, new ones or those of the model, perhaps grown."""
-        num_users, num_items = data.X.shape
-        of_users, of_items = num_items, num_items
-        if self.user == "id":
-            of_users = num_users
-        sides = (
-            ("user_embedding_", of_users, data.user_features, self.embedding_dim),
-            ("item_embedding_", of_items, data.item_features, self.embedding_dim + 1),
-        )
-        tables = []
-        for side, (name, own, features, width) in enumerate(sides):
-            num_features = 0 if features is None else features.shape[1]
-            if going_on:
-                before = self.n_users_ if side == 0 and self.user == "id" else len(self._has_row)
-                table = trainable_table(getattr(self, name))
-                places = places_after_growth(len(table), before, own, num_features)
-                num_rows = own + max(num_features, len(table) - before)
-                if num_rows != len(table):
-                    table = grown(table, places, num_rows)
-                    state.optimizers[side] = grown_optimizer(
-                        state.optimizers[side], places, num_rows
-                    )
-            else:
-                table = aligned_zeros((own + num_features, width), _FLOAT32)
-            tables.append(table)
-        for table, of_side in zip(tables, (bags.users, bags.items), strict=True):
-            start_rows(table, rows_in_use(of_side, len(table)), self.embedding_dim, state.rng)
-        return tables[0], tables[1]
-
-    def _set_fitted(self, data: _Data, towers: Towers, of_items: Bags | None) -> None:
-        self.user_embedding_, self.item_embedding_ = towers.tables
-        self.item_features_, self.user_features_, self.n_users_ = data.item_features, None, 0
-        if self.user == "id":
-            self.user_features_, self.n_users_ = data.user_features, data.X.shape[0]
-        rows = self._pooled_items(self.item_embedding_, of_items)
-        self.item_vectors_ = np.ascontiguousarray(rows[:, :-1])
-        self.item_bias_ = np.ascontiguousarray(rows[:, -1])
-        self._made_with = {name: getattr(self, name) for name in self._fixed}
-
-    def _pair_bags(self, data: _Data) -> PairBags:
-        of_items = self._item_bags(data)
-        if self.user == "id":
-            return PairBags(self._bags(data), np.empty(0), of_items, None)
-        bags, norm = bags_beside(data.X, data.user_features), MODES[self.mode].norm
-        return PairBags(bags, totals_of(bags, norm), of_items, norm)
-
-    def _train(self, data: _Data, plan: Plan, state: State, going_on: bool) -> History:
-        """Train a new model or the present one, and set the fitted attributes to its weights."""
-        bags = self._pair_bags(data)
-        optimizers = state.optimizers
-        tables = self._tables(data, bags, state, going_on)
-        positives = Positives.of(data.X, data.sample_weight)
-        towers = Towers(*tables, optimizers, self.num_threads)
-        has_row = self._rows_of_items(data)
-        candidates = np.empty(0, np.int32)
-        if bags.items is not None and not has_row.all():
-            candidates = np.flatnonzero(has_row).astype(np.int32)
-        sampling = Sampling(self.loss, self.max_sampled, int(state.rng.integers(2**63)), candidates)
-        steps = PairSteps(towers, positives, bags, sampling, self.batch_size)
-        history = make_passes(towers, steps, positives.num_entries, plan, state.rng)
-        if history.diverged and not (going_on or history.losses):
-            self._forget()
-            return history
-        self._set_fitted(data, towers, bags.items)
-        self._has_row = has_row
-        if history.diverged:
-            self.__dict__.pop("_state", None)  # the optimizers may hold infinities
-        else:
-            self._state = state
-        return history

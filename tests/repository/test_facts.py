@@ -127,6 +127,18 @@ def test_kernels_number_losses_alike():
 
 
 @needs_sources
+def test_kernels_number_losses_of_pairs_alike():
+    from ebagx._kernels import pairs_reference
+    from ebagx._training import pair_steps
+
+    enum = enum_values("training/pair_call.pxi")
+    for name, code in pair_steps.LOSSES.items():
+        assert enum[name.upper()] == getattr(pairs_reference, name.upper()) == code
+    rest = re.search(r"LEAST_REST = (\S+)", (KERNELS / "training/pair_forward.pxi").read_text())
+    assert float(rest[1]) == pairs_reference.LEAST_REST
+
+
+@needs_sources
 def test_training_and_its_caller_have_equal_constants():
     from ebagx._training import steps
     from ebagx.optim import planning

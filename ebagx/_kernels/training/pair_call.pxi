@@ -15,7 +15,7 @@ cdef enum:
     LOGISTIC = 2
 
 
-# Of a batch of B pairs. The pairs of one user are a run of neighbours; `runs` has where they start.
+# Arrays have room for a batch of B pairs. The pairs of one user are a run of neighbours; `runs` has where they start.
 cdef struct PairBuffers:
     Rows losses        # (pairs of the call,) float64
     Rows pooled        # (B, D): the bag of each run's user

@@ -10,10 +10,13 @@
 cdef inline void append_lookup(
     Side* side, Py_ssize_t row, Py_ssize_t place, float weight
 ) noexcept nogil:
+    # Row 0 stands for rows outside the table.
     cdef Py_ssize_t k = side.count
     if k >= side.arrays.places.count:
         return
-    (<int64_t*>side.arrays.indices.data)[k] = row if <size_t>row < <size_t>side.arrays.slots.count else 0
+    if <size_t>row >= <size_t>side.arrays.slots.count:
+        row = 0
+    (<int64_t*>side.arrays.indices.data)[k] = row
     (<int32_t*>side.arrays.places.data)[k] = <int32_t>place
     (<float*>side.arrays.weights.data)[k] = weight
     side.count = k + 1
