@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._kernels import reference
+from ebagx._kernels.lookups_reference import take_bags, touched_rows
 
 SOFTMAX, SIGMOID, SQUARED_ERROR, HUBER, POISSON = range(5)
-NO_NORM, NORM_L1, NORM_L2 = range(3)
 STRIP = 16
 _EPS = 1e-6
 
@@ -292,15 +292,6 @@ def _batch_targets(targets: Sequence[np.ndarray], examples: np.ndarray) -> _Targ
     return _Targets(np.concatenate(parts), bags, numbers)
 
 
-def _touched(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows in the order of their first lookups, and which of them each lookup is of."""
-    rows, firsts, numbers = np.unique(indices, return_index=True, return_inverse=True)
-    order = np.argsort(firsts)
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return rows[order], places[numbers.ravel()]
-
-
 class _Chosen(NamedTuple):
     """The classes that a batch uses, and the targets by their places among these."""
 
@@ -321,89 +312,11 @@ def _choose(
     drawn, weights, *_ = negatives
     if not len(drawn):
         return _Chosen(np.arange(num_classes), targets, None)
-    rows, numbers = _touched(np.concatenate([targets.classes, drawn[step]]))
+    rows, numbers = touched_rows(np.concatenate([targets.classes, drawn[step]]))
     places = numbers[: len(targets.classes)]
     factors = np.repeat(weights[rows, np.newaxis], num_bags, axis=1)
     factors[places, targets.bags] = 1
     return _Chosen(rows, targets._replace(classes=places), factors)
-
-
-class _Lookups(NamedTuple):
-    """The lookups of a batch: bag b has those from offsets[b] to offsets[b + 1]."""
-
-    indices: np.ndarray
-    offsets: np.ndarray
-    weights: np.ndarray
-
-    def divided_by(self, norm: int) -> "_Lookups":
-        """Return the lookups with weights divided by the norm of their bag."""
-        return self._replace(weights=_divided_by_norm(self.weights, self.offsets, norm))
-
-    def pooled(self, table: np.ndarray) -> np.ndarray:
-        """Return the weighted sums (B, D) of rows."""
-        pooled_bd = np.empty((len(self.offsets) - 1, table.shape[1]), _f)
-        reference.pool(pooled_bd, table, *self, reference.SUM, 1)
-        return pooled_bd
-
-    def row_gradient(self, below_bd: np.ndarray, numbers: np.ndarray, count: int) -> np.ndarray:
-        """Return the gradient of `count` touched rows, which have the lookups' numbers."""
-        gradient = np.zeros((count, below_bd.shape[1]), _f)
-        lookups = numbers, self.offsets, self.weights
-        reference.scatter(gradient, below_bd, *lookups, reference.SUM, 1)
-        return gradient
-
-    def products(self, table: np.ndarray, pooled_bd: np.ndarray, factors: int) -> np.ndarray:
-        """Return the scores (B, K) of factors and weights, without the bias."""
-        num_outputs = table.shape[1] // (factors + 1)
-        terms = self.weights[:, np.newaxis] * table[self.indices]
-        squares_bd = np.zeros_like(pooled_bd)
-        np.add.at(squares_bd, self._bags(), terms * terms)
-        differences = (pooled_bd * pooled_bd - squares_bd)[:, : num_outputs * factors]
-        products = [
-            [reference.add_lanes(own) for own in row.reshape(num_outputs, factors)]
-            for row in differences
-        ]
-        result: np.ndarray = pooled_bd[:, num_outputs * factors :] + _f(0.5) * np.array(
-            products, _f
-        ).reshape(-1, num_outputs)
-        return result
-
-    def own_terms(self, errors_bk: np.ndarray, numbers: np.ndarray, count: int) -> np.ndarray:
-        """Return for touched rows (U, K) the sums of squared weights times errors."""
-        own = np.zeros((count, errors_bk.shape[1]), _f)
-        squares = (self.weights * self.weights)[:, np.newaxis]
-        np.add.at(own, numbers, squares * errors_bk[self._bags()])
-        return own
-
-    def _bags(self) -> np.ndarray:
-        lengths = np.diff(self.offsets)
-        return np.repeat(np.arange(len(lengths)), lengths)
-
-
-def _take_bags(bags: Sequence[np.ndarray], examples: np.ndarray, groups: int) -> _Lookups:
-    """Return the lookups of some examples, each of which has a bag for each group."""
-    indices, offsets, weights, _ = bags
-    taken = (examples[:, np.newaxis] * groups + np.arange(groups)).ravel()
-    parts = [np.arange(offsets[b], offsets[b + 1]) for b in taken]
-    lookups = np.concatenate(parts)
-    ends = np.cumsum([0, *map(len, parts)])
-    return _Lookups(indices[lookups].astype(np.int64), ends, weights[lookups])
-
-
-def _divided_by_norm(weights: np.ndarray, offsets: np.ndarray, norm: int) -> np.ndarray:
-    """Return weights divided by the norm of their bag, which is added up in float64, in order."""
-    if norm == NO_NORM:
-        return weights
-    lengths = np.diff(offsets)
-    bags = np.repeat(np.arange(len(lengths)), lengths)
-    with np.errstate(over="ignore"):
-        parts = np.abs(weights) if norm == NORM_L1 else np.square(weights)
-    norms = np.bincount(bags, parts, len(lengths))
-    if norm == NORM_L2:
-        norms = np.sqrt(norms)
-    norms[norms == 0] = 1
-    divided: np.ndarray = (weights / norms[bags]).astype(_f)
-    return divided
 
 
 def train_batches(
@@ -432,7 +345,7 @@ def train_batches(
     trained = [arrays for arrays, _ in layers]
     for step, first in enumerate(range(0, len(order), batch_size)):
         examples = order[first : first + batch_size]
-        lookups = _take_bags(bags, examples, groups).divided_by(norm)
+        lookups = take_bags(bags, examples, groups).divided_by(norm)
         pooled_bd = lookups.pooled(table[0]).reshape(len(examples), -1)
         scales_b = np.full(len(examples), _f(1) / _f(len(examples)))
         if len(targets[-1]):
@@ -451,14 +364,12 @@ def train_batches(
                     pooled_bd, weights, used.targets, used.factors, scales_b, loss, _f(epsilon)
                 )
             losses[first : first + len(examples)] = losses_b
-            rows, numbers = _touched(lookups.indices)
+            rows, numbers = touched_rows(lookups.indices)
             below_bd = below_bd.reshape(len(lookups.offsets) - 1, -1)
             gradient = lookups.row_gradient(below_bd, numbers, len(rows))
             if factors:
-                own = lookups.own_terms(below_bd[:, factors * len(head) :], numbers, len(rows))
-                gradient[:, : factors * len(head)] -= (
-                    np.repeat(own, factors, axis=1) * table[0][rows, : factors * len(head)]
-                )
+                of_rows = table[0][rows]
+                lookups.subtract_own_terms(gradient, of_rows, below_bd, numbers, factors)
             for arrays, of_layer in zip(trained[:-1], gradients[:-1], strict=True):
                 _take_step(arrays, np.arange(len(arrays[0])), of_layer, step)
             _take_step(trained[-1], used.classes, gradients[-1], step)

@@ -8,7 +8,7 @@ import pytest
 
 from ebagx._core.bags import Bags
 from ebagx._core.modes import MODES
-from ebagx._kernels import reference, training_reference
+from ebagx._kernels import lookups_reference, reference, training_reference
 from ebagx.optim.rules import RULES
 from support import kernel_cases as cases
 from support.training_cases import (
@@ -98,7 +98,7 @@ def test_rules_and_decay(level, rule, decay, num_threads):
 
 @cases.levels
 @cases.index_dtypes
-@pytest.mark.parametrize("norm", [training_reference.NORM_L1, training_reference.NORM_L2])
+@pytest.mark.parametrize("norm", [lookups_reference.NORM_L1, lookups_reference.NORM_L2])
 def test_weights_are_divided_by_the_norm_of_their_bag(level, norm, index_dtype):
     """The weights are those by which `scaled_for` lets estimators predict."""
     pytest.importorskip("sklearn")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ebagx._kernels import training_reference as twin
+from ebagx._kernels import lookups_reference
 from ebagx.optim.rules import RULES
 from support import kernel_cases as cases
 from support.training_cases import B, F, N, assert_equals_twin, make_call, results
@@ -27,7 +27,7 @@ def test_groups(level, groups, dims, drawn, num_threads, index_dtype):
         index_dtype=index_dtype,
         batch_size=20,
         room=300,
-        norm=twin.NORM_L1,
+        norm=lookups_reference.NORM_L1,
     )
     assert_equals_twin(level, call)
 

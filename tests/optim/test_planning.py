@@ -8,6 +8,7 @@ import pytest
 from ebagx import RowGradient
 from ebagx._core.levels import kernels
 from ebagx._kernels import training_reference as twin
+from ebagx._kernels.lookups_reference import NO_NORM, take_bags, touched_rows
 from ebagx.optim import SGD, Adagrad, Adam, linear_decay
 from ebagx.optim.planning import PlannedSteps
 from support.optim_cases import makers
@@ -76,7 +77,7 @@ def train(of_table, of_layer, first, count):
             ),
         ),
         of_table.arrays(plans[0]),
-        *(BATCH, twin.NO_NORM, twin.SOFTMAX, 0.0, 1, 0, 1),
+        *(BATCH, NO_NORM, twin.SOFTMAX, 0.0, 1, 0, 1),
     )
 
 
@@ -84,7 +85,7 @@ def update(table, layer, optimizers, step):
     """Take one step by `update` on the same gradients."""
     indices, offsets, weights, order = make_bags()
     examples = order[step * BATCH : (step + 1) * BATCH]
-    bags = twin._take_bags((indices, offsets, weights, order), examples, 1)
+    bags = take_bags((indices, offsets, weights, order), examples, 1)
     pooled = np.zeros((BATCH, D), F)
     twin.reference.pool(pooled, table, *bags, twin.reference.SUM, 1)
     scales = np.full(BATCH, F(1) / F(BATCH))
@@ -92,7 +93,7 @@ def update(table, layer, optimizers, step):
     _, (of_layer,), below = twin.differentiate(
         pooled, [layer], targets, None, scales, twin.SOFTMAX, F(0)
     )
-    rows, numbers = twin._touched(bags[0])
+    rows, numbers = touched_rows(bags[0])
     values = np.zeros((len(rows), D), F)
     twin.reference.scatter(values, below, numbers, bags[1], bags[2], twin.reference.SUM, 1)
     order = np.argsort(rows)

@@ -147,6 +147,8 @@ def test_training_and_its_caller_have_equal_constants():
     assert strip == training_reference.STRIP == steps._STRIP
     defined = re.search(r"define EBAGX_STRIP (\d+)", (KERNELS / "training/strip_ops.h").read_text())
     assert int(defined[1]) == strip
+    header = (KERNELS / "training/factor_ops.h").read_text()
+    assert int(re.search(r"define EBAGX_FACTOR_COLUMNS (\d+)", header)[1]) == reference.LANES
     plan = enum_values("training/weights.pxi")
     columns = planning._BEFORE, planning._AFTER, planning._KEPT
     assert columns == (plan["PLAN_BEFORE"], plan["PLAN_AFTER"], plan["PLAN_KEPT"])

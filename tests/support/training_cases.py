@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ebagx._kernels import training_reference
+from ebagx._kernels import lookups_reference, training_reference
 from ebagx.optim.rules import RULES
 from support import kernel_cases as cases
 
@@ -84,7 +84,7 @@ def make_call(
     batch_size=7,
     index_dtype=np.int32,
     weighted=False,
-    norm=training_reference.NO_NORM,
+    norm=lookups_reference.NO_NORM,
     num_threads=1,
     room=300,
     drawn=0,
