@@ -13,6 +13,7 @@ _lazy         predictions and scores of collections
 _data         collections become chunks, and chunks become shards
 _survey       a first pass over y: classes, counts, moments
 _rounds       the tasks of a round
+_calendar     the rounds of each pass
 _round        the functions that those tasks run: arrays in, new arrays out
 _shards       the parts of a shard on which rounds train
 _storage      blocks of the model in files
