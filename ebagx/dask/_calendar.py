@@ -1,6 +1,5 @@
 """The rounds of each pass over the data: the first passes have more of them than the others."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -20,8 +19,9 @@ class Calendar(NamedTuple):
 
     No pass has less than `per_pass`. From a head of zeros, all shards go the same way in the first
     pass, and the sum of their changes over √m goes too far. With 16 shards of 1,400 names of cities
-    the loss was 3.6 after one pass and 7.8 after two, and the accuracy after 20 passes .054 below
-    that of one machine; with 4 rounds in the first pass and 2 in the second, it was .006 below.
+    the loss was 3.6 in the first pass and 7.8 in the second, and the accuracy after 20 passes .054
+    below that of one machine; with 4 rounds in the first pass and 2 in the second, it was .006
+    below. Four shards need no more rounds: 5,700 names each were as accurate as one machine.
     """
 
     per_pass: int
@@ -29,8 +29,8 @@ class Calendar(NamedTuple):
 
     @classmethod
     def of(cls, num_shards: int, per_pass: int) -> Self:
-        """Return the calendar for so many shards: the first pass has √num_shards rounds."""
-        return cls(per_pass, math.isqrt(max(num_shards - 1, 0)) + 1)
+        """Return the calendar for so many shards: the first pass has a round for each four."""
+        return cls(per_pass, max(num_shards // 4, 1))
 
     def rounds_of(self, epoch: int) -> int:
         """Return the number of rounds of a pass."""

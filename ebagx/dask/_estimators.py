@@ -56,8 +56,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         worker should have at least one shard for each of its threads.
     rounds_per_pass : int, default=1
         Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. The first pass has at least √n_shards, the
-        next one half as many, and so on, as the first changes are large.
+        of a single machine, and cost more traffic. The first pass has at least one for each
+        four shards, the next one half as many, and so on, as the first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -285,8 +285,8 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         worker should have at least one shard for each of its threads.
     rounds_per_pass : int, default=1
         Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. The first pass has at least √n_shards, the
-        next one half as many, and so on, as the first changes are large.
+        of a single machine, and cost more traffic. The first pass has at least one for each
+        four shards, the next one half as many, and so on, as the first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
