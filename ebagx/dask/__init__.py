@@ -1,7 +1,9 @@
 """Training and prediction on more than one machine, with Dask.
 
 ============  ===================================================================
-_estimators   the classifier and the regressor
+_classifier   `DaskEmbeddingBagClassifier`
+_regressor    `DaskEmbeddingBagRegressor`
+_estimators   both, imported when they are first used
 _base         their base: fitting, and the attributes of the fitted model
 _driver       rounds as transactions, and the choice of the model that is kept
 _checkpoint   the folder from which an interrupted fit is resumed

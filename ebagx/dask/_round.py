@@ -4,7 +4,7 @@ A model is kept in blocks, which are ranges of the table's rows with their optim
 layer is one block more. In a round, each shard takes the rows that its examples touch from the
 blocks, and trains on them as a model of its own. The rows of a block then become
 
-    row + Σ_k (row_k - f_k · row) / m^p,    with row · Π_k f_k in place of row under weight decay,
+    row · Π_k f_k + (Σ_k row_k - Σ_k f_k · row) / m^p
 
 where k runs over the m shards that touched the row, in the order of their numbers, and f_k is the
 factor by which the steps of shard k have decayed its weights. The exponent p is
@@ -357,19 +357,21 @@ def _add_changes_here(
     power: float,
     factor: float,
 ) -> None:
-    sums, counts = np.zeros(old.shape), np.zeros(len(old), np.int64)
-    wide = old.astype(np.float64)
+    sums, counts, shares = np.zeros(old.shape), np.zeros(len(old), np.int64), np.zeros(len(old))
     for rows, values, decayed in pieces:
         # Rows that are all there cost no gather.
         at: Any = slice(None) if len(rows) == len(old) else rows
-        sums[at] += values - (wide[at] if decayed == 1 else decayed * wide[at])
+        sums[at] += values
         counts[at] += 1
+        shares[at] += decayed
     touched = np.flatnonzero(counts)
     if not len(touched):
         return
     at = slice(None) if len(touched) == len(old) else touched
-    sums = sums[at]
+    sums, wide = sums[at], old[at].astype(np.float64)
+    sums -= shares[at][:, np.newaxis] * wide
     if power:
         sums /= (counts[at] ** power)[:, np.newaxis]
-    sums += wide[at] if factor == 1 else factor * wide[at]
+    wide *= factor
+    sums += wide
     new[at] = sums
