@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx._core.bags import Bags
 from ebagx._core.checks import shown
 from ebagx._core.table import Table
 from ebagx._training.bags import bags_of, weighted_sums
@@ -33,6 +34,7 @@ from ebagx.sklearn.parameters import Integer, NoneOr
 from ebagx.sklearn.weights import checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
+NO_BAGS = Bags(np.empty(0, np.int32), np.zeros(1, np.int32), np.empty(0, np.float32))
 
 
 class _Folder:
