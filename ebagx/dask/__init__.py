@@ -1,11 +1,13 @@
 """Training and prediction on more than one machine, with Dask.
 
 ============  ===================================================================
-_estimators   the classifier and the regressor
+_classifier   `DaskEmbeddingBagClassifier`
+_regressor    `DaskEmbeddingBagRegressor`
+_estimators   both, imported when they are first used
 _text         texts become matrices
 _vocabulary   the words of a collection, counted in each partition and merged
 _estimate     the cost of a pass, by a model
-_base         their base: fitting, and the attributes of the fitted model
+_base         the base of estimators: fitting, and the attributes of the fitted model
 _driver       rounds as transactions, and the choice of the model that is kept
 _checkpoint   the folder from which an interrupted fit is resumed
 _cluster      a client of Dask: tasks, lost results, a lost scheduler
@@ -13,6 +15,7 @@ _lazy         predictions and scores of collections
 _data         collections become chunks, and chunks become shards
 _survey       a first pass over y: classes, counts, moments
 _rounds       the tasks of a round
+_calendar     the rounds of each pass
 _round        the functions that those tasks run: arrays in, new arrays out
 _shards       the parts of a shard on which rounds train
 _storage      blocks of the model in files

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx._core.bags import Bags
 from ebagx._core.checks import shown
 from ebagx._core.table import Table
 from ebagx._training.bags import bags_of, weighted_sums
@@ -18,13 +19,14 @@ from ebagx._training.examples import Examples
 from ebagx._training.loop import Plan
 from ebagx._training.network import Floats, Layer, initial_layers
 from ebagx._training.optimizers import set_learning_rate
+from ebagx.dask._calendar import Calendar
 from ebagx.dask._checkpoint import Checkpoint, unfinished
 from ebagx.dask._cluster import Cluster, client_of
 from ebagx.dask._data import Data, data_of, delayed_shards, is_collection, slices_of_shards
 from ebagx.dask._driver import Copy, Job, Outcome, Training
 from ebagx.dask._lazy import lazily
 from ebagx.dask._round import Recipe, layer_of
-from ebagx.dask._rounds import Layout, Weights, steps_of_rounds
+from ebagx.dask._rounds import Layout, Weights
 from ebagx.dask._shards import Part, on_own_columns
 from ebagx.dask._storage import StoredBlock, table_of_blocks, take_from_blocks
 from ebagx.sklearn.parameters import Integer, NoneOr
@@ -32,6 +34,7 @@ from ebagx.sklearn.pooling import PoolingEstimator
 from ebagx.sklearn.weights import checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
+NO_BAGS = Bags(np.empty(0, np.int32), np.zeros(1, np.int32), np.empty(0, np.float32))
 
 
 class _Folder:
@@ -192,7 +195,7 @@ class DaskEstimator(PoolingEstimator):
         blocks = self.n_blocks if self.n_blocks is not None else cluster.num_workers
         layout = Layout(
             *(data.num_columns, self.embedding_dim),
-            *(min(blocks, data.num_columns), self.rounds_per_pass),
+            *(min(blocks, data.num_columns), Calendar.of(len(slices), self.rounds_per_pass)),
         )
         plan = Plan(
             *(self.batch_size, self.max_iter, None, self.n_iter_no_change, self.tol),
@@ -242,8 +245,9 @@ class DaskEstimator(PoolingEstimator):
 
     def _recipe(self, sizes: Sequence[int], seed: int) -> Recipe:
         optimizers = self._new_optimizers()
-        steps = sum(steps_of_rounds(sizes, self.batch_size, self.rounds_per_pass))
-        set_learning_rate(optimizers, self, steps * self.max_iter)
+        calendar = Calendar.of(len(sizes), self.rounds_per_pass)
+        steps = sum(calendar.steps(sizes, self.batch_size, self.max_iter))
+        set_learning_rate(optimizers, self, steps)
         return Recipe(
             *(self._loss(), optimizers, self.batch_size, seed),
             *(self._num_negatives(), self.num_threads),

@@ -103,7 +103,7 @@ class Checkpoint:
         }
         with replaced_file(self._folder / "state.json") as file:
             file.write(json.dumps(state).encode())
-        self._remove_all_but({record.number, record.best})
+        self._remove_all_but({record.number, record.best or record.number})
 
     def layers_of(self, number: int) -> list[Block]:
         """Return the layers of the model before a round."""

@@ -33,7 +33,7 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.num_tasks = 0
-        self._name = secrets.token_hex(4)
+        self._name = secrets.token_hex(8)
 
     @property
     def num_workers(self) -> int:
@@ -43,7 +43,8 @@ class Cluster:
     def submit(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on a worker, which Dask chooses by the places of its arguments."""
         self.num_tasks += 1
-        key = f"ebagx-{self._name}-{function.__name__.strip('_')}-{self.num_tasks}"
+        # The scheduler keeps times of tasks by the first word of their names.
+        key = f"{function.__name__.strip('_')}-{self._name}-{self.num_tasks}"
         return self.client.submit(function, *args, key=key, pure=False)
 
     def gather(self, futures: Any) -> Any:

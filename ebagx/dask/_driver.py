@@ -10,17 +10,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ebagx._training.loop import History, Plan, is_stuck
 from ebagx._training.network import Layer
+from ebagx.dask._calendar import Calendar
 from ebagx.dask._checkpoint import Checkpoint, Record
 from ebagx.dask._cluster import LOST, MOST_ATTEMPTS, Cluster, SchedulerLostError
 from ebagx.dask._data import num_bags_of
 from ebagx.dask._round import Block, Recipe
-from ebagx.dask._rounds import Layout, Model, Rounds, steps_of_rounds
+from ebagx.dask._rounds import Layout, Model, Rounds
 from ebagx.dask._shards import Part
 
 _ROUNDS_PER_COPY = 10
@@ -126,7 +128,7 @@ class Training:
         """Forget the losses and scores of rounds whose model is lost."""
         number = 0 if copy is None else copy.number
         del self._losses[number:]
-        del self._scores[number // self._job.layout.rounds_per_pass :]
+        del self._scores[self._calendar.place(number).epoch :]
 
     def _run_to_the_end(self, history: History) -> None:
         plan = self._job.plan
@@ -141,7 +143,7 @@ class Training:
                 history.diverged = True
                 self._return_to_the_last_pass()
                 return
-            if self._number % self._job.layout.rounds_per_pass == 0:
+            if self._is_between_passes(self._number):
                 self._attempt(self._rate)
                 self._note(history)
                 self._report(history, (time.monotonic() - started) / (self._number - first))
@@ -183,7 +185,7 @@ class Training:
         recipe = job.recipe(sizes)
         folder = None if self._checkpoint is None else self._checkpoint.folder_of
         self._rounds = Rounds(cluster.submit, futures, job.layout, recipe, folder)
-        self._steps = steps_of_rounds(sizes, recipe.batch_size, job.layout.rounds_per_pass)
+        self._steps = self._calendar.steps(sizes, recipe.batch_size, job.plan.max_iter)
         self._go_back()
 
     def _go_back(self) -> None:
@@ -215,8 +217,7 @@ class Training:
     def _play(self) -> None:
         """Make the next round."""
         rounds, model = self._present()
-        each_pass, step = divmod(self._number, len(self._steps))
-        num_steps = each_pass * sum(self._steps) + sum(self._steps[:step])
+        num_steps = sum(self._steps[: self._number])
         model, losses = rounds.play(model, self._number, num_steps)
         total = float(np.sum(self._cluster.gather(losses)))
         self._model, self._number = model, self._number + 1
@@ -224,6 +225,14 @@ class Training:
         if math.isfinite(total) and self._copy_is_due():
             self._make_copy()
             self._model = self._placed(self._last_copy)
+
+    @property
+    def _calendar(self) -> Calendar:
+        return self._job.layout.calendar
+
+    def _is_between_passes(self, number: int) -> bool:
+        """Return whether a round, which may be the next one, is the first of a pass."""
+        return self._calendar.place(number).part == 0
 
     @property
     def _last_copy(self) -> Copy:
@@ -246,7 +255,7 @@ class Training:
         started = time.monotonic()
         blocks, layers = self._cluster.gather([self._model.blocks, self._model.layers])
         self._last = Copy(self._number, blocks, layers)
-        if self._number % self._job.layout.rounds_per_pass == 0:
+        if self._is_between_passes(self._number):
             self._of_pass = self._last
         if self._checkpoint is not None:
             self._commit()
@@ -262,8 +271,7 @@ class Training:
 
     def _return_to_the_last_pass(self) -> None:
         """Let the last copy be the model before the pass that has diverged."""
-        per_pass = self._job.layout.rounds_per_pass
-        number = (self._number - 1) // per_pass * per_pass
+        number = self._calendar.start_of(self._calendar.place(self._number - 1).epoch)
         self._last = self._of_pass
         self._rounds = self._model = None
         self._number = number
@@ -291,18 +299,19 @@ class Training:
 
     def _note(self, history: History) -> None:
         """Set losses and scores of the complete passes."""
-        per_pass = self._job.layout.rounds_per_pass
-        passes = len(self._losses) // per_pass
-        sums = np.reshape(self._losses[: passes * per_pass], (passes, per_pass)).sum(axis=1)
-        history.losses[:] = (sums / max(sum(self._sizes), 1)).tolist()
+        passes = self._calendar.place(len(self._losses)).epoch
+        ends = pairwise(map(self._calendar.start_of, range(passes + 1)))
+        sums = [sum(self._losses[start:stop]) for start, stop in ends]
+        history.losses[:] = [total / max(sum(self._sizes), 1) for total in sums]
         history.scores[:] = self._scores
-        history.best_iter = passes if self._best is None else self._best.number // per_pass
+        best = passes if self._best is None else self._calendar.place(self._best.number).epoch
+        history.best_iter = best
 
     def _report(self, history: History, seconds_per_round: float) -> None:
         if not self._job.plan.verbose:
             return
         made, plan = len(history.losses), self._job.plan
-        left = (plan.max_iter - made) * self._job.layout.rounds_per_pass * seconds_per_round
+        left = (self._calendar.start_of(plan.max_iter) - self._number) * seconds_per_round
         score = f", score {history.scores[-1]:.4f}" if history.scores else ""
         print(
             f"pass {made} of {plan.max_iter}, round {self._number}: loss {history.losses[-1]:.4f}"
@@ -316,7 +325,7 @@ class Training:
         if record is None or self._checkpoint is None:
             return
         self._last = Copy(record.number, record.blocks, record.layers)
-        if record.number % self._job.layout.rounds_per_pass == 0:
+        if self._is_between_passes(record.number):
             self._of_pass = self._last
         if record.best:
             blocks = self._checkpoint.blocks_of(record.best, record.blocks)

@@ -51,7 +51,11 @@ def lazily(
 
 def call(chunk: Any, method: str, model: Any) -> Any:
     """Return the result of a method for a chunk, which may have no rows."""
-    return getattr(model, method)(chunk)
+    if chunk.shape[0]:
+        return getattr(model, method)(chunk)
+    # scikit-learn refuses a matrix without rows: a row of zeros shows the form of the result.
+    row = sparse.csr_matrix((1, chunk.shape[1]), dtype=chunk.dtype)
+    return getattr(model, method)(row)[:0]
 
 
 def _array_of(X: Any) -> Any:

@@ -4,7 +4,7 @@ A model is kept in blocks, which are ranges of the table's rows with their optim
 layer is one block more. In a round, each shard takes the rows that its examples touch from the
 blocks, and trains on them as a model of its own. The rows of a block then become
 
-    row + Σ_k (row_k - f_k · row) / m^p,    with row · Π_k f_k in place of row under weight decay,
+    row · Π_k f_k + (Σ_k row_k - Σ_k f_k · row) / m^p
 
 where k runs over the m shards that touched the row, in the order of their numbers, and f_k is the
 factor by which the steps of shard k have decayed its weights. The exponent p is
@@ -22,9 +22,10 @@ runs changes a bit of the result.
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._training.loop import make_one_pass
@@ -36,7 +37,7 @@ from ebagx.optim import Optimizer
 from ebagx.optim.planning import rule_of
 
 _FLOAT32 = np.dtype(np.float32)
-_SUMS_BYTES = 1 << 19  # of float64 sums that stay in a second-level cache
+_SUMS_BYTES = 1 << 18  # of float64 sums that stay in a second-level cache
 _ROWS_OF_NUMBERS = 256  # rows whose first numbers are drawn at once
 _EXPONENTS = {"squares": 0.0, "momentum_buffer": 1.0, "exp_avg": 1.0, "exp_avg_sq": 1.0}
 _OF_WEIGHTS = 0.5
@@ -319,57 +320,65 @@ def combine(block: Block, powers: Sequence[float], *pieces: Piece) -> Block:
     decayed = float(np.prod([piece.decayed for piece in pieces]))
     arrays = []
     for number, old in enumerate(block.arrays):
-        new = aligned_empty(old.shape, _FLOAT32)
-        factor = decayed if number == 0 else 1.0  # states do not decay
-        np.multiply(old, factor, out=new, casting="same_kind")
         of_array = [
             (piece.rows, piece.arrays[number], piece.decayed if number == 0 else 1.0)
             for piece in pieces
         ]
-        _add_changes(new, old, of_array, powers[number], factor)
-        arrays.append(new)
+        # States do not decay.
+        factor = decayed if number == 0 else 1.0
+        arrays.append(_combined(old, of_array, powers[number], factor))
     return block._replace(arrays=tuple(arrays))
 
 
-def _add_changes(
-    new: Floats,
-    old: Floats,
-    pieces: Sequence[tuple[Columns, Floats, float]],
-    power: float,
-    factor: float,
-) -> None:
-    """Set the rows that some piece has, a few at a time, whose sums stay in the cache."""
+def _combined(
+    old: Floats, pieces: Sequence[tuple[Columns, Floats, float]], power: float, factor: float
+) -> Floats:
+    """Return the rows after a round; a few of them at a time, whose sums stay in the cache."""
+    new = aligned_empty(old.shape, _FLOAT32)
     at_once = max(1, _SUMS_BYTES // (8 * old.shape[1]))
+    # The workers of Dask return memory to the system at once: new arrays would cost page faults,
+    # which took two thirds of the time.
+    work = np.empty((3, at_once, old.shape[1]))
     edges = [*range(0, len(old), at_once), len(old)]
     cuts = [np.searchsorted(rows, edges).tolist() for rows, _, _ in pieces]
     for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         here = [
             (rows[cut[number] : cut[number + 1]] - start, values[cut[number] : cut[number + 1]], f)
             for (rows, values, f), cut in zip(pieces, cuts, strict=True)
+            if cut[number] < cut[number + 1]
         ]
-        _add_changes_here(new[start:stop], old[start:stop], here, power, factor)
+        if here or factor != 1:
+            sums = work[:, : stop - start]
+            _combine_few(new[start:stop], old[start:stop], here, power, factor, sums)
+        else:
+            np.add(old[start:stop], 0, out=new[start:stop])  # -0 becomes 0 as in a sum
+    return new
 
 
-def _add_changes_here(
+def _combine_few(
     new: Floats,
     old: Floats,
     pieces: Sequence[tuple[Columns, Floats, float]],
     power: float,
     factor: float,
+    work: npt.NDArray[np.float64],
 ) -> None:
-    sums, counts = np.zeros(old.shape), np.zeros(len(old), np.int64)
-    wide = old.astype(np.float64)
+    """Set rows to the formula of this module, which leaves rows of no piece as they are."""
+    sums, wide, part = work
+    sums[...], wide[...] = 0, old
+    counts, shares = np.zeros(len(old), np.int64), np.zeros(len(old))
     for rows, values, decayed in pieces:
-        # Rows that are all there cost no gather.
-        at: Any = slice(None) if len(rows) == len(old) else rows
-        sums[at] += values - (wide[at] if decayed == 1 else decayed * wide[at])
-        counts[at] += 1
-    touched = np.flatnonzero(counts)
-    if not len(touched):
-        return
-    at = slice(None) if len(touched) == len(old) else touched
-    sums = sums[at]
+        if len(rows) == len(old):  # rows that are all there cost no gather
+            np.add(sums, values, out=sums)
+        else:
+            gathered = np.take(sums, rows, axis=0, out=part[: len(rows)], mode="clip")
+            np.add(gathered, values, out=gathered)
+            sums[rows] = gathered
+        counts[rows] += 1
+        shares[rows] += decayed
+    sums -= np.multiply(wide, shares[:, np.newaxis], out=part)
     if power:
-        sums /= (counts[at] ** power)[:, np.newaxis]
-    sums += wide[at] if factor == 1 else factor * wide[at]
-    new[at] = sums
+        sums /= (np.maximum(counts, 1) ** power)[:, np.newaxis]
+    if factor != 1:
+        wide *= factor
+    np.add(sums, wide, out=new, casting="same_kind")

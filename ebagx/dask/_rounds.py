@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._training.network import Floats, Layer
+from ebagx.dask._calendar import Calendar
 from ebagx.dask._round import (
     Arrays,
     Block,
@@ -26,7 +27,7 @@ from ebagx.dask._round import (
     rows_by_block,
     train_part,
 )
-from ebagx.dask._shards import Columns, Part, sizes_of_parts, sub
+from ebagx.dask._shards import Columns, Part, sub
 from ebagx.dask._storage import combine_block, start_block, take_rows
 
 # It is called with a function and its arguments.
@@ -69,18 +70,12 @@ class Layout(NamedTuple):
     num_rows: int  # of the table
     dim: int
     num_blocks: int
-    rounds_per_pass: int
+    calendar: Calendar
 
     @property
     def bounds(self) -> Columns:
         """The bounds of the blocks."""
         return bounds_of_blocks(self.num_rows, self.num_blocks)
-
-
-def steps_of_rounds(sizes: Sequence[int], batch_size: int, rounds_per_pass: int) -> list[int]:
-    """Return for each round of a pass the largest number of steps that a shard takes."""
-    parts = zip(*(sizes_of_parts(size, rounds_per_pass) for size in sizes), strict=True)
-    return [max(-(-size // batch_size) for size in of_round) for of_round in parts]
 
 
 class Rounds:
@@ -159,7 +154,7 @@ class Rounds:
         """
         layout, submit = self._layout, self._submit
         parts, rows = self._parts_of_round(number)
-        epoch, of_pass = divmod(number, layout.rounds_per_pass)
+        epoch, of_pass, _ = layout.calendar.place(number)
         trained = [
             submit(
                 *(train_part, part, self._bounds, model.layers, self._recipe),
@@ -185,10 +180,9 @@ class Rounds:
 
     def _parts_of_round(self, number: int) -> tuple[list[Any], list[list[Any]]]:
         """Return the parts on which a round trains, and their rows."""
-        num_parts = self._layout.rounds_per_pass
+        epoch, part, num_parts = self._layout.calendar.place(number)
         if num_parts == 1:
             return self._parts, self._rows
-        epoch, part = divmod(number, num_parts)
         parts = [
             self._submit(sub, shard, self._recipe.seed, epoch, k, part, num_parts)
             for k, shard in enumerate(self._parts)

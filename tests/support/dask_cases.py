@@ -12,8 +12,9 @@ from ebagx._training.bags import bags_of
 from ebagx._training.examples import Examples
 from ebagx._training.losses import Softmax
 from ebagx._training.network import initial_layers
+from ebagx.dask._calendar import Calendar
 from ebagx.dask._round import Recipe
-from ebagx.dask._rounds import Layout, Rounds, Shard, steps_of_rounds
+from ebagx.dask._rounds import Layout, Rounds, Shard
 from ebagx.dask._shards import part_of
 from ebagx.optim import Adagrad
 
@@ -77,14 +78,15 @@ def trained(
     num_outputs = shards[0].part.examples.targets.shape[1]
     optimizers = [optimizer.fresh() for _ in range(2 if hidden is None else 3)]
     recipe = Recipe(Softmax() if loss is None else loss, optimizers, 16, 7, negatives, 1)
-    layout = Layout(num_columns, dim, num_blocks, rounds_per_pass)
+    calendar = Calendar(rounds_per_pass)
+    layout = Layout(num_columns, dim, num_blocks, calendar)
     rounds = Rounds(submit, shards, layout, recipe)
     layers = initial_layers(dim, hidden, num_outputs, np.random.default_rng(7))
     model, num_steps, losses = rounds.start(layers), 0, []
-    steps = steps_of_rounds([shard.part.num_bags for shard in shards], 16, rounds_per_pass)
+    steps = calendar.steps([shard.part.num_bags for shard in shards], 16, num_rounds)
     for number in range(num_rounds):
         model, of_shards = rounds.play(model, number, num_steps)
-        num_steps += steps[number % rounds_per_pass]
+        num_steps += steps[number]
         losses.append(sum(of_shards))
     return model, losses
 
