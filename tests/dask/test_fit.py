@@ -83,7 +83,7 @@ def test_unknown_lengths_and_series(two_workers, data, fitted):
 
 def test_it_learns(fitted, data):
     assert fitted.n_iter_ == len(fitted.loss_curve_) == 3
-    model = make(fitted.client, max_iter=20, rounds_per_pass=4)
+    model = make(fitted.client, max_iter=8, rounds_per_pass=2, batch_size=16)
     lengths = (200, 200, 200)
     model.fit(rows_of(data[0], lengths), rows_of(data[1], lengths))
     assert model.score(*data) > 0.85
@@ -163,11 +163,11 @@ def test_sample_and_class_weights(two_workers, data):
     weights = np.where(y == 2, 0.0, 1.0)
     weights[:250] = 0  # a whole chunk
     lazy = rows_of(X, LENGTHS), rows_of(y, LENGTHS), rows_of(weights, LENGTHS)
-    model = make(two_workers, max_iter=10).fit(*lazy)
+    model = make(two_workers, max_iter=6).fit(*lazy)
     assert not np.any(model.predict(X) == 2)
     only = weights > 0
     kept = (40, 0, 310)
-    same = make(two_workers, class_weight={0: 1.0, 1: 1.0, 2: 0.0}, max_iter=10)
+    same = make(two_workers, class_weight={0: 1.0, 1: 1.0, 2: 0.0}, max_iter=6)
     same.fit(rows_of(X[250:], kept), rows_of(y[250:], kept))
     assert only[250:].any()
     assert same.loss_curve_[-1] == pytest.approx(model.loss_curve_[-1], rel=0.2)

@@ -19,7 +19,7 @@ from ebagx.dask._round import (
     take,
 )
 from ebagx.dask._rounds import Shard
-from ebagx.dask._shards import on_own_columns, part_of, sizes_of_parts, sub
+from ebagx.dask._shards import on_own_columns, order_of_pass, part_of, sizes_of_parts, sub
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad
 from support import dask_cases as cases
 
@@ -97,7 +97,6 @@ def test_one_shard_is_a_pass_of_the_local_loop(data):
     from ebagx._training.loop import make_one_pass
     from ebagx._training.losses import Softmax
     from ebagx._training.network import Network, initial_layers
-    from ebagx.dask._shards import order_of_pass
 
     shards = cases.shards_of(*data, (600,))
     model, _ = cases.trained(shards, N, 2, 2)
@@ -290,3 +289,42 @@ def test_rows_of_blocks():
     assert [of_block.tolist() for of_block in rows] == [[0, 2], [], [0, 3]]
     block = Block(6, (np.arange(8, dtype=np.float32).reshape(4, 2),))
     np.testing.assert_array_equal(take(block, rows[2])[0], [[0, 1], [6, 7]])
+
+
+def test_steps_are_counted_over_rounds(data):
+    """A rate of 0 from the second round on changes nothing more."""
+    shards = cases.shards_of(*data, (600, 0))
+    optimizer = Adagrad(lambda step: 0.1 if step < 38 else 0.0)  # 600 bags in batches of 16
+    one, _ = cases.trained(shards, N, 2, 1, optimizer=optimizer)
+    two, _ = cases.trained(shards, N, 2, 2, optimizer=optimizer)
+    np.testing.assert_array_equal(cases.joined(one)[0], cases.joined(two)[0])
+
+
+def test_orders_differ_by_pass_and_shard():
+    orders = [order_of_pass(50, 0, *place).tolist() for place in ((0, 0), (0, 1), (1, 0))]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert order_of_pass(50, 0, 0, 0).tolist() == orders[0]
+
+
+def test_draws_of_negatives_are_the_same_again():
+    X, y = cases.labelled_bags(num_columns=400, num_classes=40)
+    shards = cases.shards_of(X, cases.one_hot(y, 40), (300, 300))
+    found = [cases.trained(shards, 400, 1, 2, negatives=1)[0] for _ in range(2)]
+    assert len({cases.fingerprint(cases.joined(model)) for model in found}) == 1
+
+
+def test_a_round_combines_table_and_state_by_their_rules(data):
+    """Each shard alone gives the rows that a round of both combines."""
+    shards = [
+        shard._replace(part=shard.part._replace(order=np.arange(300)))
+        for shard in cases.shards_of(*data, (300, 300))
+    ]
+    alone = [cases.joined(cases.trained([shard], N, 1, 1)[0]) for shard in shards]
+    both = cases.joined(cases.trained(shards, N, 1, 1)[0])
+    columns = np.intersect1d(*(shard.part.columns for shard in shards))
+    old = initial_block((0, N), 5, [columns], Adagrad(), 7).arrays[0][columns].astype(float)
+    first, second = (arrays[0][columns].astype(float) for arrays in alone)
+    expected = old + (first - old + second - old) / np.sqrt(2)
+    np.testing.assert_allclose(both[0][columns], expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(both[1], alone[0][1] + alone[1][1], rtol=1e-6)
+    np.testing.assert_allclose(both[2], (alone[0][2] + alone[1][2]) / np.sqrt(2), rtol=1e-5)
