@@ -118,7 +118,7 @@ def _packed(codes: np.ndarray, format: RowFormat) -> np.ndarray:
 def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
     """Return scale and bias with which the codes reach from `low` to `high`, as they are stored.
 
-    Where both are the same, the scale is 0, with the sign of a bias of 0: so a row of -0.0 keeps it.
+    Where both are the same, the scale is 0, with the sign of a bias of 0: so rows of -0.0 keep it.
     In float16, the bias rounds down and the scale up. In float32, the scale has 16 bits: products
     with codes are exact, which is faster.
     """

@@ -4,7 +4,7 @@ import numpy as np
 
 from ebagx._core.table import Table
 from ebagx.io.vectors.stream import Stream
-from ebagx.io.vectors.text import MAX_DIM, Options, check_count, parsed_rows
+from ebagx.io.vectors.text import MAX_DIM, Options, add_rows, check_count, parsed_rows
 from ebagx.text.vectors.floret import FloretHashing, FloretLookup
 from ebagx.text.words import spans_of_lines
 
@@ -35,6 +35,6 @@ def read_floret(stream: Stream, options: Options) -> tuple[FloretLookup, Table]:
         for number, (start, end) in enumerate(words.tolist(), rows.count):
             if text[start:end] != str(number).encode():
                 raise stream.error(f"line {number + 2:,}: the row is not numbered {number:,}")
-        rows.add(values)
+        add_rows(stream, rows, values)
     check_count(stream, hashing.n_buckets, rows.count)
     return FloretLookup(hashing), rows.table()

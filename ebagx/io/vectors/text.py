@@ -88,7 +88,7 @@ class Collector:
         numbers = self.words.add(text, spans)
         if self.words.count - before < len(numbers):
             rows = rows[np.diff(np.maximum.accumulate(numbers), prepend=before - 1) > 0]
-        self.rows.add(rows)
+        add_rows(self._stream, self.rows, rows)
 
     def finish(self) -> Vocabulary:
         """Return all words, with a warning if some were left out."""
@@ -138,6 +138,15 @@ def read_text(stream: Stream, header: Header | None, options: Options) -> Vocabu
     if header is not None and not collector.is_full:
         check_count(stream, header.n_words, collector.count)
     return collector.finish()
+
+
+def add_rows(stream: Stream, table: Rows | CodeRows, rows: _Floats) -> None:
+    """Add rows to a table; raise ValueError with the name of the file if it cannot hold them."""
+    try:
+        table.add(rows)
+    except ValueError as error:
+        first, last = table.count + 1, table.count + len(rows)
+        raise stream.error(f"in rows {first:,} to {last:,} of the table: {error}") from None
 
 
 def check_count(stream: Stream, expected: int, found: int) -> None:

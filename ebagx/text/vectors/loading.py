@@ -73,9 +73,9 @@ def load_vectors(
     Notes
     -----
     Of equal words, the first counts; a warning says how many vectors were left out. A file needs
-    the memory of its table, its words and some megabytes. Nothing is trusted: sizes in headers are
-    compared with the bytes that are there before memory is allocated. gensim's own files are
-    pickles, which can run any code, and are refused.
+    the memory of its table and its words, and up to 80 MB more while it is read. Nothing is
+    trusted: sizes in headers are compared with the bytes that are there before memory is allocated.
+    gensim's own files are pickles, which can run any code, and are refused.
 
     A number of text has the value that NumPy gives it: rounded to float64, then to float32.
 

@@ -75,7 +75,8 @@ def unit(vector: _Floats) -> _Floats:
     """Return a vector divided by its Euclidean length, or as it is if that is 0."""
     scaled = vector[None].copy()
     scale_to_length_1(scaled)
-    return scaled[0]
+    found: _Floats = scaled[0]
+    return found
 
 
 def scale_to_length_1(vectors: _Floats) -> None:

@@ -40,7 +40,8 @@ def row_lengths(rows: npt.NDArray[Any]) -> _Floats:
 def are_extreme(lengths: _Floats) -> npt.NDArray[np.bool_]:
     """Return where a row must not be divided by its length in float32: use `unit_rows`."""
     is_usual = (lengths >= _LEAST_LENGTH) & (lengths <= _LARGEST_LENGTH)
-    return ~is_usual & (lengths != 0)
+    are_found: npt.NDArray[np.bool_] = ~is_usual & (lengths != 0)
+    return are_found
 
 
 def unit_rows(rows: _Floats) -> _Floats:

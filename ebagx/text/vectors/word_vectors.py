@@ -335,7 +335,7 @@ class WordVectors:
         found[left_out[left_out >= 0]] = np.nan
         is_left_out = np.isnan(found)
         found[is_left_out] = -np.inf
-        count = min(k, words.count - np.count_nonzero(is_left_out))
+        count = min(k, words.count - int(np.count_nonzero(is_left_out)))
         return [(words.name(w), float(found[w])) for w in largest(found, count)]
 
     @cached_property

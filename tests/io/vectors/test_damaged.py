@@ -105,6 +105,15 @@ def test_flipped_bits(form, tmp_path):
         (b"300 6 3 99 2 2166136261 < >\n", "the header is damaged: maxn must be at most 32"),
         (b"300 0 3 5 2 2166136261 < >\n", "the header says dimension 0"),
         (b"2 1 3 5 2 1 < >\n0 1\n", "the header says 2 words, the file has 1"),
+        (b"\xef\xbb\xbf2 1\na 1\nb 2\n", "there is a byte order mark before the first line"),
+        ("a 1\nb 2\n".encode("utf-16"), "there is a byte order mark before the first line"),
+        (b"a".ljust(257, b"\0") + b"ustar\0" + b"a 1\n" * 99, "this is a tar archive"),
+        # The line below a header is text also when something is wrong with it.
+        (b"2 2\na inf 1\nb 1 2\n", "line 2: b'inf' is not a finite float32"),
+        (b"2 2\na 1,5 1\nb 1 2\n", "line 2: b'1,5' is not a number"),
+        ("2 2\na \u22121 1\nb 1 2\n".encode(), r"line 2: b'\xe2\x88\x921' is not a number"),
+        (b"2 3\na 1 2\nb 1 2\n", "line 2: there are fewer than 3 numbers"),
+        (b"2 1\na 1 2\nb 1 2\n", "line 2: there are more than 1 numbers"),
     ],
 )
 def test_messages(content, problem, tmp_path):

@@ -88,8 +88,11 @@ def test_dtypes(dtype, tmp_path):
 
 def test_numbers_too_large_for_float16(tmp_path):
     assert load(tmp_path, text_of("a", [[1e5]])).table[0, 0] == 1e5
-    with raises(ValueError, "a number is too large for float16; use float32"):
+    problem = "file: in rows 1 to 1 of the table: a number is too large for float16; use float32"
+    with raises(ValueError, problem):
         load(tmp_path, text_of("a", [[1e5]]), dtype="float16")
+    with raises(ValueError, "file: in rows 1 to 2 of the table: table[1, 0] = 3.0"):
+        load(tmp_path, text_of("ab", [[1, 1], [3e38, -3e38]]), bits=8)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])
@@ -165,6 +168,16 @@ def test_words_that_are_numbers(tmp_path):
 @pytest.mark.parametrize("end", [" \n", "\n", "\r\n", "  \n"])
 def test_ends_of_lines(end, tmp_path):
     vectors = load(tmp_path, text_of(WORDS, ROWS, end=end))
+    assert vectors.words == WORDS
+    np.testing.assert_array_equal(vectors.table, ROWS)
+
+
+@pytest.mark.parametrize("blanks", [" %s %s", "%s  %s", "%s\t%s", "%s %s \t ", "%s %s\r"])
+@pytest.mark.parametrize("make", [text_of, binary_of])
+def test_blanks_of_headers(blanks, make, tmp_path):
+    rest = make(WORDS, ROWS).partition(b"\n")[2]
+    header = blanks % (len(WORDS), len(ROWS[0]))
+    vectors = load(tmp_path, header.encode() + b"\n" + rest)
     assert vectors.words == WORDS
     np.testing.assert_array_equal(vectors.table, ROWS)
 
