@@ -1,9 +1,9 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
 Every kernel has a twin of the same name and arguments in ``reference.py``, those of training in
-``training_reference.py`` (with ``lookups_reference.py``) and ``pairs_reference.py``, those of random
-draws in ``draw_reference.py``, those of quantised tables in ``quantized_reference.py``, those of
-rankings in ``top_reference.py``: read these first.
+``training_reference.py`` (with ``lookups_reference.py``) and ``pairs_reference.py``, those of
+random draws in ``draw_reference.py``, those of quantised tables in ``quantized_reference.py``,
+those of rankings in ``top_reference.py``: read these first.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.

@@ -11,7 +11,8 @@ import numpy as np
 
 from ebagx._kernels import reference
 from ebagx._kernels.draw_reference import random_bits
-from ebagx._kernels.training_reference import NO_NORM, NORM_L1, _take_step, _touched, exp, log1p
+from ebagx._kernels.lookups_reference import NO_NORM, NORM_L1, touched_rows
+from ebagx._kernels.training_reference import _take_step, exp, log1p
 
 WARP, BPR, LOGISTIC = range(3)
 LEAST_REST = 1e-12  # part of a norm that is nothing but rounding errors
@@ -285,7 +286,7 @@ def _step(
     indices, places, scales = lookups
     if not len(indices):
         return
-    rows, numbers = _touched(indices)
+    rows, numbers = touched_rows(indices)
     gradient = np.zeros((len(rows), vectors.shape[1]), _f)
     np.add.at(gradient, numbers, scales[:, np.newaxis] * vectors[places])
     _take_step(table, rows, gradient, step)
