@@ -1,6 +1,6 @@
 """Write into the README what users do, and how many times as fast as others ebagx does it.
 
-python bench/jobs.py README.md --compare FILE --classify FILE --accuracy FILE
+python bench/jobs.py README.md --compare FILE --classify FILE --recommend FILE --accuracy FILE
 """
 
 import argparse
@@ -61,24 +61,49 @@ def operations(summaries: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
                 yield Job(name, PEERS["torch"], summary["threads"], [*summary["ratios"].values()])
 
 
-def all_jobs(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> list[Job]:
-    """Return the jobs of two runs on one machine.
+def recommenders(rows: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
+    """Yield the training of a recommender with a row for each user, by WARP, against LightFM."""
+    speeds = {
+        (row["model"], row["threads"]): max(r["positives"] / r["seconds"] for r in row["results"])
+        for row in rows
+        if all(result.get("seconds") for result in row["results"])
+    }
+    for threads in (1, 2):
+        ratio = speeds["ebagx ids", threads] / speeds["LightFM warp", threads]
+        yield Job("train a recommender", "LightFM", threads, [ratio])
+
+
+class Files(NamedTuple):
+    """What runs of compare.py, classify.py and recommend.py have written."""
+
+    compare: Mapping[str, Any]
+    classify: Mapping[str, Any]
+    recommend: Mapping[str, Any]
+
+
+def all_jobs(files: Files) -> list[Job]:
+    """Return the jobs of runs on one machine.
 
     Raises
     ------
     ValueError
         If they are of different machines.
     """
-    if compare["about"]["processor"] != classify["about"]["processor"]:
-        raise ValueError("the two files have figures of different machines")
-    return [*trainings(classify["rows"]), *operations(compare["summaries"])]
+    if len({file["about"]["processor"] for file in files}) > 1:
+        raise ValueError("the files have figures of different machines")
+    texts = trainings(files.classify["rows"])
+    return [
+        *texts,
+        *recommenders(files.recommend["rows"]),
+        *operations(files.compare["summaries"]),
+    ]
 
 
-def machine(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> str:
+def machine(files: Files) -> str:
     """Return the machine and the versions."""
-    about = compare["about"]
+    about = files.compare["about"]
     versions = f"ebagx {about['ebagx']}, PyTorch {about['torch']}"
-    versions += f", fastText {classify['about']['fasttext']}"
+    versions += f", fastText {files.classify['about']['fasttext']}, rectools-lightfm 1.17.3"
     return f"{about['processor']}. {about['system']}. {versions}."
 
 
@@ -94,12 +119,10 @@ def accuracies(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def table(
-    compare: Mapping[str, Any], classify: Mapping[str, Any], accuracy: Mapping[str, Any]
-) -> str:
+def table(files: Files, accuracy: Mapping[str, Any]) -> str:
     """Return a table for the README: a row for each job, a column for each number of threads."""
     cells: dict[tuple[str, str], dict[int, str]] = {}
-    for job in all_jobs(compare, classify):
+    for job in all_jobs(files):
         text = significant(geometric_mean(job.ratios), 2)
         if len(job.ratios) > 1:
             text += f" ({significant(min(job.ratios), 2)})"
@@ -108,7 +131,7 @@ def table(
     for (name, peer), of_threads in cells.items():
         numbers = " | ".join(of_threads.get(threads, "") for threads in (1, 2))
         lines.append(f"| {peer} | {name} | {numbers} |")
-    notes = machine(compare, classify), accuracies(accuracy["rows"])
+    notes = machine(files), accuracies(accuracy["rows"])
     return "\n".join([*lines, "", *notes, ""])
 
 
@@ -133,14 +156,13 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--compare", type=Path, required=True, help="what compare.py --json wrote")
     add("--classify", type=Path, required=True, help="what classify.py --json wrote")
+    add("--recommend", type=Path, required=True, help="what recommend.py --json wrote")
 
 
-def read_files(options: argparse.Namespace) -> tuple[Any, Any]:
+def read_files(options: argparse.Namespace) -> Files:
     """Return what the files of results hold."""
-    compare, classify = (
-        json.loads(path.read_text("utf-8")) for path in (options.compare, options.classify)
-    )
-    return compare, classify
+    paths = options.compare, options.classify, options.recommend
+    return Files(*(json.loads(path.read_text("utf-8")) for path in paths))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -148,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     text = options.page.read_text("utf-8")
     accuracy = json.loads(options.accuracy.read_text("utf-8"))
-    figures = table(*read_files(options), accuracy)
+    figures = table(read_files(options), accuracy)
     options.page.write_text(replaced(text, figures), "utf-8")
 
 

@@ -1,14 +1,13 @@
 """Draw how many times as fast as other libraries ebagx does what users do. Needs matplotlib.
 
-python bench/plot.py speed.svg --compare compare.json --classify classify.json
+python bench/plot.py speed.svg --compare FILE --classify FILE --recommend FILE
 """
 
 import argparse
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from jobs import Job, add_files, all_jobs, machine, read_files
+from jobs import Files, Job, add_files, all_jobs, machine, read_files
 from report import significant
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # colour-blind readers can distinguish these
@@ -99,9 +98,9 @@ def add_legend(figure: Figure, thread_counts: Sequence[int]) -> None:
     )
 
 
-def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
-    """Draw the figure of two runs."""
-    jobs = all_jobs(compare, classify)
+def draw(files: Files) -> Figure:
+    """Draw the figure of runs on one machine."""
+    jobs = all_jobs(files)
     num_rows = len(set(map(name_of, jobs)))
     height = num_rows * ROW_HEIGHT + MARGIN
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
@@ -111,7 +110,7 @@ def draw(compare: Mapping[str, Any], classify: Mapping[str, Any]) -> Figure:
     figure.suptitle("Speed of ebagx", y=1 - 0.1 / height, va="top", fontsize=13)
     add_legend(figure, sorted({job.threads for job in jobs}))
     marks = "Dots and numbers: geometric mean over workloads. Lines: from worst to best workload."
-    note = f"{marks}\n{textwrap.fill(machine(compare, classify), NOTE_WIDTH)}"
+    note = f"{marks}\n{textwrap.fill(machine(files), NOTE_WIDTH)}"
     figure.text(0.02, 0.1 / height, note, fontsize=8, color="#444444")
     return figure
 
@@ -120,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the JSON files and write the image, the same bytes for the same figures."""
     options = parse_arguments(arguments)
     with mpl.rc_context(STYLE):
-        figure = draw(*read_files(options))
+        figure = draw(read_files(options))
         is_svg = options.image.suffix == ".svg"
         metadata = {"Date": None, "Creator": None} if is_svg else None
         figure.savefig(options.image, metadata=metadata, dpi=150)

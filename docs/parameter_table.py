@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MODULES = ("ebagx", "ebagx.optim", "ebagx.sklearn", "ebagx.text")
+MODULES = (
+    *("ebagx", "ebagx.optim", "ebagx.metrics", "ebagx.datasets", "ebagx.sklearn", "ebagx.text"),
+    "ebagx.dask",
+)
 
 
 def write_parameter_table(folder: Path) -> None:
