@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-LIMIT = 1_550_000  # bytes of a wheel with its OpenMP library; the data sets take 356,000
+LIMIT = 1_700_000  # bytes of a wheel with its OpenMP library; the data sets take 356,000
 # What libgomp of GCC 12 takes. A wheel that is not repaired yet has none, and is checked with it.
 OPENMP_LIBRARY = 133_000
 
