@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import ebagx
 from ebagx.optim import SGD
 from ebagx.sklearn import FactorizationMachineClassifier, FactorizationMachineRegressor
 from support.estimator_cases import bags, targets
@@ -240,6 +241,51 @@ def test_divergence_keeps_the_last_finite_model():
     with pytest.raises(ValueError, match="^the loss diverged in pass "):
         model.fit(X, y)
     assert not hasattr(model, "embedding_") or np.isfinite(model.embedding_).all()
+
+
+@kinds
+def test_duplicates_are_one_entry(kind):
+    """SciPy takes duplicates for their sum, whose square is not the sum of their squares."""
+    model, X, y = fit(kind)
+    halves = sparse.csr_matrix(
+        (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), X.shape
+    )
+    np.testing.assert_array_equal(model.predict(halves), model.predict(X))
+    assert_same_model(clone(model).fit(halves, y), clone(model).fit(X, y))
+    assert halves.nnz == 2 * X.nnz  # the caller's matrix stays
+
+
+@kinds
+@pytest.mark.parametrize("change", [-2, -1, 1])
+def test_assigned_tables_of_a_wrong_width(kind, change):
+    model, X, y = fit(kind)
+    num_rows, width = model.embedding_.shape
+    model.embedding_ = np.zeros((num_rows, width + change), np.float32)
+    message = f"^embedding_ must have {width} columns, the factors and weights of "
+    with pytest.raises(ValueError, match=message):
+        model.predict(X)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, y)
+
+
+def test_assigned_tables_of_other_kinds():
+    model, X, y = fit("numbers")
+    expected = model.predict(X)
+    model.embedding_ = model.embedding_.astype(np.float64)
+    np.testing.assert_allclose(model.predict(X), expected, 1e-4)
+    model.embedding_ = ebagx.quantize(model.embedding_)
+    with pytest.raises(TypeError, match="^embedding_ must be an array, got QuantizedTable"):
+        model.predict(X)
+    with pytest.raises(TypeError, match="embedding_ is a QuantizedTable, which is only read"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["coef_", "factors_", "intercept_"])
+def test_attributes_before_fit(name):
+    model = FactorizationMachineClassifier()
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match=f"^{name} is there after fit"):
+        getattr(model, name)
 
 
 def test_errors():
