@@ -38,7 +38,7 @@ def fail(run, capsys):
         (["train", "--zzz", "--dim", "0"], "train: error: unknown option --zzz"),
         (
             ["quantize", "-output", "m"],
-            "-output is an option of fastText; name both folders without it: ebagx quantize MODEL",
+            "option of fastText; name both folders without it: ebagx quantize MODEL DIR",
         ),
         (["predict", "--prb"], "predict: error: unknown option --prb; did you mean --prob?"),
         (["predict", "m", "-kx"], "predict: error: unknown option -kx; did you mean -k?"),
