@@ -4,6 +4,7 @@
     python bench/factorization.py --programs ebagx --seeds 0 --threads 1
     python bench/factorization.py --packages folder     # keeps the downloaded package
     python bench/factorization.py --json factorization.json
+    python bench/factorization.py --alphas 2e-4 4e-4 8e-4   # on a part of the learned rows
 
 The ratings lie in the wheel of recbole; the terms of GroupLens allow to measure on them, and not to
 ship them. Four fifths at random are learned, with a column for each user and each film. Each
@@ -92,6 +93,25 @@ def run_ebagx(ratings: Ratings, threads: int, seed: int) -> dict[str, float]:
     }
 
 
+def validation_error(ratings: Ratings, alpha: float, seed: int) -> float:
+    """Return the error on a fifth of the rows to learn, which are held out of them."""
+    from ebagx.sklearn import FactorizationMachineRegressor
+
+    X, y = ratings.learned
+    order = np.random.default_rng([seed, 1]).permutation(len(y))
+    learned, rated = order[len(y) // 5 :], order[: len(y) // 5]
+    model = FactorizationMachineRegressor(alpha=alpha, num_threads=1, random_state=seed)
+    model.fit(X[learned], y[learned])
+    return error_of(model.predict(X[rated]), ratings._replace(held_out=Rows(X[rated], y[rated])))
+
+
+def compare_alphas(path: Path, alphas: Sequence[float], seeds: Sequence[int]) -> None:
+    """Print the validation errors of some weight decays."""
+    for alpha in alphas:
+        errors = [validation_error(read_ratings(path, seed), alpha, seed) for seed in seeds]
+        print(f"alpha {alpha:7.1e}  validation error {statistics.mean(errors):.4f}")
+
+
 def run_myfm(ratings: Ratings, threads: int, seed: int) -> dict[str, float]:  # noqa: ARG001
     """Sample, which has no options for threads."""
     from myfm import MyFMRegressor
@@ -136,6 +156,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seeds", nargs="+", type=int, default=(0, 1, 2, 3, 4), metavar="N")
     add("--threads", nargs="+", type=int, default=(1, 2), metavar="N")
     add("--packages", type=Path, metavar="FOLDER", help="keep the downloaded package in FOLDER")
+    add("--alphas", nargs="+", type=float, metavar="X", help="compare weight decays, nothing else")
     add("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     add("--child", nargs=4, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -170,6 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = RATINGS.fetch(options.packages or Path(temporary))
         if path is None:
             raise SystemExit("factorization: there are no ratings")
+        if options.alphas:
+            compare_alphas(path, options.alphas, options.seeds)
+            return
         for program in filter(is_there, options.programs):
             for threads in options.threads if program == "ebagx" else [1]:
                 results = [measure(program, path, threads, seed) for seed in options.seeds]

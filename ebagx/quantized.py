@@ -5,11 +5,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx._core.checks import check_flag, check_one_of, check_size, check_table_dtype, shown
+from ebagx._core.checks import check_flag, check_one_of, check_table_dtype
 from ebagx._core.layout import with_contiguous_rows
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.quantized import file, rounding
-from ebagx._core.quantized.formats import BITS, FLOAT, FORMATS, HALF, RowFormat
+from ebagx._core.quantized.formats import FLOAT, FORMATS, HALF, RowFormat, check_bits
 from ebagx._core.quantized.packed import PackedRows, are_exact
 from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
@@ -339,8 +339,7 @@ def quantize(table: Any, bits: int = 8) -> QuantizedTable:
     >>> bool(np.abs(quantized.toarray() - table).max() < 0.02)
     True
     """
-    if check_size(bits, "bits") not in BITS:
-        raise ValueError(f"bits must be 8, 4 or 2, got {shown(bits)}")
+    bits = check_bits(bits)
     if isinstance(table, QuantizedTable):
         raise TypeError("table is quantised already: quantize its toarray()")
     array = np.asarray(table)

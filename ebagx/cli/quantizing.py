@@ -22,7 +22,7 @@ def quantize(args: Namespace) -> None:
         raise ValueError("--input needs --cutoff N: without it, all features are kept")
     model = load_model(args.model)
     model.trainable_weights()  # raises here if the model is quantised already
-    folder = args.folder or Path(f"{args.model}-small")
+    folder = args.folder or _folder_beside(args.model)
     if folder.resolve() == args.model.resolve():
         raise ValueError(f"{folder} is the model itself, which can be trained: name another folder")
     check_destination(folder)
@@ -36,3 +36,9 @@ def quantize(args: Namespace) -> None:
     report("features", f"{after:,} of {before:,}")
     report("size", f"{saved_size(small):,} of {saved_size(model):,} bytes")
     report("saved", str(folder))
+
+
+def _folder_beside(model: Path) -> Path:
+    """Return MODEL-small; the names of the folders ``.`` and ``..`` are looked up."""
+    named = model.resolve() if model.name in ("", "..") else model
+    return named.with_name(f"{named.name}-small")

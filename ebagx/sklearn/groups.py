@@ -1,6 +1,7 @@
 """The parameter `groups` of estimators: which columns of X are pooled apart."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,13 @@ def _slices_or_numbers(
     value: Any, name: str
 ) -> tuple[Sequence[slice], npt.NDArray[np.intp] | None]:
     """Return slices, or a number for each column."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    is_list = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    if is_list and all(isinstance(part, slice) for part in value):
-        return list(value), None
-    if isinstance(value, np.ndarray) or (is_list and _is_flat(value)):
+    parts = list(value.values()) if isinstance(value, Mapping) else value
+    is_list = isinstance(parts, Sequence) and not isinstance(parts, str) and len(parts) > 0
+    if is_list and all(isinstance(part, slice) for part in parts):
+        for i, part in enumerate(parts):
+            _check_bounds(part, f"{name}[{i}]")
+        return list(parts), None
+    if isinstance(value, np.ndarray) or (parts is value and is_list and _is_flat(value)):
         numbers = np.asarray(value)
         if numbers.ndim == 1 and numbers.dtype.kind in "iu" and numbers.size:
             if (least := int(numbers.min())) < 0:
@@ -68,6 +70,15 @@ def _slices_or_numbers(
         f"{name} must be None, a list of slices or an integer for each column of X, got "
         f"{shown(value)}"
     )
+
+
+def _check_bounds(part: slice, name: str) -> None:
+    """Raise TypeError or ValueError unless a slice counts columns."""
+    for bound in (part.start, part.stop, part.step):
+        if bound is not None and not isinstance(bound, Integral):
+            raise TypeError(f"{name} must be a slice of column numbers, got {part}")
+    if part.step == 0:
+        raise ValueError(f"{name} must have a step other than 0, got {part}")
 
 
 def _is_flat(values: Any) -> bool:

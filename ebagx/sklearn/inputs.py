@@ -52,6 +52,15 @@ def as_targets(y: Any) -> Any:
     return as_csr(y, "y")
 
 
+def without_duplicates(csr: Any) -> Any:
+    """Return CSR whose rows ascend, with the sums of duplicate entries; the given one stays."""
+    if csr.has_canonical_format:
+        return csr
+    csr = csr.copy()
+    csr.sum_duplicates()
+    return csr
+
+
 def _problem_of_columns(X: Any, estimator: str) -> str:
     """Return the problem with a table that has texts in a column, or ""."""
     if getattr(X, "ndim", 1) != 2 or not len(X):

@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 
 from ebagx._core.checks import as_integer_array
 from ebagx._training.bags import as_csr
+from ebagx.sklearn.inputs import without_duplicates
 
 Rows = npt.NDArray[np.integer[Any]]
 
@@ -23,10 +24,7 @@ def as_interactions(X: Any) -> sparse.csr_array:
     """
     if not sparse.issparse(X):
         X = sparse.csr_array(X)
-    matrix: Any = sparse.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
+    matrix = without_duplicates(sparse.csr_array((X.data, X.indices, X.indptr), shape=X.shape))
     wrong = np.flatnonzero(~(matrix.data > 0))
     if len(wrong):
         row = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1

@@ -36,8 +36,8 @@ def fitting_models(model: TextModel, num_bytes: int, lines: Lines) -> Iterator[T
         least = saved_size(smallest)
         if least > num_bytes:
             raise ValueError(
-                f"no model fits in {num_bytes:,} bytes: one feature and the {len(model.labels):,} "
-                f"labels take {least:,}"
+                f"no model of {model.dim} dimensions fits in {num_bytes:,} bytes: one feature and "
+                f"the {len(model.labels):,} labels take {least:,}; fewer dimensions take less"
             )
         yield reduction.largest(num_bytes, least)
         if reduction.has_all:

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
 from ebagx._core.checks import FRACTION, check_integer, check_number, shown
-from ebagx._core.quantized.formats import BITS
+from ebagx._core.quantized.formats import check_bits
 from ebagx.io.model_folder import save_model
 from ebagx.quantized import QuantizedTable
 from ebagx.sklearn.parameters import check_parameters
@@ -21,6 +21,7 @@ from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.small import quantised
 from ebagx.text.targets import INDICATOR, LISTS, ONE, label_lists
+from ebagx.text.tokenizers import Tokenizer
 
 _Floats = npt.NDArray[np.float32]
 
@@ -241,7 +242,7 @@ class Predictions:
         texts : iterable of str, optional
             Texts, such as those of the training, in which features are counted to find the most
             important: a long embedding that many texts use. Without them it is estimated how many
-            do.
+            do. Only with `cutoff`.
 
         Returns
         -------
@@ -272,14 +273,11 @@ class Predictions:
         True
         """
         model = self._fitted()
-        if check_integer(bits, "bits", 2) not in BITS:
-            raise ValueError(f"bits must be 8, 4 or 2, got {shown(bits)}")
-        if cutoff is not None:
-            cutoff = check_integer(cutoff, "cutoff", 1)
-        lines = None
-        if texts is not None:
-            tokenizer = model.features.tokenizer
-            lines = Lines.of(checked_texts(texts, "texts"), tokenizer=tokenizer)
+        bits = check_bits(bits)
+        cutoff = None if cutoff is None else check_integer(cutoff, "cutoff", 1)
+        if texts is not None and cutoff is None:
+            raise ValueError("texts needs cutoff: without it, all features are kept")
+        lines = None if texts is None else _lines_to_count(texts, model.features.tokenizer)
         small = copy.copy(self)
         small._model = quantised(self._to_save(model), bits, cutoff, lines)
         return small
@@ -351,3 +349,11 @@ class Predictions:
             check_parameters(self, "num_threads")
             model = replace(model, num_threads=self.num_threads)
         return model
+
+
+def _lines_to_count(texts: Any, tokenizer: Tokenizer) -> Lines:
+    """Return texts as the lines in which features are counted."""
+    lines = Lines.of(checked_texts(texts, "texts"), tokenizer=tokenizer)
+    if not lines.num_lines:
+        raise ValueError("texts must hold at least 1 text, got 0 texts")
+    return lines

@@ -39,6 +39,17 @@ def test_smaller_model(run, tmp_path):
 
 
 @pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("place", "model"), [("", "ebagx-model/"), ("ebagx-model", "."), ("ebagx-model/below", "..")]
+)
+def test_the_default_folder_lies_beside_the_model(run, tmp_path, monkeypatch, place, model):
+    (tmp_path / "ebagx-model" / "below").mkdir()
+    monkeypatch.chdir(tmp_path / place)
+    assert run("quantize", model)[0] == 0
+    assert load_model(tmp_path / "ebagx-model-small").embedding_.bits == 4
+
+
+@pytest.mark.usefixtures("trained")
 def test_all_commands_take_it(run, tmp_path):
     assert run("quantize", "ebagx-model", "small", "--bits", 8)[0] == 0
     (tmp_path / "texts").write_text("the cat\na pie\n")
@@ -125,5 +136,6 @@ def test_no_model_fits(run, tmp_path):
     options = ["--autotune-modelsize", "500", "--autotune-trials", 1]
     status, _, err = run("train", "lines", *options)
     assert status == 2
-    assert re.search(r"no model fits in \d+ bytes: one feature and the 3 labels take [\d,]+\n", err)
+    problem = r"no model of 32 dimensions fits in \d+ bytes: one feature and the 3 labels take "
+    assert re.search(problem + r"[\d,]+; fewer dimensions take less\n", err)
     assert not (tmp_path / "ebagx-model").exists()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import ebagx
+from ebagx._training.network import Layer
 from ebagx.optim import SGD
 from ebagx.sklearn import FactorizationMachineClassifier, FactorizationMachineRegressor
+from ebagx.sklearn.factorization import FactorizationMachine
 from support.estimator_cases import bags, targets
 from support.estimator_rules import expected_failed_checks
 
@@ -100,6 +104,18 @@ def test_scores_are_those_of_all_pairs(kind):
 
 
 @kinds
+def test_scores_in_training_are_those_of_predictions(kind):
+    model, X, y = fit(kind)
+    model._biases += np.float32(0.5)
+    layer = Layer(np.empty((len(model._biases), 0), np.float32), model._biases)
+    network = SimpleNamespace(table=model.embedding_, layers=[layer])
+    found = model._scores_in_training(network, model._examples(X, y, None, True).bags)
+    location, scale = model._units()
+    expected = FactorizationMachine._scores(model, X)
+    np.testing.assert_allclose(found * scale + location, expected, 1e-4, 1e-5)
+
+
+@kinds
 def test_scores_of_a_row_do_not_depend_on_others(kind):
     model, X, _ = fit(kind)
     whole = model.predict(X)
@@ -176,14 +192,27 @@ def test_early_stopping_keeps_the_best_model(kind):
     assert model.validation_scores_[model.best_iter_ - 1] == model.best_validation_score_ == best
 
 
-def test_every_class_is_held_out_alike():
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_every_class_is_held_out_alike(num_classes):
     rng = np.random.default_rng(0)
-    y = np.array([0] * 180 + [1] * 20)
+    y = np.array([0] * 180 + [1] * 20 + [2] * 40 * (num_classes - 2))
     model = FactorizationMachineClassifier(early_stopping=True, max_iter=1, random_state=0)
-    examples = model._examples(rng.random((200, 3)), y, None, False)
-    learned, held_out = model._split(examples, np.random.default_rng(0))
-    assert held_out.targets.sum() == 2
-    assert learned.targets.sum() == 18
+    examples = model._examples(rng.random((len(y), 3)), y, None, False)
+    for seed in range(10):
+        learned, held_out = model._split(examples, np.random.default_rng(seed))
+        for part, counts in ((learned, [162, 18, 36]), (held_out, [18, 2, 4])):
+            expected = [counts[1]] if num_classes == 2 else counts
+            assert part.targets.sum(axis=0).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["two classes", "classes"])
+def test_score_of_held_out_rows_is_the_accuracy(kind):
+    model, X, y = fit(kind)
+    weights = np.arange(1.0, len(y) + 1)
+    scores = model.decision_function(X).reshape(len(y), -1)
+    found = model._score(scores, model._examples(X, y, weights, True))
+    assert found == pytest.approx(model.score(X, y, weights))
+    assert found != pytest.approx(model.score(X, y))
 
 
 @kinds
@@ -242,6 +271,51 @@ def test_divergence_keeps_the_last_finite_model():
     assert not hasattr(model, "embedding_") or np.isfinite(model.embedding_).all()
 
 
+@kinds
+def test_duplicates_are_one_entry(kind):
+    """SciPy takes duplicates for their sum, whose square is not the sum of their squares."""
+    model, X, y = fit(kind)
+    halves = sparse.csr_matrix(
+        (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), X.shape
+    )
+    np.testing.assert_array_equal(model.predict(halves), model.predict(X))
+    assert_same_model(clone(model).fit(halves, y), clone(model).fit(X, y))
+    assert halves.nnz == 2 * X.nnz  # the caller's matrix stays
+
+
+@kinds
+@pytest.mark.parametrize("change", [-2, -1, 1])
+def test_assigned_tables_of_a_wrong_width(kind, change):
+    model, X, y = fit(kind)
+    num_rows, width = model.embedding_.shape
+    model.embedding_ = np.zeros((num_rows, width + change), np.float32)
+    message = f"^embedding_ must have {width} columns, the factors and weights of "
+    with pytest.raises(ValueError, match=message):
+        model.predict(X)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, y)
+
+
+def test_assigned_tables_of_other_kinds():
+    model, X, y = fit("numbers")
+    expected = model.predict(X)
+    model.embedding_ = model.embedding_.astype(np.float64)
+    np.testing.assert_allclose(model.predict(X), expected, 1e-4)
+    model.embedding_ = ebagx.quantize(model.embedding_)
+    with pytest.raises(TypeError, match="^embedding_ must be an array, got QuantizedTable"):
+        model.predict(X)
+    with pytest.raises(TypeError, match="embedding_ is a QuantizedTable, which is only read"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["coef_", "factors_", "intercept_"])
+def test_attributes_before_fit(name):
+    model = FactorizationMachineClassifier()
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match=f"^{name} is there after fit"):
+        getattr(model, name)
+
+
 def test_errors():
     model, X, y = make("two classes")
     with pytest.raises(NotFittedError):
@@ -254,6 +328,8 @@ def test_errors():
         model.fit(X, np.linspace(0, 1, len(y)))
     with pytest.raises(ValueError, match="^embedding_dim must be at least 1, got 0"):
         model.set_params(embedding_dim=0).fit(X, y)
+    with pytest.raises(ValueError, match="^class_weight must be "):
+        model.set_params(embedding_dim=3, class_weight="equal").fit(X, y)
     regressor, X, y = make("counts")
     with pytest.raises(ValueError, match="^y must not be negative with loss='poisson'"):
         regressor.fit(X, -1.0 - y)

@@ -214,6 +214,7 @@ def test_large_numbers_leave_other_groups_as_they_are():
 
 
 WRONG_KIND = "^groups must be None, a list of slices or an integer for each column of X, got "
+NO_NUMBERS = r"^groups\[1\] must be a slice of column numbers, got slice\("
 BAD = [
     ([slice(0, 3), slice(5, 7)], "of the 7 columns of X, but columns 3, 4 are in none of them; "),
     ([slice(0, 6)], "but column 6 is in none of them; another slice can take what is left$"),
@@ -223,13 +224,17 @@ BAD = [
     ([0, 0, 0, 0, 0, 0, -1], "^groups must be integers of at least 0, got -1$"),
     *((kind, WRONG_KIND) for kind in ("text", 7, [], [0.5] * 7, [[0, 1], [2]], [slice(3), 4])),
     (np.zeros((7, 1), int), WRONG_KIND),
+    (dict.fromkeys("abcdefg", 0), WRONG_KIND),
+    ([slice(0, 3), slice("c", None)], NO_NUMBERS),
+    ({"a": slice(0, 3), "b": slice(3, 7, 1.0)}, NO_NUMBERS),
+    ([slice(0, 7, 0)], r"^groups\[0\] must have a step other than 0, got slice\(0, 7, 0\)$"),
 ]
 
 
 @pytest.mark.parametrize(("groups", "message"), BAD)
 def test_bad_groups(groups, message):
     model, X, y = make("softmax", groups=groups)
-    error = TypeError if message is WRONG_KIND else ValueError
+    error = TypeError if message in (WRONG_KIND, NO_NUMBERS) else ValueError
     with pytest.raises(error, match=message):
         model.fit(X, y)
     assert not hasattr(model, "embedding_")

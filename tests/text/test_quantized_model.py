@@ -138,11 +138,14 @@ def test_no_training_goes_on(fitted, tmp_path):
     ("options", "error", "message"),
     [
         ({"bits": 3}, ValueError, "bits must be 8, 4 or 2, got 3"),
+        ({"bits": 0}, ValueError, "bits must be 8, 4 or 2, got 0"),
         ({"bits": 4.0}, TypeError, "bits must be an integer"),
         ({"cutoff": 0}, ValueError, "cutoff must be at least 1, got 0"),
         ({"cutoff": "5"}, TypeError, "cutoff must be an integer"),
-        ({"texts": "a cat"}, ValueError, "texts must be an iterable of texts, got a single string"),
-        ({"texts": [1]}, TypeError, "texts\\[0\\] must be str"),
+        ({"texts": ["a cat"]}, ValueError, "^texts needs cutoff: without it, all features are"),
+        ({"cutoff": 5, "texts": []}, ValueError, "^texts must hold at least 1 text, got 0"),
+        ({"cutoff": 5, "texts": "a cat"}, ValueError, "texts must be an iterable of texts, got a "),
+        ({"cutoff": 5, "texts": [1]}, TypeError, "texts\\[0\\] must be str"),
     ],
 )
 def test_bad_parameters(fitted, options, error, message):

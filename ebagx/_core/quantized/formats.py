@@ -4,9 +4,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebagx._core.checks import check_integer, shown
+
 HALF = np.dtype(np.float16)
 FLOAT = np.dtype(np.float32)
 BITS = (8, 4, 2)
+
+
+def check_bits(bits: Any) -> int:
+    """Return the bits of a code as an int; raise TypeError or ValueError if no format has them."""
+    number = check_integer(bits, "bits")
+    if number not in BITS:
+        raise ValueError(f"bits must be 8, 4 or 2, got {shown(bits)}")
+    return number
 
 
 class RowFormat(NamedTuple):

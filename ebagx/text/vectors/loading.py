@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import check_integer, check_one_of, shown
-from ebagx._core.quantized.formats import BITS
+from ebagx._core.checks import check_integer, check_one_of
+from ebagx._core.quantized.formats import check_bits
 from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.io.vectors import binary, floret, saved, static, text
 from ebagx.io.vectors.layouts import Layout, layout_of
@@ -96,8 +96,7 @@ def load_vectors(
     path = Path(path)
     check_one_of(unicode_errors, "unicode_errors", (_STRICT, _SURROGATES))
     limit = None if limit is None else check_integer(limit, "limit", 1)
-    if bits is not None and bits not in BITS:
-        raise ValueError(f"bits must be 8, 4, 2 or None, got {shown(bits)}")
+    bits = None if bits is None else check_bits(bits)
     options = text.Options(checked_dtype(dtype), bits, limit, unicode_errors == _STRICT)
     if path.is_dir():
         _check_alone(options, path)
