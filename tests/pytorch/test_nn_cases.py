@@ -10,10 +10,11 @@ empty_per_sample_weights_and_offsets           per_sample_weights_and_offsets
 dimension_errors, padding_idx_error            test_errors, beside the errors of all other calls
 =============================================  ===================================================
 
-Left out: two kinds of `per_sample_weights_failures`, which ebagx takes (weights of another dtype than
-the table's, weights in mode "mean"; test_errors has the other kinds); ``torch.embedding_bag`` and
-``torch._embedding_bag``, which ebagx does not replace; other devices than the CPU, where PyTorch
-does the work (test_errors has "meta"). PyTorch skips sparse gradients in mode "max"; they are here.
+Left out: two kinds of `per_sample_weights_failures`, which ebagx takes (weights of another dtype
+than the table's, weights in mode "mean"; test_errors has the other kinds); ``torch.embedding_bag``
+and ``torch._embedding_bag``, which ebagx does not replace; other devices than the CPU, where
+PyTorch does the work (test_errors has "meta"). PyTorch skips sparse gradients in mode "max"; here
+they are tested.
 """
 
 import itertools
