@@ -50,11 +50,15 @@ def stubs(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation with its examples, in docs/_build/html; warnings are errors."""
     session.install(".[cli,plot]", *group("docs"))
-    # The reference has `ebagx.torch`. The default build of PyTorch has gigabytes for GPUs.
+    install_torch(session)  # the reference has `ebagx.torch`
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+def install_torch(session: nox.Session) -> None:
+    """Install PyTorch's build for the CPU: the default one has gigabytes for GPUs."""
     cpu_index = "https://download.pytorch.org/whl/cpu"
     session.install("--no-deps", "--index-url", cpu_index, "torch")
     session.install("torch")
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session(default=False)
@@ -124,6 +128,19 @@ def wheel_tests(session: nox.Session) -> None:
     session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
     with session.chdir(copy_tests(Path(session.create_tmp()))):
         session.run("pytest", "-m", "wheel")
+
+
+@nox.session(default=False, requires=["wheel"])
+def wheel_torch(session: nox.Session) -> None:
+    """Test the repaired wheel beside PyTorch: both have one OpenMP runtime, in either order."""
+    install_torch(session)
+    (wheel,) = (WHEELS / "repaired").glob("*.whl")
+    session.install(f"ebagx[test] @ {wheel.resolve().as_uri()}")
+    with session.chdir(copy_tests(Path(session.create_tmp()))):
+        # Without PyTorch or OpenMP, these tests would be skipped.
+        needed = "import torch; from ebagx._core import cpu; assert cpu.openmp_version()"
+        session.run("python", "-P", "-c", needed)
+        session.run("pytest", "tests/pytorch/test_import.py", "tests/pytorch/test_updates.py")
 
 
 @nox.session(default=False)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ebagx._core.checks import RAISE
+from ebagx._core.checks import RAISE, check_flag
 from ebagx._core.modes import MODES
 from ebagx._core.options import Options, checked_options
 from ebagx._core.threads import default_threads
@@ -28,6 +28,7 @@ class Settings(NamedTuple):
 
     def options(self, num_rows: int) -> Options:
         """Return the checked options over a table of `num_rows` rows."""
+        check_flag(self.sparse, "sparse")
         num_threads = self.num_threads
         if num_threads is None:
             num_threads = min(torch.get_num_threads(), default_threads())

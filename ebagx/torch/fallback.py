@@ -28,8 +28,9 @@ def by_torch(tensors: Tensors, settings: Settings, updates: Updates | None) -> A
     if updates is not None:
         raise RuntimeError(
             "an optimizer in backward needs a table on the CPU, in float16, bfloat16 (with the "
-            f"package ml_dtypes), float32 or float64, outside of traces and torch.func, {place}: "
-            "move the module back, or use accelerate(module) without optimizer"
+            "package ml_dtypes), float32 or float64, outside of traces, torch.func and modes of "
+            f"__torch_dispatch__, {place}: move the module back, or use accelerate(module) without "
+            "optimizer"
         )
     extras = {
         "mode": settings.mode in _TORCH_LACKS,
@@ -40,7 +41,7 @@ def by_torch(tensors: Tensors, settings: Settings, updates: Updates | None) -> A
     if used:
         raise NotImplementedError(
             f"embedding_bag: PyTorch has no {', '.join(used)}, and ebagx needs dense tensors on "
-            f"the CPU, outside of traces and torch.func, {place}"
+            f"the CPU, outside of traces, torch.func and modes of __torch_dispatch__, {place}"
         )
     return _call_torch(tensors, settings)
 

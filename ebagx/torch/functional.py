@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from ebagx.torch.arguments import Settings, Tensors, flattened, is_valid
 from ebagx.torch.fallback import as_torch_raises, by_torch, check_tangents, refused
@@ -151,13 +152,19 @@ def _require_grad(weight: Any, per_sample_weights: Any) -> bool:
 def _is_transformed() -> bool:
     """Return whether PyTorch records or transforms its operations, of which the kernels are none.
 
-    So do traces, the modes of ``__torch_dispatch__``, and ``torch.func.grad`` and ``vmap``.
+    So do traces, most modes of ``__torch_dispatch__``, and ``torch.func.grad`` and ``vmap``.
     """
     return bool(
-        torch._C._len_torch_dispatch_stack() > 0
+        (torch._C._len_torch_dispatch_stack() > 0 and not _only_counts())
         or torch._C._are_functorch_transforms_active()
         or torch.jit.is_tracing()
     )
+
+
+def _only_counts() -> bool:
+    """Return whether all modes are those of ``FlopCounterMode``: pooling has no operation in it."""
+    modes = _get_current_dispatch_mode_stack()
+    return all(type(mode).__module__ == "torch.utils.flop_counter" for mode in modes)
 
 
 def _with_graph(tensors: Tensors, call: Call) -> Any:

@@ -43,6 +43,7 @@ class Updates:
         self.lock = threading.RLock()
         self._noted: dict[int, list[Backward]] = {}
         self._place: tuple[Any, ...] = ()
+        self._dtype: Any = None  # of a table that the state of the optimizer is for
         self.detach()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -64,15 +65,31 @@ class Updates:
         RuntimeError
             If the optimizer belongs to another one, or the other way round, or `weight` is not a
             leaf of the graph or has hooks, which would get a gradient without rows.
+        ValueError
+            If the optimizer has the state of steps on a table of another precision.
         """
         if weight._backward_hooks:
             raise RuntimeError(
                 "weight has hooks, which an optimizer in backward does not call: remove them, or "
                 "use accelerate(module) without optimizer"
             )
+        if weight.dtype is not self._dtype:
+            self._check_precision(weight)
+            self._dtype = weight.dtype
         if not self.belongs_to(weight):
             with self.lock:
                 self._attach(weight)
+
+    def _check_precision(self, weight: Any) -> None:
+        """Raise ValueError if the optimizer has state in another dtype than its next steps need."""
+        needed = np.dtype(np.float64 if weight.dtype is torch.float64 else np.float32)
+        for name, array in self.optimizer._state.items():
+            if array.dtype != needed:
+                raise ValueError(
+                    f"weight is {weight.dtype} now, whose optimizer needs {name} in {needed}, and "
+                    f"that of the steps before is {array.dtype}: convert the module back, or "
+                    "convert it before accelerate"
+                )
 
     def _attach(self, weight: Any) -> None:
         if self.belongs_to(weight):  # by a call of another thread
@@ -131,6 +148,7 @@ class Updates:
             for name, value in state.items()
         }
         self.optimizer.load_state_dict(arrays)
+        self._dtype = None
 
 
 # Hooks find the optimizer here: a parameter outlives the module that it was made for.

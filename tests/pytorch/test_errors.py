@@ -41,6 +41,8 @@ REFUSED = {
     "padding_idx": ({"padding_idx": 7}, RuntimeError),
     "mode": ({"mode": "median"}, ValueError),
     "list": ({"input": [1]}, AttributeError),
+    "sparse of int": ({"sparse": 1}, TypeError),
+    "flag of int": ({"scale_grad_by_freq": 1}, TypeError),
     "sparse table": ({"weight": TABLE.to_sparse()}, NotImplementedError),
 }
 
@@ -64,7 +66,11 @@ def test_pytorch_raises_the_same(name):
     if "index" in name:  # PyTorch's words depend on the dtype
         with pytest.raises(kind) as theirs:
             call(torch.nn.functional.embedding_bag, {**arguments, "weight": TABLE.double()})
-    words = {"no last offset": "number of offset should"}.get(name, first_words(theirs))
+    words = {
+        "no last offset": "number of offset should",
+        "sparse of int": "sparse must be True or False, got 1",
+        "flag of int": "scale_grad_by_freq must be True or False, got 1",
+    }.get(name, first_words(theirs))
     assert str(ours.value).startswith(words)
     assert type(ours.value) is type(theirs.value)
 

@@ -1,8 +1,20 @@
 """Test the cases of PyTorch's own tests of EmbeddingBag (test/nn/test_embedding.py).
 
-Each function has the name of the cases there, and tests the same properties. Cases about other
-devices, and about errors of features that ebagx has (weights in other modes than sum, weights of
-another dtype), are left out; `test_errors` has the other errors.
+Each function has the name of the case there, and tests the same properties, on the CPU. Names there
+with "EmbeddingBag" are lower-case here. Some cases are parts of others:
+
+=============================================  ===================================================
+embedding_bag_bfloat16, embedding_bag_half     embedding_bag_device, for all dtypes and modes
+per_sample_weights_and_no_offsets              embedding_bag_vs_embedding, mode "weighted"
+empty_per_sample_weights_and_offsets           per_sample_weights_and_offsets
+dimension_errors, padding_idx_error            test_errors, beside the errors of all other calls
+=============================================  ===================================================
+
+Left out: two kinds of `per_sample_weights_failures`, which ebagx takes (weights of another dtype
+than the table's, weights in mode "mean"; test_errors has the other kinds); ``torch.embedding_bag``
+and ``torch._embedding_bag``, which ebagx does not replace; other devices than the CPU, where
+PyTorch does the work (test_errors has "meta"). PyTorch skips sparse gradients in mode "max"; here
+they are tested.
 """
 
 import itertools
@@ -41,6 +53,44 @@ def test_embeddingbag_from_pretrained(freeze):
     assert bag.weight.data_ptr() == table.data_ptr()
     assert bag.weight.requires_grad is not freeze
     assert torch.equal(bag(torch.tensor([[0, 1]])), table.mean(0, keepdim=True))
+
+
+def test_embedding_bag_from_pretrained():
+    table = torch.tensor([[1.0, 2, 3], [4, 5, 6]])
+    bag = ebagx.torch.EmbeddingBag.from_pretrained(table)
+    assert torch.equal(bag(torch.tensor([0, 1]), torch.arange(2)), table)
+
+
+@pytest.mark.parametrize("padding_idx", [None, 2])
+def test_embedding_bag_functional(padding_idx):
+    ids = torch.tensor([[1, 3, 2], [0, 2, 1]])
+    table = torch.rand(4, 3, requires_grad=True)
+    bag = ebagx.torch.EmbeddingBag(4, 3, padding_idx=padding_idx)
+    bag.weight = torch.nn.Parameter(table)
+    pretrained = ebagx.torch.EmbeddingBag.from_pretrained(table, padding_idx=padding_idx)
+    pooled = ebagx.torch.embedding_bag(ids, table, padding_idx=padding_idx)
+    kept = [[i for i in row if i != padding_idx] for row in ids.tolist()]
+    expected = torch.stack([table[rows].mean(0) for rows in kept])
+    torch.testing.assert_close(pooled, expected)
+    assert torch.equal(bag(ids), pooled)
+    assert torch.equal(pretrained(ids), pooled)
+
+
+@pytest.mark.parametrize("of_table", [True, False])
+@pytest.mark.parametrize("of_weights", [True, False])
+def test_embedding_bag_per_sample_weights_grad(of_table, of_weights):
+    """Rows of indices that share memory have weights that are computed."""
+    bag = ebagx.torch.EmbeddingBag(256, 256, mode="sum").requires_grad_(of_table)
+    ids = torch.arange(1, 5).expand(3, -1)
+    logits = torch.rand(3, 4, requires_grad=of_weights)
+    pooled = bag(ids, per_sample_weights=logits.softmax(-1))
+    expected = logits.softmax(-1) @ bag.weight[1:5]
+    torch.testing.assert_close(pooled, expected)
+    leaves = [leaf for leaf in (bag.weight, logits) if leaf.requires_grad]
+    if leaves:
+        actual = torch.autograd.grad(pooled.square().sum(), leaves)
+        wanted = torch.autograd.grad(expected.square().sum(), leaves)
+        torch.testing.assert_close(actual, wanted)
 
 
 @pytest.mark.parametrize("padding_idx", [2, -1])
@@ -139,10 +189,17 @@ def test_embedding_bag_empty_input(ids_dtype, offsets_dtype, sparse):
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 def test_embedding_bag_out_of_bounds_idx(dtype, ids_dtype, padding_idx, mode):
     table = torch.randn(10, 2, dtype=dtype)
-    for ids in ([[-1, 1]], [[11, 8]]):
+    weights = [None, torch.ones(1, 2, dtype=dtype)] if mode == "sum" else [None]
+    for ids, given_weights in itertools.product(([[-1, 1]], [[11, 8]]), weights):
         given = torch.tensor(ids, dtype=ids_dtype)
         with pytest.raises(RuntimeError, match="Expected idx >= 0 && idx < num_embeddings"):
-            ebagx.torch.embedding_bag(given, table, padding_idx=padding_idx, mode=mode)
+            ebagx.torch.embedding_bag(
+                given,
+                table,
+                padding_idx=padding_idx,
+                mode=mode,
+                per_sample_weights=given_weights,
+            )
 
 
 @integers
@@ -166,6 +223,35 @@ def test_per_sample_weights_and_offsets(ids_dtype, offsets_dtype, dtype, trainab
         expected.backward(grad.double())
         close(bag.weight.grad, table.grad, dtype)
         if trainable:
+            close(weights.grad, reference.grad, dtype)
+
+
+@integers
+@dtypes
+@pytest.mark.parametrize("mode", ["sum", "mean", "max", "weighted"])
+def test_per_sample_weights_and_new_offsets(ids_dtype, offsets_dtype, dtype, mode):
+    """A last offset changes nothing, and bags are sums, means and maxima of their rows."""
+    ids, starts = torch.tensor([3, 1, 1, 1, 4, 0], dtype=ids_dtype), [0, 0, 3, 3, 6]
+    ways = {"sum": torch.sum, "mean": torch.mean, "max": lambda part, dim: part.amax(dim)}
+    for last in (False, True):
+        own = "sum" if mode == "weighted" else mode
+        bag = counted(dtype, mode=own, include_last_offset=last)
+        offsets = torch.tensor(starts + [6] * last, dtype=offsets_dtype)
+        weights = torch.rand(6).to(dtype).requires_grad_() if mode == "weighted" else None
+        pooled = bag(ids, offsets, weights)
+        table = bag.weight.detach().double().requires_grad_()
+        reference = torch.ones(6) if weights is None else weights.detach().double()
+        terms = table[ids.long()] * reference.requires_grad_()[:, None]
+        parts = terms.split([0, 3, 0, 3, 0])
+        zeros = torch.zeros(2).double()
+        expected = torch.stack([ways[own](p, dim=0) if len(p) else zeros for p in parts])
+        close(pooled, expected, dtype)
+        grad = torch.randn(5, 2).to(dtype)
+        pooled.backward(grad)
+        expected.backward(grad.double())
+        if mode != "max":  # where rows have equal values, amax shares the gradient
+            close(bag.weight.grad, table.grad, dtype)
+        if weights is not None:
             close(weights.grad, reference.grad, dtype)
 
 

@@ -8,6 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
 import ebagx.torch  # noqa: E402
 from support.torch_cases import Model  # noqa: E402
 
@@ -259,6 +262,47 @@ def test_a_new_table_of_the_same_shape(change):
         assert bag.optimizer.num_steps == 2
 
 
+def test_a_table_of_another_precision_than_the_state():
+    """The call raises before anything has changed, and goes on with the table as it was."""
+    _, ours = make()
+    step(ours, IDS)
+    before = ours.bag.weight.detach().clone()
+    ours.double()
+    with pytest.raises(ValueError, match=r"float64 now.*squares in float64.*convert the module"):
+        ours(IDS)
+    assert torch.equal(ours.bag.weight, before.double())
+    ours.float()
+    step(ours, IDS)
+    assert ours.bag.optimizer.num_steps == 2
+    _, twin = make()
+    step(twin, IDS)
+    step(twin, IDS)
+    assert torch.equal(ours.bag.weight, twin.bag.weight)
+
+
+def test_a_precision_that_comes_with_a_checkpoint():
+    _, ours = make()
+    step(ours, IDS)
+    state = copy.deepcopy(ours.state_dict())
+    other = make()[1].double()
+    other(IDS)
+    other.load_state_dict(state)
+    with pytest.raises(ValueError, match="weight is torch.float64 now"):
+        other(IDS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_another_precision_that_fits(dtype):
+    """Before the first step there is no state, and that of float16 is float32."""
+    for steps in (0, 1) if dtype is torch.float16 else (0,):
+        _, ours = make()
+        for _ in range(steps):
+            step(ours, IDS)
+        ours.to(dtype)
+        step(ours, IDS)
+        assert ours.bag.optimizer.num_steps == steps + 1
+
+
 def test_learning_rates_follow_a_scheduler():
     theirs, ours = make()
     optimizers = [torch.optim.SGD(model.parameters(), 0.1) for model in (theirs, ours)]
@@ -308,6 +352,20 @@ def test_calls_that_could_not_update_raise():
         torch.func.functional_call(ours, given, (IDS,))
     with pytest.raises(RuntimeError, match=r"optimizer in backward needs a table on the CPU"):
         ours.to("meta")(IDS.to("meta"))
+
+
+def test_flops_are_counted():
+    """Other modes of dispatch would not see the step: they are an error."""
+    theirs, ours = make()
+    counts = []
+    for model in (theirs, ours):
+        with FlopCounterMode(display=False) as counter:
+            step(model, IDS)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
+    assert ours.bag.optimizer.num_steps == 1
+    with TorchDispatchMode(), pytest.raises(RuntimeError, match="modes of __torch_dispatch__"):
+        ours(IDS)
 
 
 def test_hooks_that_are_added_later():
