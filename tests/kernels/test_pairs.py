@@ -55,7 +55,7 @@ def item_bags(rng, with_features, index_dtype):
     )
 
 
-def trained(kernel, monkeypatch, num_threads, case):
+def trained(kernel, monkeypatch, num_threads, case, batch_size=37):
     """Return the tables and losses of two passes."""
     loss, user, mode, with_features, dim, optimizer, index_dtype = case
     monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
@@ -73,7 +73,7 @@ def trained(kernel, monkeypatch, num_threads, case):
         np.arange(0, NUM_ITEMS, 2, dtype=np.int32) if with_features else np.empty(0, np.int32)
     )
     bags = PairBags(of_users, totals, of_items, NORMS[mode])
-    steps = PairSteps(towers, positives, bags, Sampling(loss, 7, 3, candidates, 29), 37)
+    steps = PairSteps(towers, positives, bags, Sampling(loss, 7, 3, candidates, 29), batch_size)
     order = rng.permutation(positives.num_entries)
     return *tables, np.array([steps.make_pass(order, None) for _ in range(2)])
 
@@ -124,9 +124,11 @@ def test_rules_and_integers(level, index_dtype, optimizer, loss, with_features, 
 def test_calls_of_other_lengths_have_the_same_bits(loss, monkeypatch):
     kernel = pair_steps.kernels.train_pairs
     case = loss, "history", "sqrtn", True, 9, "adagrad", np.int32
-    expected = trained(kernel, monkeypatch, 1, case)
+    expected = trained(
+        kernel, monkeypatch, 1, case, 9
+    )  # the catalogue is refreshed every 4 batches
     monkeypatch.setattr(pair_steps.CallLength, "steps", lambda _self, _left, _size: 1)
-    for result, wanted in zip(trained(kernel, monkeypatch, 1, case), expected, strict=True):
+    for result, wanted in zip(trained(kernel, monkeypatch, 1, case, 9), expected, strict=True):
         cases.assert_same_bits(result, wanted)
 
 
@@ -161,6 +163,28 @@ def test_gradients_are_those_of_the_loss(loss):
         moved[side] = (start[side] + 1e-3 * direction).astype(np.float32)
         after, _ = loss_after(moved, rate)
         assert (after - before) / 1e-3 == pytest.approx(np.linalg.norm(gradient), rel=0.02)
+
+
+@cases.levels
+@pytest.mark.parametrize("loss", ["warp", "logistic", "softmax"])
+def test_extreme_scores_and_weights_equal_twin(level, loss, monkeypatch):
+    """Derivatives that are exactly 0, and a bag of which only rounding errors are left."""
+    results = []
+    for kernel in (pairs_reference.train_pairs, level.train_pairs):
+        monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
+        rng = np.random.default_rng(1)
+        positives = make_positives(rng, np.int32)
+        positives.values[0] = 5e6
+        bags, totals, _ = user_bags(positives, "history", "sqrtn")
+        shapes = (NUM_ITEMS, 4), (NUM_ITEMS, 5)
+        tables = [(60 * rng.standard_normal(shape)).astype(np.float32) for shape in shapes]
+        towers = Towers(*tables, [optim.Adagrad(0.5) for _ in tables], 1)
+        sampling = Sampling(loss, 4, 3, np.empty(0, np.int32), 6)
+        steps = PairSteps(towers, positives, PairBags(bags, totals, None, "l2"), sampling, 30)
+        losses = steps.make_pass(np.arange(positives.num_entries), None)
+        results.append((*tables, np.array([losses])))
+    for actual, expected in zip(results[1], results[0], strict=True):
+        cases.assert_same_bits(actual, expected)
 
 
 def test_softmax_is_that_of_corrected_scores():

@@ -17,16 +17,14 @@ cdef enum:
     SAMPLED_SOFTMAX = 3
 
 
-# Arrays have room for a batch of B pairs. The pairs of one user are a run of neighbours; `runs` has
-# where they start.
+# Arrays have room for a batch of B pairs, for which K items may be drawn. The pairs of one user are
+# a run of neighbours; `runs` has where they start.
 cdef struct PairBuffers:
     Rows losses        # (pairs of the call,) float64
     Rows pooled        # (B, D): the bag of each run's user
-    Rows vectors       # (B + K, D + 1): that of each pair, divided, and then 1; the gradient of each
-                       # item drawn
+    Rows vectors       # (B + K, D + 1): of each pair, divided, and then 1; gradients of drawn items
     Rows gradients     # (2 B, D): of each pair's pooled vector, then the sum of each run
-    Rows coefficients  # (B, 1 + K) or (B, 2): the loss's derivatives by the scores of the own item
-                       # and the others
+    Rows coefficients  # (B, 1 + max(K, 1)): the loss's derivatives by scores, of the own item first
     Rows negatives     # (B, 1) int32: the other item, or -1
     Rows divisors      # (B,): by which the vector was divided; 0: it is 0, as its bag is empty
     Rows runs          # (B + 1,) int64
@@ -57,8 +55,7 @@ cdef struct ItemBags:
 
 
 cdef struct ItemVectors:
-    Rows catalogue  # (I, D + 1): vectors of all items, some batches old; or (K, D + 1): those of
-                    # the items drawn for the batch
+    Rows catalogue  # (I, D + 1): vectors of all items, some batches old; or (K, D + 1): drawn ones
     Rows pooled     # (2 B, D + 1): those of the batch's own and other items
     Rows shifts     # (B, K): what the scores of drawn items lose, for each run
 
@@ -66,8 +63,7 @@ cdef struct ItemVectors:
 cdef struct PairSampling:
     Rows ranks       # (most draws,): the factor of WARP's loss after so many draws
     Rows candidates  # (C,) int32: items that WARP draws; empty: all
-    Rows drawn       # (batches of the call, K) int32: items drawn for each batch, which ascend; empty:
-                     # pairs draw their own
+    Rows drawn       # (batches, K) int32: items drawn for each, ascending; empty: pairs draw theirs
     Rows shifts      # (I,): log(K q) of items that a draw gives with probability q
 
 

@@ -5,9 +5,9 @@
 #                 user has not; q is the probability of an item in a draw
 #     loss        strength * (log(sum of exp(logits)) - logit of p)
 #
-# The gradient of a drawn item is a sum over the pairs of the batch. It is written behind the vectors
-# of the pairs, and the item has one lookup, which refers to it. With a lookup for each pair, most
-# of the time would go into sorting.
+# The gradient of a drawn item is a sum over the pairs of the batch. It is written behind the
+# vectors of the pairs, and the item has one lookup, which refers to it: a lookup for each pair
+# would be K times as many to sort.
 
 cdef extern from "training/pair_ops.h" nogil:
     # own and others become the loss's derivatives
