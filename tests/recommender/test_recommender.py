@@ -153,6 +153,11 @@ def test_cold_items_with_features_are_not_drawn(monkeypatch):
     assert not len(drawn.pop())
 
 
+def test_softmax_compares_with_as_many_items_as_are_asked_for():
+    one, many = (make(loss="softmax", negatives=n, max_iter=1).fit(X) for n in (1, 64))
+    assert 3 * one.loss_curve_[0] < many.loss_curve_[0]
+
+
 def test_features_of_users_describe_new_ones():
     groups = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(200) % 2])
     block = np.zeros((200, 40), np.float32)
