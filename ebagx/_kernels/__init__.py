@@ -1,9 +1,9 @@
 """Compiled kernels: one source (the .pxi files), built once per instruction-set level.
 
 Every kernel has a twin of the same name and arguments in ``reference.py``, those of training in
-``training_reference.py`` (with ``lookups_reference.py``) and ``pairs_reference.py``, those of
-random draws in ``draw_reference.py``, those of quantised tables in ``quantized_reference.py``,
-those of rankings in ``top_reference.py``: read these first.
+``training_reference.py`` (with ``lookups_reference.py``) and ``pairs_reference.py`` (with
+``pair_losses_reference.py``), those of random draws in ``draw_reference.py``, those of quantised
+tables in ``quantized_reference.py``, those of rankings in ``top_reference.py``: read these first.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.
@@ -47,8 +47,9 @@ training
       (``negatives.pxi``), factors in place of layers (``factorization.pxi``), steps of rows
       (``weights.pxi``), and a team of threads (``team.h``)
     * `train_pairs` takes the steps of many batches of users and items (``pairs.pxi``); its parts
-      are arrays (``pair_call.pxi``), vectors, draws and losses (``pair_forward.pxi``), and lookups
-      in row order (``pair_lookups.pxi``); both share a team's phases (``team.pxi``)
+      are arrays (``pair_call.pxi``), vectors, draws and losses (``pair_forward.pxi``), items drawn
+      for a batch (``pair_softmax.pxi``), and lookups in row order (``pair_lookups.pxi``); both
+      share a team's phases (``team.pxi``)
     * `draw_classes` draws classes or items at random, `make_alias` prepares it (``draw.pxi``)
 
 quantized

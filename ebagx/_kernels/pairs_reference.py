@@ -12,16 +12,16 @@ import numpy as np
 from ebagx._kernels import reference
 from ebagx._kernels.draw_reference import random_bits
 from ebagx._kernels.lookups_reference import NO_NORM, NORM_L1, touched_rows
-from ebagx._kernels.training_reference import _take_step, exp, log1p
+from ebagx._kernels.pair_losses_reference import scores, softmax, softplus
+from ebagx._kernels.training_reference import _take_step
 
-WARP, BPR, LOGISTIC = range(3)
+WARP, BPR, LOGISTIC, SAMPLED_SOFTMAX = range(4)
 LEAST_REST = 1e-12  # part of a norm that is nothing but rounding errors
 
 # Rows of a table, places of vectors, and the scales of these in the rows' gradients.
 _Lookups = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _f = np.float32
-_LANES = reference.LANES
 
 
 class _Data(NamedTuple):
@@ -63,27 +63,6 @@ class _Bags(NamedTuple):
         return out
 
 
-def dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the dot products of last axes: column d is added to lane d % LANES, then in halves."""
-    products = left * right
-    lanes = np.zeros((*products.shape[:-1], _LANES), products.dtype)
-    for start in range(0, products.shape[-1], _LANES):
-        chunk = products[..., start : start + _LANES]
-        lanes[..., : chunk.shape[-1]] += chunk
-    half = _LANES // 2
-    while half:
-        lanes[..., :half] += lanes[..., half : 2 * half]
-        half //= 2
-    result: np.ndarray = lanes[..., 0]
-    return result
-
-
-def scores(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Return the scores of user vectors (..., D + 1) with items, whose last column is the bias."""
-    result: np.ndarray = dots(vectors[..., :-1], items[..., :-1]) + items[..., -1]
-    return result
-
-
 def _divisors(totals: np.ndarray, weights: np.ndarray, counts: np.ndarray, norm: int) -> np.ndarray:
     """Return the norms of bags without one of their lookups; 0 where nothing is left."""
     if norm == NO_NORM:
@@ -94,18 +73,10 @@ def _divisors(totals: np.ndarray, weights: np.ndarray, counts: np.ndarray, norm:
     return (rest if norm == NORM_L1 else np.sqrt(rest)).astype(_f)
 
 
-def _softplus(scores_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return log(1 + exp(s)) and its derivative."""
-    negative = scores_b < 0
-    u = exp(np.where(negative, scores_b, -scores_b))
-    losses = np.where(negative, _f(0), scores_b) + log1p(u)
-    return losses, np.where(negative, u, _f(1)) / (_f(1) + u)
-
-
 class _Forward(NamedTuple):
     """Results of the pairs of a batch: vectors of users and items, and the loss's derivatives."""
 
-    vectors: np.ndarray  # (B, D + 1)
+    vectors: np.ndarray  # (B, D + 1), or (B + K, D + 1) with the gradients of drawn items
     divisors: np.ndarray  # (B,)
     items: np.ndarray  # (B, 1 + M): the own one, then those compared with it; -1 is none
     rows: np.ndarray  # (B, 1 + M, D + 1): their vectors
@@ -122,12 +93,15 @@ class _Call(NamedTuple):
     catalogue: np.ndarray
     ranks: np.ndarray
     candidates: np.ndarray
+    drawn: np.ndarray
+    shifts: np.ndarray
     user_table: Sequence[np.ndarray]
     item_table: Sequence[np.ndarray]
     norm: int
     loss: int
     seed: int
     first_number: int
+    batch_size: int
 
     def item_vectors(self, items: np.ndarray) -> np.ndarray:
         """Return the vectors (n, D + 1) of some items, from the tables as they are."""
@@ -181,8 +155,8 @@ def _differentiate(
     """Return losses (B,) and coefficients (B, 2) from scores of own and other items."""
     found = attempts >= 0
     if call.loss == LOGISTIC:
-        own_losses, own_slopes = _softplus(-own)
-        other_losses, other_slopes = _softplus(other)
+        own_losses, own_slopes = softplus(-own)
+        other_losses, other_slopes = softplus(other)
         losses = np.where(found, own_losses + other_losses, own_losses)
         slopes = np.stack([-own_slopes, np.where(found, other_slopes, _f(0))], axis=1)
         return strengths * losses, strengths[:, np.newaxis] * slopes
@@ -192,10 +166,33 @@ def _differentiate(
         found &= margins > 0
         losses = factors * margins
     else:
-        losses, slopes = _softplus(other - own)
+        losses, slopes = softplus(other - own)
         losses, factors = strengths * losses, strengths * slopes
     factors = np.where(found, factors, _f(0))
     return np.where(found, losses, _f(0)), np.stack([-factors, factors], axis=1)
+
+
+def _compare_with_drawn(
+    call: _Call, vectors: np.ndarray, entries: np.ndarray, own: np.ndarray, first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses (B,) and coefficients (B, 1 + K) with the items drawn for a batch."""
+    drawn = call.drawn[first // call.batch_size].astype(np.int64)
+    own_items = call.data.items[entries]
+    logits = np.empty((len(entries), 1 + len(drawn)), _f)
+    logits[:, 0] = own - call.shifts[own_items]
+    rated = scores(vectors[:, np.newaxis], call.catalogue[np.newaxis])
+    users = np.repeat(call.data.users[entries][:, np.newaxis], len(drawn), 1)
+    is_had = call.data.are_positives(users, np.broadcast_to(drawn, users.shape))
+    logits[:, 1:] = rated - np.where(is_had, _f(np.inf), call.shifts[drawn])
+    return softmax(logits, call.data.strengths[entries])
+
+
+def _with_sums(vectors: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return vectors, and behind them their sums with the coefficients of each drawn item."""
+    sums = np.zeros((coefficients.shape[1] - 1, vectors.shape[1]), _f)
+    for vector, of_pair in zip(vectors, coefficients[:, 1:, np.newaxis], strict=True):
+        sums += of_pair * vector
+    return np.concatenate([vectors, sums])
 
 
 def _user_vectors(
@@ -224,6 +221,19 @@ def _forward(
     own_items = call.data.items[entries].astype(np.int64)
     own_rows = call.item_vectors(own_items)
     own = scores(vectors, own_rows)
+    if call.loss == SAMPLED_SOFTMAX:
+        losses, coefficients = _compare_with_drawn(call, vectors, entries, own, first)
+        shape = len(entries), *call.catalogue.shape
+        rows = np.concatenate(
+            [own_rows[:, np.newaxis], np.broadcast_to(call.catalogue, shape)], axis=1
+        )
+        return _Forward(
+            _with_sums(vectors, coefficients),
+            divisors,
+            own_items[:, np.newaxis],
+            rows,
+            coefficients,
+        ), losses
     others, attempts = _negatives(call, users[run_of_pair], vectors, own, first)
     other_rows = call.item_vectors(np.maximum(others, 0))
     losses, coefficients = _differentiate(
@@ -233,11 +243,16 @@ def _forward(
     return _Forward(vectors, divisors, items, rows, coefficients), losses
 
 
-def _item_lookups(call: _Call, batch: _Forward) -> _Lookups:
-    """Return the lookups of items whose coefficient is not 0; places are pairs."""
-    pairs, columns = np.nonzero(batch.coefficients)
+def _item_lookups(call: _Call, batch: _Forward, step: int) -> _Lookups:
+    """Return the lookups of items whose coefficient is not 0; places are rows of `vectors`."""
+    pairs, columns = np.nonzero(batch.coefficients[:, : batch.items.shape[1]])
     coefficients = batch.coefficients[pairs, columns]
     items = batch.items[pairs, columns]
+    if call.loss == SAMPLED_SOFTMAX:
+        drawn = call.drawn[step].astype(np.int64)
+        items = np.concatenate([items, drawn])
+        pairs = np.concatenate([pairs, len(batch.items) + np.arange(len(drawn))])
+        coefficients = np.concatenate([coefficients, np.ones(len(drawn), _f)])
     if not len(call.item_bags.offsets):
         return items, pairs, coefficients
     bags = call.item_bags.take(items)
@@ -245,11 +260,13 @@ def _item_lookups(call: _Call, batch: _Forward) -> _Lookups:
     return bags.indices, np.repeat(pairs, lengths), bags.weights * np.repeat(coefficients, lengths)
 
 
-def _user_gradients(batch: _Forward) -> tuple[np.ndarray, np.ndarray]:
+def _user_gradients(call: _Call, batch: _Forward) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients (B, D) of pooled users, and which pairs have one."""
-    own, other = batch.coefficients[:, :1], batch.coefficients[:, 1:]
-    gradients = own * batch.rows[:, 0, :-1]
-    gradients = np.where(other != 0, gradients + other * batch.rows[:, 1, :-1], gradients)
+    gradients = batch.coefficients[:, :1] * batch.rows[:, 0, :-1]
+    for m in range(1, batch.rows.shape[1]):
+        other = batch.coefficients[:, m : m + 1]
+        is_added = (other != 0) | (call.loss == SAMPLED_SOFTMAX)
+        gradients = np.where(is_added, gradients + other * batch.rows[:, m, :-1], gradients)
     is_active = (batch.coefficients != 0).any(axis=1) & (batch.divisors > 0)
     return gradients / np.where(batch.divisors > 0, batch.divisors, _f(1))[:, np.newaxis], is_active
 
@@ -258,7 +275,7 @@ def _user_lookups(
     call: _Call, batch: _Forward, entries: np.ndarray, users: np.ndarray, run_of_pair: np.ndarray
 ) -> tuple[_Lookups, np.ndarray]:
     """Return the lookups of users, and the gradients at their places."""
-    gradients, is_active = _user_gradients(batch)
+    gradients, is_active = _user_gradients(call, batch)
     count = len(entries)
     sums = np.zeros((len(users), gradients.shape[1]), _f)
     rows: list[Any] = []
@@ -325,23 +342,28 @@ def train_pairs(
         catalogue=items[0],
         ranks=sampling[0],
         candidates=sampling[1],
+        drawn=sampling[2],
+        shifts=sampling[3],
         user_table=user_table,
         item_table=item_table,
         norm=norm,
         loss=loss,
         seed=seed,
         first_number=first_number,
+        batch_size=batch_size,
     )
     with np.errstate(all="ignore"):
         for step, first in enumerate(range(0, len(data.order), batch_size)):
-            if len(call.catalogue) and (first_batch + step) % batches_per_refresh == 0:
+            if loss == SAMPLED_SOFTMAX:
+                call.catalogue[...] = call.item_vectors(call.drawn[step].astype(np.int64))
+            elif len(call.catalogue) and (first_batch + step) % batches_per_refresh == 0:
                 call.catalogue[...] = call.item_bags.pooled(item_table[0])
             entries = data.order[first : first + batch_size]
             users, run_of_pair = np.unique(data.users[entries], return_inverse=True)
             batch, of_pairs = _forward(call, entries, users, run_of_pair.ravel(), first)
             losses[first : first + len(entries)] = of_pairs
             of_users, gradients = _user_lookups(call, batch, entries, users, run_of_pair.ravel())
-            of_items = _item_lookups(call, batch)
+            of_items = _item_lookups(call, batch, step)
             _step(user_table, of_users, gradients, step)
             _step(item_table, of_items, batch.vectors, step)
     return False

@@ -10,6 +10,7 @@ growth      arrays and optimizers of a model that gets new rows
 factorization  scores of factorization machines
 network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags
+pair_draws  items with which one loss of a recommender compares the pairs of a batch
 pairs       users and items with their bags, and the two tables of a recommender
 pair_steps  the steps of a pass over pairs: arrays and numbers for the kernel `train_pairs`
 optimizers  optimizers and schedules that estimators know by name

@@ -12,17 +12,18 @@ from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
 from ebagx._kernels.training_reference import log
+from ebagx._training.network import Floats
+from ebagx._training.pair_draws import DrawnItems
 from ebagx._training.pairs import PairBags, Positives, Towers
 from ebagx._training.steps import CHEAPER, CallLength, Turns, lookups_of_batch
 from ebagx.optim.planning import PlannedSteps
 
-LOSSES = {"warp": 0, "bpr": 1, "logistic": 2}
+LOSSES = {"warp": 0, "bpr": 1, "logistic": 2, "softmax": 3}
 _NORMS = {None: 0, "l1": 1, "l2": 2}
 _MOST_LOSS = 10.0  # largest factor of a pair in WARP
 _BPR_DRAWS = 8
 
 _FLOAT32 = np.dtype(np.float32)
-_NO_ROWS = np.empty((0, 0), np.float32)
 
 
 class Sampling(NamedTuple):
@@ -31,7 +32,8 @@ class Sampling(NamedTuple):
     loss: str
     max_sampled: int
     seed: int
-    candidates: npt.NDArray[np.int32]  # items that WARP draws; empty: all
+    candidates: npt.NDArray[np.int32]  # items that WARP and softmax draw; empty: all
+    negatives: int = 0  # items that softmax draws for a batch
 
     def ranks(self, num_items: int) -> npt.NDArray[np.float32]:
         """Return the factor of a pair's loss for each number of draws, counted from 1."""
@@ -73,18 +75,22 @@ class PairSteps:
         self._batch_size, self._done = batch_size, 0
         user_table, item_table = towers.tables
         dim, num_items = user_table.shape[1], self._num_items(towers)
-        user_room, item_room = _rooms(bags, batch_size)
+        num_drawn = sampling.negatives if sampling.loss == "softmax" else 0
+        user_room, item_room = _rooms(bags, batch_size, num_drawn)
         self._tables = [
             PlannedSteps(optimizer, table, room)
             for optimizer, table, room in zip(
                 towers.optimizers, towers.tables, (user_room, item_room), strict=True
             )
         ]
-        work = batch_size * dim * (6 + user_room // batch_size + 2 * (item_room // batch_size))
+        per_pair = 6 + user_room // batch_size + 2 * (item_room // batch_size) + 3 * num_drawn
+        work = batch_size * dim * per_pair
         # The calls that take many steps take turns of their own.
         threads = thread_count(towers.num_threads, CHEAPER * work, takes_turns=False)
-        self._buffers = _buffers(batch_size, dim, threads)
-        self._items = _items(bags.items, num_items, batch_size, dim)
+        self._buffers = _buffers(batch_size, dim, threads, num_drawn)
+        self._items = _items(bags.items, num_items, batch_size, dim, num_drawn)
+        counts = np.bincount(positives.items, minlength=num_items)
+        self._drawn = DrawnItems(num_drawn, counts, sampling.candidates, sampling.seed)
         self._lookups = _lookups(user_room, user_table), _lookups(item_room, item_table)
         self._ranks = sampling.ranks(len(sampling.candidates) or num_items)
         self._refresh = max(1, num_items // batch_size)
@@ -150,7 +156,7 @@ class PairSteps:
             (*users, self._bags.totals),
             no_bags if items is None else tuple(items),
             self._items,
-            (self._ranks, self._sampling.candidates),
+            (self._ranks, self._sampling.candidates, *self._drawn.arrays(len(plans[0]))),
             *self._lookups,
             self._tables[0].arrays(plans[0]),
             self._tables[1].arrays(plans[1]),
@@ -173,20 +179,23 @@ def sorted_in_batches(order: npt.NDArray[np.intp], batch_size: int) -> npt.NDArr
     return np.concatenate([batches.ravel(), np.sort(order[whole:])])
 
 
-def _rooms(bags: PairBags, batch_size: int) -> tuple[int, int]:
+def _rooms(bags: PairBags, batch_size: int, num_drawn: int) -> tuple[int, int]:
     """Return how many lookups of users, and of items, a batch may have."""
     users = lookups_of_batch(np.diff(bags.users.offsets), batch_size) + batch_size
     per_item = 1 if bags.items is None else int(np.diff(bags.items.offsets).max())
-    return users, max(2 * batch_size * per_item, 1)
+    others = num_drawn or batch_size
+    return users, max((batch_size + others) * per_item, 1)
 
 
-def _buffers(batch_size: int, dim: int, threads: int) -> tuple[npt.NDArray[Any], ...]:
+def _buffers(
+    batch_size: int, dim: int, threads: int, num_drawn: int
+) -> tuple[npt.NDArray[Any], ...]:
     columns = -(-dim // 32) * 32 + 64  # rows of threads have cache lines of their own
     return (
         aligned_empty((batch_size, dim), _FLOAT32),
-        aligned_empty((batch_size, dim + 1), _FLOAT32),
+        aligned_empty((batch_size + num_drawn, dim + 1), _FLOAT32),
         aligned_empty((2 * batch_size, dim), _FLOAT32),
-        aligned_empty((batch_size, 2), _FLOAT32),
+        aligned_empty((batch_size, 1 + (num_drawn or 1)), _FLOAT32),
         np.empty((batch_size, 1), np.int32),
         np.empty(batch_size, np.float32),
         np.empty(batch_size + 1, np.int64),
@@ -194,13 +203,16 @@ def _buffers(batch_size: int, dim: int, threads: int) -> tuple[npt.NDArray[Any],
     )
 
 
-def _items(items: Bags | None, num_items: int, batch_size: int, dim: int) -> Any:
-    """Return the vectors of all items and those of a batch; empty if they are rows of the table."""
-    if items is None:
-        return _NO_ROWS, _NO_ROWS
+def _items(
+    items: Bags | None, num_items: int, batch_size: int, dim: int, num_drawn: int
+) -> tuple[Floats, ...]:
+    """Return arrays for vectors of items; the first is of those among which pairs search."""
+    searched = num_drawn or (0 if items is None else num_items)
+    own_and_others = 0 if items is None else 2 * batch_size
     return (
-        aligned_empty((num_items, dim + 1), _FLOAT32),
-        aligned_empty((2 * batch_size, dim + 1), _FLOAT32),
+        aligned_empty((searched, dim + 1), _FLOAT32),
+        aligned_empty((own_and_others, dim + 1), _FLOAT32),
+        aligned_empty((batch_size, num_drawn), _FLOAT32),
     )
 
 

@@ -9,7 +9,6 @@ from scipy import sparse
 from ebagx._core.checks import refuse_dask
 from ebagx._training.bags import as_csr
 
-_FLOAT = np.dtype(float)
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
 
 
@@ -68,7 +67,8 @@ def _problem_of_columns(X: Any, estimator: str) -> str:
     if hasattr(X, "columns"):
         texts = [name for name in X.columns if isinstance(next(iter(X[name])), str)]
     else:
-        row = X[0] if getattr(X, "dtype", _FLOAT).kind in "OU" else ()
+        kind = getattr(getattr(X, "dtype", None), "kind", "")  # dtypes of PyTorch have none
+        row = X[0] if kind in ("O", "U") else ()
         texts = [i for i, cell in enumerate(row) if isinstance(cell, str)]
     if not texts:
         return ""

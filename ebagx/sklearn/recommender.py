@@ -48,11 +48,12 @@ class EmbeddingBagRecommender(
     ----------
     embedding_dim : int, default=32
         Length D of the vectors.
-    loss : {"warp", "bpr", "logistic"}, default="warp"
+    loss : {"warp", "bpr", "logistic", "softmax"}, default="warp"
         Loss that training lowers. "warp" compares an item of the user with the first of some
         random ones that comes too close to it, and counts for more the fewer it had to draw: it
         is best at the top of the ranking. "bpr" compares with one item, drawn by popularity;
-        "logistic" tells interactions from such items.
+        "logistic" tells interactions from such items; "softmax" compares with all of the
+        `negatives` items that a step draws.
     user : {"history", "id"}, default="history"
         The vector of a user is pooled from rows of the items in their row of `X`, so that anyone
         with a history can be recommended to; or from a row of their own, then row k of each `X`
@@ -66,6 +67,8 @@ class EmbeddingBagRecommender(
         The same for users. Not used with ``user="history"``, whose users have none.
     max_sampled : int, default=10
         Largest number of items that "warp" draws for an interaction.
+    negatives : int, default=256
+        Number of items that a step draws for "softmax".
     learning_rate : float, default=0.05
         Step size at the start. Not used with an optimizer object or a callable `schedule`.
     optimizer : {"adagrad", "rowwise_adagrad", "sgd", "adam", "adamw"} or object, default="adagrad"
@@ -142,7 +145,11 @@ class EmbeddingBagRecommender(
     draws, is c · min(10, log max(1, (I - 1) // k)) · (1 - s + s'), where s is the score of the item
     and s' that of the first item drawn with s' > s - 1. BPR's loss [3]_ is
     c · log(1 + exp(s' - s)), the logistic one c · (log(1 + exp(-s)) + log(1 + exp(s'))). In the
-    latter, interactions and items drawn are equally many, so there is no intercept.
+    latter, interactions and items drawn are equally many, so there is no intercept. The loss of
+    softmax is -c · log(exp(z) / (exp(z) + Σ exp(z'))), with the sum over the `negatives` items
+    drawn for the batch that the user has not, by the root of their frequency, and with repetition;
+    z is the score less log(K q), where K is `negatives` and q the probability of the item in a
+    draw [4]_.
 
     An item without interactions has no row of its own if it has features, and is not drawn: the
     rows of its features, learned from other items, carry it. Without features it is drawn like
@@ -166,6 +173,8 @@ class EmbeddingBagRecommender(
        2011.
     .. [3] Rendle, Freudenthaler, Gantner, Schmidt-Thieme: BPR: Bayesian personalized ranking from
        implicit feedback, UAI 2009.
+    .. [4] Yi and others: Sampling-bias-corrected neural modeling for large corpus item
+       recommendations, RecSys 2019.
 
     Examples
     --------
@@ -188,6 +197,7 @@ class EmbeddingBagRecommender(
         "item_identity": Flag(),
         "user_identity": Flag(),
         "max_sampled": Integer(1),
+        "negatives": Integer(1),
     }
 
     _fixed: ClassVar[tuple[str, ...]] = (
@@ -208,6 +218,7 @@ class EmbeddingBagRecommender(
         item_identity: bool = True,
         user_identity: bool = True,
         max_sampled: int = 10,
+        negatives: int = 256,
         learning_rate: float = 0.05,
         optimizer: str | Optimizer = "adagrad",
         schedule: Any = None,
@@ -230,6 +241,7 @@ class EmbeddingBagRecommender(
         self.item_identity = item_identity
         self.user_identity = user_identity
         self.max_sampled = max_sampled
+        self.negatives = negatives
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.schedule = schedule

@@ -67,6 +67,7 @@ class LearnsTowers(MadeInPasses):
     item_identity: bool
     user_identity: bool
     max_sampled: int
+    negatives: int
     batch_size: int
     validation_fraction: float
     num_threads: int | None
@@ -243,7 +244,10 @@ class LearnsTowers(MadeInPasses):
         candidates = np.empty(0, np.int32)
         if bags.items is not None and not has_row.all():
             candidates = np.flatnonzero(has_row).astype(np.int32)
-        sampling = Sampling(self.loss, self.max_sampled, int(state.rng.integers(2**63)), candidates)
+        sampling = Sampling(
+            *(self.loss, self.max_sampled, int(state.rng.integers(2**63)), candidates),
+            self.negatives,
+        )
         steps = PairSteps(towers, positives, bags, sampling, self.batch_size)
         history = make_passes(towers, steps, positives.num_entries, plan, state.rng)
         if history.diverged and not (going_on or history.losses):

@@ -120,6 +120,14 @@ def test_class_weights_are_sample_weights():
 
 
 @kinds
+def test_tensors_are_arrays(kind):
+    torch = pytest.importorskip("torch")
+    model, X, y = make(kind)
+    X = X.toarray()
+    assert_same_model(clone(model).fit(X, y), clone(model).fit(torch.tensor(X), y))
+
+
+@kinds
 @pytest.mark.parametrize("as_texts", [list, tuple, np.array, "Series"])
 def test_texts_need_a_vectorizer(kind, as_texts):
     if as_texts == "Series":

@@ -11,6 +11,7 @@ from ebagx import optim
 from ebagx._core.bags import Bags
 from ebagx._kernels import pairs_reference
 from ebagx._training import pair_steps
+from ebagx._training.pair_draws import DrawnItems
 from ebagx._training.pair_steps import PairSteps, Sampling, sorted_in_batches
 from ebagx._training.pairs import PairBags, Positives, Towers, totals_of
 from support import kernel_cases as cases
@@ -54,7 +55,7 @@ def item_bags(rng, with_features, index_dtype):
     )
 
 
-def trained(kernel, monkeypatch, num_threads, case):
+def trained(kernel, monkeypatch, num_threads, case, batch_size=37):
     """Return the tables and losses of two passes."""
     loss, user, mode, with_features, dim, optimizer, index_dtype = case
     monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
@@ -72,7 +73,7 @@ def trained(kernel, monkeypatch, num_threads, case):
         np.arange(0, NUM_ITEMS, 2, dtype=np.int32) if with_features else np.empty(0, np.int32)
     )
     bags = PairBags(of_users, totals, of_items, NORMS[mode])
-    steps = PairSteps(towers, positives, bags, Sampling(loss, 7, 3, candidates), 37)
+    steps = PairSteps(towers, positives, bags, Sampling(loss, 7, 3, candidates, 29), batch_size)
     order = rng.permutation(positives.num_entries)
     return *tables, np.array([steps.make_pass(order, None) for _ in range(2)])
 
@@ -85,9 +86,12 @@ def expected_of(case):
 
 
 CASES = [
-    *product(["warp", "bpr", "logistic"], ["history", "id"], ["sqrtn"], [False, True], [20]),
+    *product(
+        ["warp", "bpr", "logistic", "softmax"], ["history", "id"], ["sqrtn"], [False, True], [20]
+    ),
     *(("warp", "history", mode, True, 8) for mode in ("sum", "mean")),
     *(("warp", "id", "sum", False, dim) for dim in (1, 7, 32, 33)),
+    *(("softmax", "history", "mean", False, dim) for dim in (1, 33)),
 ]
 
 
@@ -105,26 +109,32 @@ def test_same_bits_as_twin(level, num_threads, case, monkeypatch):
 @cases.levels
 @cases.index_dtypes
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("with_features", [False, True])
-def test_rules_and_integers(level, index_dtype, optimizer, with_features, monkeypatch):
-    case = "warp", "history", "sqrtn", with_features, 9, optimizer, index_dtype
+@pytest.mark.parametrize(
+    ("loss", "with_features"), [("warp", False), ("warp", True), ("softmax", True)]
+)
+def test_rules_and_integers(level, index_dtype, optimizer, loss, with_features, monkeypatch):
+    case = loss, "history", "sqrtn", with_features, 9, optimizer, index_dtype
     expected = expected_of(case)
     actual = trained(level.train_pairs, monkeypatch, 2, case)
     for result, wanted in zip(actual, expected, strict=True):
         cases.assert_same_bits(result, wanted)
 
 
-def test_calls_of_other_lengths_have_the_same_bits(monkeypatch):
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_calls_of_other_lengths_have_the_same_bits(loss, monkeypatch):
     kernel = pair_steps.kernels.train_pairs
-    case = "warp", "history", "sqrtn", True, 9, "adagrad", np.int32
-    expected = trained(kernel, monkeypatch, 1, case)
+    case = loss, "history", "sqrtn", True, 9, "adagrad", np.int32
+    expected = trained(
+        kernel, monkeypatch, 1, case, 9
+    )  # the catalogue is refreshed every 4 batches
     monkeypatch.setattr(pair_steps.CallLength, "steps", lambda _self, _left, _size: 1)
-    for result, wanted in zip(trained(kernel, monkeypatch, 1, case), expected, strict=True):
+    for result, wanted in zip(trained(kernel, monkeypatch, 1, case, 9), expected, strict=True):
         cases.assert_same_bits(result, wanted)
 
 
-def test_gradients_are_those_of_the_loss():
-    """A step of SGD goes along the numerical gradient; the draws of BPR do not depend on it."""
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_gradients_are_those_of_the_loss(loss):
+    """A step of SGD goes along the numerical gradient, on which the draws do not depend."""
     rng = np.random.default_rng(0)
     positives = make_positives(rng, np.int32)
     of_users, totals, num_rows = user_bags(positives, "history", "sqrtn")
@@ -140,7 +150,7 @@ def test_gradients_are_those_of_the_loss():
         tables = [table.copy() for table in tables]
         optimizers = [optim.SGD(rate) for _ in tables]
         towers = Towers(*tables, optimizers, 1)
-        sampling = Sampling("bpr", 1, 3, np.empty(0, np.int32))
+        sampling = Sampling(loss, 1, 3, np.empty(0, np.int32), 20)
         steps = PairSteps(towers, positives, bags, sampling, len(entries))
         return steps.make_pass(entries, None), towers.tables
 
@@ -153,6 +163,67 @@ def test_gradients_are_those_of_the_loss():
         moved[side] = (start[side] + 1e-3 * direction).astype(np.float32)
         after, _ = loss_after(moved, rate)
         assert (after - before) / 1e-3 == pytest.approx(np.linalg.norm(gradient), rel=0.02)
+
+
+@cases.levels
+@pytest.mark.parametrize("loss", ["warp", "logistic", "softmax"])
+def test_extreme_scores_and_weights_equal_twin(level, loss, monkeypatch):
+    """Derivatives that are exactly 0, and a bag of which only rounding errors are left."""
+    results = []
+    for kernel in (pairs_reference.train_pairs, level.train_pairs):
+        monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
+        rng = np.random.default_rng(1)
+        positives = make_positives(rng, np.int32)
+        positives.values[0] = 5e6
+        bags, totals, _ = user_bags(positives, "history", "sqrtn")
+        shapes = (NUM_ITEMS, 4), (NUM_ITEMS, 5)
+        tables = [(60 * rng.standard_normal(shape)).astype(np.float32) for shape in shapes]
+        towers = Towers(*tables, [optim.Adagrad(0.5) for _ in tables], 1)
+        sampling = Sampling(loss, 4, 3, np.empty(0, np.int32), 6)
+        steps = PairSteps(towers, positives, PairBags(bags, totals, None, "l2"), sampling, 30)
+        losses = steps.make_pass(np.arange(positives.num_entries), None)
+        results.append((*tables, np.array([losses])))
+    for actual, expected in zip(results[1], results[0], strict=True):
+        cases.assert_same_bits(actual, expected)
+
+
+def test_softmax_is_that_of_corrected_scores():
+    """One pair, and every item drawn: the loss against a plain computation."""
+    rng = np.random.default_rng(3)
+    items, counts = np.array([1, 3, 4], np.int32), np.array([0, 1, 0, 1, 1, 0])
+    positives = Positives.of(
+        sparse.csr_array((np.full(3, 2, np.float32), items, np.array([0, 3])), shape=(1, 6))
+    )
+    own = Bags(np.zeros(1, np.int32), np.array([0, 1], np.int32), np.ones(1, np.float32))
+    tables = [rng.standard_normal(shape).astype(np.float32) for shape in ((1, 4), (6, 5))]
+    scores = tables[1][:, :-1] @ tables[0][0] + tables[1][:, -1]
+    towers = Towers(*tables, [optim.SGD(1e-6) for _ in tables], 1)
+    bags = PairBags(own, np.empty(0), None, None)
+    steps = PairSteps(
+        towers, positives, bags, Sampling("softmax", 1, 9, np.empty(0, np.int32), 50), 3
+    )
+    drawn, shifts = DrawnItems(50, counts, np.empty(0, np.int32), 9).arrays(1)
+    others = drawn[~np.isin(drawn, items)]
+    assert set(others) == {0, 2, 5}
+    assert (np.diff(drawn[0]) >= 0).all()
+    logits = scores - np.log(50 / 6)
+    np.testing.assert_allclose(shifts, np.log(50 / 6), rtol=1e-6)
+    expected = sum(
+        2 * (np.logaddexp.reduce([logits[p], *logits[others]]) - logits[p]) for p in items
+    )
+    assert steps.make_pass(np.arange(3), None) == pytest.approx(expected, rel=1e-5)
+
+
+def test_items_are_drawn_by_the_root_of_their_frequency():
+    candidates = np.array([0, 2, 3], np.int32)
+    draws = DrawnItems(64, np.array([0, 90, 1, 16]), candidates, 5)
+    drawn, shifts = draws.arrays(200)
+    share = np.bincount(drawn.ravel(), minlength=4) / drawn.size
+    np.testing.assert_allclose(share, [1 / 6, 0, 1 / 6, 4 / 6], atol=0.02)
+    np.testing.assert_allclose(shifts[candidates], np.log(64 * np.array([1, 1, 4]) / 6), rtol=1e-5)
+    again = DrawnItems(64, np.array([0, 90, 1, 16]), candidates, 5)
+    again.arrays(150)
+    np.testing.assert_array_equal(again.arrays(50)[0], drawn[150:])
 
 
 def test_batches_are_sorted_apart():

@@ -17,6 +17,7 @@ OPTIONS = (
     {"user": "id", "loss": "bpr"},
     {"user": "history", "alpha": 1e-3},
     {"user": "history", "loss": "logistic", "mode": "mean"},
+    {"user": "history", "loss": "softmax", "negatives": 21},
 )
 
 

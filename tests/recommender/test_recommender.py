@@ -77,7 +77,9 @@ def test_scikit_learn_rules(estimator, check):
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize(("loss", "part"), [("warp", 0.6), ("bpr", 0.5), ("logistic", 0.5)])
+@pytest.mark.parametrize(
+    ("loss", "part"), [("warp", 0.6), ("bpr", 0.5), ("logistic", 0.5), ("softmax", 0.6)]
+)
 def test_it_comes_near_the_best_ranking(user, loss, part):
     data = make_interactions(random_state=0)
     best = metrics.ndcg_at_k(data.scores, data.test, data.train)
@@ -86,7 +88,9 @@ def test_it_comes_near_the_best_ranking(user, loss, part):
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("options", [{}, {"loss": "bpr"}, {"optimizer": Adam(0.01, clip_norm=1)}])
+@pytest.mark.parametrize(
+    "options", [{}, {"loss": "bpr"}, {"loss": "softmax"}, {"optimizer": Adam(0.01, clip_norm=1)}]
+)
 def test_threads_change_no_bit(user, options):
     features = {"item_features": DATA.item_features}
     one = make(user=user, num_threads=1, **options).fit(X, **features)
@@ -137,15 +141,21 @@ def test_features_carry_cold_items():
 def test_cold_items_with_features_are_not_drawn(monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "ebagx.sklearn.towers.Sampling", lambda *given: drawn.append(given[-1]) or Sampling(*given)
+        "ebagx.sklearn.towers.Sampling", lambda *given: drawn.append(given[3]) or Sampling(*given)
     )
     warm = X.copy()
     warm.data[warm.indices == 7] = 0
     warm.eliminate_zeros()
-    make(max_iter=1).fit(warm, item_features=DATA.item_features)
-    np.testing.assert_array_equal(drawn[0], np.delete(np.arange(X.shape[1]), 7))
+    for loss in ("warp", "softmax"):
+        make(max_iter=1, loss=loss).fit(warm, item_features=DATA.item_features)
+        np.testing.assert_array_equal(drawn.pop(), np.delete(np.arange(X.shape[1]), 7))
     make(max_iter=1).fit(warm)
-    assert not len(drawn[1])
+    assert not len(drawn.pop())
+
+
+def test_softmax_compares_with_as_many_items_as_are_asked_for():
+    one, many = (make(loss="softmax", negatives=n, max_iter=1).fit(X) for n in (1, 64))
+    assert 3 * one.loss_curve_[0] < many.loss_curve_[0]
 
 
 def test_features_of_users_describe_new_ones():

@@ -21,6 +21,7 @@ CEILING = metrics.ndcg_at_k(DATA.scores, DATA.test, DATA.train)
         ("warp", "id", 0.7),
         ("bpr", "history", 0.64),
         ("logistic", "history", 0.66),
+        ("softmax", "history", 0.77),
     ],
 )
 def test_a_fraction_of_the_best_ranking(loss, user, fraction):

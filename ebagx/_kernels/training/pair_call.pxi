@@ -4,25 +4,27 @@ cdef enum:
     PAIR_BEGIN = 0
     PAIR_REFRESH = 1
     PAIR_FORWARD = 2
-    PAIR_SORT = 3
-    PAIR_GRADIENT = 4
-    PAIR_UPDATE = 5
+    PAIR_DRAWN = 3
+    PAIR_SORT = 4
+    PAIR_GRADIENT = 5
+    PAIR_UPDATE = 6
 
 # Losses have the numbers that pairs_reference.py gives them.
 cdef enum:
     WARP = 0
     BPR = 1
     LOGISTIC = 2
+    SAMPLED_SOFTMAX = 3
 
 
-# Arrays have room for a batch of B pairs. The pairs of one user are a run of neighbours; `runs` has
-# where they start.
+# Arrays have room for a batch of B pairs, for which K items may be drawn. The pairs of one user are
+# a run of neighbours; `runs` has where they start.
 cdef struct PairBuffers:
     Rows losses        # (pairs of the call,) float64
     Rows pooled        # (B, D): the bag of each run's user
-    Rows vectors       # (B, D + 1): that of each pair, divided, and then 1
+    Rows vectors       # (B + K, D + 1): of each pair, divided, and then 1; gradients of drawn items
     Rows gradients     # (2 B, D): of each pair's pooled vector, then the sum of each run
-    Rows coefficients  # (B, 2): the loss's derivatives by the scores of the own item and the other
+    Rows coefficients  # (B, 1 + max(K, 1)): the loss's derivatives by scores, of the own item first
     Rows negatives     # (B, 1) int32: the other item, or -1
     Rows divisors      # (B,): by which the vector was divided; 0: it is 0, as its bag is empty
     Rows runs          # (B + 1,) int64
@@ -53,13 +55,16 @@ cdef struct ItemBags:
 
 
 cdef struct ItemVectors:
-    Rows catalogue  # (I, D + 1): vectors of all items, some batches old
+    Rows catalogue  # (I, D + 1): vectors of all items, some batches old; or (K, D + 1): drawn ones
     Rows pooled     # (2 B, D + 1): those of the batch's own and other items
+    Rows shifts     # (B, K): what the scores of drawn items lose, for each run
 
 
 cdef struct PairSampling:
     Rows ranks       # (most draws,): the factor of WARP's loss after so many draws
     Rows candidates  # (C,) int32: items that WARP draws; empty: all
+    Rows drawn       # (batches, K) int32: items drawn for each, ascending; empty: pairs draw theirs
+    Rows shifts      # (I,): log(K q) of items that a draw gives with probability q
 
 
 # The lookups of a table in a batch: its gradient is the sum of scaled vectors of each row.

@@ -44,9 +44,17 @@ cdef inline void pool_item(float* out_d, const PairCall* call, Py_ssize_t item) 
 
 
 cdef void refresh_unit(const PairCall* call, Py_ssize_t first) noexcept nogil:
-    cdef Py_ssize_t item
-    for item in range(first, min(first + UNIT_ROWS, call.items.catalogue.count)):
-        pool_item(<float*>row_address(call.items.catalogue, item), call, item)
+    # Writes some vectors of the catalogue: its rows are items, or those drawn for the batch.
+    cdef Rows table = call.items_side.trained.arrays.weights
+    cdef Py_ssize_t place, item
+    cdef float* vector
+    for place in range(first, min(first + UNIT_ROWS, call.items.catalogue.count)):
+        vector = <float*>row_address(call.items.catalogue, place)
+        item = drawn_items(call)[place] if call.loss == SAMPLED_SOFTMAX else place
+        if has_item_bags(call):
+            pool_item(vector, call, item)
+        else:
+            memcpy(vector, row_address(table, item), <size_t>table.dim * sizeof(float))
 
 
 cdef inline const float* item_vector(
@@ -220,30 +228,46 @@ cdef inline bint moves_user(const PairCall* call, Py_ssize_t b) noexcept nogil:
     return is_active(call, b) and float_at(call.buffers.divisors, b) > 0
 
 
-cdef void pair_forward(
-    const PairCall* call, Py_ssize_t b, Py_ssize_t user, const float* pooled
+cdef inline float compare_with_one(
+    const PairCall* call, Py_ssize_t b, Py_ssize_t user, const float* own_row, float own,
+    float strength,
 ) noexcept nogil:
-    cdef Py_ssize_t entry = entry_at(call, b), item = item_of_entry(call, entry)
+    # Returns the loss against one item that is drawn for the pair, and writes what follows from it.
+    cdef const float* vector = <const float*>row_address(call.buffers.vectors, b)
     cdef Py_ssize_t dim = call.buffers.pooled.dim, attempts = 0, negative
-    cdef float* vector = <float*>row_address(call.buffers.vectors, b)
-    cdef float* coefficients = <float*>row_address(call.buffers.coefficients, b)
-    cdef const float* own_row
-    cdef const float* other_row
-    cdef float divisor = make_user_vector(vector, call, entry, user, pooled), own
-    own_row = item_vector(call, item, 2 * b)
-    own = score_of(vector, own_row, dim)
+    cdef const float* other_row = own_row
+    cdef float divisor = float_at(call.buffers.divisors, b), loss
     negative = find_negative(call, b, user, vector, own, &attempts)
     (<int32_t*>row_address(call.buffers.negatives, b))[0] = <int32_t>negative
-    other_row = own_row
     if negative >= 0:
         other_row = item_vector(call, negative, 2 * b + 1)
-    (<double*>call.buffers.losses.data)[call.first_pair + b] = differentiate_pair(
-        coefficients, call, own, score_of(vector, other_row, dim), negative >= 0, attempts,
-        float_at(call.data.strengths, entry),
+    loss = differentiate_pair(
+        <float*>row_address(call.buffers.coefficients, b), call, own,
+        score_of(vector, other_row, dim), negative >= 0, attempts, strength,
     )
-    (<float*>call.buffers.divisors.data)[b] = divisor
     if moves_user(call, b):
         write_pair_gradient(call, b, own_row, other_row, divisor)
+    return loss
+
+
+cdef void pair_forward(
+    const PairCall* call, Py_ssize_t b, Py_ssize_t r, Py_ssize_t user
+) noexcept nogil:
+    cdef Py_ssize_t entry = entry_at(call, b), item = item_of_entry(call, entry)
+    cdef float* vector = <float*>row_address(call.buffers.vectors, b)
+    cdef const float* pooled = <const float*>row_address(call.buffers.pooled, r)
+    cdef const float* own_row = item_vector(call, item, 2 * b)
+    cdef float divisor = make_user_vector(vector, call, entry, user, pooled), own, loss
+    cdef float strength = float_at(call.data.strengths, entry)
+    (<float*>call.buffers.divisors.data)[b] = divisor
+    own = score_of(vector, own_row, call.buffers.pooled.dim)
+    if call.loss == SAMPLED_SOFTMAX:
+        loss = differentiate_softmax(call, b, r, item, own, strength)
+        if moves_user(call, b):
+            write_softmax_gradient(call, b, own_row, divisor)
+    else:
+        loss = compare_with_one(call, b, user, own_row, own, strength)
+    (<double*>call.buffers.losses.data)[call.first_pair + b] = loss
 
 
 cdef void sum_run(
@@ -274,6 +298,8 @@ cdef void forward_runs(const PairCall* call, Py_ssize_t first) noexcept nogil:
         pool_whole_bag(
             pooled, &call.users_side.trained.arrays.weights, &call.user_bags, call.long_users, user
         )
+        if call.loss == SAMPLED_SOFTMAX:
+            shift_logits(call, r, user)
         for b in range(runs[r], runs[r + 1]):
-            pair_forward(call, b, user, pooled)
+            pair_forward(call, b, r, user)
         sum_run(call, r, runs[r], runs[r + 1])

@@ -3,7 +3,8 @@
 #     d_user[r]  = sum over the lookups w of r in users' bags: w * (sum of the gradients of the
 #                  user's pairs), less w * (gradient of the pair) if r is the pair's own item,
 #                  which its bag has lost
-#     d_item[r]  = sum over the lookups w of r in items' bags: w * coefficient * vector of the user
+#     d_item[r]  = sum over the lookups w of r in items' bags: w * coefficient * vector of the user,
+#                  or such a sum over the pairs of the batch
 #
 # Numbers of rows go on rising from batch to batch, as in lookups.pxi.
 
@@ -74,14 +75,18 @@ cdef inline void list_item(
 
 cdef void list_item_lookups(PairCall* call) noexcept nogil:
     cdef const float* coefficients
-    cdef Py_ssize_t b
+    cdef Py_ssize_t b, k
     call.items_side.count = 0
     for b in range(call.num_pairs):
         coefficients = <const float*>row_address(call.buffers.coefficients, b)
         list_item(call, item_of_entry(call, entry_at(call, b)), b, coefficients[0])
-        list_item(
-            call, (<const int32_t*>row_address(call.buffers.negatives, b))[0], b, coefficients[1]
-        )
+        if call.loss != SAMPLED_SOFTMAX:
+            list_item(
+                call, (<const int32_t*>row_address(call.buffers.negatives, b))[0], b,
+                coefficients[1],
+            )
+    for k in range(call.sampling.drawn.dim if call.loss == SAMPLED_SOFTMAX else 0):
+        list_item(call, drawn_items(call)[k], call.num_pairs + k, 1)
 
 
 cdef void number_rows_of_side(Side* side, int64_t* lengths_u) noexcept nogil:

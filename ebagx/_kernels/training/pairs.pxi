@@ -8,6 +8,7 @@
 #                 loss = strength * rank[k] * (1 - s_p + s_n), else 0
 #     bpr         loss = strength * log(1 + exp(s_n - s_p)), n drawn by popularity
 #     logistic    loss = strength * (log(1 + exp(-s_p)) + log(1 + exp(s_n)))
+#     softmax     loss = strength * -log(softmax of s_p among items drawn) (pair_softmax.pxi)
 #     gradients   of the touched rows of both tables (pair_lookups.pxi), added up over the batch
 #     steps       of those rows (weights.pxi)
 #
@@ -15,8 +16,9 @@
 # from the tables as they were before it: so no number depends on the number of threads.
 #
 #     REFRESH     in some batches, if items have features: a unit pools the vectors of some items,
-#                 among which the next batches search
+#                 among which the next batches search; with softmax in each batch, of those drawn
 #     FORWARD     a unit takes the pairs of some users (pair_forward.pxi)
+#     DRAWN       only with softmax: a unit adds up the gradients of some items drawn
 #     SORT        one unit for each table (pair_lookups.pxi)
 #     GRADIENT    only if a gradient is clipped by its norm: a unit writes some of its rows
 #     UPDATE      a unit takes the steps of some rows of a table
@@ -87,6 +89,8 @@ cdef void run_pair_unit(PairCall* call, Py_ssize_t unit, Py_ssize_t thread) noex
         refresh_unit(call, unit * UNIT_ROWS)
     elif call.phase == PAIR_FORWARD:
         forward_runs(call, unit * UNIT_RUNS)
+    elif call.phase == PAIR_DRAWN:
+        sum_drawn_unit(call, unit * UNIT_DRAWN)
     elif call.phase == PAIR_SORT:
         sort_unit(call, unit)
     else:
@@ -107,7 +111,7 @@ cdef void limit_side(Side* side) noexcept nogil:
 
 
 cdef inline bint is_refreshed(const PairCall* call) noexcept nogil:
-    return (
+    return call.loss == SAMPLED_SOFTMAX or (
         has_item_bags(call)
         and (call.batches_before + call.batch) % call.batches_per_refresh == 0
     )
@@ -126,7 +130,10 @@ cdef Py_ssize_t begin_next_pair_phase(PairCall* call) noexcept nogil:
     if call.phase == PAIR_REFRESH:
         call.phase = PAIR_FORWARD
         return units_of(call.num_runs, UNIT_RUNS)
-    if call.phase == PAIR_FORWARD:
+    if call.phase == PAIR_FORWARD and call.loss == SAMPLED_SOFTMAX:
+        call.phase = PAIR_DRAWN
+        return units_of(call.sampling.drawn.dim, UNIT_DRAWN)
+    if call.phase == PAIR_FORWARD or call.phase == PAIR_DRAWN:
         call.phase = PAIR_SORT
         return 2
     if call.phase == PAIR_SORT and call.keeps_gradients:
@@ -161,8 +168,8 @@ cdef int open_pairs(
     call.long_users = groups[count[0] - 1].index == INT64
     open_group(groups, count, <Rows*>&call.item_bags, item_bags, b"i1 i1 f1")
     call.long_items = groups[count[0] - 1].index == INT64
-    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w")
-    open_group(groups, count, <Rows*>&call.sampling, sampling, b"f1 l1")
+    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w f2w")
+    open_group(groups, count, <Rows*>&call.sampling, sampling, b"f1 l1 l2 f1")
     return 0
 
 
