@@ -176,7 +176,7 @@ def test_a_killed_scheduler(data):
                 killed.append(time.monotonic())
                 process.kill()
 
-            before_round, _ = once_in_round(2, kill)
+            before_round, _ = once_in_round(3, kill)
             model = make(client)
             with pytest.raises(SchedulerLostError, match="the scheduler of the cluster"):
                 fit_watched(model, data, before_round)
