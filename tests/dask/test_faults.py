@@ -176,8 +176,8 @@ def test_a_killed_scheduler(data):
                 killed.append(time.monotonic())
                 process.kill()
 
-            before_round, _ = once_in_round(3, kill)
-            model = make(client)
+            before_round, _ = once_in_round(2, kill)
+            model = make(client).set_params(n_shards=2)  # then each pass has one round
             with pytest.raises(SchedulerLostError, match="the scheduler of the cluster"):
                 fit_watched(model, data, before_round)
             seconds = time.monotonic() - killed[0]
