@@ -30,8 +30,10 @@ from scipy import sparse
 import machine
 from dask import delayed
 from ebagx.dask import DaskEmbeddingBagClassifier
+from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._estimate import SHARE_TOUCHED, touched_rows
-from ebagx.dask._round import Block, Piece, combine
+from ebagx.dask._round import Block, Piece
+from ebagx.optim import RowwiseAdagrad
 from ebagx.sklearn import EmbeddingBagClassifier
 
 WORDS, CLASSES, NUM_ROWS, DIM = 30, 10, 200_000, 64
@@ -148,12 +150,13 @@ def additions_per_second() -> float:
     """Return the numbers per second that a block adds up."""
     rng, touched = np.random.default_rng(0), NUM_ROWS // 2
     arrays = np.zeros((NUM_ROWS, DIM), np.float32), np.zeros((NUM_ROWS, 1), np.float32)
-    pieces = [
-        Piece(rows, tuple(np.ones((touched, array.shape[1]), np.float32) for array in arrays))
-        for rows in (np.sort(rng.permutation(NUM_ROWS)[:touched]) for _ in range(SHARDS))
-    ]
+    pieces = []
+    for _ in range(SHARDS):
+        rows = np.sort(rng.permutation(NUM_ROWS)[:touched])
+        values = tuple(np.ones((touched, array.shape[1]), np.float32) for array in arrays)
+        pieces.append(Piece(rows, values, np.full(touched, DIM, np.float32)))
     start = time.perf_counter()
-    combine(Block(0, arrays), (0.5, 0.0), *pieces)
+    combine(Block(0, arrays), Sharing.of(RowwiseAdagrad()), *pieces)
     return SHARDS * touched * DIM / (time.perf_counter() - start)
 
 

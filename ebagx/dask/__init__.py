@@ -17,6 +17,7 @@ _survey       a first pass over y: classes, counts, moments
 _rounds       the tasks of a round
 _calendar     the rounds of each pass
 _round        the functions that those tasks run: arrays in, new arrays out
+_combine      the rows of several shards become those of a block
 _shards       the parts of a shard on which rounds train
 _storage      blocks of the model in files
 ============  ===================================================================

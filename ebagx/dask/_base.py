@@ -321,7 +321,8 @@ class DaskEstimator(PoolingEstimator):
         self._take_over(history, [], plan)
 
     def _describe(self, history: Any, plan: Plan) -> None:
-        self._take_over(type(history)(history.losses, history.scores, history.best_iter), [], plan)
+        ended = type(history)(history.losses, history.scores, best_iter=history.best_iter)
+        self._take_over(ended, [], plan)
 
     def _adopt(self, kept: Copy) -> None:
         if self.checkpoint is None:

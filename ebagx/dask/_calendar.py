@@ -18,10 +18,9 @@ class Calendar(NamedTuple):
     """The numbers of rounds: `first` in the first pass, half as many in the next, and so on.
 
     No pass has less than `per_pass`. From a head of zeros, all shards go the same way in the first
-    pass, and the sum of their changes over √m goes too far. With 16 shards of 1,400 names of cities
-    the loss was 3.6 in the first pass and 7.8 in the second, and the accuracy after 20 passes .054
-    below that of one machine; with 4 rounds in the first pass and 2 in the second, it was .006
-    below. Four shards need no more rounds: 5,700 names each were as accurate as one machine.
+    pass, and the sum of their changes is too far. With 16 shards of 5,000 made texts of 45 classes,
+    and changes combined by an earlier rule, the accuracy after 10 passes was .10 below that of one
+    machine with 4 rounds in the first pass and 2 in the second, and .05 below with 8, 4 and 2.
     """
 
     per_pass: int
@@ -29,8 +28,8 @@ class Calendar(NamedTuple):
 
     @classmethod
     def of(cls, num_shards: int, per_pass: int) -> Self:
-        """Return the calendar for so many shards: the first pass has a round for each four."""
-        return cls(per_pass, max(num_shards // 4, 1))
+        """Return the calendar for so many shards: the first pass has a round for each two."""
+        return cls(per_pass, max(num_shards // 2, 1))
 
     def rounds_of(self, epoch: int) -> int:
         """Return the number of rounds of a pass."""

@@ -54,7 +54,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
     rounds_per_pass : int, default=1
         Exchanges of the model in each pass over the data. More of them come closer to the result
         of a single machine, and cost more traffic. The first pass has at least one for each
-        four shards, the next one half as many, and so on, as the first changes are large.
+        two shards, the next one half as many, and so on, as the first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -75,8 +75,10 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
 
     Notes
     -----
-    Rows become ``row + Σ change / √m``, where m shards have touched the row, and sums of squares
-    of Adagrad are added up; moments of Adam and velocities are averaged. Each shard begins a
+    Rows become ``row + Σ change / √m``, where m shards have touched the row; moments of Adam and
+    velocities are averaged. With the optimizers "adagrad" and "rowwise_adagrad", sums of squares
+    are added up, rows go further where the changes have little in common or the squares are
+    already large, and without early stopping the last round leaves the mean. Each shard begins a
     round with the same count of steps, for schedules and for the corrections of Adam.
 
     Lost workers, lost results and a restarted cluster cost the rounds since the last copy of the

@@ -218,7 +218,9 @@ class Training:
         """Make the next round."""
         rounds, model = self._present()
         num_steps = sum(self._steps[: self._number])
-        model, losses = rounds.play(model, self._number, num_steps)
+        # Early stopping may end after any pass; then all passes follow the same rule.
+        is_last = self._job.scorer is None and self._number + 1 == len(self._steps)
+        model, losses = rounds.play(model, self._number, num_steps, is_last)
         total = float(np.sum(self._cluster.gather(losses)))
         self._model, self._number = model, self._number + 1
         self._losses.append(total)

@@ -46,7 +46,7 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
     rounds_per_pass : int, default=1
         Exchanges of the model in each pass over the data. More of them come closer to the result
         of a single machine, and cost more traffic. The first pass has at least one for each
-        four shards, the next one half as many, and so on, as the first changes are large.
+        two shards, the next one half as many, and so on, as the first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.

@@ -1,31 +1,18 @@
-r"""One round of training, as pure functions: arrays in, new arrays out.
+"""One round of training, as pure functions: arrays in, new arrays out.
 
 A model is kept in blocks, which are ranges of the table's rows with their optimizer state; each
 layer is one block more. In a round, each shard takes the rows that its examples touch from the
-blocks, and trains on them as a model of its own. The rows of a block then become
-
-    row · Π_k f_k + (Σ_k row_k - Σ_k f_k · row) / m^p
-
-where k runs over the m shards that touched the row, in the order of their numbers, and f_k is the
-factor by which the steps of shard k have decayed its weights. The exponent p is
-
-* 1/2 for weights. A row that one shard alone touched gets its whole change. Where all shards would
-  change a row alike, the sum of m changes is too far, and their mean too short: Adagrad, for one,
-  would have divided each step by the root of m times the sum of squares;
-* 0 for sums of squares, which are added up;
-* 1 for moments and velocities, which are means over steps: their mean over shards is one, too.
-
-Sums are in float64. Each shard counts its steps from the largest count of all shards, so that
-schedules and Adam's corrections go on. Neither the number of blocks nor the place where a function
-runs changes a bit of the result.
+blocks, and trains on them as a model of its own; `_combine` makes the next blocks of these rows.
+Each shard counts its steps from the largest count of all shards, so that schedules and Adam's
+corrections go on. Neither the number of blocks nor the place where a function runs changes a bit
+of the result.
 """
 
-import itertools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._training.loop import make_one_pass
@@ -37,10 +24,8 @@ from ebagx.optim import Optimizer
 from ebagx.optim.planning import rule_of
 
 _FLOAT32 = np.dtype(np.float32)
-_SUMS_BYTES = 1 << 18  # of float64 sums that stay in a second-level cache
+_CACHED_BYTES = 1 << 17
 _ROWS_OF_NUMBERS = 256  # rows whose first numbers are drawn at once
-_EXPONENTS = {"squares": 0.0, "momentum_buffer": 1.0, "exp_avg": 1.0, "exp_avg_sq": 1.0}
-_OF_WEIGHTS = 0.5
 
 Arrays = tuple[Floats, ...]  # weights, then the states of the optimizer's rule
 
@@ -65,6 +50,7 @@ class Piece(NamedTuple):
 
     rows: Columns  # (u,), ascending positions in the block
     arrays: Arrays  # u rows each
+    lengths: Floats  # (u,), of the changes of the weights, squared
     decayed: float = 1.0  # factor by which the steps have decayed weights
 
     def __repr__(self) -> str:
@@ -93,11 +79,6 @@ class Recipe(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Recipe({self.optimizers[0]!r}, batches of {self.batch_size})"
-
-
-def exponents(optimizer: Optimizer) -> tuple[float, ...]:
-    """Return the exponents of m by which changes of weights and states are divided."""
-    return _OF_WEIGHTS, *(_EXPONENTS[name] for name in rule_of(optimizer).states)
 
 
 def bounds_of_blocks(num_rows: int, num_blocks: int) -> Columns:
@@ -236,14 +217,15 @@ def train_part(
         for array, optimizer in zip([weights, *network.weights], optimizers, strict=True)
     ]
     decayed = [float(np.exp(optimizer.state_dict()["decay_total"])) for optimizer in optimizers]
-    return Trained(_pieces(rows, trained, decayed), loss)
+    before = [arrays[0] for arrays in (*taken, *(block.arrays for block in layers))]
+    return Trained(_pieces(rows, before, trained, decayed), loss)
 
 
 def _untouched(rows: list[Columns], layers: Sequence[Block], taken: Sequence[Arrays]) -> Trained:
-    nothing = np.empty(0, np.int64)
-    pieces = [Piece(of_block, arrays) for of_block, arrays in zip(rows, taken, strict=True)]
-    pieces += [Piece(nothing, tuple(array[:0] for array in block.arrays)) for block in layers]
-    return Trained(tuple(pieces), 0.0)
+    none = tuple(tuple(array[:0] for array in block.arrays) for block in layers)
+    nowhere = [*rows, *(np.empty(0, np.int64) for _ in layers)]
+    pieces = zip(nowhere, (*taken, *none), strict=True)
+    return Trained(tuple(Piece(*pair, np.zeros(len(pair[0]), np.float32)) for pair in pieces), 0.0)
 
 
 def _joined(arrays: Sequence[Floats]) -> Floats:
@@ -282,17 +264,32 @@ def _pass_over(network: Network, part: Part, recipe: Recipe, place: tuple[int, i
 
 
 def _pieces(
-    rows: list[Columns], trained: Sequence[Arrays], decayed: Sequence[float]
+    rows: list[Columns],
+    before: Sequence[Floats],
+    trained: Sequence[Arrays],
+    decayed: Sequence[float],
 ) -> tuple[Piece, ...]:
     """Return the rows of the table in pieces, one for each block, and all rows of the layers."""
-    pieces, start = [], 0
-    for of_block in rows:
-        part = slice(start, start + len(of_block))
-        pieces.append(Piece(of_block, tuple(array[part] for array in trained[0]), decayed[0]))
-        start = part.stop
-    for arrays, factor in zip(trained[1:], decayed[1:], strict=True):
-        pieces.append(Piece(np.arange(len(arrays[0])), arrays, factor))
-    return tuple(pieces)
+    ends = np.cumsum([0, *map(len, rows)]).tolist()
+    of_table = [tuple(array[start:stop] for array in trained[0]) for start, stop in pairwise(ends)]
+    positions = [*rows, *(np.arange(len(arrays[0])) for arrays in trained[1:])]
+    factors = [decayed[0]] * len(rows) + list(decayed[1:])
+    every = zip(positions, (*of_table, *trained[1:]), before, factors, strict=True)
+    return tuple(
+        Piece(place, arrays, squared_lengths(arrays[0], old, factor), factor)
+        for place, arrays, old, factor in every
+    )
+
+
+def squared_lengths(new: Floats, old: Floats, factor: float = 1.0) -> Floats:
+    """Return the squared length of ``new - factor * old`` for each row."""
+    lengths = np.empty(len(new), np.float32)
+    at_once = max(1, _CACHED_BYTES // (4 * new.shape[1]))
+    for start in range(0, len(new), at_once):
+        few = slice(start, start + at_once)
+        changes = new[few] - (old[few] if factor == 1 else np.float32(factor) * old[few])
+        np.add.reduce(np.square(changes, out=changes), axis=1, out=lengths[few])
+    return lengths
 
 
 def piece_of(trained: Trained, number: int) -> Piece:
@@ -303,82 +300,3 @@ def piece_of(trained: Trained, number: int) -> Piece:
 def loss_of(trained: Trained) -> float:
     """Return the sum of the losses."""
     return trained.loss
-
-
-def combine(block: Block, powers: Sequence[float], *pieces: Piece) -> Block:
-    """Return a block after a round.
-
-    Parameters
-    ----------
-    block : Block
-        The block before the round.
-    powers : sequence of float
-        For each array the exponent of m, as `exponents` returns them.
-    *pieces : Piece
-        The rows that each shard has trained, in the order of the shards' numbers.
-    """
-    decayed = float(np.prod([piece.decayed for piece in pieces]))
-    arrays = []
-    for number, old in enumerate(block.arrays):
-        of_array = [
-            (piece.rows, piece.arrays[number], piece.decayed if number == 0 else 1.0)
-            for piece in pieces
-        ]
-        # States do not decay.
-        factor = decayed if number == 0 else 1.0
-        arrays.append(_combined(old, of_array, powers[number], factor))
-    return block._replace(arrays=tuple(arrays))
-
-
-def _combined(
-    old: Floats, pieces: Sequence[tuple[Columns, Floats, float]], power: float, factor: float
-) -> Floats:
-    """Return the rows after a round; a few of them at a time, whose sums stay in the cache."""
-    new = aligned_empty(old.shape, _FLOAT32)
-    at_once = max(1, _SUMS_BYTES // (8 * old.shape[1]))
-    # The workers of Dask return memory to the system at once: new arrays would cost page faults,
-    # which took two thirds of the time.
-    work = np.empty((3, at_once, old.shape[1]))
-    edges = [*range(0, len(old), at_once), len(old)]
-    cuts = [np.searchsorted(rows, edges).tolist() for rows, _, _ in pieces]
-    for number, (start, stop) in enumerate(itertools.pairwise(edges)):
-        here = [
-            (rows[cut[number] : cut[number + 1]] - start, values[cut[number] : cut[number + 1]], f)
-            for (rows, values, f), cut in zip(pieces, cuts, strict=True)
-            if cut[number] < cut[number + 1]
-        ]
-        if here or factor != 1:
-            sums = work[:, : stop - start]
-            _combine_few(new[start:stop], old[start:stop], here, power, factor, sums)
-        else:
-            np.add(old[start:stop], 0, out=new[start:stop])  # -0 becomes 0 as in a sum
-    return new
-
-
-def _combine_few(
-    new: Floats,
-    old: Floats,
-    pieces: Sequence[tuple[Columns, Floats, float]],
-    power: float,
-    factor: float,
-    work: npt.NDArray[np.float64],
-) -> None:
-    """Set rows to the formula of this module, which leaves rows of no piece as they are."""
-    sums, wide, part = work
-    sums[...], wide[...] = 0, old
-    counts, shares = np.zeros(len(old), np.int64), np.zeros(len(old))
-    for rows, values, decayed in pieces:
-        if len(rows) == len(old):  # rows that are all there cost no gather
-            np.add(sums, values, out=sums)
-        else:
-            gathered = np.take(sums, rows, axis=0, out=part[: len(rows)], mode="clip")
-            np.add(gathered, values, out=gathered)
-            sums[rows] = gathered
-        counts[rows] += 1
-        shares[rows] += decayed
-    sums -= np.multiply(wide, shares[:, np.newaxis], out=part)
-    if power:
-        sums /= (np.maximum(counts, 1) ** power)[:, np.newaxis]
-    if factor != 1:
-        wide *= factor
-    np.add(sums, wide, out=new, casting="same_kind")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ebagx._training.network import Floats, Layer
 from ebagx.dask._calendar import Calendar
+from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._round import (
     Arrays,
     Block,
@@ -18,8 +19,6 @@ from ebagx.dask._round import (
     Recipe,
     Trained,
     bounds_of_blocks,
-    combine,
-    exponents,
     layer_block,
     layer_of,
     loss_of,
@@ -140,7 +139,9 @@ class Rounds:
         own = [layer_block(*pair) for pair in zip(layers, of_layers, strict=True)]
         return Model(blocks, self._submit(_same, own))
 
-    def play(self, model: Model, number: int, num_steps: int) -> tuple[Model, list[Any]]:
+    def play(
+        self, model: Model, number: int, num_steps: int, is_last: bool = False
+    ) -> tuple[Model, list[Any]]:
         """Return the model after a round, and the losses of the shards.
 
         Parameters
@@ -151,6 +152,8 @@ class Rounds:
             The number of the round, from 0 on.
         num_steps : int
             Number of steps in all rounds before it.
+        is_last : bool, default=False
+            No round follows it.
         """
         layout, submit = self._layout, self._submit
         parts, rows = self._parts_of_round(number)
@@ -162,19 +165,17 @@ class Rounds:
             )
             for k, part in enumerate(parts)
         ]
-        powers = exponents(self._recipe.optimizers[0])
+        sharings = map(Sharing.of, self._recipe.optimizers)
+        sharing, *of_layers = (each.of_last_round() if is_last else each for each in sharings)
         blocks = [
             submit(
-                *(combine_block, self._place(number + 1, block), model.blocks[block], powers),
+                *(combine_block, self._place(number + 1, block), model.blocks[block], sharing),
                 *(submit(piece_of, each, block) for k, each in enumerate(trained)),
             )
             for block in range(layout.num_blocks)
         ]
-        of_layers = [
-            submit(_layer_pieces, each, layout.num_blocks) for k, each in enumerate(trained)
-        ]
-        powers_of_layers = [exponents(optimizer) for optimizer in self._recipe.optimizers[1:]]
-        layers = submit(_combine_layers, model.layers, powers_of_layers, *of_layers)
+        pieces = [submit(_layer_pieces, each, layout.num_blocks) for k, each in enumerate(trained)]
+        layers = submit(_combine_layers, model.layers, of_layers, *pieces)
         losses = [submit(loss_of, each) for k, each in enumerate(trained)]
         return Model(blocks, layers), losses
 
@@ -228,13 +229,13 @@ def _layer_pieces(trained: Trained, num_blocks: int) -> tuple[Piece, ...]:
 
 
 def _combine_layers(
-    layers: Sequence[Block], powers: Sequence[Sequence[float]], *pieces: Sequence[Piece]
+    layers: Sequence[Block], sharings: Sequence[Sharing], *pieces: Sequence[Piece]
 ) -> list[Block]:
     """Return the layers after a round."""
     of_layers = zip(*pieces, strict=True)
     return [
-        combine(layer, of_layer, *given)
-        for layer, of_layer, given in zip(layers, powers, of_layers, strict=True)
+        combine(layer, sharing, *given)
+        for layer, sharing, given in zip(layers, sharings, of_layers, strict=True)
     ]
 
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx._training.network import Floats
+from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._round import (
     Arrays,
     Block,
     Piece,
-    combine,
     initial_block,
     rows_by_block,
     take,
@@ -82,11 +82,11 @@ def take_rows(block: Block | StoredBlock, rows: Columns) -> Arrays:
 def combine_block(
     place: tuple[str, str] | None,
     block: Block | StoredBlock,
-    powers: Sequence[float],
+    sharing: Sharing,
     *pieces: Piece,
 ) -> Block | StoredBlock:
     """Return a block after a round; see `combine`."""
-    return kept(combine(opened(block), powers, *pieces), place)
+    return kept(combine(opened(block), sharing, *pieces), place)
 
 
 def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:

@@ -177,7 +177,7 @@ def test_a_killed_scheduler(data):
                 process.kill()
 
             before_round, _ = once_in_round(2, kill)
-            model = make(client)
+            model = make(client).set_params(n_shards=2)  # then each pass has one round
             with pytest.raises(SchedulerLostError, match="the scheduler of the cluster"):
                 fit_watched(model, data, before_round)
             seconds = time.monotonic() - killed[0]

@@ -282,7 +282,7 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_driver.Training, "_play", counted)
         model.fit(*collections)
-    assert len(found) == 20
+    assert len(found) == 21  # the first pass has two
     assert max(found[10:]) <= max(found[:10])
     assert max(found) < 600
 
@@ -290,7 +290,7 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
 def test_checkpoint(two_workers, collections, data, fitted, tmp_path):
     folder = tmp_path / "model"
     model = make(two_workers, checkpoint=folder, n_blocks=3).fit(*collections)
-    assert [path.name for path in folder.glob("round-*")] == ["round-00003"]
+    assert [path.name for path in folder.glob("round-*")] == ["round-00004"]
     assert json.loads((folder / "state.json").read_text())["finished"]
     assert bits(model) == bits(fitted)
     for name in ("predict", "predict_proba", "transform"):
@@ -346,15 +346,16 @@ def test_interruption_keeps_the_last_model(two_workers, collections):
     play = _driver.Training._play
 
     def interrupted(training):
-        if training._number == 2:
+        if training._number == 3:  # the first pass has two rounds
             raise KeyboardInterrupt
         play(training)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_driver.Training, "_play", interrupted)
         with pytest.warns(UserWarning, match="interrupted in pass 3 of 3"):
-            model = make(two_workers).fit(*collections)
-    expected = make(two_workers, max_iter=2).fit(*collections)
+            model = make(two_workers, optimizer="sgd").fit(*collections)
+    # With Adagrad, this one would end with the mean of all shards.
+    expected = make(two_workers, optimizer="sgd", max_iter=2).fit(*collections)
     np.testing.assert_array_equal(model.embedding_, expected.embedding_)
 
 

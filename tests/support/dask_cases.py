@@ -72,6 +72,7 @@ def trained(
     negatives=None,
     dim=5,
     submit=call,
+    ends=False,
 ):
     """Return the model after some rounds without a cluster, and the losses of the rounds."""
     optimizer = Adagrad(0.1) if optimizer is None else optimizer
@@ -85,7 +86,7 @@ def trained(
     model, num_steps, losses = rounds.start(layers), 0, []
     steps = calendar.steps([shard.part.num_bags for shard in shards], 16, num_rounds)
     for number in range(num_rounds):
-        model, of_shards = rounds.play(model, number, num_steps)
+        model, of_shards = rounds.play(model, number, num_steps, ends and number == num_rounds - 1)
         num_steps += steps[number]
         losses.append(sum(of_shards))
     return model, losses
