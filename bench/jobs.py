@@ -74,7 +74,7 @@ def recommenders(rows: Sequence[Mapping[str, Any]]) -> Iterator[Job]:
 
 
 class Files(NamedTuple):
-    """What runs of compare.py, classify.py and recommend.py have written."""
+    """Results of compare.py, classify.py and recommend.py."""
 
     compare: Mapping[str, Any]
     classify: Mapping[str, Any]
