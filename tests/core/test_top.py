@@ -87,4 +87,5 @@ def test_memory_does_not_grow_as_users_times_items():
     top.top_items(users, vectors, bias, 5, top.nothing_excluded(3000))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1_000_000  # all scores would take 96 MB
+    # All scores would take 96 MB; the twin in NumPy makes two arrays of them.
+    assert peak < (200_000_000 if levels.LEVEL == levels.REFERENCE else 1_000_000)
