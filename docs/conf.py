@@ -41,7 +41,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"  # `name` in docstrings: a link if there is such a thing, else code
 add_function_parentheses = False
 toc_object_entries_show_parents = "hide"
-suppress_warnings = ["ref.ref"]  # methods inherited from scikit-learn refer to its pages
+suppress_warnings = ["ref.ref", "ref.term"]  # methods of scikit-learn refer to its pages
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings have the types, with their shapes
