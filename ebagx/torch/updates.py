@@ -110,9 +110,10 @@ class Updates:
     def note(self, backward: Backward) -> Any:
         """Keep the inputs of a gradient for the step; return a gradient without rows."""
         task = torch._C._current_graph_task_id()
-        while task not in self._noted and len(self._noted) >= _MOST_PASSES:
-            self._noted.pop(next(iter(self._noted)))
-        self._noted.setdefault(task, []).append(backward)
+        with self.lock:
+            while task not in self._noted and len(self._noted) >= _MOST_PASSES:
+                self._noted.pop(next(iter(self._noted)))
+            self._noted.setdefault(task, []).append(backward)
         table = backward.table
         return _without_rows(table.shape, table.dtype)
 
@@ -123,10 +124,14 @@ class Updates:
 
     def _take_step(self, weight: Any) -> None:
         noted = self._noted.pop(torch._C._current_graph_task_id(), [])
-        grad, weight.grad = weight.grad, None
+        grad = weight.grad
+        others = _rows_of(grad)
+        # While another thread is between `note` and its hook, PyTorch may be adding to the gradient
+        # without rows, and must find it.
+        if others is not None or not self._noted:
+            weight.grad = None
         if not weight.requires_grad:  # frozen since the forward pass
             return
-        others = _rows_of(grad)
         if not noted and others is None:
             return
         table = Table(as_array(weight))

@@ -143,7 +143,8 @@ def test_objects_stay_few(action):
     gc.collect()
     tracemalloc.start()
     try:
-        assert min(traced_growth(action, 200) for _ in range(4)) / 200 < 24
+        # Threads of other tests, such as those of Dask, allocate now and then: a leak does always.
+        assert min(traced_growth(action, 200) for _ in range(12)) / 200 < 24
     finally:
         tracemalloc.stop()
 
