@@ -1,8 +1,8 @@
-# Top n: the items with the largest scores for each user, best first.
+# These kernels find the items with the largest scores for each user, best first.
 #
 #     score(u, i) = bias[i] + sum_d users[u, d] * items[i, d]      in double, in the order of d
 #
-# Of items with equal scores the lower id comes first. Items that a list excludes, and those whose
+# The lower id comes first among equal scores. Items that a list excludes, and those whose
 # score is -inf, are left out; a user with fewer than n others has the id -1 and the score -inf in
 # the last places. No score is kept but those of the n best: memory does not grow as users x items.
 #
