@@ -30,6 +30,8 @@ settings.load_profile("ebagx")
 def pytest_collection_modifyitems(items):
     add_markers(items)
     check_ids(item.nodeid for item in items)
+    # Clusters live until the end, and their threads allocate while other tests measure memory.
+    items.sort(key=lambda item: item.get_closest_marker("dask") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)
