@@ -321,6 +321,8 @@ def soak(session: nox.Session) -> None:
     session.install(".[test]")
     session.run("pytest", "tests/promises/test_leaks.py", env={"EBAGX_LEAK_CALLS": "1000000"})
     session.run("pytest", "tests/promises/test_state_machine.py", env={"EBAGX_LIVES": "1000"})
+    hammer = "tests/io/test_model_hammer.py"
+    session.run("pytest", hammer, env={"EBAGX_HAMMER_SECONDS": "60"})
     for _ in range(int(session.posargs[0]) if session.posargs else 20):
         session.run("pytest", "-m", "endure")
 

@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import gc
 import io
 import os
 import signal
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items):
     check_ids(item.nodeid for item in items)
     # Clusters live until the end, and their threads allocate while other tests measure memory.
     items.sort(key=lambda item: item.get_closest_marker("dask") is not None)
+
+
+def pytest_collection_finish():
+    """Keep the objects of the suite out of garbage collections, which took a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

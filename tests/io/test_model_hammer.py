@@ -11,6 +11,8 @@ from ebagx.io.model_folder import load_model, save_model
 from support.hammer import check, hammer, made
 from support.storage_cases import FILES, TEXTS, make_model, names
 
+SECONDS = float(os.environ.get("EBAGX_HAMMER_SECONDS", "6"))
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -20,9 +22,8 @@ def path(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_four_that_save_four_that_load_and_kills(path, seconds):
-    counts = hammer(path, seconds)
+def test_four_that_save_four_that_load_and_kills(path):
+    counts = hammer(path, SECONDS)
     check(load_model(path))
     save_model(made(0), path)
     assert names(path) == FILES

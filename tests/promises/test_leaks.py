@@ -119,7 +119,7 @@ def growth(actions, calls=CALLS):
 def test_memory_stays_flat(actions):
     growth(list(actions.values()), 1000)  # buffers that are kept for later calls
     # The allocator adds noise; a leak grows each time.
-    assert min(growth(list(actions.values())) for _ in range(3)) < LIMIT
+    assert any(growth(list(actions.values())) < LIMIT for _ in range(3))
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="memory is measured as Linux shows it")
@@ -143,8 +143,8 @@ def test_objects_stay_few(action):
     gc.collect()
     tracemalloc.start()
     try:
-        # Threads of other tests, such as those of Dask, allocate now and then: a leak does always.
-        assert min(traced_growth(action, 200) for _ in range(12)) / 200 < 24
+        # Threads of other tests allocate now and then: a leak grows each time.
+        assert any(traced_growth(action, 200) / 200 < 24 for _ in range(12))
     finally:
         tracemalloc.stop()
 
