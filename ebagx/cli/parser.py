@@ -157,9 +157,8 @@ def _add_quantize(parser: argparse.ArgumentParser) -> None:
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Save a model of fastText, whose features are words, as one of ebagx, with which training "
-        "can go on. Models with other features are used as they are: predict and the other "
-        "commands take the file."
+        "Save a model of fastText as a folder of ebagx. If its features are words, training can go "
+        "on with it; a model with n-grams, or a tree of labels, predicts as before."
     )
     parser.add_argument("model", type=Path, help="the .bin or .ftz file")
     parser.add_argument("folder", type=Path, help="folder for the model; a model in it is replaced")
