@@ -29,9 +29,9 @@ _histories: ContextVar[list["History"] | None] = ContextVar("histories", default
 
 
 class Trainee(Protocol):
-    """Weights in training, which can be copied and set back."""
+    """Weights in training, which can be copied and set back, with the state of their optimizers."""
 
-    def snapshot(self, into: Any = None) -> Any:
+    def snapshot(self, into: Any = None, with_state: bool = False) -> Any:
         """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
 
     def restore(self, snapshot: Any) -> None:
@@ -88,6 +88,7 @@ class Plan:
     verbose: bool = False
     negatives: int | None = None  # classes that each step draws; None: it uses all
     start_counts: bool = False  # whether the model before the first pass may be the best
+    keeps_state: bool = False  # whether another training will go on with the optimizers' state
 
     def num_steps(self, examples: Examples) -> int:
         """Return the number of steps in all passes."""
@@ -124,21 +125,46 @@ def train(
     The network then has the weights that it had after the last pass of finite loss or, with early
     stopping, after the pass of the best score. After Ctrl-C without early stopping, the steps of
     the unfinished pass stay. If a step raises an error, as a schedule may, the weights are those
-    of the last snapshot.
+    of the last snapshot. With `plan.keeps_state`, the state of the optimizers and of the random
+    numbers is that of the same moment as the weights.
     """
-    drawing = plan.drawing(examples, rng)
-    steps = Steps(network, loss, examples, plan.batch_size, drawing)
-    return make_passes(network, steps, examples.num_bags, plan, rng)
+
+    def make_steps() -> Steps:
+        return Steps(network, loss, examples, plan.batch_size, plan.drawing(examples, rng))
+
+    return make_passes(network, make_steps, examples.num_bags, plan, rng)
+
+
+class _Kept:
+    """The model that is kept of a training, with what goes on from it."""
+
+    def __init__(self, network: Trainee, rng: np.random.Generator, with_state: bool) -> None:
+        self._network, self._rng, self._with_state = network, rng, with_state
+        self._snapshot: Any = None
+        self.take(0)
+
+    def take(self, number: int) -> None:
+        """Keep the present model, which is that of a pass."""
+        self._number = -1  # in case that Ctrl-C leaves half of a copy
+        self._snapshot = self._network.snapshot(self._snapshot, self._with_state)
+        self._numbers = self._rng.bit_generator.state
+        self._number = number
+
+    def restore(self, number: int) -> None:
+        """Go back to the model of a pass; if it is not kept, the network still has it."""
+        if self._number == number:
+            self._network.restore(self._snapshot)
+            self._rng.bit_generator.state = self._numbers
 
 
 def make_passes(
     network: Trainee,
-    steps: Passes,
+    make_steps: Callable[[], Passes],
     num_bags: int,
     plan: Plan,
     rng: np.random.Generator,
 ) -> History:
-    """Do what `train` does, with steps that train the network."""
+    """Do what `train` does, with steps that train the network; to make them may draw numbers."""
     history, histories, between = History(), _histories.get(), _between.get()
     if histories is not None:
         histories.append(history)
@@ -151,10 +177,11 @@ def make_passes(
                 between(network, history.losses, False)
 
         keeps = _keeps_copy.get() or plan.score is not None
-        kept = network.snapshot() if keeps else None
+        kept = _Kept(network, rng, plan.keeps_state) if keeps else None
         if plan.score is not None and plan.start_counts:
             history.start.append(plan.score(network))
         try:
+            steps = make_steps()
             while len(history.losses) < plan.max_iter and not is_stuck(history, plan):
                 total = steps.make_pass(rng.permutation(num_bags), advance)
                 network.settle()
@@ -164,23 +191,24 @@ def make_passes(
                 history.losses.append(total / num_bags)
                 is_best = _is_best(history, plan, network)
                 # After the last pass there is nothing that a snapshot could restore.
-                if is_best and keeps and len(history.losses) < plan.max_iter:
-                    kept = network.snapshot(kept)
+                if is_best and kept is not None and len(history.losses) < plan.max_iter:
+                    kept.take(len(history.losses))
                 if between is not None:
                     between(network, history.losses, True)
         except KeyboardInterrupt:
             history.interrupted = True
             network.settle()
-            if plan.score is None and network.is_finite():
-                return history
+            if not (history.start or history.scores) and network.is_finite():
+                return history  # nothing is known to be better
             history.diverged = history.diverged or kept is None
         except BaseException:
             network.settle()
             if kept is not None:
-                network.restore(kept)  # the estimator has this table, and the layers of that time
+                # The estimator has this table, and the layers of that time.
+                kept.restore(history.best_iter)
             raise
-        if kept is not None and (history.best_iter != len(history.losses) or history.diverged):
-            network.restore(kept)
+        if kept is not None:
+            kept.restore(history.best_iter)
     return history
 
 

@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from ebagx._core.layout import rows_are_contiguous
 from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._training.snapshots import Part, Rows, Snapshot, snapshot_of
 from ebagx.optim import Optimizer
+from ebagx.optim.state import SEEN
 
 Floats = npt.NDArray[np.float32]
 
@@ -90,7 +92,7 @@ def initial_rows(
     return table
 
 
-def _all_or_some(rows: npt.NDArray[Any], count: int) -> slice | npt.NDArray[Any]:
+def _all_or_some(rows: npt.NDArray[Any], count: int) -> Rows:
     """Return a slice, which costs no copy, if the rows are all `count` rows of the table."""
     return slice(None) if len(rows) == count else rows
 
@@ -118,16 +120,6 @@ def _is_finite(weights: Floats) -> bool:
     return bool(np.isfinite(weights.sum()) or np.isfinite(weights).all())
 
 
-class Snapshot(NamedTuple):
-    """Copies of the weights of an earlier time."""
-
-    rows: Floats  # the rows of the table in use
-    layers: list[Floats]
-
-    def __repr__(self) -> str:
-        return f"Snapshot({len(self.rows)} rows, {len(self.layers)} layers)"
-
-
 class Network:
     """Table and layers in training: weights, optimizers, and their steps.
 
@@ -140,7 +132,7 @@ class Network:
     optimizers : list of Optimizer
         An optimizer for the table and one for each layer.
     used : ndarray of int
-        Rows of the table that training may touch, for `snapshot`.
+        Rows of the table that training may look up, for `snapshot`.
     num_threads : int or None
         Largest number of threads.
     factors : int, default=0
@@ -168,27 +160,29 @@ class Network:
             optimizer.unbind()  # a later call of `partial_fit` has other arrays for its layers
 
     @property
+    def _parts(self) -> list[Part]:
+        # Weight decay changes all rows.
+        optimizer = self.optimizers[0]
+        decays = optimizer.weight_decay or optimizer.state_dict()[SEEN].size
+        rows = [slice(None) if decays else self._used, *[slice(None)] * len(self.weights)]
+        return [*map(Part, [self.table, *self.weights], rows, self.optimizers)]
+
+    @property
     def layers(self) -> list[Layer]:
         """Copies of the layers."""
         return [Layer(layer[:, :-1].copy(), layer[:, -1].copy()) for layer in self.weights]
 
-    def snapshot(self, into: "Snapshot | None" = None) -> "Snapshot":
-        """Return copies of the weights, in the memory of an earlier snapshot if there is one."""
-        if into is None:
-            return Snapshot(self.table[self._used].copy(), [w.copy() for w in self.weights])
-        if isinstance(self._used, slice):
-            np.copyto(into.rows, self.table)
-        else:
-            np.take(self.table, self._used, axis=0, out=into.rows, mode="clip")
-        for copy, layer in zip(into.layers, self.weights, strict=True):
-            np.copyto(copy, layer)
-        return into
+    def snapshot(self, into: Snapshot | None = None, with_state: bool = False) -> Snapshot:
+        """Return copies of the weights, in the memory of an earlier snapshot if there is one.
 
-    def restore(self, snapshot: "Snapshot") -> None:
-        """Set the weights to those of a snapshot."""
-        self.table[self._used] = snapshot.rows
-        for layer, copy in zip(self.weights, snapshot.layers, strict=True):
-            np.copyto(layer, copy)
+        The state of the optimizers takes as much memory again for each array that they have.
+        """
+        return snapshot_of(self._parts, into, with_state)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Set the weights, and the state if that was copied, to those of a snapshot."""
+        for part, copy in zip(self._parts, snapshot, strict=True):
+            part.restore(copy)
 
     def is_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from ebagx._core.bags import Bags
 from ebagx._training.network import Floats, _is_finite
+from ebagx._training.snapshots import Part, Snapshot, snapshot_of
 from ebagx.optim import Optimizer
 
 Doubles = npt.NDArray[np.float64]
@@ -86,16 +87,14 @@ class Towers:
         for optimizer in optimizers:
             optimizer.unbind()
 
-    def snapshot(self, into: list[Floats] | None = None) -> list[Floats]:
+    def snapshot(self, into: Snapshot | None = None, with_state: bool = False) -> Snapshot:
         """Return copies of the tables, in the memory of an earlier snapshot if there is one."""
-        if into is None:
-            return [table.copy() for table in self.tables]
-        self._copy(into, self.tables)
-        return into
+        return snapshot_of(self._parts, into, with_state)
 
-    def restore(self, snapshot: list[Floats]) -> None:
-        """Set the tables to those of a snapshot."""
-        self._copy(self.tables, snapshot)
+    def restore(self, snapshot: Snapshot) -> None:
+        """Set the tables, and the state if that was copied, to those of a snapshot."""
+        for part, copy in zip(self._parts, snapshot, strict=True):
+            part.restore(copy)
 
     def is_finite(self) -> bool:
         """Return whether no number is NaN or infinite."""
@@ -106,10 +105,10 @@ class Towers:
         for optimizer, table in zip(self.optimizers, self.tables, strict=True):
             optimizer.catch_up(table)
 
-    @staticmethod
-    def _copy(into: list[Floats], tables: list[Floats]) -> None:
-        for copy, table in zip(into, tables, strict=True):
-            np.copyto(copy, table)
+    @property
+    def _parts(self) -> list[Part]:
+        all_rows = [slice(None)] * len(self.tables)
+        return [*map(Part, self.tables, all_rows, self.optimizers)]
 
 
 def bags_beside(own: sparse.csr_array, features: sparse.csr_array | None) -> Bags:

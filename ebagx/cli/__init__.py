@@ -3,6 +3,8 @@
 ========  =====================================================================
 run       `main`: run one command, report errors in one line and a status
 parser    the arguments of the commands
+options   those that several commands have, and values of options
+train_options  those of train
 arguments errors of arguments, in one line
 fasttext  what fastText's own commands and options are answered
 commands  what each command does

@@ -18,7 +18,7 @@ from ebagx.cli.continuing import (
     report_growth,
     settings_to_continue,
 )
-from ebagx.cli.fasttext_models import convert_model, describe_file, load_model
+from ebagx.cli.fasttext_models import convert_model, describe_file, describe_model, load_model
 from ebagx.cli.inputs import labelled_blocks, text_blocks
 from ebagx.cli.layout import layout_of
 from ebagx.cli.progress import progress
@@ -165,7 +165,11 @@ def info(args: Namespace) -> None:
     if is_fasttext(args.model):
         describe_file(args.model)
         return
-    model = model_folder.load_model(args.model)
+    model = model_folder.load_any_model(args.model)
+    version = read_description(args.model / DESCRIPTION).version
+    if isinstance(model, FastTextModel):
+        describe_model(model, version)
+        return
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
     bits = f", quantised to {model.bits} bits" if model.bits else ""
@@ -178,7 +182,7 @@ def info(args: Namespace) -> None:
         report("", f"n-grams of {ngrams.min_chars} to {ngrams.max_chars} characters")
     report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB{bits}")
     report("loss", model.loss)
-    report("format", f"version {read_description(args.model / DESCRIPTION).version}")
+    report("format", f"version {version}")
     report("labels", f"{len(model.labels):,}")
     for label in model.labels:
         report("", label)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from ebagx.cli.report import report
 from ebagx.io import model_folder
-from ebagx.io.fasttext.model import FastTextFile, read_file, read_model
+from ebagx.io.fasttext.model import read_file, read_model
 from ebagx.text.fasttext.conversion import converted
+from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.model import TextModel
 
@@ -14,30 +15,38 @@ def load_model(path: Path, num_threads: int | None = None) -> TextModel | FastTe
     """Return the model of a folder, or of a file of fastText."""
     if path.is_file():
         return read_model(path, num_threads)
-    return model_folder.load_model(path, num_threads)
+    return model_folder.load_any_model(path, num_threads)
 
 
 def convert_model(path: Path, folder: Path) -> None:
     """Save the model of a file as a folder."""
     if not path.is_file():
         raise ValueError(f"{path} is no file of fastText")
-    model = read_model(path)
+    model: TextModel | FastTextModel = read_model(path)
     try:
-        found = converted(model)
+        model = converted(read_model(path))
     except ValueError as error:
-        raise ValueError(
-            f"{path} cannot be converted: {error}; predict, test and vectors take it as it is"
-        ) from error
-    model_folder.save_model(found, folder)
+        report("training", f"no: {error}")
+    model_folder.save_model(model, folder)
+
+
+def describe_model(model: FastTextModel, version: int) -> None:
+    """Print the features, the size and the labels of a model of fastText that is in a folder."""
+    _describe_features(model.features)
+    kind = f", quantised to {model.bits} bits" if model.bits else ""
+    report("size", f"{model.dim} dimensions, {model.table.nbytes / 1e6:,.1f} MB{kind}")
+    report("loss", model.loss)
+    report("format", f"version {version}, with the features of fastText")
+    report("labels", f"{len(model.labels):,}")
+    for label in model.labels:
+        report("", label)
 
 
 def describe_file(path: Path) -> None:
     """Print the features, the size and the labels of a file of fastText."""
     file = read_file(path)
     header = file.header
-    report("features", f"{header.n_words:,} words; tokenizer: fasttext")
-    for line in _ngrams(file):
-        report("", line)
+    _describe_features(file.features)
     n_bytes = file.table.nbytes + file.output.nbytes
     kind = ", quantised" if file.table.is_quantised else ""
     report("size", f"{header.dim} dimensions, {n_bytes / 1e6:,.1f} MB{kind}")
@@ -51,14 +60,12 @@ def describe_file(path: Path) -> None:
             report("", label)
 
 
-def _ngrams(file: FastTextFile) -> list[str]:
-    header, features = file.header, file.features
-    lines = []
-    if header.maxn or header.word_ngrams > 1:
+def _describe_features(features: FastTextFeatures) -> None:
+    report("features", f"{features.n_words:,} words; tokenizer: fasttext")
+    if features.max_chars or features.word_ngrams > 1:
         n_left = features.num_rows - features.n_words
-        lines.append(f"{n_left:,} of {header.bucket:,} buckets of n-grams")
-    if header.word_ngrams > 1:
-        lines.append(f"n-grams of up to {header.word_ngrams} words")
-    if header.maxn:
-        lines.append(f"n-grams of {max(header.minn, 1)} to {header.maxn} characters")
-    return lines
+        report("", f"{n_left:,} of {features.n_buckets:,} buckets of n-grams")
+    if features.word_ngrams > 1:
+        report("", f"n-grams of up to {features.word_ngrams} words")
+    if features.max_chars:
+        report("", f"n-grams of {max(features.min_chars, 1)} to {features.max_chars} characters")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from ebagx.io.model_description import FileRecord
+from ebagx.io.description_fields import FileRecord
 from ebagx.io.npy import npy_header
 from ebagx.io.versioned_folder import DESCRIPTION, naming
 

@@ -10,8 +10,24 @@ from typing import Any, NamedTuple, cast
 
 from ebagx._core.checks import POSITIVE, check_number
 from ebagx._core.quantized.formats import BITS
-from ebagx.io.versioned_folder import is_version_name, patiently
+from ebagx.io.description_fields import (
+    FileRecord,
+    as_fields,
+    checked_files,
+    checked_integer,
+    is_integer,
+    read_json,
+)
+from ebagx.io.fasttext_folder import (
+    ALL_FASTTEXT_FILES,
+    FASTTEXT_VERSION,
+    FastTextDescription,
+    checked_description,
+    describe_fasttext,
+)
+from ebagx.io.versioned_folder import is_version_name
 from ebagx.text.corpus import PREFIX, is_label, is_text_of_integer
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
@@ -26,7 +42,7 @@ STATE_FILES = ("row_squares.npy", "head_squares.npy")
 # Quantised models have these in place of others.
 SMALL_WORDS, SMALL_BUCKETS, CODES = "words.zlib", "buckets.zlib", "embedding.codes"
 SMALL_FILES = (SMALL_WORDS, SMALL_BUCKETS, CODES, "coef.npy", "intercept.npy")
-ALL_FILES = (*FILES, *STATE_FILES, *SMALL_FILES[:3])
+ALL_FILES = tuple(dict.fromkeys((*FILES, *STATE_FILES, *SMALL_FILES, *ALL_FASTTEXT_FILES)))
 
 _FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
@@ -41,13 +57,6 @@ class Quantised(NamedTuple):
 
     bits: int
     word_bytes: int  # of all words with a newline each
-
-
-class FileRecord(NamedTuple):
-    """Size and checksum of a file."""
-
-    size: int
-    sha256: str
 
 
 class Description(NamedTuple):
@@ -69,8 +78,12 @@ class Description(NamedTuple):
     quantised: Quantised | None = None
 
 
-def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> bytes:
+def describe(
+    model: TextModel | FastTextModel, folder: str, records: dict[str, FileRecord]
+) -> bytes:
     """Return the description of a model whose files are in `folder`."""
+    if isinstance(model, FastTextModel):
+        return describe_fasttext(model, folder, records, _FORMAT)
     features, quantised = model.features, _quantised(model)
     description = {
         "format": _FORMAT,
@@ -90,9 +103,7 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
         "label_prefix": model.label_prefix,
         **({} if model.recipe is None else {"training": model.recipe._asdict()}),
         "folder": folder,
-        "files": {
-            name: {"bytes": size, "sha256": sha256} for name, (size, sha256) in records.items()
-        },
+        "files": as_fields(records),
     }
     return json.dumps(description, ensure_ascii=False, indent=1).encode()
 
@@ -104,7 +115,7 @@ def _quantised(model: TextModel) -> Quantised | None:
     return Quantised(model.bits, len(words.text) + words.count)
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Path) -> Description | FastTextDescription:
     """Read and check a description.
 
     Raises
@@ -114,10 +125,12 @@ def read_description(path: Path) -> Description:
     ValueError
         If it is damaged, of another version, or not a description. The text names the file.
     """
-    about = _read_json(path)
+    about = read_json(path)
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise ValueError(f"{path}: this is not the description of an {_FORMAT}")
     _check_version(about.get("version"), path)
+    if about["version"] == FASTTEXT_VERSION:
+        return checked_description(about, path)
     labels, loss = about.get("labels"), about.get("loss")
     if not isinstance(labels, list) or len(labels) < 2 or not all(map(is_label, labels)):
         raise ValueError(f"{path}: labels is not a list of at least 2 labels")
@@ -126,16 +139,17 @@ def read_description(path: Path) -> Description:
     label_type = _checked_label_type(about, labels, path)
     if loss not in LOSSES:
         raise ValueError(f"{path}: loss is {loss!r:.20}, not {' or '.join(LOSSES)}")
-    dim = _checked_integer(about, "embedding_dim", 1, MAX_DIM, path)
-    n_words = _checked_integer(about, "words", 0, _MAX_ROWS, path)
-    n_buckets = _checked_integer(about, "buckets", 0 if n_words else 1, _MAX_ROWS - n_words, path)
+    dim = checked_integer(about, "embedding_dim", 1, MAX_DIM, path)
+    n_words = checked_integer(about, "words", 0, _MAX_ROWS, path)
+    n_buckets = checked_integer(about, "buckets", 0 if n_words else 1, _MAX_ROWS - n_words, path)
     tokenizer = _checked_tokenizer(about, path)
     ngrams = _checked_ngrams(about.get("ngrams"), path)
     folder = about.get("folder")
     if not is_version_name(folder):
         raise ValueError(f"{path}: folder is {folder!r:.20}, not data- and 16 hexadecimal digits")
     quantised = _checked_quantised(about, path)
-    files = _checked_files(about.get("files"), quantised is not None, path)
+    allowed = [FILES, [*FILES, *STATE_FILES]] if quantised is None else [SMALL_FILES]
+    files = checked_files(about.get("files"), allowed, path)
     return Description(
         about["version"],
         labels,
@@ -155,13 +169,13 @@ def read_description(path: Path) -> Description:
 
 
 def _check_version(version: object, path: Path) -> None:
-    if _is_integer(version, _WITHOUT_TOKENIZER, QUANTISED_VERSION):
+    if is_integer(version, _WITHOUT_TOKENIZER, FASTTEXT_VERSION):
         return
     problem = (
         f"the model has format version {version!r:.20}, this ebagx reads {_WITHOUT_TOKENIZER} to "
-        f"{QUANTISED_VERSION}"
+        f"{FASTTEXT_VERSION}"
     )
-    if _is_integer(version, QUANTISED_VERSION + 1, 2**63):
+    if is_integer(version, FASTTEXT_VERSION + 1, 2**63):
         raise ValueError(f"{path}: {problem}; a newer ebagx wrote it: pip install -U ebagx")
     raise ValueError(f"{path}: {problem}; train it again")
 
@@ -207,7 +221,7 @@ def _checked_ngrams(ngrams: object, path: Path) -> Ngrams:
     }
     if not isinstance(ngrams, dict) or set(ngrams) != set(limits):
         raise ValueError(f"{path}: ngrams does not consist of {', '.join(limits)}")
-    checked = Ngrams(*(_checked_integer(ngrams, n, *limits[n], path) for n in limits))
+    checked = Ngrams(*(checked_integer(ngrams, n, *limits[n], path) for n in limits))
     if checked.min_chars > checked.max_chars:
         raise ValueError(f"{path}: min_chars is {checked.min_chars}, above max_chars")
     return checked
@@ -226,7 +240,7 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     epochs, batch_size, min_count, patience = (
-        _checked_integer(recipe, name, 1, _MAX_COUNT, path)
+        checked_integer(recipe, name, 1, _MAX_COUNT, path)
         for name in ("epochs", "batch_size", "min_count", "patience")
     )
     weight, stops = recipe["class_weight"], recipe["early_stopping"]
@@ -237,10 +251,10 @@ def _checked_recipe(recipe: object, path: Path) -> Recipe | None:
         )
     seed = recipe["seed"]
     if seed is not None:
-        seed = _checked_integer(recipe, "seed", 0, _MAX_SEED, path)
+        seed = checked_integer(recipe, "seed", 0, _MAX_SEED, path)
     negatives = recipe["negatives"]
     if negatives is not None:
-        negatives = _checked_integer(recipe, "negatives", 1, _MAX_COUNT, path)
+        negatives = checked_integer(recipe, "negatives", 1, _MAX_COUNT, path)
     counts = epochs, batch_size, min_count
     rates = float(recipe["lr"]), recipe["table_eps"]
     return Recipe(rates[0], *counts, seed, weight, stops, patience, negatives, rates[1])
@@ -254,36 +268,4 @@ def _checked_quantised(about: dict[str, Any], path: Path) -> Quantised | None:
         raise ValueError(f"{path}: quantised does not consist of {', '.join(Quantised._fields)}")
     if given["bits"] not in BITS or type(given["bits"]) is not int:
         raise ValueError(f"{path}: bits is {given['bits']!r:.20}, not 8, 4 or 2")
-    return Quantised(given["bits"], _checked_integer(given, "word_bytes", 0, _MAX_WORD_BYTES, path))
-
-
-def _checked_files(files: object, is_quantised: bool, path: Path) -> dict[str, FileRecord]:
-    allowed = [{*SMALL_FILES}] if is_quantised else [{*FILES}, {*FILES, *STATE_FILES}]
-    if not isinstance(files, dict) or set(files) not in allowed:
-        expected = SMALL_FILES if is_quantised else FILES
-        raise ValueError(f"{path}: files does not consist of {', '.join(expected)}")
-    records = {}
-    for name, record in files.items():
-        if not isinstance(record, dict) or set(record) != {"bytes", "sha256"}:
-            raise ValueError(f"{path}: {name} does not have bytes and sha256")
-        size = _checked_integer(record, "bytes", 0, 2**63 - 1, path)
-        records[name] = FileRecord(size, str(record["sha256"]))
-    return records
-
-
-def _checked_integer(values: dict[str, Any], name: str, low: int, high: int, path: Path) -> int:
-    value = values.get(name)
-    if not _is_integer(value, low, high):
-        raise ValueError(f"{path}: {name} is {value!r:.20}, not an integer from {low} to {high}")
-    return cast(int, value)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(patiently(path.read_bytes))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged or incomplete: {error}") from error
-
-
-def _is_integer(value: object, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
+    return Quantised(given["bits"], checked_integer(given, "word_bytes", 0, _MAX_WORD_BYTES, path))

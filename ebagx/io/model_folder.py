@@ -28,13 +28,19 @@ import numpy.typing as npt
 from ebagx._core.maps import in_sequence
 from ebagx._core.table import Table
 from ebagx.io.checked_file import CheckedFile
+from ebagx.io.description_fields import FileRecord
+from ebagx.io.fasttext_folder import (
+    FastTextDescription,
+    fasttext_contents,
+    fasttext_model,
+    ready_to_save,
+)
 from ebagx.io.model_description import (
     ALL_FILES,
     FILES,
     STATE_FILES,
     WORDS,
     Description,
-    FileRecord,
     describe,
     read_description,
 )
@@ -50,10 +56,12 @@ from ebagx.io.versioned_folder import (
     open_files,
 )
 from ebagx.text.accumulators import Accumulators
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features
 from ebagx.text.model import TextModel
 from ebagx.text.tokenizers import CALLABLE, Tokenizer
 
+_FASTTEXT = Tokenizer("fasttext", lowercase=False)
 _VERSION_1_FILES = ("vocabulary.json", "embedding.npy", "coef.npy", "intercept.npy")
 
 
@@ -69,7 +77,7 @@ def check_destination(directory: Path) -> None:
         raise ValueError(f"cannot save a model as {directory}: {error.strerror}") from error
 
 
-def save_model(model: TextModel, directory: Path) -> None:
+def save_model(model: TextModel | FastTextModel, directory: Path) -> None:
     """Write `model` as `directory`; a complete new model replaces one that is there.
 
     Raises
@@ -88,6 +96,8 @@ def save_model(model: TextModel, directory: Path) -> None:
     """
     _check_replaceable(directory)
     root = directory.resolve()
+    if isinstance(model, FastTextModel):
+        model = ready_to_save(model)
     with VersionedFolder(root, ALL_FILES).new_version() as version:
         records = _write_data(model, version)
         version.publish(describe(model, version.folder.name, records))
@@ -101,6 +111,27 @@ def load_model(
     num_threads: int | None = None,
     tokenizer: Callable[[str], Any] | None = None,
 ) -> TextModel:
+    """Read and check a model; the embedding table is mapped, not copied: see `load_any_model`.
+
+    Raises
+    ------
+    OSError, ValueError
+        As there; also if the model has the features of fastText.
+    """
+    model = load_any_model(directory, num_threads, tokenizer)
+    if isinstance(model, FastTextModel):
+        raise ValueError(
+            f"{directory} has the features and labels of a model of fastText, and is only read: "
+            "predict, test, vectors and quantize take it"
+        )
+    return model
+
+
+def load_any_model(
+    directory: Path,
+    num_threads: int | None = None,
+    tokenizer: Callable[[str], Any] | None = None,
+) -> TextModel | FastTextModel:
     """Read and check a model; the embedding table is mapped, not copied.
 
     A model whose training had a tokenizer in Python needs it again.
@@ -159,17 +190,36 @@ def _holds_the_working_directory(directory: Path) -> bool:
 
 def _load(
     root: Path,
-    about: Description,
+    about: Description | FastTextDescription,
     num_threads: int | None,
     function: Callable[[str], Any] | None,
-) -> TextModel:
+) -> TextModel | FastTextModel:
+    if isinstance(about, FastTextDescription):
+        _with_function(_FASTTEXT, function, root)
+        checked = _checked(root, about)
+        try:
+            return fasttext_model(checked, about, num_threads)
+        except ValueError as error:
+            if str(root) in str(error):
+                raise
+            raise ValueError(f"{root}: {error}") from error
     tokenizer = _with_function(about.tokenizer, function, root)
+    return _text_model(root, about, num_threads, tokenizer)
+
+
+def _checked(root: Path, about: Description | FastTextDescription) -> dict[str, CheckedFile]:
     paths = [root / about.folder / name for name in ALL_FILES if name in about.files]
     with open_files(paths) as files:
-        checked = {
+        return {
             path.name: CheckedFile.of(path, file, about.files[path.name])
             for path, file in zip(paths, files, strict=True)
         }
+
+
+def _text_model(
+    root: Path, about: Description, num_threads: int | None, tokenizer: Tokenizer
+) -> TextModel:
+    checked = _checked(root, about)
     n_labels, n_rows = len(about.labels), about.n_words + about.n_buckets
     read_features, read_table = (
         (_features, _floats) if about.quantised is None else (small_features, codes)
@@ -240,22 +290,27 @@ def _accumulators(
     return found
 
 
-def saved_size(model: TextModel) -> int:
+def saved_size(model: TextModel | FastTextModel) -> int:
     """Return the bytes of all files that `save_model` would write."""
+    if isinstance(model, FastTextModel):
+        model = ready_to_save(model)
     sizes = {name: sum(map(len, chunks)) for name, chunks in _contents(model).items()}
     records = {name: FileRecord(size, "0" * 64) for name, size in sizes.items()}
     return sum(sizes.values()) + len(describe(model, f"data-{'0' * 16}", records))
 
 
-def _write_data(model: TextModel, version: Version) -> dict[str, FileRecord]:
+def _write_data(model: TextModel | FastTextModel, version: Version) -> dict[str, FileRecord]:
     """Write all files except the description; return size and checksum of each."""
     contents = _contents(model)
-    with in_sequence(Table.of(model.embedding, "embedding").array):
+    table = model.table if isinstance(model, FastTextModel) else model.embedding
+    with in_sequence(Table.of(getattr(table, "dense", table)).array):
         return {name: _write(version.folder / name, chunks) for name, chunks in contents.items()}
 
 
-def _contents(model: TextModel) -> dict[str, Chunks]:
+def _contents(model: TextModel | FastTextModel) -> dict[str, Chunks]:
     """Return the content of each file except the description."""
+    if isinstance(model, FastTextModel):
+        return fasttext_contents(model)
     if model.bits is not None:
         return small_contents(model)
     features = model.features

@@ -77,6 +77,7 @@ class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
                 self.verbose,
                 self._num_negatives(),
                 start_counts=going_on,
+                keeps_state=bool(self.warm_start),
             )
             set_learning_rate(state.optimizers, self, plan.num_steps(examples))
             history = self._train(examples, plan, state, going_on)
@@ -107,6 +108,7 @@ class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
                 max_iter=1,
                 verbose=bool(self.verbose),
                 negatives=self._num_negatives(),
+                keeps_state=True,
             )
             earlier = getattr(self, "loss_curve_", []) if going_on else []
             history = self._train(examples, plan, state, going_on)
@@ -266,8 +268,5 @@ class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
             return history
         self._keep(network)
         self._made_with = {name: getattr(self, name) for name in self._fixed}
-        if history.diverged:
-            self.__dict__.pop("_state", None)  # the optimizers may hold infinities
-        else:
-            self._state = state
+        self._state = state
         return history

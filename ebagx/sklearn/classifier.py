@@ -128,7 +128,7 @@ class EmbeddingBagClassifier(LabelEstimator, PoolingEstimator):
     columns. CSR input of float32 is used in place, with int32 or int64 indices; other input is
     converted to it once. Beside the table, memory goes to the optimizer's state (Adagrad's is of
     the table's size), which only `partial_fit` and `warm_start` keep, and to a copy of the rows in
-    use, from which the last good model is restored.
+    use, with the state where that is kept, from which the last good model is restored.
 
     The linear layer costs a step time in proportion to the number of classes, unless `negatives`
     limits it. Then the loss of a row is estimated from the classes that its batch uses: those of

@@ -309,6 +309,7 @@ class EmbeddingBagRecommender(
             plan = Plan(
                 *(self.batch_size, self.max_iter, score, self.n_iter_no_change, self.tol),
                 verbose=bool(self.verbose),
+                keeps_state=bool(self.warm_start),
             )
             num_steps = -(-data.X.nnz // self.batch_size) * self.max_iter
             set_learning_rate(state.optimizers, self, num_steps)
@@ -368,7 +369,8 @@ class EmbeddingBagRecommender(
             else:
                 state = state.under(self)
             set_learning_rate(state.optimizers, self, None)
-            plan = Plan(self.batch_size, max_iter=1, verbose=bool(self.verbose))
+            verbose = bool(self.verbose)
+            plan = Plan(self.batch_size, max_iter=1, verbose=verbose, keeps_state=True)
             earlier = getattr(self, "loss_curve_", []) if going_on else []
             history = self._train(data, plan, state, going_on)
         self._take_over(history, earlier, plan)

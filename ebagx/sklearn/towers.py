@@ -244,19 +244,17 @@ class LearnsTowers(MadeInPasses):
         candidates = np.empty(0, np.int32)
         if bags.items is not None and not has_row.all():
             candidates = np.flatnonzero(has_row).astype(np.int32)
-        sampling = Sampling(
-            *(self.loss, self.max_sampled, int(state.rng.integers(2**63)), candidates),
-            self.negatives,
-        )
-        steps = PairSteps(towers, positives, bags, sampling, self.batch_size)
-        history = make_passes(towers, steps, positives.num_entries, plan, state.rng)
+
+        def make_steps() -> PairSteps:
+            seed = int(state.rng.integers(2**63))
+            sampling = Sampling(self.loss, self.max_sampled, seed, candidates, self.negatives)
+            return PairSteps(towers, positives, bags, sampling, self.batch_size)
+
+        history = make_passes(towers, make_steps, positives.num_entries, plan, state.rng)
         if history.diverged and not (going_on or history.losses):
             self._forget()
             return history
         self._set_fitted(data, towers, bags.items)
         self._has_row = has_row
-        if history.diverged:
-            self.__dict__.pop("_state", None)  # the optimizers may hold infinities
-        else:
-            self._state = state
+        self._state = state
         return history

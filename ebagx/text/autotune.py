@@ -8,11 +8,15 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from ebagx._core.quantized.formats import BITS
 from ebagx.text.features import Features, LineBags
 from ebagx.text.fitting import fitting_models
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
+from ebagx.text.small import count_lines
 from ebagx.text.training import Following, fit_model
 
 # The settings that are searched, by the option of the command line.
@@ -31,10 +35,13 @@ _CHAR_NGRAMS = ((0, 0), (0, 0), (2, 4), (3, 5), (3, 6))
 _LR_FACTORS = (0.1, 10.0)
 _EPOCHS = (3, 50)
 _WORK_OF_LOOKUP = 16  # in additions, beside those of its row
+# Seconds to make models of a size, for each number of the table, as long as no trial tells.
+_SHRINKING = 40e-9
 _LONG_ENOUGH = 0.2  # seconds of training, which tell its speed
 _LETTERS = 7  # of a word with its ends, to estimate its n-grams
 
 Score = Callable[[TextModel, Lines], float]
+_Intp = npt.NDArray[np.intp]
 
 
 class Trial(NamedTuple):
@@ -145,14 +152,23 @@ def search(
     return best, interrupted
 
 
+class _Work(NamedTuple):
+    """The sizes of the parts of a trial, to which their times are in proportion."""
+
+    learning: int  # features of a word
+    fitting: int  # additions of an epoch
+    measuring: int  # those of the lines to measure
+    shrinking: int  # numbers of the table of which models of a size are made
+
+
 class _Trials:
     """Make trials until a time, and note how long their parts take."""
 
     def __init__(self, training: Lines, validation: Lines, score: Score, limits: Limits) -> None:
         self._training, self._validation, self._score = training, validation, score
         self._deadline, self._max_bytes = time.monotonic() + limits.seconds, limits.max_bytes
-        # Seconds per unit of work, of the slowest trial so far, or 0.
-        self._learning = self._fitting = self._measuring = 0.0
+        # Seconds for each part, per unit of its work, of the slowest trial so far, or 0.
+        self._costs = dict.fromkeys(_Work._fields, 0.0)
 
     def is_over(self) -> bool:
         """Return whether the time has ended."""
@@ -162,55 +178,80 @@ class _Trials:
         self, settings: Settings, watch: Callable[[Sequence[float]], object], is_first: bool
     ) -> Trial | None:
         """Make a trial; return None if there is no time for it, unless it is the first."""
-        start = time.monotonic()
-        ngrams = _ngrams_of_word(settings)
-        if not is_first and start + self._learning * ngrams >= self._deadline:
+        start, ngrams = time.monotonic(), _ngrams_of_word(settings)
+        if not is_first and start + self._costs["learning"] * ngrams >= self._deadline:
             return None
         features = Features.learn(self._training, settings.ngrams, settings.min_count)
+        counts = None if self._max_bytes is None else count_lines(features, self._training)
         learned = time.monotonic()
-        self._learning = max(self._learning, (learned - start) / ngrams)
-        work, measured_work = (
-            int(LineBags(features, lines).most_lookups().sum()) * (settings.dim + _WORK_OF_LOOKUP)
-            for lines in (self._training, self._validation)
-        )
-        reserved = self._measuring * measured_work
-        if self._fitting:
+        work = self._work(features, settings)
+        self._note("learning", learned - start, ngrams)
+        reserved = self._seconds_after(work)
+        if self._costs["fitting"]:
             left = self._deadline - reserved - learned
-            epochs = math.floor(left / (self._fitting * work))
+            epochs = math.floor(left / (self._costs["fitting"] * work.fitting))
             if epochs < 1:
                 return None
             settings = settings._replace(epochs=min(settings.epochs, epochs))
-        clock = _Clock(self._deadline - reserved, 0 if reserved else self._num_measured)
-        model, (epochs, _, interrupted) = fit_model(
-            features,
-            self._training,
-            settings,
-            Following(lambda *args: clock.look(watch, *args)),
-        )
+        is_known = self._costs["measuring"] > 0
+        clock = _Clock(self._deadline - reserved, 0 if is_known else self._num_measured)
+        following = Following(lambda *args: clock.look(watch, *args))
+        model, (epochs, _, interrupted) = fit_model(features, self._training, settings, following)
         if clock.is_over and not is_first:
             return None
-        fitted = time.monotonic()
-        model, score = self._measured(model)
-        end = time.monotonic()
-        if epochs:
-            self._fitting = max(self._fitting, (fitted - learned) / work / epochs)
-        self._measuring = max(self._measuring, (end - fitted) / max(measured_work, 1))
+        self._note("fitting", time.monotonic() - learned, work.fitting * epochs)
+        model, score = self._measured(model, counts, work)
         interrupted = interrupted and not clock.is_over
-        return Trial(settings, model, score, end - start, interrupted, clock.is_over)
+        seconds = time.monotonic() - start
+        return Trial(settings, model, score, seconds, interrupted, clock.is_over)
+
+    def _work(self, features: Features, settings: Settings) -> _Work:
+        per_row = settings.dim + _WORK_OF_LOOKUP
+        fitting, measuring = (
+            int(LineBags(features, lines).most_lookups().sum()) * per_row
+            for lines in (self._training, self._validation)
+        )
+        if self._max_bytes is None:
+            return _Work(_ngrams_of_word(settings), fitting, measuring, 0)
+        shrinking = features.n_columns * per_row
+        return _Work(_ngrams_of_word(settings), fitting, len(BITS) * measuring, shrinking)
+
+    def _note(self, part: str, seconds: float, work: int) -> None:
+        if work:
+            self._costs[part] = max(self._costs[part], seconds / work)
+
+    def _seconds_after(self, work: _Work) -> float:
+        """Return how long a trial goes on after the training, as far as that is known."""
+        shrinking = self._costs["shrinking"] or _SHRINKING
+        return self._costs["measuring"] * work.measuring + shrinking * work.shrinking
 
     @property
     def _num_measured(self) -> int:
         """The number of lines that are looked at after a training."""
-        if self._max_bytes is None:
-            return self._validation.num_lines
-        return len(BITS) * self._validation.num_lines + self._training.num_lines
+        return self._validation.num_lines * (1 if self._max_bytes is None else len(BITS))
 
-    def _measured(self, model: TextModel) -> tuple[TextModel, float]:
-        """Return a model, or the best of those that fit, and its score."""
-        if self._max_bytes is None:
-            return model, self._score(model, self._validation)
-        found = fitting_models(model, self._max_bytes, self._training)
-        scored = [(small, self._score(small, self._validation)) for small in found]
+    def _measured(
+        self, model: TextModel, counts: _Intp | None, work: _Work
+    ) -> tuple[TextModel, float]:
+        """Return a model, or the best of those that fit, and its score.
+
+        After the end of the time, models of fewer bits are not tried.
+        """
+        start, made = time.monotonic(), 0.0
+        if self._max_bytes is None or counts is None:
+            scored = [(model, self._score(model, self._validation))]
+        else:
+            scored = []
+            begin = start
+            for small in fitting_models(model, self._max_bytes, counts):
+                made += time.monotonic() - begin
+                scored.append((small, self._score(small, self._validation)))
+                begin = time.monotonic()
+                if begin >= self._deadline:
+                    break
+        end = time.monotonic()
+        self._note("shrinking", made, work.shrinking)
+        self._note("measuring", end - start - made, work.measuring)
         return max(scored, key=lambda pair: pair[1])
 
 

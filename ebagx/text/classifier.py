@@ -354,8 +354,8 @@ def load_model(
     TextClassifier or FastTextModel
         It predicts at once; the table of a folder is mapped, not copied. `partial_fit` of a
         TextClassifier goes on with a copy of the table; the parameters are those of the training,
-        as far as `TextClassifier.save` keeps them. A file of fastText becomes a FastTextModel,
-        which cannot be trained.
+        as far as `TextClassifier.save` keeps them. A file of fastText, or a folder that
+        `FastTextModel.save` has made of it, becomes a FastTextModel, which cannot be trained.
 
     Raises
     ------
@@ -388,4 +388,5 @@ def load_model(
     path = Path(path)
     if path.is_file():
         return read_model(path, num_threads)
-    return TextClassifier._of(model_folder.load_model(path, num_threads, tokenizer))
+    model = model_folder.load_any_model(path, num_threads, tokenizer)
+    return model if isinstance(model, FastTextModel) else TextClassifier._of(model)

@@ -159,10 +159,11 @@ class LineBags:
 
     def most_lookups(self) -> npt.NDArray[np.int64]:
         """Return for each bag a number of lookups that it does not exceed."""
-        lengths = np.empty(self.num_bags, np.int64)
-        tokens.measure_rows(
-            lengths, self._arrays(self._lines.rows), self._features.ngrams.word_ngrams, 1
-        )
+        lengths, first = np.empty(self.num_bags, np.int64), 0
+        for rows in _row_blocks(self._lines, None):
+            part = lengths[first : first + len(rows)]
+            tokens.measure_rows(part, self._arrays(rows), self._features.ngrams.word_ngrams, 1)
+            first += len(rows)
         return lengths
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> Bags:
@@ -203,9 +204,8 @@ class LineBags:
         parts = [matrix_of(bags, self.num_columns) for bags in self.blocks()]
         return parts[0] if len(parts) == 1 else sparse.vstack([empty, *parts], format="csr")
 
-    def _arrays(self, rows: _Intp) -> tuple[npt.NDArray[Any], ...]:
-        store = self._lines.store
-        return rows, store.words_k, store.offsets, *self._own
+    def _arrays(self, rows: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
+        return *self._lines.store.arrays_of(rows), *self._own
 
 
 def matrix_of(bags: Bags, n_columns: int) -> sparse.csr_array:
@@ -221,7 +221,7 @@ def frequent_words(
     store = lines.store
     order, n_words = np.empty(len(counts_w), np.int32), 0
     for rows in _row_blocks(lines, advance):
-        n_words = tokens.count_rows(counts_w, order, rows, store.words_k, store.offsets, n_words)
+        n_words = tokens.count_rows(counts_w, order, *store.arrays_of(rows), n_words)
     return ordered_by_frequency(order[:n_words], counts_w, min_count)
 
 
@@ -241,9 +241,7 @@ def used_buckets(
     for rows in _row_blocks(lines, advance) if ngrams.word_ngrams > 1 else ():
         tokens.mark_runs(
             table,
-            rows,
-            store.words_k,
-            store.offsets,
+            *store.arrays_of(rows),
             store.words.hashes,
             ngrams.word_ngrams,
             ngrams.n_buckets,
@@ -251,7 +249,7 @@ def used_buckets(
     return table
 
 
-def _row_blocks(lines: Lines, advance: _Advance | None) -> Iterator[_Intp]:
+def _row_blocks(lines: Lines, advance: _Advance | None) -> Iterator[npt.NDArray[np.integer[Any]]]:
     for first in range(0, lines.num_lines, _LINES_AT_ONCE):
         rows = lines.rows[first : first + _LINES_AT_ONCE]
         yield rows

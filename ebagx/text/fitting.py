@@ -11,25 +11,24 @@ from ebagx._core.quantized.table import CodeTable
 from ebagx._core.table import Table
 from ebagx.io.model_folder import saved_size
 from ebagx.quantized import QuantizedTable, quantize, table_of_rows
-from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
 from ebagx.text.small import by_importance, sorted_rows, with_rows
 
 _Intp = npt.NDArray[np.intp]
 
 
-def fitting_models(model: TextModel, num_bytes: int, lines: Lines) -> Iterator[TextModel]:
+def fitting_models(model: TextModel, num_bytes: int, counts: _Intp) -> Iterator[TextModel]:
     """Yield models of 8, 4 and 2 bits whose saved files have at most so many bytes.
 
-    Each keeps as many features as fit, the most important in the given lines; after a model that
-    keeps all of them comes no other.
+    Each keeps as many features as fit, the most important where so many lines have each; after a
+    model that keeps all of them comes no other.
 
     Raises
     ------
     ValueError
         If not even one feature fits.
     """
-    order = by_importance(model, lines)
+    order = by_importance(model, counts)
     for bits in BITS:
         reduction = _Reduction(model, order, bits, num_bytes)
         smallest = reduction.model(1)

@@ -16,8 +16,11 @@ from ebagx.text.words import Words, spans_of_lines
 
 _BLOCK_LENGTH = 1 << 20
 
+_INT32_MAX = 2**31 - 1
+
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
+_Integers = npt.NDArray[np.integer[Any]]
 
 
 class LineStore:
@@ -33,9 +36,9 @@ class LineStore:
         self.tokenizer = tokenizer
         self.words, self.label_names = Words(), Words()
         self._words = _GrowingArray(np.int32)
-        self._offsets = _GrowingArray(np.intp, 0)
+        self._offsets = _GrowingArray(np.int32, 0)
         self._labels = _GrowingArray(np.int32)
-        self._label_offsets = _GrowingArray(np.intp, 0)
+        self._label_offsets = _GrowingArray(np.int32, 0)
 
     def __repr__(self) -> str:
         return f"LineStore({self.num_lines} lines, {len(self.words_k)} words)"
@@ -51,7 +54,7 @@ class LineStore:
         return self._words.array
 
     @property
-    def offsets(self) -> _Intp:
+    def offsets(self) -> _Integers:
         """The places where the tokens of each line start, and the last ones end."""
         return self._offsets.array
 
@@ -61,13 +64,22 @@ class LineStore:
         return self._labels.array
 
     @property
-    def label_offsets(self) -> _Intp:
+    def label_offsets(self) -> _Integers:
         """The places where the labels of each line start, and the last ones end."""
         return self._label_offsets.array
 
     def all(self) -> "Lines":
         """Return all lines."""
-        return Lines(self, np.arange(self.num_lines))
+        return Lines(self, _numbers(self.num_lines))
+
+    def arrays_of(self, rows: _Integers) -> tuple[_Intp, _Int32, _Intp]:
+        """Return some lines as compiled code takes them: numbers, words and offsets.
+
+        The words of line b are those from ``offsets[numbers[b]]`` to ``offsets[numbers[b] + 1]``.
+        """
+        offsets = np.empty(2 * len(rows), np.intp)
+        offsets[::2], offsets[1::2] = self.offsets[rows], self.offsets[rows + 1]
+        return np.arange(0, len(offsets), 2), self.words_k, offsets
 
     def add_texts(self, texts: Sequence[str]) -> None:
         """Add lines without labels.
@@ -114,7 +126,7 @@ class LineStore:
         is_kept = counts[labels] >= min_count
         before = np.concatenate([[0], np.cumsum(is_kept)])
         kept, starts = labels[is_kept], before[offsets]
-        self._labels, self._label_offsets = _GrowingArray(np.int32), _GrowingArray(np.intp)
+        self._labels, self._label_offsets = _GrowingArray(np.int32), _GrowingArray(np.int32)
         self._labels.append(kept)
         self._label_offsets.append(starts)
         return int(np.count_nonzero((counts > 0) & (counts < min_count)))
@@ -152,7 +164,7 @@ class Lines:
     """Some lines of a store, to learn from or to measure on."""
 
     store: LineStore
-    rows: _Intp
+    rows: _Integers
 
     @classmethod
     def of(
@@ -166,7 +178,7 @@ class Lines:
         store.add_texts(texts)
         if labels is not None:
             store.add_labels(labels)
-        return cls(store, np.arange(store.num_lines))
+        return cls(store, _numbers(store.num_lines))
 
     def __repr__(self) -> str:
         return f"Lines({len(self.rows)} of {self.store.num_lines} lines)"
@@ -234,7 +246,9 @@ def read_lines(
 
 
 class _GrowingArray:
-    """A one-dimensional array to which entries are added at the end.
+    """A one-dimensional array of integers to which entries are added at the end.
+
+    Those of int32 become int64 as soon as an ascending one does not fit.
 
     It grows by an eighth: where the system moves pages, as Linux does, its entries are not copied,
     and there are never two copies of them.
@@ -251,6 +265,8 @@ class _GrowingArray:
 
     def append(self, entries: npt.NDArray[Any]) -> None:
         """Add entries."""
+        if self._array.dtype == np.int32 and len(entries) and entries[-1] > _INT32_MAX:
+            self._array = self._array.astype(np.int64)
         end = self._count + len(entries)
         if end > len(self._array):
             self._array.resize(max(end, self._count * 9 // 8), refcheck=False)
@@ -260,6 +276,11 @@ class _GrowingArray:
     def trim(self) -> None:
         """Give back the memory of entries that may still come."""
         self._array.resize(self._count, refcheck=False)
+
+
+def _numbers(count: int) -> _Integers:
+    """Return the numbers from 0 on: half the memory of those of NumPy where they fit."""
+    return np.arange(count, dtype=np.int32 if count <= _INT32_MAX else np.int64)
 
 
 def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

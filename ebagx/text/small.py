@@ -49,25 +49,34 @@ def quantised(
     rows = model.trainable_weights()[0]
     kept = np.arange(len(rows))
     if cutoff is not None and cutoff < len(rows):
-        kept = by_importance(model, lines)[:cutoff]
+        counts = None if lines is None else count_lines(model.features, lines)
+        kept = by_importance(model, counts)[:cutoff]
     kept = sorted_rows(model, kept)
     return with_rows(model, kept, quantize(rows[kept], bits))
 
 
-def by_importance(model: TextModel, lines: Lines | None = None) -> _Intp:
+def by_importance(model: TextModel, counts: _Intp | None = None) -> _Intp:
     """Return the columns of all features, the most important first.
 
-    Features are counted in the given lines. A model without sums of squared gradients, such as one
-    of fastText, is ordered by the lengths of its embeddings alone.
+    The numbers of lines are those that `count_lines` finds. A model without sums of squared
+    gradients, such as one of fastText, is ordered by the lengths of its embeddings alone.
     """
     importance = _lengths(model.trainable_weights()[0])
-    if lines is not None:
-        importance *= (_num_lines(model.features, lines) + 1) ** 0.25
+    if counts is not None:
+        importance *= (counts + 1) ** 0.25
     elif model.accumulators is not None:
         squares = np.minimum(model.accumulators.rows_n, np.finfo(np.float32).max)  # of frozen rows
         importance *= np.sqrt(squares, dtype=np.float64) ** 0.25
     order: _Intp = np.argsort(-importance, kind="stable")
     return order
+
+
+def count_lines(features: Features, lines: Lines) -> _Intp:
+    """Return how many lines have each feature."""
+    counts = np.zeros(features.n_columns, np.intp)
+    for bags in LineBags(features, lines).blocks():
+        counts += np.bincount(bags.indices, minlength=len(counts))
+    return counts
 
 
 def sorted_rows(model: TextModel, kept: _Intp) -> _Intp:
@@ -116,11 +125,3 @@ def _lengths(rows: _Floats) -> npt.NDArray[np.float64]:
         columns = np.ascontiguousarray(rows[part].T, np.float64)
         lengths[part] = np.sqrt((columns * columns).sum(axis=0))
     return lengths
-
-
-def _num_lines(features: Features, lines: Lines) -> _Intp:
-    """Return how many lines have each feature."""
-    counts = np.zeros(features.n_columns, np.intp)
-    for bags in LineBags(features, lines).blocks():
-        counts += np.bincount(bags.indices, minlength=len(counts))
-    return counts

@@ -78,6 +78,49 @@ def test_convert(run):
     assert run("info", "new")[1][0] == "features  142 words; tokenizer: fasttext"
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "q_hs_cutoff.ftz",
+            "no: its labels are a tree (loss hs), which models of ebagx do not have",
+        ),
+        ("ova_sub.bin", "no: it has n-grams, which fastText hashes in another way than ebagx"),
+    ],
+)
+def test_convert_what_cannot_be_trained(run, name, reason):
+    out = [f"training  {reason}", "saved     new"]
+    assert run("convert", model_path(name), "new") == (0, out, "")
+    options = (LINES, "--prob", "-k", -1)
+    assert run("predict", "new", *options) == run("predict", model_path(name), *options)
+    _, out, _ = run("info", "new")
+    _, old, _ = run("info", model_path(name))
+    assert [line for line in out if line[:4] not in ("size", "form")] == [
+        line for line in old if line[:4] not in ("size", "form")
+    ]
+    assert "format    version 5, with the features of fastText" in out
+    for argv in (("train", LINES, "--continue", "new"), ("similar", "new", "ti")):
+        status, out, err = run(*argv)
+        assert (status, out, err.count("\n")) == (2, [], 1)
+        assert "new has the features and labels of a model of fastText, and is only read" in err
+
+
+def test_quantize_a_converted_model(run):
+    run("convert", model_path("q_hs_cutoff.ftz"), "new")
+    status, out, err = run("quantize", "new", "--bits", 8)
+    assert (status, err, out[0], out[2]) == (0, "", "features  260 of 260", "saved     new-small")
+    assert run("info", "new-small")[1][4] == "size      8 dimensions, 0.0 MB, quantised to 8 bits"
+    _, old, _ = run("predict", "new", LINES)
+    _, new, _ = run("predict", "new-small", LINES)
+    assert sum(one == other for one, other in zip(old, new, strict=True)) >= 35
+    assert run("quantize", "new-small", "x")[2] == (
+        "ebagx: the model is quantised to 8 bits already\n"
+    )
+    assert run("quantize", "new", "x", "--cutoff", 5)[2] == (
+        "ebagx: --cutoff is for models that ebagx has trained\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["predict", "test", "vectors", "info", "convert"])
 def test_damaged(run, tmp_path, command):
     (tmp_path / "cut.bin").write_bytes(content_of("ns_words.bin")[:3000])
@@ -94,7 +137,6 @@ def test_damaged(run, tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", model_path("ova_sub.bin"), "new"], "it has n-grams"),
         (["convert", "absent", "new"], "absent is no file of fastText"),
         (["convert", model_path("skipgram.bin"), "new"], "a skipgram model"),
         (["predict", model_path("sg_h2.bin"), LINES], "which has word vectors and no labels"),

@@ -132,7 +132,7 @@ def test_snapshot(used):
 def test_reprs_are_short():
     network, steps, _ = make(7)
     assert repr(network.layers) == "[Layer(4 inputs, 7 outputs), Layer(7 inputs, 3 outputs)]"
-    assert repr(network.snapshot()) == "Snapshot(6 rows, 2 layers)"
+    assert repr(network.snapshot()[1]) == "PartCopy(7 rows)"
     examples = Examples(steps._examples.bags, np.zeros((B, 2)), None)
     assert repr(examples) == "Examples(5 bags, 2 outputs)"
     weighted = examples._replace(weights=np.ones(B, "f"))

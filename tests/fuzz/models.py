@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import ebagx
-from ebagx.io.model_folder import load_model, save_model
+from ebagx.io.fasttext.model import read_model
+from ebagx.io.model_folder import load_any_model, save_model
+from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import TextModel
@@ -19,9 +22,11 @@ from ebagx.text.ngrams import Ngrams
 from ebagx.text.small import quantised
 from fuzz.readers import MOST_CHANGES, ReaderError, changed
 from fuzz.source import Source
+from support.fasttext_files import model_path
 
 TEXTS = ["a small cat", "a big dog barks", "pie of \u00e4pfel", "", "unknown"]
 NGRAMS = [Ngrams(1, 0, 0, 1), Ngrams(2, 2, 3, 1000)]
+FASTTEXT = ("q_hs_cutoff.ftz", "ova_sub.bin")
 DESCRIPTION, FOLDER = "model.json", "data-0123456789abcdef"
 
 
@@ -37,9 +42,19 @@ def kinds() -> list[dict[str, bytes]]:
         for one in (model, *(quantised(model, bits) for bits in (8, 4, 2))):
             with tempfile.TemporaryDirectory() as root:
                 save_model(one, Path(root))
-                paths = [path for path in Path(root).rglob("*") if path.is_file()]
-                found.append(with_records({path.name: _unfolded(path) for path in paths}))
+                found.append(_files_of(Path(root)))
+    for name in FASTTEXT:
+        model_of_file = read_model(model_path(name))
+        for one_of_file in (model_of_file, model_of_file.quantize(4)):
+            with tempfile.TemporaryDirectory() as root:
+                save_model(one_of_file, Path(root))
+                found.append(_files_of(Path(root)))
     return found
+
+
+def _files_of(root: Path) -> dict[str, bytes]:
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    return with_records({path.name: _unfolded(path) for path in paths})
 
 
 def run(source: Source) -> str:
@@ -53,10 +68,16 @@ def run(source: Source) -> str:
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as root:
         write(Path(root), files)
         try:
-            model = load_model(Path(root))
+            model = load_any_model(Path(root))
         except (ValueError, OSError) as error:
             check_refusal(error, root)
             return "models refuse"
+        if isinstance(model, FastTextModel):
+            with suppress(ValueError):  # of finite numbers whose products are none
+                for probabilities in model.probability_blocks(TEXTS):
+                    if not np.isfinite(probabilities).all():
+                        raise ReaderError(f"the probabilities are {probabilities}")
+            return "models read"
         vectors, scores = model.vectors(TEXTS), model.scores(TEXTS)
         table = model.embedding
         values = table.toarray() if isinstance(table, ebagx.QuantizedTable) else table

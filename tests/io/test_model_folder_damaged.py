@@ -93,14 +93,14 @@ def test_swapped_files(saved):
     ("key", "value", "problem"),
     [
         ("format", "pickle", "this is not the description of an ebagx text classifier"),
-        ("version", 1, "the model has format version 1, this ebagx reads 2 to 4; train it again"),
+        ("version", 1, "the model has format version 1, this ebagx reads 2 to 5; train it again"),
         (
             "version",
-            5,
-            "the model has format version 5, this ebagx reads 2 to 4; "
+            6,
+            "the model has format version 6, this ebagx reads 2 to 5; "
             "a newer ebagx wrote it: pip install -U ebagx",
         ),
-        ("version", True, "the model has format version True, this ebagx reads 2 to 4; train it "),
+        ("version", True, "the model has format version True, this ebagx reads 2 to 5; train it "),
         ("labels", None, "labels is not a list of at least 2 labels"),
         ("labels", ["cat"], "labels is not a list of at least 2 labels"),
         ("labels", ["cat", "dog", 3], "labels is not a list of at least 2 labels"),

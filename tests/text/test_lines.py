@@ -268,3 +268,27 @@ def test_odd_lines_between_ascii_ones_are_in_their_places(monkeypatch):
         ["\xe4pfel"],
     ]
     assert prepared == ["Caf\xe9 x\n\xc4pfel\n".encode()]
+
+
+def test_offsets_that_need_more_than_32_bits(monkeypatch):
+    """The numbers become wider as soon as one does not fit; results stay."""
+    texts, labels = ["a b a", "b c", "", "x a b"], [["one"], ["two"], ["one"], ["two"]]
+    ngrams = Ngrams(2, 0, 0, 1000)
+    usual = Lines.of(texts, labels)
+    assert usual.store.offsets.dtype == usual.store.label_offsets.dtype == usual.rows.dtype
+    assert usual.rows.dtype == np.int32
+    monkeypatch.setattr("ebagx.text.lines._INT32_MAX", 2)
+    wide = Lines.of(texts, labels)
+    assert wide.store.offsets.dtype == wide.rows.dtype == wide.store.label_offsets.dtype == np.int64
+    for lines in (usual, wide):
+        assert lines.store.offsets.tolist() == [0, 3, 5, 5, 8]
+        assert lines.labels()[0].tolist() == [0, 1, 0, 1]
+    learned = Features.learn(usual, ngrams)
+    some = np.array([3, 0])
+    for lines in (wide, wide.select(some)):
+        same = usual if lines is wide else usual.select(some)
+        found = LineBags(learned, lines).matrix().toarray()
+        np.testing.assert_array_equal(found, LineBags(learned, same).matrix().toarray())
+        assert LineBags(learned, lines).most_lookups().tolist() == (
+            LineBags(learned, same).most_lookups().tolist()
+        )

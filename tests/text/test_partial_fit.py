@@ -234,6 +234,7 @@ def test_a_failure_leaves_the_model_as_it_was(monkeypatch, call, texts, y, diver
     model = fitted(warm_start=True)
     if call == "partial_fit":
         model.partial_fit(TEXTS, LABELS)
+    twin = pickle.loads(pickle.dumps(model))
     before, expected = vars(model).copy(), weights_of(model)
     take, n_good, calls = Steps._take, 1 if call == "fit" else 0, []
 
@@ -253,7 +254,7 @@ def test_a_failure_leaves_the_model_as_it_was(monkeypatch, call, texts, y, diver
     assert vars(model) == before
     assert_same_weights(model, expected)
     assert model.predict(TEXTS).tolist() == LABELS
-    model.partial_fit(texts, y)
+    assert_same_weights(model.partial_fit(texts, y), weights_of(twin.partial_fit(texts, y)))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ebagx.datasets import load_langid30, load_wordnet10
 from ebagx.io.model_folder import saved_size
 from ebagx.text import TextClassifier, load_model
 from ebagx.text.lines import Lines
-from ebagx.text.small import by_importance
+from ebagx.text.small import by_importance, count_lines
 from support.storage_cases import TEXTS as FEW, make_model
 
 TEXTS = ["a small cat", "the cat purrs", "dogs bark", "a big dog barks", "pie of äpfel", "soup"]
@@ -169,7 +169,11 @@ def test_weights_that_float16_has_not():
 def order_by(lengths, model, lines=None):
     model.embedding[:] = 0
     model.embedding[:, 1] = lengths
-    return by_importance(model, lines).tolist()
+    return by_importance(model, counted(model, lines)).tolist()
+
+
+def counted(model, lines):
+    return None if lines is None else count_lines(model.features, lines)
 
 
 def test_importance_of_features():
@@ -198,7 +202,7 @@ def test_cutoff_keeps_the_most_important(texts):
     model = make_model()
     classifier = TextClassifier._of(model)
     lines = None if texts is None else Lines.of(texts, tokenizer=model.features.tokenizer)
-    order, n_words = by_importance(model, lines), model.features.words.count
+    order, n_words = by_importance(model, counted(model, lines)), model.features.words.count
     for cutoff in (1, 5, model.features.n_columns - 1, model.features.n_columns + 1):
         small = classifier.quantize(8, cutoff, texts)
         kept = {*order[:cutoff].tolist()}

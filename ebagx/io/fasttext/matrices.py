@@ -6,8 +6,6 @@ import numpy.typing as npt
 from ebagx.io.fasttext.content import Content, DamagedError
 from ebagx.text.fasttext.matrix import CODES, NO_CODES, NO_FLOATS, Matrix
 
-_CHECKED_AT_ONCE = 1 << 20
-
 
 def read_matrix(content: Content, shape: tuple[int, int], is_quantised: bool, name: str) -> Matrix:
     """Read a table whose shape follows from what has been read before.
@@ -18,13 +16,6 @@ def read_matrix(content: Content, shape: tuple[int, int], is_quantised: bool, na
         If the file ends before, or if the shape or that of a product quantiser is another one.
     """
     return _read_codes(content, shape, name) if is_quantised else _read_dense(content, shape, name)
-
-
-def check_finite(matrix: Matrix, name: str) -> None:
-    """Raise DamagedError if a row of float32 holds nan or infinity. Cost: a read of the table."""
-    flat = matrix.dense.reshape(-1)
-    for start in range(0, len(flat), _CHECKED_AT_ONCE):
-        _check_finite(flat[start : start + _CHECKED_AT_ONCE], name)
 
 
 def _read_dense(content: Content, shape: tuple[int, int], name: str) -> Matrix:

@@ -11,13 +11,11 @@ import numpy.typing as npt
 from ebagx.io.fasttext.content import Content, DamagedError
 from ebagx.io.fasttext.entries import read_buckets_left, read_entries
 from ebagx.io.fasttext.header import Header
-from ebagx.io.fasttext.matrices import check_finite, read_matrix
-from ebagx.text.corpus import PREFIX
+from ebagx.io.fasttext.matrices import read_matrix
 from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.labels import labels_of
 from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.fasttext.model import FastTextModel
-from ebagx.text.words import Words
 
 _MAGIC = b"\xba\x16\x4f\x2f"
 
@@ -77,8 +75,8 @@ def read_model(path: Path, num_threads: int | None = None) -> FastTextModel:
         )
     with _named(path):
         output = labels_of(header.loss, file.output, file.label_counts)
-    labels = _label_names(file.features.entries, header)
-    return FastTextModel(file.features, labels, header.loss, file.table, output, num_threads)
+    names = file.features.label_names()
+    return FastTextModel(file.features, names, header.loss, file.table, output, num_threads)
 
 
 @contextmanager
@@ -115,15 +113,7 @@ def _read(content: Content) -> FastTextFile:
     shape = header.n_labels if header.is_supervised else header.n_words, header.dim
     output = read_matrix(content, shape, is_coded, "the last table")
     if header.is_supervised:
-        check_finite(output, "the last table")
+        output.check_finite("the last table")
     if content.left:
         raise DamagedError(f"{content.left:,} bytes follow its end")
     return FastTextFile(header, features, label_counts, table, output)
-
-
-def _label_names(entries: Words, header: Header) -> list[str]:
-    """Return the labels; without fastText's prefix, if all have it and a name behind it."""
-    names = [entries.name(header.n_words + place) for place in range(header.n_labels)]
-    short = [name.removeprefix(PREFIX) for name in names]
-    is_prefixed = all(len(name) > len(PREFIX) and name.startswith(PREFIX) for name in names)
-    return short if is_prefixed else names

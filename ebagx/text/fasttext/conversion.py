@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features
 from ebagx.text.model import TextModel
@@ -12,7 +13,7 @@ _LOSSES = {"softmax": "softmax", "ova": "ova", "ns": "ova"}
 
 
 def converted(model: FastTextModel) -> TextModel:
-    """Return a model of ebagx with the same words, labels and scores.
+    """Return a model of ebagx with the same words, labels and scores, which can be trained.
 
     Probabilities of the losses ova and ns differ by up to a 128th, as fastText takes them from a
     table, and those of softmax by the 1e-5 that fastText adds.
@@ -36,6 +37,7 @@ def converted(model: FastTextModel) -> TextModel:
         BucketTable.of(0, np.empty(0, np.int32)),
         Tokenizer("fasttext", lowercase=False),
     )
+    assert isinstance(model.table, Matrix)
     places = sorted(range(len(model.labels)), key=model.labels.__getitem__)
     found = TextModel(
         of_model,

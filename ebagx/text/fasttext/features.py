@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.bags import Bags
+from ebagx._core.checks import check_integer
+from ebagx._core.modes import MODES
+from ebagx._core.passes import forward
+from ebagx._core.table import Table
 from ebagx._core.threads import thread_count
 from ebagx.text import tokens
+from ebagx.text.corpus import PREFIX
 from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.lines import encoded
 from ebagx.text.ngrams import BucketTable
-from ebagx.text.vectors.lookups import ALL_ONES
+from ebagx.text.vectors.lookups import ALL_ONES, State
 from ebagx.text.words import Words, spans_of_lines
 
 MOST_CHARS = 512  # of an n-gram, as compiled code has room for
@@ -22,6 +27,10 @@ _ROWS_AT_ONCE = 1024  # which compiled code finds before it adds them up
 _BYTES_AT_ONCE = 1 << 22  # of text; Ctrl-C takes effect between blocks
 _WORK_PER_BYTE = 32  # finding the features of a byte costs about as many additions
 _NO_PLACES = np.empty(0, np.int32)
+_MAX_ROWS = 2**31 - 1
+# Rows are listed for vectors of words: of 4 bytes each, at most 16 MB and 256 bytes for each byte
+# of text. A word of 400 kB would have 820 MB in a model with n-grams of up to 512 characters.
+_MOST_ROWS_LISTED, _MOST_ROWS_PER_BYTE = 1 << 22, 64
 
 _Floats = npt.NDArray[np.float32]
 _Int32 = npt.NDArray[np.int32]
@@ -64,6 +73,62 @@ class FastTextFeatures:
         if len(self.places):
             self.places.setflags(write=False)
 
+    @classmethod
+    def restored(cls, words: Words, state: State) -> Self:
+        """Return features of these words from the rest, or raise ValueError or KeyError."""
+        limits = {
+            "word_ngrams": (1, MOST_WORDS),
+            "min_chars": (0, MOST_CHARS),
+            "max_chars": (0, MOST_CHARS),
+            "n_buckets": (0, _MAX_ROWS - words.count),
+            "is_pruned": (0, 1),
+        }
+        about = {
+            name: check_integer(int(state.about[name]), name, *limits[name]) for name in limits
+        }
+        is_pruned = about.pop("is_pruned")
+        if not about["n_buckets"] and (about["max_chars"] or about["word_ngrams"] > 1):
+            raise ValueError("there are no buckets for n-grams")
+        labels = _saved_array(state, "labels", np.uint8).tobytes()
+        left, places = None, _NO_PLACES
+        if is_pruned:
+            buckets, places = (
+                _saved_array(state, name, np.int32) for name in ("buckets", "places")
+            )
+            check_buckets_left(buckets, places, about["n_buckets"])
+            left = BucketTable.of(about["n_buckets"], buckets)
+        entries = _with_labels(words, labels) if labels else words
+        return cls(entries, words.count, **about, buckets_left=left, places=places)
+
+    def state(self) -> State:
+        """Return the options, the labels and the buckets that are left, for `restored`."""
+        labels = np.arange(self.n_words, self.entries.count, dtype=np.int32)
+        numbers = {
+            "word_ngrams": self.word_ngrams,
+            "min_chars": self.min_chars,
+            "max_chars": self.max_chars,
+            "n_buckets": self.n_buckets,
+            "is_pruned": int(self.buckets_left is not None),
+        }
+        lines = self.entries.select(labels).lines()
+        arrays: dict[str, npt.NDArray[Any]] = {"labels": np.frombuffer(lines, np.uint8)}
+        if self.buckets_left is not None:
+            arrays |= {"buckets": self.buckets_left.buckets(), "places": self.places}
+        return State({name: str(value) for name, value in numbers.items()}, arrays)
+
+    def words(self) -> Words:
+        """Return the words without the labels."""
+        if self.entries.count == self.n_words:
+            return self.entries
+        return self.entries.select(np.arange(self.n_words, dtype=np.int32))
+
+    def label_names(self) -> list[str]:
+        """Return the labels; without fastText's prefix, if all have it and a name behind it."""
+        names = [self.entries.name(i) for i in range(self.n_words, self.entries.count)]
+        short = [name.removeprefix(PREFIX) for name in names]
+        is_prefixed = all(len(name) > len(PREFIX) and name.startswith(PREFIX) for name in names)
+        return short if is_prefixed else names
+
     @property
     def num_rows(self) -> int:
         """The number of rows that the input table must have."""
@@ -91,6 +156,24 @@ class FastTextFeatures:
             )
         return pooled, counts
 
+    def pool_codes(
+        self, texts: Sequence[str], table: Table, num_threads: int | None
+    ) -> tuple[_Floats, _Intp]:
+        """Return the same of a table of few bits, whose rows are listed for some texts at a time.
+
+        Cost: a pass over the bytes, a read of each row, and four bytes a row.
+        """
+        pooled = np.empty((len(texts), table.dim), np.float32)
+        counts = np.empty(len(texts), np.intp)
+        table.check_mapped()
+        for block, text, spans in _blocks(texts):
+            rows, ends = self._listed(text, spans, True)
+            offsets = np.concatenate([[0], ends])
+            bags = Bags(rows.astype(offsets.dtype), offsets, ALL_ONES)
+            pooled[block] = forward(bags, table, MODES["mean"], None, num_threads)[0]
+            counts[block] = np.diff(offsets)
+        return pooled, counts
+
     def rows_of_lines(self, texts: Sequence[str]) -> tuple[_Int32, _Intp]:
         """Return the rows of each text as a line, and how many there are up to each."""
         text = encoded(texts)
@@ -109,7 +192,13 @@ class FastTextFeatures:
         given, rules = self._arrays(text, spans), self._rules(ends_lines)
         ends, scratch = np.empty(len(spans), np.intp), _scratch(spans, 1)
         tokens.list_fasttext_rows((_NO_PLACES, ends, scratch), given, rules)
-        rows = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+        count = int(ends[-1]) if len(ends) else 0
+        if count > _MOST_ROWS_LISTED + _MOST_ROWS_PER_BYTE * len(text):
+            raise ValueError(
+                f"{len(text):,} bytes of text have {count:,} n-grams of up to {self.max_chars} "
+                "characters, more than memory should hold: cut or drop very long words"
+            )
+        rows = np.empty(count, np.int32)
         if len(rows):
             tokens.list_fasttext_rows((rows, ends, scratch), given, rules)
         return rows, ends
@@ -136,6 +225,23 @@ def check_buckets_left(
     )
     if not is_fit or not np.array_equal(np.sort(places), np.arange(len(buckets))):
         raise ValueError("a pruned bucket or its row is out of range or occurs twice")
+
+
+def _saved_array(state: State, name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    array = state.arrays[name]
+    if array.dtype != dtype or array.ndim != 1:
+        raise ValueError(f"{name} has the dtype {array.dtype} and {array.ndim} dimensions")
+    return np.array(array)  # a copy, as another process may change a file under a map of it
+
+
+def _with_labels(words: Words, labels: bytes) -> Words:
+    if not labels.endswith(b"\n"):
+        raise ValueError("the list of labels is cut off")
+    text = words.lines() + labels
+    entries = Words.of(text, spans_of_lines(text))
+    if entries.count != text.count(b"\n"):
+        raise ValueError("a label is empty, or is a word, too")
+    return entries
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[slice, bytes, _Intp]]:

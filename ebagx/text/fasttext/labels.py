@@ -69,10 +69,13 @@ class LabelTree:
         A row for each inner node, and one that is not used.
     children : ndarray of int32, shape (L - 1, 2)
         The children of the inner nodes.
+    counts : ndarray of int64, shape (L,)
+        The counts of the labels, of which the tree is made.
     """
 
     matrix: Matrix
     children: npt.NDArray[np.int32] = field(repr=False)
+    counts: npt.NDArray[np.int64] = field(repr=False)
 
     @classmethod
     def of(cls, matrix: Matrix, counts: npt.NDArray[np.int64]) -> Self:
@@ -89,7 +92,7 @@ class LabelTree:
         children = np.empty((n_labels - 1, 2), np.int32)
         tokens.join_labels(children, np.append(counts, np.zeros(n_labels - 1, np.int64)))
         children.setflags(write=False)  # compiled code takes them as they are
-        return cls(matrix, children)
+        return cls(matrix, children, counts)
 
     def probabilities(self, pooled: _Floats, k: int, num_threads: int | None) -> _Floats:
         """Return the probabilities, (B, L), of the `k` likeliest labels at least; -1 is all."""

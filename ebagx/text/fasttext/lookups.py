@@ -8,15 +8,9 @@ import numpy.typing as npt
 
 from ebagx._core.bags import Bags
 from ebagx._core.checks import check_integer
-from ebagx.text.fasttext.features import (
-    MOST_CHARS,
-    MOST_WORDS,
-    FastTextFeatures,
-    check_buckets_left,
-)
+from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.lines import encoded
-from ebagx.text.ngrams import BucketTable
 from ebagx.text.tokenizers import Tokenizer
 from ebagx.text.vectors.floret import FloretHashing, FloretLookup
 from ebagx.text.vectors.lookups import ALL_ONES, Rule, State, Tokens
@@ -24,7 +18,6 @@ from ebagx.text.words import Words, spans_of_lines, words_of
 
 _BETWEEN_BLANKS = Tokenizer("whitespace", lowercase=False)
 _END_OF_LINE = "</s>"
-_MAX_ROWS = 2**31 - 1
 
 
 class FastTextLookup:
@@ -51,43 +44,15 @@ class FastTextLookup:
     def __init__(
         self, features: FastTextFeatures, is_supervised: bool, words: Words | None = None
     ) -> None:
-        entries = features.entries
-        if words is None:
-            is_all = entries.count == features.n_words
-            first = np.arange(features.n_words, dtype=np.int32)
-            words = entries if is_all else entries.select(first)
-        self.words = words
+        self.words = features.words() if words is None else words
         self.rule = Rule.MEAN if is_supervised else Rule.UNIT_MEAN
         self._features = features
 
     @classmethod
     def restored(cls, words: Words, state: State) -> Self:
         """Return the lookup of a saved state, or raise ValueError or KeyError."""
-        limits = {
-            "word_ngrams": (1, MOST_WORDS),
-            "min_chars": (0, MOST_CHARS),
-            "max_chars": (0, MOST_CHARS),
-            "n_buckets": (0, _MAX_ROWS - words.count),
-            "is_supervised": (0, 1),
-            "is_pruned": (0, 1),
-        }
-        about = {
-            name: check_integer(int(state.about[name]), name, *limits[name]) for name in limits
-        }
-        is_supervised, is_pruned = bool(about.pop("is_supervised")), about.pop("is_pruned")
-        if not about["n_buckets"] and (about["max_chars"] or about["word_ngrams"] > 1):
-            raise ValueError("there are no buckets for n-grams")
-        labels = _saved_array(state, "labels", np.uint8).tobytes()
-        left, places = None, np.empty(0, np.int32)
-        if is_pruned:
-            buckets, places = (
-                _saved_array(state, name, np.int32) for name in ("buckets", "places")
-            )
-            check_buckets_left(buckets, places, about["n_buckets"])
-            left = BucketTable.of(about["n_buckets"], buckets)
-        entries = _with_labels(words, labels) if labels else words
-        features = FastTextFeatures(entries, words.count, **about, buckets_left=left, places=places)
-        return cls(features, is_supervised, words)
+        is_supervised = check_integer(int(state.about["is_supervised"]), "is_supervised", 0, 1)
+        return cls(FastTextFeatures.restored(words, state), bool(is_supervised), words)
 
     def rows_of(self, words: Words) -> Bags:
         """Return the rows of each word and its n-grams, an empty bag if it has none."""
@@ -110,21 +75,8 @@ class FastTextLookup:
 
     def state(self) -> State:
         """Return the options, the labels and the buckets that are left."""
-        features = self._features
-        labels = np.arange(features.n_words, features.entries.count, dtype=np.int32)
-        numbers = {
-            "word_ngrams": features.word_ngrams,
-            "min_chars": features.min_chars,
-            "max_chars": features.max_chars,
-            "n_buckets": features.n_buckets,
-            "is_supervised": int(self.rule is Rule.MEAN),
-            "is_pruned": int(features.buckets_left is not None),
-        }
-        lines = features.entries.select(labels).lines()
-        arrays: dict[str, npt.NDArray[Any]] = {"labels": np.frombuffer(lines, np.uint8)}
-        if features.buckets_left is not None:
-            arrays |= {"buckets": features.buckets_left.buckets(), "places": features.places}
-        return State({name: str(value) for name, value in numbers.items()}, arrays)
+        about, arrays = self._features.state()
+        return State({**about, "is_supervised": str(int(self.rule is Rule.MEAN))}, arrays)
 
 
 class FloretModelLookup(FloretLookup):
@@ -226,20 +178,3 @@ def _offsets(ends: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
     offsets = np.zeros(len(ends) + 1, np.int32)
     offsets[1:] = ends
     return offsets
-
-
-def _saved_array(state: State, name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    array = state.arrays[name]
-    if array.dtype != dtype or array.ndim != 1:
-        raise ValueError(f"{name} has the dtype {array.dtype} and {array.ndim} dimensions")
-    return np.array(array)  # a copy, as another process may change a file under a map of it
-
-
-def _with_labels(words: Words, labels: bytes) -> Words:
-    if not labels.endswith(b"\n"):
-        raise ValueError("the list of labels is cut off")
-    text = words.lines() + labels
-    entries = Words.of(text, spans_of_lines(text))
-    if entries.count != text.count(b"\n"):
-        raise ValueError("a label is empty, or is a word, too")
-    return entries

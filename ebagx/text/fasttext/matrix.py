@@ -11,6 +11,7 @@ _Floats = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.uint8]
 
 CODES = 256
+_CHECKED_AT_ONCE = 1 << 20
 NO_FLOATS = np.empty(0, np.float32)
 NO_CODES = np.empty(0, np.uint8)
 
@@ -68,6 +69,13 @@ class Matrix(NamedTuple):
         check_mapped(self.dense, "the table of the model")
         check_mapped(self.codes, "the table of the model")
         return self[2:]
+
+    def check_finite(self, name: str) -> None:
+        """Raise ValueError if a row of float32 holds nan or infinity. Cost: a read of the table."""
+        flat = self.dense.reshape(-1)
+        for start in range(0, len(flat), _CHECKED_AT_ONCE):
+            if not np.isfinite(flat[start : start + _CHECKED_AT_ONCE]).all():
+                raise ValueError(f"{name} holds nan or infinity")
 
     def rows(self, numbers: npt.NDArray[np.integer[Any]] | slice) -> _Floats:
         """Return some rows as float32, (n, D). Cost: a look-up per row and part."""

@@ -1,13 +1,16 @@
 """`FastTextModel` gives the answers of a model that fastText has trained."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ebagx._core.checks import FRACTION, check_integer, check_number
+from ebagx._core.table import Table
+from ebagx.quantized import QuantizedTable, quantize
 from ebagx.text.corpus import PREFIX
 from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.labels import ADDED, Labels
@@ -15,6 +18,7 @@ from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.inputs import as_list, checked_texts
 from ebagx.text.ranking import likeliest, line_blocks
 
+LOSSES = ("hs", "ns", "softmax", "ova")
 _LEFT_OUT = -1.0  # the probability of a label that fastText does not print
 
 _Floats = npt.NDArray[np.float32]
@@ -25,7 +29,8 @@ _Intp = npt.NDArray[np.intp]
 class FastTextModel:
     """A supervised model of fastText, which answers as fastText does.
 
-    `load_model` returns it for a ``.bin`` or ``.ftz`` file. Labels and probabilities are those of
+    `load_model` returns it for a ``.bin`` or ``.ftz`` file, or a folder that `save` has made of
+    one. Labels and probabilities are those of
     ``fasttext predict-prob``. A text is a line: words between blanks, in their case, and the word
     ``</s>`` that ends lines.
 
@@ -35,7 +40,7 @@ class FastTextModel:
         The labels in the order of the file, without ``__label__``.
     loss : {"softmax", "ova", "ns", "hs"}
         The loss with which the model was trained.
-    table : Matrix
+    table : Matrix or QuantizedTable
         The rows of words and buckets.
     num_threads : int or None
         Largest number of threads.
@@ -57,15 +62,19 @@ class FastTextModel:
     features: FastTextFeatures
     labels: list[str]
     loss: str
-    table: Matrix
+    table: Matrix | QuantizedTable
     output: Labels
     num_threads: int | None = None
 
     def __post_init__(self) -> None:
-        rows = self.table.codes if self.table.is_quantised else self.table.dense
-        if len(rows) != self.features.num_rows:
+        table = self.table
+        if isinstance(table, QuantizedTable):
+            count = len(table)
+        else:
+            count = len(table.codes if table.is_quantised else table.dense)
+        if count != self.features.num_rows:
             raise ValueError(
-                f"table must have {self.features.num_rows} rows for the features, got {len(rows)}"
+                f"table must have {self.features.num_rows} rows for the features, got {count}"
             )
 
     def __repr__(self) -> str:
@@ -82,7 +91,12 @@ class FastTextModel:
     @property
     def dim(self) -> int:
         """The dimension of the vectors."""
-        return self.table.dim
+        return self.table.shape[1] if isinstance(self.table, QuantizedTable) else self.table.dim
+
+    @property
+    def bits(self) -> int | None:
+        """The bits of a value, if `quantize` has made the model."""
+        return self.table.bits if isinstance(self.table, QuantizedTable) else None
 
     @property
     def label_prefix(self) -> str:
@@ -190,6 +204,50 @@ class FastTextModel:
         hits = [this == that for this, that in zip(found, expected, strict=True)]
         return float(np.mean(hits))
 
+    def quantize(self, bits: int = 4) -> "FastTextModel":
+        """Return a model whose table has few bits a value, as `ebagx.quantize` makes them.
+
+        Parameters
+        ----------
+        bits : {8, 4, 2}, default=4
+            Bits of a value. A row has a scale and a bias, too.
+
+        Returns
+        -------
+        FastTextModel
+            A new one, whose `table` is a `QuantizedTable`. It predicts nearly the same.
+
+        Raises
+        ------
+        ValueError
+            If `quantize` has made this model already, or a number in the table is not finite.
+        """
+        if isinstance(self.table, QuantizedTable):
+            raise ValueError(f"the model is quantised to {self.table.bits} bits already")
+        return _quantised(in_order(self), bits)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as a folder, which `load_model` maps, and the command line reads.
+
+        The folder has checksums and holds no code. The codes of a ``.ftz`` file become float32;
+        `quantize` makes them small again.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder. A complete new model replaces one that is there in one step.
+
+        Raises
+        ------
+        OSError
+            If the system refuses to write; an old model stays.
+        ValueError
+            If the folder is neither new, nor empty, nor a model, or if a number is not finite.
+        """
+        from ebagx.io.model_folder import save_model
+
+        save_model(self, Path(path))
+
     def best_blocks(self, texts: Sequence[str], k: int) -> Iterator[tuple[_Intp, _Floats]]:
         """Yield the positions of the `k` likeliest labels, best first, and their probabilities.
 
@@ -215,4 +273,37 @@ class FastTextModel:
             yield probabilities
 
     def _pooled(self, texts: Sequence[str]) -> tuple[_Floats, _Intp]:
+        if isinstance(self.table, QuantizedTable):
+            return self.features.pool_codes(texts, Table.of(self.table), self.num_threads)
         return self.features.pool(texts, self.table, self.num_threads)
+
+
+def in_order(model: FastTextModel) -> FastTextModel:
+    """Return the model with tables of float32, and rows of buckets in ascending order.
+
+    Tables that are so already are not copied, nor is one that `quantize` has made.
+    """
+    features, table, output = model.features, model.table, model.output
+    if isinstance(table, QuantizedTable):
+        return model  # of a model that was in order
+    order: Any = slice(None)
+    if len(features.places):
+        order = np.concatenate([np.arange(features.n_words), features.n_words + features.places])
+        features = replace(features, places=np.arange(len(features.places), dtype=np.int32))
+    matrix = _as_dense(output.matrix, slice(None))
+    return replace(
+        model,
+        features=features,
+        table=_as_dense(table, order),
+        output=replace(output, matrix=matrix),  # type: ignore[type-var]
+    )
+
+
+def _as_dense(matrix: Matrix, order: Any) -> Matrix:
+    rows = matrix.rows(order)
+    return Matrix(len(rows), matrix.dim, rows)
+
+
+def _quantised(model: FastTextModel, bits: int) -> FastTextModel:
+    assert isinstance(model.table, Matrix)
+    return replace(model, table=quantize(model.table.dense, bits))

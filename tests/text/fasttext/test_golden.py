@@ -49,6 +49,13 @@ def test_predictions(name):
     check_predictions(model, expected(name, "predict_all") or expected(name, "predict_k20"))
 
 
+@pytest.mark.parametrize("name", WITH_LABELS)
+def test_predictions_of_a_folder(name, tmp_path):
+    load_model(model_path(name)).save(tmp_path / "m")
+    model = load_model(tmp_path / "m")
+    check_predictions(model, expected(name, "predict_all") or expected(name, "predict_k20"))
+
+
 def test_predictions_of_version_11(tmp_path):
     """The older version has no n-grams of characters, though its options have."""
     path = tmp_path / "old.bin"
