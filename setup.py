@@ -139,7 +139,7 @@ def extensions():
         Extension(
             "ebagx._core.cpu",
             [str(PACKAGE / "_core/cpu.pyx")],
-            depends=[str(PACKAGE / "_core/pages.pxi")],
+            depends=[str(path) for path in (PACKAGE / "_core").glob("*.pxi")],
             **options,
         ),
         Extension("ebagx._core.integers", [str(PACKAGE / "_core/integers.pyx")], **options),

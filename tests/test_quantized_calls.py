@@ -233,3 +233,15 @@ def test_optimizers_refuse_it():
         ebagx.optim.SGD(0.1).update(
             make_table("torch_byte")[0], ebagx.RowGradient([1], np.ones((1, 20)), (NUM_ROWS, 20))
         )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_usual_calls_are_one_call_of_a_kernel(monkeypatch, weighted):
+    """They are not checked a second time, which took longer than to pool a few bags."""
+    table = ebagx.quantize(np.arange(40, dtype=np.float32).reshape(10, 4))
+    bags = np.array([3, 1, 9, 4]), np.array([0, 1])
+    weights = {"per_sample_weights": np.array([2, 1, 0, 3], np.float32)} if weighted else {}
+    expected = ebagx.embedding_bag(bags[0], table.toarray(), bags[1], mode="sum", **weights)
+    monkeypatch.setattr("ebagx.functional.bags_for", None)
+    pooled = ebagx.embedding_bag(bags[0], table, bags[1], mode="sum", **weights)
+    assert pooled.tobytes() == expected.tobytes()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 __test__: dict[str, str]
@@ -18,3 +20,6 @@ def read_ahead(
     in_memory: bool,
     /,
 ) -> bool: ...
+def tensor_memories(
+    tensors: tuple[Any, ...], types: tuple[type, ...], exchange: Any, /
+) -> list[memoryview | None] | None: ...

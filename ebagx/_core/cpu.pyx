@@ -1,5 +1,7 @@
 """Read instruction-set levels from CPUID, OpenMP's threads, and addresses; ask for pages.
 
+Tensors of other libraries are seen as memory here, too.
+
 This module is built with baseline flags only. A module built for AVX2 has AVX2 instructions in its
 own start-up code, so the level must be known before such a module is imported.
 """
@@ -92,3 +94,4 @@ def misalignment(memory, Py_ssize_t alignment, /) -> int:
 
 
 include "pages.pxi"
+include "tensors.pxi"

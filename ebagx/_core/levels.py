@@ -57,6 +57,7 @@ KERNEL_NAMES = (
     "train_batches",
     "train_pairs",
     "pool_codes",
+    "pool_plain_codes",
     "unpack_codes",
     "draw_classes",
     "make_alias",

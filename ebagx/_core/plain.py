@@ -13,9 +13,8 @@ import numpy as np
 import scipy.sparse
 
 from ebagx._core.bags import NO_WEIGHTS, Bags
-from ebagx._core.dtypes import is_index_dtype, kernel_view
+from ebagx._core.dtypes import is_index_dtype
 from ebagx._core.forms.lists import join_integers
-from ebagx._core.levels import kernels
 from ebagx._core.memory import SMALL_BYTES, aligned_empty
 from ebagx._core.options import Options
 from ebagx._core.pieces import is_one_piece
@@ -23,8 +22,8 @@ from ebagx._core.table import Table
 from ebagx._core.threads import is_shared, thread_count
 
 # Outputs of so many numbers, of any dtype, need not be aligned.
-_FEW_NUMBERS = SMALL_BYTES // 8
-_FEW_BAGS = 63  # for which the kernel needs no array of closed offsets
+FEW_NUMBERS = SMALL_BYTES // 8
+FEW_BAGS = 63  # for which the kernel needs no array of closed offsets
 _CSR = (scipy.sparse.csr_array, scipy.sparse.csr_matrix)
 
 
@@ -44,8 +43,8 @@ def plain_bags(
             return input, offsets, weights, options.include_last_offset
     elif offsets is not None or weights is not None:
         return None
-    elif type(input) is list and len(input) <= _FEW_NUMBERS:
-        joined = join_integers(input, _FEW_NUMBERS)
+    elif type(input) is list and len(input) <= FEW_NUMBERS:
+        joined = join_integers(input, FEW_NUMBERS)
         return None if joined is None else (*joined, None, True)
     elif type(input) in _CSR:
         return _bags_of_csr(input, table)
@@ -61,16 +60,11 @@ def _bags_of_csr(matrix: Any, table: Table) -> PlainBags | None:
 
 
 def pool_plainly(
-    bags: PlainBags,
-    table: Table,
-    options: Options,
-    is_kept: bool = False,
-    owner: type | None = None,
+    bags: PlainBags, table: Table, options: Options, is_kept: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Return the pooled bags (B, D), and closed offsets if there are many or the call is kept.
 
-    None if the call must go the usual way. Arrays may be views of an `owner`: a type whose objects
-    have ordinary memory.
+    None if the call must go the usual way.
     """
     indices, offsets, weights, is_closed = bags
     dim, dtype = table.dim, table.dtype
@@ -81,7 +75,7 @@ def pool_plainly(
     work, numbers, threads = indices.size * dim, num_bags * dim, 1
     if numbers <= 0:
         return None
-    if numbers <= _FEW_NUMBERS and not is_shared(work):
+    if numbers <= FEW_NUMBERS and not is_shared(work):
         out = np.empty((num_bags, dim), dtype)
     # In one piece there are so few bags that int32 has their numbers. The kernel finds wrong
     # dtypes, too, but after a large output has been allocated, which took 7 % of the call.
@@ -90,10 +84,9 @@ def pool_plainly(
         threads = thread_count(options.num_threads, work)
     else:
         return None
-    ends = np.empty(num_bags + 1, indices.dtype) if is_kept or num_bags > _FEW_BAGS else None
-    written = out if dtype is table.sum_dtype else kernel_view(out)
-    read = table.kernel_rows(), indices, offsets, weights, options.mode.divisor, is_closed
-    return (out, ends) if kernels.pool_plain(written, ends, *read, threads, owner) else None
+    ends = np.empty(num_bags + 1, indices.dtype) if is_kept or num_bags > FEW_BAGS else None
+    read = indices, offsets, weights, options.mode.divisor, is_closed
+    return (out, ends) if table.pool_plain(out, ends, *read, threads) else None
 
 
 def _have_dtypes(indices: np.ndarray, weights: Any, table: Table) -> bool:

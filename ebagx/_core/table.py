@@ -7,7 +7,7 @@ import numpy as np
 
 from ebagx._core import gather
 from ebagx._core.checks import as_plain_array, check_table_dtype
-from ebagx._core.dtypes import stored_as
+from ebagx._core.dtypes import kernel_view, stored_as
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous
 from ebagx._core.levels import kernels
 from ebagx._core.maps import MapAdvice, Use, in_sequence
@@ -120,7 +120,7 @@ class Table:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether kernels read the rows in place, without a look at memory maps before."""
+        """Return whether `pool_plain` can read the rows, without a look at memory maps before."""
         return self._view is not None and self.map_advice is None
 
     def check_mapped(self) -> None:
@@ -207,6 +207,22 @@ class Table:
         if columns is not ALL_COLUMNS:
             rows = rows[:, columns]
         return kernels.pool(out, rows, indices, offsets, weights, divisor, num_threads)
+
+    def pool_plain(
+        self,
+        out: np.ndarray,
+        ends: np.ndarray | None,
+        indices: np.ndarray,
+        offsets: np.ndarray | None,
+        weights: Any,
+        divisor: int,
+        is_closed: bool,
+        num_threads: int,
+    ) -> bool:
+        """Write the pooled bags of a caller, if the table is plain; return whether they are."""
+        written = out if self.dtype is self.sum_dtype else kernel_view(out)
+        bags = indices, offsets, weights, divisor, is_closed, num_threads
+        return kernels.pool_plain(written, ends, self.kernel_rows(), *bags)
 
     def take_extremes(
         self,

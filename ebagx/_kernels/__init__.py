@@ -14,8 +14,8 @@ Rules
   exception (``common/arrays.pxi``), before anything is read.
 * Behind the function that Python calls, code may not allocate, raise or import, and runs without
   the GIL.
-* Kernels check nothing that ``ebagx._core.bags`` has checked, and only `pool_plain`
-  checks what a caller gives. They read every offset and index once
+* Kernels check nothing that ``ebagx._core.bags`` has checked, and only `pool_plain` and
+  `pool_plain_codes` check what a caller gives. They read every offset and index once
   per use and clamp it, so an array that another thread changes during a call gives wrong numbers
   and never a wild address.
 * Bits depend neither on the level nor on the number of threads. Threads share bags, rows or columns
@@ -54,7 +54,7 @@ training
 
 quantized
     * `pool_codes` pools rows of codes with a scale and a bias, `unpack_codes` writes their values
-      (``pool.pxi``)
+      (``pool.pxi``); `pool_plain_codes` checks the arguments of a caller, too (``plain.pxi``)
 ranking
     * `top_items` finds the best items of users by their vectors, `top_scores` by scores
       (``top.pxi``)

@@ -9,6 +9,7 @@ from ebagx._kernels._baseline import (
     pool_codes as pool_codes,
     pool_many as pool_many,
     pool_plain as pool_plain,
+    pool_plain_codes as pool_plain_codes,
     renorm as renorm,
     report_times as report_times,
     row_squares as row_squares,

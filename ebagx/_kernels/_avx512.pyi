@@ -7,6 +7,7 @@ from ebagx._kernels._baseline import (
     pool_codes as pool_codes,
     pool_many as pool_many,
     pool_plain as pool_plain,
+    pool_plain_codes as pool_plain_codes,
     report_times as report_times,
     top_items as top_items,
     top_scores as top_scores,

@@ -63,16 +63,15 @@ def pool(
     /,
 ) -> bool: ...
 def pool_plain(
-    out_bd: _Array,
+    out_bd: _Array | memoryview,
     ends_b: _Array | None,
-    table_rd: _Array,
-    indices: _Array,
-    offsets_b: _Array | None,
-    weights: _Array | None,
+    table_rd: _Array | memoryview,
+    indices: _Array | memoryview,
+    offsets_b: _Array | memoryview | None,
+    weights: _Array | memoryview | None,
     mode: int,
     is_closed: bool,
     num_threads: int,
-    owner: type | None = None,
     /,
 ) -> bool: ...
 def pool_codes(
@@ -87,6 +86,23 @@ def pool_codes(
     is_half: bool,
     is_exact: bool,
     mode: int,
+    num_threads: int,
+    /,
+) -> bool: ...
+def pool_plain_codes(
+    out_bd: _Array,
+    ends_b: _Array | None,
+    codes_rb: _Array,
+    indices: _Array,
+    offsets_b: _Array | None,
+    weights: _Array | None,
+    bits: int,
+    codes_at: int,
+    constants_at: int,
+    is_half: bool,
+    is_exact: bool,
+    mode: int,
+    is_closed: bool,
     num_threads: int,
     /,
 ) -> bool: ...

@@ -1,8 +1,10 @@
 """The pure-NumPy twins of the kernels of quantised tables; see ``reference.py``."""
 
+from typing import Any
+
 import numpy as np
 
-from ebagx._kernels.reference import _quietly, pool
+from ebagx._kernels.reference import _quietly, plain_bags, pool
 
 
 def _values(
@@ -49,6 +51,30 @@ def pool_codes(
     numbers = np.arange(len(rows), dtype=indices_k.dtype)
     pool(out_bd, values, numbers, offsets_b, weights_k, mode, num_threads)
     return not outside.any()
+
+
+def pool_plain_codes(
+    out_bd: Any,
+    ends_b: np.ndarray | None,
+    codes_rb: Any,
+    indices: Any,
+    offsets_b: Any,
+    weights: Any,
+    bits: int,
+    codes_at: int,
+    constants_at: int,
+    is_half: bool,
+    is_exact: bool,
+    mode: int,
+    is_closed: bool,
+    num_threads: int,
+) -> bool:
+    """Check the bags of a caller, close their offsets and pool them; return whether it can."""
+    bags = plain_bags(out_bd, ends_b, indices, offsets_b, weights, is_closed)
+    if bags is None or 0 in codes_rb.shape:
+        return False
+    rest: Any = *bags, bits, codes_at, constants_at, is_half, is_exact, mode, num_threads
+    return pool_codes(out_bd, codes_rb, *rest)
 
 
 @_quietly

@@ -168,51 +168,70 @@ def pool_many(jobs_j: tuple[tuple[_PoolArrays, int], ...], num_threads: int) -> 
 
 
 def pool_plain(
-    out_bd: np.ndarray,
+    out_bd: Any,
     ends_b: np.ndarray | None,
-    table_rd: np.ndarray,
-    indices: np.ndarray,
-    offsets_b: np.ndarray | None,
-    weights: np.ndarray | None,
+    table_rd: Any,
+    indices: Any,
+    offsets_b: Any,
+    weights: Any,
     mode: int,
     is_closed: bool,
     num_threads: int,
-    owner: type | None = None,
 ) -> bool:
     """Check the bags of a caller, close their offsets and pool them; return whether it can.
 
     The outputs may have any values if not.
     """
+    bags = plain_bags(out_bd, ends_b, indices, offsets_b, weights, is_closed)
+    out_bd, table_rd = np.asarray(out_bd), np.asarray(table_rd)
+    if bags is None or out_bd.shape[1] != table_rd.shape[1]:
+        return False
+    return bool(table_rd.size) and pool(out_bd, table_rd, *bags, mode, num_threads)
+
+
+def plain_bags(
+    out_bd: Any,
+    ends_b: np.ndarray | None,
+    indices: Any,
+    offsets_b: Any,
+    weights: Any,
+    is_closed: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return indices, closed offsets and weights as `pool` takes them; None if some are wrong."""
     given = [array for array in (indices, offsets_b, weights) if array is not None]
+    if not all(_is_plain(array, type(out_bd)) for array in given):
+        return None
+    out_bd, indices, offsets_b, weights = (
+        None if array is None else np.asarray(array)
+        for array in (out_bd, indices, offsets_b, weights)
+    )
     real = np.dtype(np.float64 if out_bd.dtype == np.float64 else np.float32)
-    if not all(_is_plain(array, owner) for array in given):
-        return False
-    if weights is not None and weights.dtype != real:
-        return False
-    if weights is not None and weights.shape != indices.shape:
-        return False
+    if weights is not None and (weights.dtype != real or weights.shape != indices.shape):
+        return None
     ends = _ends_of(indices, offsets_b, is_closed)
-    if ends is None or len(ends) != len(out_bd) + 1 or 0 in (*out_bd.shape, *table_rd.shape):
-        return False
+    if ends is None or len(ends) != len(out_bd) + 1 or 0 in out_bd.shape:
+        return None
     if ends_b is None and len(out_bd) < 64:
         ends_b = np.empty(len(ends), indices.dtype)
     if ends_b is None or ends_b.dtype != indices.dtype or len(ends_b) != len(ends):
-        return False
-    if out_bd.shape[1] != table_rd.shape[1] or not offsets_valid(ends, indices.size):
-        return False
+        return None
+    if not offsets_valid(ends, indices.size):
+        return None
     ends_b[:] = ends
     flat = np.empty(0, real) if weights is None else weights.reshape(-1)
-    return pool(out_bd, table_rd, indices.reshape(-1), ends_b, flat, mode, num_threads)
+    return indices.reshape(-1), ends_b, flat
 
 
-def _is_plain(array: Any, owner: type | None) -> bool:
-    """Return whether an object is a contiguous array in ordinary memory, or in that of `owner`."""
-    if type(array) is not np.ndarray or not (array.flags.c_contiguous and array.flags.aligned):
+def _is_plain(array: Any, kind: type) -> bool:
+    """Return whether an object is a memoryview or an array in ordinary memory, and contiguous."""
+    if type(array) is not kind:
         return False
-    base = array.base
-    if base is None or type(base) is owner:
-        return True
-    return type(base) is np.ndarray and base.base is None
+    plain: Any = array
+    if kind is memoryview:
+        return bool(plain.c_contiguous)
+    base = plain.base
+    is_ordinary = base is None or (type(base) is np.ndarray and base.base is None)
+    return bool(is_ordinary and plain.flags.c_contiguous and plain.flags.aligned)
 
 
 def _ends_of(indices: np.ndarray, offsets: np.ndarray | None, is_closed: bool) -> Any:

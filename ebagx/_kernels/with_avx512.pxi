@@ -8,10 +8,11 @@ include "common/row_ops.pxi"
 include "common/work.pxi"
 include "forward/check.pxi"
 include "forward/pool.pxi"
-include "forward/plain.pxi"
 include "forward/extreme.pxi"
 include "forward/many.pxi"
 include "quantized/pool.pxi"
+include "forward/plain.pxi"
+include "quantized/plain.pxi"
 include "ranking/top.pxi"
 
 ctypedef fused forward_dtype_call_t:
@@ -22,13 +23,13 @@ ctypedef fused forward_index_call_t:
     IndicesValidCall
     OffsetsValidCall
     CloseOffsetsCall
-    PoolCodesCall
-    UnpackCall
 
 ctypedef fused forward_plain_call_t:
     JobsCall
     TopItemsCall
     TopScoresCall
+    PoolCodesCall
+    UnpackCall
 
 ctypedef fused bag_call_t:
     PoolCall

@@ -1,5 +1,6 @@
 """The arguments of `embedding_bag`: tensors, and settings."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,23 +28,35 @@ class Settings(NamedTuple):
     num_threads: int | None = None
 
     def options(self, num_rows: int) -> Options:
-        """Return the checked options over a table of `num_rows` rows."""
-        check_flag(self.sparse, "sparse")
-        num_threads = self.num_threads
-        if num_threads is None:
-            num_threads = min(torch.get_num_threads(), default_threads())
-        return checked_options(
-            num_rows,
-            self.mode,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.include_last_offset,
-            self.padding_idx,
-            num_threads,
-            self.invalid,
-            self.default_row,
-        )
+        """Return the checked options over a table of `num_rows` rows.
+
+        As `checked_options`, this does not check the arguments of the last calls again.
+        """
+        most = min(torch.get_num_threads(), default_threads())
+        try:
+            return _known_options(num_rows, most, *self)
+        except TypeError:  # of a check, or as an argument cannot be hashed
+            return _checked_options(num_rows, most, *self)
+
+
+def _checked_options(num_rows: int, most_threads: int, *settings: Any) -> Options:
+    given = Settings(*settings)
+    check_flag(given.sparse, "sparse")
+    return checked_options(
+        num_rows,
+        given.mode,
+        given.max_norm,
+        given.norm_type,
+        given.scale_grad_by_freq,
+        given.include_last_offset,
+        given.padding_idx,
+        most_threads if given.num_threads is None else given.num_threads,
+        given.invalid,
+        given.default_row,
+    )
+
+
+_known_options = lru_cache(maxsize=64, typed=True)(_checked_options)
 
 
 class Tensors(NamedTuple):

@@ -8,6 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from ebagx.torch.arguments import Settings, Tensors, flattened, is_valid
+from ebagx.torch.direct import pool_directly
 from ebagx.torch.fallback import as_torch_raises, by_torch, check_tangents, refused
 from ebagx.torch.pooling import Call, Pooling, keep_flag
 from ebagx.torch.tensors import TABLE_DTYPES, is_plain
@@ -118,23 +119,43 @@ def pooled(tensors: Tensors, settings: Settings, updates: Updates | None = None)
 
 
 def _pooled(tensors: Tensors, settings: Settings, updates: Updates | None) -> Any:
-    tensors, settings = flattened(tensors, settings)
     weight, of_weights = tensors.weight, tensors.per_sample_weights
     if forward_ad._current_level >= 0:
         check_tangents(tensors)
     needs_grad = torch.is_grad_enabled() and _require_grad(weight, of_weights)
     if updates is not None and not (needs_grad and weight.requires_grad):
         updates = None
-    if not all(map(is_plain, tensors)) or weight.dtype not in TABLE_DTYPES or _is_transformed():
-        return by_torch(tensors, settings, updates)
-    if not is_valid(tensors, settings):
-        return refused(tensors, settings)
+    if _is_transformed():
+        return by_torch(*flattened(tensors, settings), updates)
+    if updates is None:
+        return _on_kernels(tensors, settings, needs_grad, None)
+    with updates.lock:
+        return _on_kernels(tensors, settings, needs_grad, updates)
+
+
+def _on_kernels(
+    tensors: Tensors, settings: Settings, needs_grad: bool, updates: Updates | None
+) -> Any:
+    """Return the pooled bags, outside of transformations, in the lock of `updates`."""
+    done = pool_directly(tensors, settings, needs_grad)
+    if done is not None and not needs_grad:
+        return done.bags
+    if done is None:
+        tensors, settings = flattened(tensors, settings)
+        if not all(map(is_plain, tensors)) or tensors.weight.dtype not in TABLE_DTYPES:
+            return by_torch(tensors, settings, updates)
+        if not is_valid(tensors, settings):
+            return refused(tensors, settings)
     if updates is not None:
         _check_undistributed()
-        updates.attach(weight)
+        updates.attach(tensors.weight)
+    if done is not None:
+        call = Call(done.options, settings.sparse, updates)
+        call.done = done
+        return _with_graph(tensors, call)
     try:
-        call = Call(settings.options(weight.shape[0]), settings.sparse, updates)
-        return _with_graph(tensors, call) if needs_grad else call.pool(*tensors, is_kept=False)
+        call = Call(settings.options(tensors.weight.shape[0]), settings.sparse, updates)
+        return _with_graph(tensors, call) if needs_grad else call.pool(*tensors)
     except (IndexError, ValueError) as error:
         raise as_torch_raises(error, tensors) from None
 
@@ -167,15 +188,16 @@ def _only_counts() -> bool:
     return all(type(mode).__module__ == "torch.utils.flop_counter" for mode in modes)
 
 
+# `Function.apply` looks for transformations before, which have gone to PyTorch: a tenth of a call.
+_apply = super(torch.autograd.Function, Pooling).apply
+
+
 def _with_graph(tensors: Tensors, call: Call) -> Any:
     """Return the pooled bags, through which autograd goes backward."""
     weight = tensors.weight
-    if call.updates is not None:
-        with call.updates.lock:
-            return Pooling.apply(*tensors, call)
-    if call.sparse and weight.is_leaf and weight.requires_grad:
+    if call.updates is None and call.sparse and weight.is_leaf and weight.requires_grad:
         keep_flag(weight)
-    return Pooling.apply(*tensors, call)
+    return _apply(*tensors, call)
 
 
 def _check_undistributed() -> None:

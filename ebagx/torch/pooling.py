@@ -12,10 +12,11 @@ from ebagx._core.checks import check_grad_output
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.options import Options
-from ebagx._core.plain import checked_bags, plain_bags, pool_plainly
+from ebagx._core.plain import checked_bags
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
 from ebagx.torch.arguments import arrays_of
+from ebagx.torch.direct import Pooled
 from ebagx.torch.tensors import PerTensor, as_array, as_tensor, note_change
 from ebagx.torch.updates import Updates, is_executed
 
@@ -33,7 +34,7 @@ class Call:
         The optimizer that takes the gradient of the table.
     """
 
-    __slots__ = ("bags", "options", "sparse", "table", "updates", "winners")
+    __slots__ = ("bags", "done", "options", "sparse", "table", "tensors", "updates", "winners")
 
     bags: Bags
     table: Table
@@ -41,21 +42,18 @@ class Call:
 
     def __init__(self, options: Options, sparse: bool, updates: Updates | None) -> None:
         self.options, self.sparse, self.updates = options, sparse, updates
+        self.done: Pooled | None = None
 
-    def pool(
-        self, weight: Any, input: Any, offsets: Any, per_sample_weights: Any, is_kept: bool = True
-    ) -> Any:
-        """Return the pooled bags (B, D) as a tensor; `is_kept` keeps what the gradients need."""
+    def pool(self, weight: Any, input: Any, offsets: Any, per_sample_weights: Any) -> Any:
+        """Return the pooled bags (B, D) as a tensor, and keep what the gradients need."""
+        if self.done is not None:
+            self.tensors = weight, input, per_sample_weights
+            # The tensor that autograd returns refers to this object.
+            pooled, self.done = self.done.bags, self.done._replace(bags=None)
+            return pooled
         self.table = table = Table(as_array(weight))
         options = self.options
         arrays = arrays_of(input, offsets, per_sample_weights, options.include_last_offset)
-        plain = plain_bags(*arrays, table, options)
-        done = None if plain is None else pool_plainly(plain, table, options, is_kept, torch.Tensor)
-        if plain is not None and done is not None:
-            pooled, ends = done
-            if is_kept:
-                self.bags, self.winners = checked_bags(plain, ends, table), None
-            return as_tensor(pooled)
         self.bags, source = bags_for(*arrays, table, options)
         pooled, self.winners = pooled_bags(self.bags, source, table, options)
         if options.max_norm is not None:
@@ -64,12 +62,35 @@ class Call:
 
     def backward_of(self, grad_output: Any) -> Backward:
         """Return the inputs of the gradients."""
+        if self.done is not None:
+            self._read(self.done)
         table, bags = self.table, self.bags
         shape = bags.num_bags, table.dim
-        grad = check_grad_output(as_array(grad_output.resolve_neg()), shape, table.sum_dtype)
-        # An optimizer reads the gradient while it writes the table.
-        grad = copy_if_overlapping(grad, table.array)
+        if grad_output.is_neg():
+            grad_output = grad_output.resolve_neg()
+        grad = check_grad_output(as_array(grad_output), shape, table.sum_dtype)
+        if self.updates is not None:
+            # An optimizer reads the gradient while it writes the table.
+            grad = copy_if_overlapping(grad, table.array)
         return Backward(grad, bags, table, self.winners, self.options)
+
+    def _read(self, done: Pooled) -> None:
+        """Make arrays of the tensors of bags that were pooled without them.
+
+        Autograd has checked that these are as they were, but not that they have the same memory:
+        assignments to ``data`` change that.
+        """
+        weight, indices, weights = self.tensors
+        table, indices = Table(as_array(weight)), as_array(indices)
+        weights = None if weights is None else as_array(weights)
+        sizes = {array.size for array in (indices, weights) if array is not None}
+        if table.shape != done.shape or sizes != {int(done.ends[-1])}:
+            raise RuntimeError(
+                "a tensor that is needed for gradients has another shape than in the forward pass: "
+                "assign to the data of weight, input and per_sample_weights after backward"
+            )
+        self.bags = checked_bags((indices, None, weights, True), done.ends, table)
+        self.table, self.winners = table, None
 
     def of_table(self, backward: Backward, node: Any) -> Any:
         """Return the gradient of the table, which goes to a node of the graph.
@@ -120,7 +141,7 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
 
 def _sparse_tensor(rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:
     """Return the gradient of touched rows, ascending, as a coalesced tensor."""
-    indices = as_tensor(rows.astype(np.int64, copy=False)).unsqueeze(0)
+    indices = as_tensor(rows.astype(np.int64, copy=False)[np.newaxis])
     return torch.sparse_coo_tensor(
         indices, as_tensor(values), shape, is_coalesced=True, check_invariants=False
     )

@@ -56,6 +56,28 @@ def test_pooled_codes_have_the_bits_of_pooled_values(level, index_dtype, num_thr
         cases.assert_guards(whole, out.shape)
 
 
+@cases.levels
+@cases.index_dtypes
+def test_plain_calls_have_the_same_bits(level, index_dtype, expected):
+    layout, indices, offsets, weights, results = expected
+    starts, indices = offsets[:-1].astype(index_dtype), indices.astype(index_dtype)
+    for (dim, mode, weighted), (rows, out) in results.items():
+        bags = indices, starts, weights[True] if weighted else None
+        rest = *layout_of(layout, dim), mode, False, 1
+        for kernel in (level.pool_plain_codes, quantized_reference.pool_plain_codes):
+            whole, actual = cases.guarded(out.shape, out.dtype)
+            ends = np.empty(len(offsets), index_dtype)
+            assert kernel(actual, ends, rows, *bags, *rest) is True
+            cases.assert_same_bits(actual, out)
+            cases.assert_guards(whole, out.shape)
+            np.testing.assert_array_equal(ends, offsets)
+            for place, bad in ((0, -1), (-1, NUM_ROWS)):
+                wrong = indices.copy()
+                wrong[place] = bad
+                assert kernel(actual, ends, rows, wrong, *bags[1:], *rest) is False
+            assert kernel(actual, ends, rows, indices, starts[::-1].copy(), None, *rest) is False
+
+
 def test_the_twin_pools_values(expected):
     layout, indices, offsets, weights, results = expected
     for (dim, mode, weighted), (rows, out) in results.items():

@@ -61,6 +61,11 @@ class CodeTable(Table):
         """The packed rows."""
         return self._packed
 
+    @property
+    def is_plain(self) -> bool:
+        """Return whether `pool_plain` can read the rows, without a look at memory maps before."""
+        return self.map_advice is None
+
     def check_trainable(self, why: str) -> None:
         """Raise TypeError: codes are not trained."""
         self._refuse(why)
@@ -105,6 +110,21 @@ class CodeTable(Table):
         bags = indices, offsets, weights
         arguments = *bags, *layout, divisor, num_threads
         return kernels.pool_codes(out, self.array, *arguments)
+
+    def pool_plain(
+        self,
+        out: np.ndarray,
+        ends: np.ndarray | None,
+        indices: np.ndarray,
+        offsets: np.ndarray | None,
+        weights: Any,
+        divisor: int,
+        is_closed: bool,
+        num_threads: int,
+    ) -> bool:
+        """Write the pooled bags of a caller; return whether they are plain."""
+        bags = indices, offsets, weights, *self.layout, divisor, is_closed, num_threads
+        return kernels.pool_plain_codes(out, ends, self.array, *bags)
 
     def take_extremes(
         self,

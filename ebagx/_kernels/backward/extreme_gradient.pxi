@@ -40,7 +40,7 @@ cdef Py_ssize_t extreme_gradient_unit(
 ) noexcept nogil:
     cdef const index_t* rows_u = <const index_t*>call.rows.data
     cdef const index_t* bags_k = <const index_t*>call.bags.data
-    cdef const index_t* row_offsets_u = <const index_t*>call.row_offsets.data
+    cdef Indices row_offsets_u = indices_from(<const index_t*>call.row_offsets.data)
     cdef const real_t* scales_k = <const real_t*>call.scales.data
     cdef Py_ssize_t first = unit_start(row_offsets_u, call.out.count, unit, units)
     cdef Py_ssize_t u, stop = unit_start(row_offsets_u, call.out.count, unit + 1, units)

@@ -51,7 +51,7 @@ cdef Py_ssize_t scatter_unit(
 ) noexcept nogil:
     # A unit is a range of columns.
     cdef const index_t* indices_k = <const index_t*>call.indices.data
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef const real_t* weights_k = <const real_t*>call.weights.data
     cdef Py_ssize_t first = column_start(call.table.dim, unit, units)
     cdef Py_ssize_t b, last = column_start(call.table.dim, unit + 1, units)

@@ -267,7 +267,7 @@ cdef void expand_bags(
     # Writes the bag and the scale of each lookup, in input order.
     cdef index_t* bags_k = <index_t*>call.scratch_bags.data
     cdef real_t* scales_k = <real_t*>call.scratch_scales.data
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef const real_t* weights_k = <const real_t*>call.weights.data
     cdef Py_ssize_t n = call.scratch_bags.count, num_bags = call.offsets.count - 1
     cdef Py_ssize_t first = unit_start(offsets_b, num_bags, unit, units)

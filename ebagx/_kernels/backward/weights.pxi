@@ -46,7 +46,7 @@ cdef Py_ssize_t weights_gradient_unit(
 ) noexcept nogil:
     cdef real_t* out_k = <real_t*>call.out.data
     cdef const index_t* indices_k = <const index_t*>call.indices.data
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef const real_t* weights_k = <const real_t*>call.weights.data
     cdef Py_ssize_t num_bags = call.offsets.count - 1
     cdef Py_ssize_t first = unit_start(offsets_b, num_bags, unit, units)

@@ -58,10 +58,6 @@ cdef inline Py_ssize_t run_index_unit(
         return group_unit(call, index)
     elif index_call_t is ClearRowsCall:
         return clear_rows_unit(call, index, unit, units)
-    elif index_call_t is PoolCodesCall:
-        return pool_codes_unit(call, index, unit, units)
-    elif index_call_t is UnpackCall:
-        return unpack_unit(call, index, unit, units)
 
 
 cdef inline Py_ssize_t run_dtype_unit(
@@ -121,6 +117,10 @@ cdef inline Py_ssize_t run_plain_unit(
         return top_items_unit(call, unit, units)
     elif plain_call_t is TopScoresCall:
         return top_scores_unit(call, unit, units)
+    elif plain_call_t is PoolCodesCall:
+        return pool_codes_unit(call, unit, units)
+    elif plain_call_t is UnpackCall:
+        return unpack_unit(call, unit, units)
 
 
 cdef Py_ssize_t run_unit(

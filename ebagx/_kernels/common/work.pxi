@@ -90,18 +90,19 @@ cdef inline Py_ssize_t unit_count(Py_ssize_t num_bags, int num_threads) noexcept
 
 
 cdef inline Py_ssize_t unit_start(
-    const index_t* offsets_b, Py_ssize_t num_bags, Py_ssize_t unit, Py_ssize_t units
+    Indices offsets_b, Py_ssize_t num_bags, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
     # Returns the first bag b with offsets[b] + b >= unit / units of the total cost. The offsets may
     # be a part of longer ones, which start anywhere.
-    cdef double base = <double>offsets_b[0]
-    cdef double goal = base + (<double>offsets_b[num_bags] - base + num_bags) * unit / units
+    cdef double base = <double>index_at(offsets_b, 0)
+    cdef double total = <double>index_at(offsets_b, num_bags) - base + num_bags
+    cdef double goal = base + total * unit / units
     cdef Py_ssize_t low = 0, high = num_bags, middle
     if unit == units:
         return num_bags
     while low < high:
         middle = low + (high - low) // 2
-        if <double>offsets_b[middle] + middle < goal:
+        if <double>index_at(offsets_b, middle) + middle < goal:
             low = middle + 1
         else:
             high = middle
@@ -139,11 +140,11 @@ cdef struct Lookups:
 
 
 cdef inline Lookups lookups_of_bag(
-    const index_t* offsets_b, Py_ssize_t b, Py_ssize_t n
+    Indices offsets_b, Py_ssize_t b, Py_ssize_t n
 ) noexcept nogil:
     cdef Lookups bag
     # A bag is empty rather than backwards if another thread has changed the offsets.
-    bag.start = clamped(offsets_b[b], n)
-    bag.end = max(bag.start, clamped(offsets_b[b + 1], n))
+    bag.start = clamped(index_at(offsets_b, b), n)
+    bag.end = max(bag.start, clamped(index_at(offsets_b, b + 1), n))
     bag.last = n - 1
     return bag

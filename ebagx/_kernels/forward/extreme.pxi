@@ -162,7 +162,7 @@ cdef Py_ssize_t extreme_unit(
     Py_ssize_t units,
 ) noexcept nogil:
     cdef Indices indices = indices_from(<const index_t*>call.indices.data)
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef real_t direction = <real_t>call.direction
     cdef Py_ssize_t b, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag

@@ -6,12 +6,21 @@
 # are left to the usual path.
 from cpython.buffer cimport PyBuffer_IsContiguous
 
+cdef extern from "Python.h":
+    bint PyMemoryView_Check(object)
+
 cdef enum:
     # So many additions take about two microseconds. For less, it does not pay to let other threads
     # of Python run: to get the GIL back can take 5 milliseconds.
     WORK_WITH_GIL = 20000
     # The closed offsets of so many bags lie on the stack: another array takes a tenth of the call.
     MAX_FEW = 63
+
+
+# Calls that have a plain way.
+ctypedef fused plain_bag_call_t:
+    PoolCall
+    PoolCodesCall
 
 
 # The arrays of a caller. Offsets have no array if all bags have the same length.
@@ -21,9 +30,11 @@ cdef struct PlainCall:
     Rows indices
     Rows weights
     Rows offsets
+    Rows ends               # closed offsets, which the call writes
     bint has_long_offsets   # int64, else int32
     Py_ssize_t length       # of each bag, without offsets
     Py_ssize_t num_lookups
+    int64_t[MAX_FEW + 1] few
 
 
 cdef inline Py_ssize_t end_of_bag(const PlainCall* call, Py_ssize_t b) noexcept nogil:
@@ -34,17 +45,16 @@ cdef inline Py_ssize_t end_of_bag(const PlainCall* call, Py_ssize_t b) noexcept 
     return index_at(Indices(call.offsets.data, call.has_long_offsets), b + 1)
 
 
-cdef int open_plain(Arrays* arrays, object array, type plain, object owner) noexcept:
+cdef int open_plain(Arrays* arrays, object array, type plain) noexcept:
     # Returns the dtype of a contiguous array in ordinary memory, or -1.
     cdef Py_buffer* view = &arrays.views[arrays.count]
     cdef int dtype
     try:
         if type(array) is not plain:
             return -1
-        base = array.base
-        if base is not None and type(base) is not owner:
-            if type(base) is not plain or base.base is not None:
-                return -1  # it may be in a memory map, whose file must be checked
+        base = None if PyMemoryView_Check(array) else array.base
+        if base is not None and (type(base) is not plain or base.base is not None):
+            return -1  # it may be in a memory map, whose file must be checked
         PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT)
     except Exception:  # buffers do not have all dtypes
         return -1
@@ -56,11 +66,11 @@ cdef int open_plain(Arrays* arrays, object array, type plain, object owner) noex
 
 
 cdef bint open_offsets(
-    PlainCall* call, Arrays* arrays, object offsets, bint is_closed, type plain, object owner
+    PlainCall* call, Arrays* arrays, object offsets, bint is_closed, type plain
 ) noexcept:
     # Returns whether there is an offset for each bag, and the first one is 0.
     cdef const Py_buffer* view = &arrays.views[arrays.count]
-    cdef int dtype = open_plain(arrays, offsets, plain, owner)
+    cdef int dtype = open_plain(arrays, offsets, plain)
     if dtype != INT32 and dtype != INT64:
         return False
     call.offsets, call.has_long_offsets = rows_of(view), dtype == INT64
@@ -73,11 +83,11 @@ cdef bint open_offsets(
 
 cdef bint open_bags(
     PlainCall* call, Arrays* arrays, object indices, object offsets, object weights, bint is_closed,
-    type plain, object owner,
+    type plain,
 ) noexcept:
     cdef const Py_buffer* view = &arrays.views[arrays.count]
     cdef const Py_buffer* other
-    arrays.index = open_plain(arrays, indices, plain, owner)
+    arrays.index = open_plain(arrays, indices, plain)
     if arrays.index != INT32 and arrays.index != INT64:
         return False
     call.indices = rows_of(view)
@@ -85,7 +95,7 @@ cdef bint open_bags(
     call.length = call.indices.dim
     if weights is not None:
         other = &arrays.views[arrays.count]
-        if open_plain(arrays, weights, plain, owner) != arrays.real:
+        if open_plain(arrays, weights, plain) != arrays.real:
             return False
         call.weights = rows_of(other)
         if other.ndim != view.ndim or call.weights.count != call.indices.count:
@@ -94,40 +104,37 @@ cdef bint open_bags(
             return False
     if offsets is None:
         return view.ndim == 2 and call.indices.count == call.out.count
-    return view.ndim == 1 and open_offsets(
-        call, arrays, offsets, is_closed, plain, owner
-    )
+    return view.ndim == 1 and open_offsets(call, arrays, offsets, is_closed, plain)
+
+
+cdef bint open_ends(PlainCall* call, Arrays* arrays, object ends) except -1:
+    # Returns whether there is room for the start of each bag and the end of the last one.
+    cdef Py_buffer* view = &arrays.views[arrays.count]
+    if ends is None:
+        call.ends.data = <char*>call.few
+        return call.out.count <= MAX_FEW
+    PyObject_GetBuffer(ends, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
+    arrays.count += 1
+    call.ends = rows_of(view)
+    return type_of(view) == arrays.index and call.ends.count == call.out.count + 1
 
 
 cdef bint open_call(
-    PlainCall* call, Arrays* arrays, object out, object table, object indices, object offsets,
-    object weights, bint is_closed, object owner,
+    PlainCall* call, Arrays* arrays, const char* layout, object out, object ends, object table,
+    object indices, object offsets, object weights, bint is_closed,
 ) except -1:
-    # Returns whether the kernel can take the arrays; `close_arrays` must follow.
+    # Returns whether the kernel can take the arrays; `close_arrays` must follow. `layout` is that
+    # of output and table, as in `open_arrays`.
     call.weights.data = call.offsets.data = NULL
     call.offsets.count = 0
-    open_arrays(arrays, <Rows*>call, (out, table), b"c2w c2")
+    open_arrays(arrays, <Rows*>call, (out, table), layout)
     arrays.real = DOUBLE if arrays.cell == DOUBLE else FLOAT
     return (
         call.out.data != NULL
         and call.table.data != NULL
-        and call.out.dim == call.table.dim
-        and open_bags(call, arrays, indices, offsets, weights, is_closed, type(out), owner)
+        and open_bags(call, arrays, indices, offsets, weights, is_closed, type(out))
+        and open_ends(call, arrays, ends)
     )
-
-
-cdef bint open_ends(
-    const PlainCall* given, PoolCall* call, Arrays* arrays, object ends, int64_t* few
-) except -1:
-    # Returns whether there is room for the start of each bag and the end of the last one.
-    cdef Py_buffer* view = &arrays.views[arrays.count]
-    if ends is None:
-        call.offsets.data = <char*>few
-        return given.out.count <= MAX_FEW
-    PyObject_GetBuffer(ends, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-    arrays.count += 1
-    call.offsets = rows_of(view)
-    return type_of(view) == arrays.index and call.offsets.count == given.out.count + 1
 
 
 cdef bint fill_ends(const PlainCall* call, Indices ends) noexcept nogil:
@@ -144,14 +151,26 @@ cdef bint fill_ends(const PlainCall* call, Indices ends) noexcept nogil:
 
 
 cdef Py_ssize_t pool_checked(
-    const PlainCall* given, PoolCall* call, const Arrays* arrays, int num_threads
+    const PlainCall* given, plain_bag_call_t* call, const Arrays* arrays, int num_threads
 ) noexcept nogil:
     # Pools if the offsets are in order; returns FOUND_OUTSIDE if they or an index are wrong.
-    call.out, call.table, call.weights = given.out, given.table, given.weights
+    call.out, call.offsets, call.weights = given.out, given.ends, given.weights
     call.indices, call.indices.count = given.indices, given.num_lookups
     if not fill_ends(given, Indices(call.offsets.data, arrays.index == INT64)):
         return FOUND_OUTSIDE
     return share_bags(call, arrays, num_threads) & FOUND_OUTSIDE
+
+
+cdef bint pool_opened(
+    const PlainCall* given, plain_bag_call_t* call, const Arrays* arrays, int num_threads
+):
+    # Returns whether the bags were right, and have been pooled.
+    cdef Py_ssize_t found
+    if given.num_lookups * given.out.dim <= WORK_WITH_GIL:
+        return not pool_checked(given, call, arrays, 1)
+    with nogil:
+        found = pool_checked(given, call, arrays, num_threads)
+    return not found
 
 
 def pool_plain(
@@ -164,32 +183,27 @@ def pool_plain(
     int mode,
     bint is_closed,
     int num_threads,
-    object owner=None,  # a type whose objects have ordinary memory, of which arrays may be views
     /,
 ):
     """Check the bags of a caller and pool them, as `pool` does.
 
     Return whether that was possible: indices, offsets and weights are contiguous ndarrays in
-    ordinary memory, of dtypes that kernels take, offsets run from 0 to n without decreasing, and
-    indices are in [0, N). If not, the outputs may have any values.
+    ordinary memory (or memoryviews, if the output is one), of dtypes that kernels take, offsets run
+    from 0 to n without decreasing, and indices are in [0, N). If not, the outputs may have any
+    values.
 
     Cost: that of `pool`, and a copy of the offsets.
     """
     cdef PlainCall given
     cdef PoolCall call
     cdef Arrays arrays
-    cdef int64_t few[MAX_FEW + 1]
-    cdef Py_ssize_t found = FOUND_OUTSIDE
     try:
-        if open_call(
-            &given, &arrays, out_bd, table_rd, indices, offsets_b, weights, is_closed, owner
-        ) and open_ends(&given, &call, &arrays, ends_b, few):
-            call.mode = mode
-            if given.num_lookups * given.out.dim <= WORK_WITH_GIL:
-                found = pool_checked(&given, &call, &arrays, 1)
-            else:
-                with nogil:
-                    found = pool_checked(&given, &call, &arrays, num_threads)
+        if not open_call(
+            &given, &arrays, b"c2w c2", out_bd, ends_b, table_rd, indices, offsets_b, weights,
+            is_closed,
+        ) or given.out.dim != given.table.dim:
+            return False
+        call.table, call.mode = given.table, mode
+        return pool_opened(&given, &call, &arrays, num_threads)
     finally:
         close_arrays(&arrays)
-    return not found

@@ -294,7 +294,7 @@ cdef Py_ssize_t pool_unit(
     const PoolCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
     cdef const index_t* indices_k = <const index_t*>call.indices.data
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef const real_t* weights_k = <const real_t*>call.weights.data
     cdef Py_ssize_t b, k, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag

@@ -8,6 +8,7 @@
 #
 # These are no more branches of `pool`: a block of codes has no address for each column. Divisors,
 # units and long bags are those of forward/pool.pxi. There is no gradient: codes are not trained.
+# The code is not compiled for both widths of indices: it was twice as large, and no faster.
 
 cdef extern from "quantized/codes.h" nogil:
     enum:
@@ -53,6 +54,7 @@ cdef struct PoolCodesCall:
     Rows weights
     Codes table
     int mode
+    bint is_long  # indices and offsets are int64, else int32
     Cut cut
 
 
@@ -61,6 +63,7 @@ cdef struct UnpackCall:
     Rows codes
     Rows indices
     Codes table
+    bint is_long
 
 
 cdef inline const uint8_t* codes_of(const Codes* table, const char* row) noexcept nogil:
@@ -251,10 +254,10 @@ cdef inline bint any_outside_of(
 
 
 cdef Py_ssize_t pool_codes_unit(
-    const PoolCodesCall* call, index_t index, Py_ssize_t unit, Py_ssize_t units
+    const PoolCodesCall* call, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Indices indices_k = indices_from(<const index_t*>call.indices.data)
-    cdef const index_t* offsets_b = <const index_t*>call.offsets.data
+    cdef Indices indices_k = Indices(call.indices.data, call.is_long)
+    cdef Indices offsets_b = Indices(call.offsets.data, call.is_long)
     cdef Py_ssize_t b, k, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag
     if call.cut.giant >= 0:
@@ -310,7 +313,7 @@ def pool_codes(
         b"f2w B2 i1 i1 f1",
     )
     call.table = Codes(call.codes, codes_at, constants_at, bits, is_half, is_exact)
-    call.mode = mode
+    call.mode, call.is_long = mode, arrays.index == INT64
     with nogil:
         if call.out.data != NULL:
             found = share_bags(&call, &arrays, num_threads)
@@ -356,9 +359,9 @@ cdef inline void unpack_row(
 
 
 cdef Py_ssize_t unpack_unit(
-    const UnpackCall* call, index_t index, Py_ssize_t unit, Py_ssize_t units
+    const UnpackCall* call, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
-    cdef Indices indices_k = indices_from(<const index_t*>call.indices.data)
+    cdef Indices indices_k = Indices(call.indices.data, call.is_long)
     cdef Py_ssize_t first = even_start(call.indices.count, unit, units)
     cdef Py_ssize_t k, stop = even_start(call.indices.count, unit + 1, units)
     cdef Py_ssize_t last = call.indices.count - 1, dim = call.out.dim
@@ -397,6 +400,7 @@ def unpack_codes(
     cdef Arrays arrays
     open_arrays(&arrays, <Rows*>&call, (out_kd, codes_rb, indices_k), b"f2w B2 i1")
     call.table = Codes(call.codes, codes_at, constants_at, bits, is_half, is_exact)
+    call.is_long = arrays.index == INT64
     with nogil:
         if call.out.data != NULL:
             share_units(&call, &arrays, unit_count(call.out.count, num_threads), num_threads)

@@ -23,14 +23,12 @@ cdef void pool_whole_bag(
     # Adds up the weighted rows of one bag. Items' bags are the first fields of such a struct, too.
     cdef Py_ssize_t b = clamped(given, bags.offsets.count - 2), n = bags.indices.count
     cdef const float* weights_k = <const float*>bags.weights.data
-    cdef Lookups bag
+    cdef Lookups bag = lookups_of_bag(Indices(bags.offsets.data, is_long), b, n)
     if is_long:
-        bag = lookups_of_bag(<const int64_t*>bags.offsets.data, b, n)
         pool_bag(
             out_d, table, <const int64_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
         )
     else:
-        bag = lookups_of_bag(<const int32_t*>bags.offsets.data, b, n)
         pool_bag(
             out_d, table, <const int32_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
         )
