@@ -156,7 +156,7 @@ def additions_per_second() -> float:
         values = tuple(np.ones((touched, array.shape[1]), np.float32) for array in arrays)
         pieces.append(Piece(rows, values, np.full(touched, DIM, np.float32)))
     start = time.perf_counter()
-    combine(Block(0, arrays), Sharing.of(RowwiseAdagrad()), *pieces)
+    combine(Block(0, arrays), Sharing.of(RowwiseAdagrad()), 1, *pieces)
     return SHARDS * touched * DIM / (time.perf_counter() - start)
 
 

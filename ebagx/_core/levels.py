@@ -31,6 +31,7 @@ REFERENCE_MODULES: tuple[str, ...] = (
     "draw_reference",
     "quantized_reference",
     "top_reference",
+    "combine_reference",
 )
 
 KERNEL_NAMES = (
@@ -54,6 +55,7 @@ KERNEL_NAMES = (
     "clear_rows",
     "step_rows",
     "row_squares",
+    "combine_rows",
     "train_batches",
     "train_pairs",
     "pool_codes",

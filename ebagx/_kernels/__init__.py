@@ -3,7 +3,8 @@
 Every kernel has a twin of the same name and arguments in ``reference.py``, those of training in
 ``training_reference.py`` (with ``lookups_reference.py``) and ``pairs_reference.py`` (with
 ``pair_losses_reference.py``), those of random draws in ``draw_reference.py``, those of quantised
-tables in ``quantized_reference.py``, those of rankings in ``top_reference.py``: read these first.
+tables in ``quantized_reference.py``, those of rankings in ``top_reference.py``, that of combined
+rows in ``combine_reference.py``: read these first.
 
 Axis letters at the end of array names: b bag, k lookup (one entry of one bag), r table row,
 u touched row (unique), d dimension. float16 travels as uint16, bfloat16 as int16.
@@ -41,6 +42,7 @@ update
     * `renorm` scales rows down to max_norm (``renorm.pxi``)
     * `add_rows`, `clear_rows` change rows of a dense gradient (``update.pxi``)
     * `step_rows` takes an optimizer's step, `row_squares` adds up squares (``step.pxi``)
+    * `combine_rows` combines rows that several machines have trained (``combine.pxi``)
 training
     * `train_batches` takes the steps of many mini-batches (``train.pxi``, ``forward.pxi``); its
       parts are lookups in row order (``lookups.pxi``), layers, losses, the classes of a batch

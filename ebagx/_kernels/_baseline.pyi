@@ -12,6 +12,15 @@ __test__: dict[str, str]
 def add_rows(table_rd: _Array, rows_u: _Array, values_ud: _Array, num_threads: int, /) -> None: ...
 def clear_rows(table_rd: _Array, rows_k: _Array, num_threads: int, /) -> None: ...
 def close_offsets(ends_b: _Array, starts_b: _Array, num_lookups: int, /) -> bool: ...
+def combine_rows(
+    out: tuple[_Array, _Array, _Array],
+    old: tuple[_Array, _Array, _Array],
+    pieces_k: tuple[tuple[_Array, _Array, tuple[_Array, _Array, _Array], float], ...],
+    rules: tuple[int, int, int],
+    few: float,
+    num_threads: int,
+    /,
+) -> None: ...
 def draw_classes(
     outputs: tuple[_Array, _Array],
     alias: tuple[_Array, _Array],

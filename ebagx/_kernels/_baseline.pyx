@@ -14,5 +14,6 @@ ctypedef fused plain_call_t:
     forward_plain_call_t
     DigitCall
     DrawCall
+    CombineCall
 
 include "common/ladders.pxi"

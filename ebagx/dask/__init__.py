@@ -13,6 +13,7 @@ _checkpoint   the folder from which an interrupted fit is resumed
 _cluster      a client of Dask: tasks, lost results, a lost scheduler
 _lazy         predictions and scores of collections
 _data         collections become chunks, and chunks become shards
+_features     features in collections become arrays
 _survey       a first pass over y: classes, counts, moments
 _rounds       the tasks of a round
 _calendar     the rounds of each pass

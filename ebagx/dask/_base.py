@@ -22,8 +22,9 @@ from ebagx._training.optimizers import set_learning_rate
 from ebagx.dask._calendar import Calendar
 from ebagx.dask._checkpoint import Checkpoint, unfinished
 from ebagx.dask._cluster import Cluster, client_of
-from ebagx.dask._data import Data, data_of, delayed_shards, is_collection, slices_of_shards
+from ebagx.dask._data import Data, data_of, delayed_shards, slices_of_shards
 from ebagx.dask._driver import Copy, Job, Outcome, Training
+from ebagx.dask._features import fitted_features, is_collection
 from ebagx.dask._lazy import lazily
 from ebagx.dask._round import Recipe, layer_of
 from ebagx.dask._rounds import Layout, Weights
@@ -82,7 +83,7 @@ class DaskEstimator(PoolingEstimator):
 
         Parameters
         ----------
-        X : dask array of shape (n_samples, n_features)
+        X : dask array or dataframe of shape (n_samples, n_features)
             Counts or weights, chunked along its rows only. Chunks are CSR matrices or arrays;
             their lengths may be unknown.
         y : dask array or series of shape (n_samples,), or dask array (n_samples, n_outputs)
@@ -184,6 +185,8 @@ class DaskEstimator(PoolingEstimator):
     def _run(self, cluster: Cluster, data: Data) -> Outcome:
         """Train, and set the fitted attributes that describe the data."""
         self.n_features_in_ = data.num_columns
+        if data.names is not None:
+            self.feature_names_in_ = data.names
         seed = self._seed()
         lengths = self._survey(cluster, data)
         slices = slices_of_shards(lengths, self.n_shards)
@@ -264,8 +267,10 @@ class DaskEstimator(PoolingEstimator):
         return shape
 
     def _without_client(self) -> Self:
+        """Return a copy for workers, whose chunks of a dataframe are arrays without names."""
         other = copy.copy(self)
         other.client = None
+        other.__dict__.pop("feature_names_in_", None)
         return other
 
     @abstractmethod
@@ -354,8 +359,8 @@ class DaskEstimator(PoolingEstimator):
 
         Parameters
         ----------
-        X : {dask array, array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
+        X : {dask array, dataframe or bag, array-like, sparse matrix} (n_samples, n_features)
+            Counts or weights; a bag holds lists of column numbers.
 
         Returns
         -------
@@ -370,7 +375,12 @@ class DaskEstimator(PoolingEstimator):
         self._check_fitted()
         if not is_collection(X):
             return getattr(super(), method)(X)
-        return lazily(X, self._without_client(), method, shape, dtype, is_sparse)
+        model = self._without_client()
+        return lazily(self._features(X), model, method, shape, dtype, is_sparse)
+
+    def _features(self, X: Any) -> Any:
+        """Return features of the fitted model as an array of Dask."""
+        return fitted_features(X, self.n_features_in_, getattr(self, "feature_names_in_", None))
 
 
 def _unused(_: Any) -> float:

@@ -12,7 +12,8 @@ from ebagx._training.examples import Examples
 from ebagx._training.network import Floats
 from ebagx.dask._base import CLUSTER_CONSTRAINTS, NO_BAGS, DaskEstimator
 from ebagx.dask._cluster import Cluster
-from ebagx.dask._data import Data, is_collection
+from ebagx.dask._data import Data
+from ebagx.dask._features import is_collection
 from ebagx.dask._lazy import scored_lazily
 from ebagx.dask._survey import Labels, all_labels, labels_of
 from ebagx.optim import Optimizer
@@ -77,9 +78,10 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
     -----
     Rows become ``row + Σ change / √m``, where m shards have touched the row; moments of Adam and
     velocities are averaged. With the optimizers "adagrad" and "rowwise_adagrad", sums of squares
-    are added up, rows go further where the changes have little in common or the squares are
-    already large, and without early stopping the last round leaves the mean. Each shard begins a
-    round with the same count of steps, for schedules and for the corrections of Adam.
+    are added up, and rows go further than Σ change / √m where the changes have little in common,
+    where a shard used the row a few times only, or where the squares are already large; without
+    early stopping the last round leaves the mean. Each shard begins a round with the same count of
+    steps, for schedules and for the corrections of Adam.
 
     Lost workers, lost results and a restarted cluster cost the rounds since the last copy of the
     model, which are made again, at most five times in a row. Lost chunks are computed again from
@@ -162,8 +164,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
 
         Parameters
         ----------
-        X : {dask array or dataframe, array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
+        X : {dask array, dataframe or bag, array-like, sparse matrix} (n_samples, n_features)
+            Counts or weights; a bag holds lists of column numbers.
 
         Returns
         -------
@@ -179,8 +181,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
 
         Parameters
         ----------
-        X : {dask array or dataframe, array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
+        X : {dask array, dataframe or bag, array-like, sparse matrix} (n_samples, n_features)
+            Counts or weights; a bag holds lists of column numbers.
 
         Returns
         -------
@@ -193,8 +195,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
 
         Parameters
         ----------
-        X : {dask array or dataframe, array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
+        X : {dask array, dataframe or bag, array-like, sparse matrix} (n_samples, n_features)
+            Counts or weights; a bag holds lists of column numbers.
 
         Returns
         -------
@@ -220,7 +222,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
-        model = self._without_client()
+        X, model = self._features(X), self._without_client()
         return scored_lazily(X, y, sample_weight, model, _hits_of_chunk, _accuracy)
 
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:

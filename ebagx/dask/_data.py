@@ -10,6 +10,7 @@ from scipy import sparse
 
 import dask
 from ebagx._core.bags import Bags
+from ebagx.dask._features import features_of, is_collection, names_of
 from ebagx.dask._rounds import Shard
 from ebagx.dask._shards import part_of
 
@@ -23,6 +24,7 @@ class Data(NamedTuple):
     y: list[Delayed]
     weights: list[Delayed | None]
     num_columns: int
+    names: Any = None  # of the columns, for a dataframe
 
     def __repr__(self) -> str:
         return f"Data({len(self.X)} chunks, {self.num_columns} columns)"
@@ -52,18 +54,7 @@ def data_of(X: Any, y: Any, sample_weight: Any) -> Data:
             raise TypeError(
                 f"{name} must be a collection of Dask, got {type(value).__name__}{WAY_OUT}"
             )
-    if getattr(X, "ndim", 0) != 2 or not hasattr(X, "numblocks"):
-        raise TypeError(f"X must be a 2-D array of Dask, got {type(X).__name__}")
-    if X.numblocks[1] != 1:
-        raise ValueError(
-            f"X must be chunked along its rows only, got {X.numblocks[1]} chunks in a row: "
-            "X.rechunk({1: -1}) joins them"
-        )
-    if np.isnan(X.shape[1]):
-        raise ValueError(
-            "X must have a known number of columns, got nan: map_partitions and map_blocks take "
-            "it, as in X.map_blocks(function, chunks=(X.chunks[0], (num_columns,)))"
-        )
+    names, X = names_of(X), features_of(X)
     blocks = _chunks(y, "y")
     _check_lengths(X, y, "y", len(blocks))
     weights: list[Delayed | None] = [None] * len(blocks)
@@ -73,12 +64,7 @@ def data_of(X: Any, y: Any, sample_weight: Any) -> Data:
             raise TypeError(f"sample_weight must be a collection of Dask, got {name}")
         weights = list(_chunks(sample_weight, "sample_weight"))
         _check_lengths(X, sample_weight, "sample_weight", len(weights))
-    return Data([row[0] for row in _tasks(X).tolist()], blocks, weights, int(X.shape[1]))
-
-
-def is_collection(value: Any) -> bool:
-    """Return whether a value is an array, dataframe, series or bag of Dask."""
-    return bool(dask.is_dask_collection(value))
+    return Data([row[0] for row in _tasks(X).tolist()], blocks, weights, int(X.shape[1]), names)
 
 
 def _tasks(values: Any) -> Any:

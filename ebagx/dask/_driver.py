@@ -82,6 +82,7 @@ class Training:
         self._cluster, self._job, self._checkpoint = cluster, job, checkpoint
         self._rounds: Rounds | None = None
         self._model: Model | None = None
+        self._ahead: tuple[Model, list[Any]] | None = None  # the next round, which runs already
         self._number = 0
         self._losses: list[float] = []  # of rounds
         self._scores: list[float] = []  # of passes
@@ -117,6 +118,7 @@ class Training:
 
     def _copy_what_is_there(self) -> None:
         """Copy the model of the last complete round, after Ctrl-C."""
+        self._ahead = None
         try:
             if self._model is not None and self._best is None:
                 self._make_copy()
@@ -170,7 +172,7 @@ class Training:
         self._failures += 1
         if self._failures > MOST_ATTEMPTS:
             raise error
-        self._rounds = self._model = None
+        self._rounds = self._model = self._ahead = None
 
     def _build(self) -> None:
         """Make the tasks of the data, and go back to the last copy of the model."""
@@ -191,6 +193,7 @@ class Training:
     def _go_back(self) -> None:
         """Begin with the last copy again, or with the first model."""
         assert self._rounds is not None
+        self._ahead = None
         if self._last is None:
             self._number = 0
             self._model = self._rounds.start(self._job.layers)
@@ -215,18 +218,35 @@ class Training:
         return self._rounds, self._model
 
     def _play(self) -> None:
-        """Make the next round."""
-        rounds, model = self._present()
-        num_steps = sum(self._steps[: self._number])
-        # Early stopping may end after any pass; then all passes follow the same rule.
-        is_last = self._job.scorer is None and self._number + 1 == len(self._steps)
-        model, losses = rounds.play(model, self._number, num_steps, is_last)
+        """Make the next round, which may run already."""
+        ahead, self._ahead = self._ahead, None
+        model, losses = ahead or self._started(self._number)
+        makes_copy = self._copy_is_due()
+        if not makes_copy:
+            self._run_ahead(model)
         total = float(np.sum(self._cluster.gather(losses)))
         self._model, self._number = model, self._number + 1
         self._losses.append(total)
-        if math.isfinite(total) and self._copy_is_due():
+        if math.isfinite(total) and makes_copy:
             self._make_copy()
             self._model = self._placed(self._last_copy)
+
+    def _started(self, number: int, before: Model | None = None) -> tuple[Model, list[Any]]:
+        """Start a round, from the present model or one that is still being made."""
+        rounds, model = self._present()
+        num_steps = sum(self._steps[:number])
+        # Early stopping may end after any pass; then all passes follow the same rule.
+        is_last = self._job.scorer is None and number + 1 == len(self._steps)
+        return rounds.play(model if before is None else before, number, num_steps, is_last)
+
+    def _run_ahead(self, model: Model) -> None:
+        """Start the round after the present one, so that no worker waits for the driver.
+
+        With early stopping, the model may first have to be rated.
+        """
+        following = self._number + 1
+        if self._job.scorer is None and following < len(self._steps):
+            self._ahead = self._started(following, model)
 
     @property
     def _calendar(self) -> Calendar:
@@ -242,9 +262,10 @@ class Training:
         return self._last
 
     def _copy_is_due(self) -> bool:
+        """Return whether the model after the next round shall be copied."""
         if self._checkpoint is not None:
             return True
-        rounds = self._number - (self._last.number if self._last is not None else 0)
+        rounds = self._number + 1 - (self._last.number if self._last is not None else 0)
         tasks = self._cluster.num_tasks - self._tasks_at_copy
         seconds = time.monotonic() - self._copied_at
         if rounds >= _ROUNDS_PER_COPY or tasks > _TASKS_PER_COPY:
@@ -275,7 +296,7 @@ class Training:
         """Let the last copy be the model before the pass that has diverged."""
         number = self._calendar.start_of(self._calendar.place(self._number - 1).epoch)
         self._last = self._of_pass
-        self._rounds = self._model = None
+        self._rounds = self._model = self._ahead = None
         self._number = number
         if number:
             self._reach(number)

@@ -18,7 +18,7 @@ def lazily(
 
     Parameters
     ----------
-    X : dask array or dataframe of shape (n, n_features)
+    X : dask array of shape (n, n_features), one chunk in each row of chunks
         Features.
     model : estimator
         Its method takes a chunk.
@@ -30,23 +30,15 @@ def lazily(
         The dtype of the result.
     is_sparse : bool, default=False
         The chunks of the result are CSR matrices.
-
-    Raises
-    ------
-    TypeError
-        If X is another collection.
-    ValueError
-        If X is chunked along its columns.
     """
-    array = _array_of(X)
     shared = dask.delayed(model, pure=False)  # once in the graph, for all chunks
     meta: Any = np.empty((0,) * (1 + len(shape)), dtype)
     if is_sparse:
         meta = sparse.csr_matrix((0, 0), dtype=dtype)
     options: dict[str, Any] = {"drop_axis": 1}
     if shape:
-        options = {"chunks": (array.chunks[0], *((length,) for length in shape))}
-    return array.map_blocks(call, method=method, model=shared, dtype=dtype, meta=meta, **options)
+        options = {"chunks": (X.chunks[0], *((length,) for length in shape))}
+    return X.map_blocks(call, method=method, model=shared, dtype=dtype, meta=meta, **options)
 
 
 def call(chunk: Any, method: str, model: Any) -> Any:
@@ -56,19 +48,6 @@ def call(chunk: Any, method: str, model: Any) -> Any:
     # scikit-learn refuses a matrix without rows: a row of zeros shows the form of the result.
     row = sparse.csr_matrix((1, chunk.shape[1]), dtype=chunk.dtype)
     return getattr(model, method)(row)[:0]
-
-
-def _array_of(X: Any) -> Any:
-    if hasattr(X, "to_dask_array"):
-        X = X.to_dask_array()
-    if not isinstance(X, da.Array) or X.ndim != 2:
-        raise TypeError(f"X must be a 2-D array or a dataframe of Dask, got {type(X).__name__}")
-    if X.numblocks[1] != 1:
-        raise ValueError(
-            f"X must be chunked along its rows only, got {X.numblocks[1]} chunks in a row: "
-            "X.rechunk({1: -1}) joins them"
-        )
-    return X
 
 
 def scored_lazily(
@@ -92,7 +71,7 @@ def scored_lazily(
     of_all : callable
         It returns the score of all parts.
     """
-    data = data_of(_array_of(X), y, sample_weight)
+    data = data_of(X, y, sample_weight)
     shared = dask.delayed(model, pure=False)
     of_each = dask.delayed(of_chunk, pure=False)
     parts = [of_each(shared, *chunk) for chunk in zip(data.X, data.y, data.weights, strict=True)]

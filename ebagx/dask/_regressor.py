@@ -10,7 +10,8 @@ from ebagx._training.examples import Examples
 from ebagx._training.network import Floats
 from ebagx.dask._base import CLUSTER_CONSTRAINTS, NO_BAGS, DaskEstimator
 from ebagx.dask._cluster import Cluster
-from ebagx.dask._data import Data, is_collection
+from ebagx.dask._data import Data
+from ebagx.dask._features import is_collection
 from ebagx.dask._lazy import scored_lazily
 from ebagx.dask._survey import Moments, all_moments, moments_of
 from ebagx.optim import Optimizer
@@ -140,8 +141,8 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
 
         Parameters
         ----------
-        X : {dask array or dataframe, array-like, sparse matrix} of shape (n_samples, n_features)
-            Counts or weights.
+        X : {dask array, dataframe or bag, array-like, sparse matrix} (n_samples, n_features)
+            Counts or weights; a bag holds lists of column numbers.
 
         Returns
         -------
@@ -168,7 +169,7 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
-        model = self._without_client()
+        X, model = self._features(X), self._without_client()
         return scored_lazily(X, y, sample_weight, model, _errors_of_chunk, _determination)
 
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:

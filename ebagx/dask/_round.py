@@ -10,9 +10,10 @@ of the result.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._training.loop import make_one_pass
@@ -24,7 +25,7 @@ from ebagx.optim import Optimizer
 from ebagx.optim.planning import rule_of
 
 _FLOAT32 = np.dtype(np.float32)
-_CACHED_BYTES = 1 << 17
+_BYTES_OF_FLOAT = 4
 _ROWS_OF_NUMBERS = 256  # rows whose first numbers are drawn at once
 
 Arrays = tuple[Floats, ...]  # weights, then the states of the optimizer's rule
@@ -50,7 +51,7 @@ class Piece(NamedTuple):
 
     rows: Columns  # (u,), ascending positions in the block
     arrays: Arrays  # u rows each
-    lengths: Floats  # (u,), of the changes of the weights, squared
+    uses: Floats  # (u,): number of lookups of each row, or of examples of each class
     decayed: float = 1.0  # factor by which the steps have decayed weights
 
     def __repr__(self) -> str:
@@ -154,14 +155,49 @@ def _initial_value(optimizer: Optimizer) -> float:
     return float(getattr(optimizer, "initial_accumulator_value", 0.0))
 
 
-def take(block: Block, rows: Columns) -> Arrays:
-    """Return copies of some rows of a block."""
-    return tuple(_taken(array, rows) for array in block.arrays)
+class Taken:
+    """Some rows of a block, which are copied when they travel, or into the memory of a training.
+
+    Parameters
+    ----------
+    arrays : tuple of ndarray
+        Those of the block.
+    rows : ndarray of shape (u,) or None
+        Positions in the block; None: all rows, as there is nothing else in the arrays.
+    """
+
+    def __init__(self, arrays: Arrays, rows: Columns | None) -> None:
+        self._arrays, self._rows = arrays, rows
+
+    def __len__(self) -> int:
+        return len(self._arrays[0]) if self._rows is None else len(self._rows)
+
+    @property
+    def dims(self) -> list[int]:
+        """Number of columns of each array."""
+        return [array.shape[1] for array in self._arrays]
+
+    def write(self, number: int, out: Floats) -> None:
+        """Write the rows of one of the arrays to another one."""
+        if self._rows is None:
+            out[...] = self._arrays[number]
+        else:
+            np.take(self._arrays[number], self._rows, axis=0, out=out, mode="clip")
+
+    def copied(self) -> Arrays:
+        """Return copies of the rows of all arrays."""
+        return tuple(joined([self], number) for number in range(len(self._arrays)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.copied(), None)
+
+    def __sizeof__(self) -> int:
+        return _BYTES_OF_FLOAT * len(self) * sum(self.dims)
 
 
-def _taken(array: Floats, rows: Columns) -> Floats:
-    out = aligned_empty((len(rows), array.shape[1]), _FLOAT32)
-    return np.take(array, rows, axis=0, out=out, mode="clip")
+def take(block: Block, rows: Columns) -> Taken:
+    """Return some rows of a block, which must not change."""
+    return Taken(block.arrays, rows)
 
 
 def train_part(
@@ -171,7 +207,7 @@ def train_part(
     recipe: Recipe,
     place: tuple[int, int, int],
     num_steps: int,
-    *taken: Arrays,
+    *taken: Taken,
 ) -> Trained:
     """Make one pass over a part of a shard, on the rows that it has taken.
 
@@ -189,7 +225,7 @@ def train_part(
         The pass, the shard and the round in the pass, for random numbers.
     num_steps : int
         Number of steps taken before this round.
-    *taken : tuple of ndarray
+    *taken : Taken
         For each block the rows that `rows_by_block` names, as `take` returns them.
 
     Returns
@@ -200,7 +236,7 @@ def train_part(
     rows = rows_by_block(part.columns, bounds)
     if not part.num_bags:
         return _untouched(rows, layers, taken)
-    weights, *states = (_joined(arrays) for arrays in zip(*taken, strict=True))
+    weights, *states = (joined(taken, number) for number in range(len(taken[0].dims)))
     own = [tuple(array.copy() for array in block.arrays) for block in layers]
     every = [(weights, *states), *own]
     optimizers = [
@@ -217,21 +253,40 @@ def train_part(
         for array, optimizer in zip([weights, *network.weights], optimizers, strict=True)
     ]
     decayed = [float(np.exp(optimizer.state_dict()["decay_total"])) for optimizer in optimizers]
-    before = [arrays[0] for arrays in (*taken, *(block.arrays for block in layers))]
-    return Trained(_pieces(rows, before, trained, decayed), loss)
+    return Trained(_pieces(rows, _all_uses(part, trained), trained, decayed), loss)
 
 
-def _untouched(rows: list[Columns], layers: Sequence[Block], taken: Sequence[Arrays]) -> Trained:
-    none = tuple(tuple(array[:0] for array in block.arrays) for block in layers)
-    nowhere = [*rows, *(np.empty(0, np.int64) for _ in layers)]
-    pieces = zip(nowhere, (*taken, *none), strict=True)
-    return Trained(tuple(Piece(*pair, np.zeros(len(pair[0]), np.float32)) for pair in pieces), 0.0)
+def _untouched(rows: list[Columns], layers: Sequence[Block], taken: Sequence[Taken]) -> Trained:
+    none = [tuple(array[:0] for array in block.arrays) for block in layers]
+    pieces = zip(
+        [*rows, *(np.empty(0, np.int64) for _ in layers)],
+        [*(of_block.copied() for of_block in taken), *none],
+        strict=True,
+    )
+    return Trained(tuple(Piece(*pair, np.empty(0, np.float32)) for pair in pieces), 0.0)
 
 
-def _joined(arrays: Sequence[Floats]) -> Floats:
-    """Return the rows of several arrays, in an array that training may change."""
-    out = aligned_empty((sum(map(len, arrays)), arrays[0].shape[1]), _FLOAT32)
-    return np.concatenate(arrays, out=out)
+def joined(taken: Sequence[Taken], number: int) -> Floats:
+    """Return the rows of several blocks, in an array that training may change."""
+    ends = np.cumsum([0, *map(len, taken)]).tolist()
+    out = aligned_empty((ends[-1], taken[0].dims[number]), _FLOAT32)
+    for of_block, (start, stop) in zip(taken, pairwise(ends), strict=True):
+        of_block.write(number, out[start:stop])
+    return out
+
+
+def _all_uses(part: Part, trained: Sequence[Arrays]) -> list[Floats]:
+    """Return how often a part uses the rows of the table and of each layer.
+
+    Every example uses all rows of a layer. But most of what changes the row of a class are its own
+    examples, which count in its place.
+    """
+    targets: Any = part.examples.targets
+    of_layers = [np.full(len(arrays[0]), part.num_bags, np.float32) for arrays in trained[1:]]
+    if sparse.issparse(targets):
+        of_classes = np.bincount(targets.indices, minlength=len(of_layers[-1]))
+        of_layers[-1] = of_classes.astype(np.float32)
+    return [part.uses, *of_layers]
 
 
 def _continued(optimizer: Optimizer, states: Sequence[Floats], num_steps: int) -> Optimizer:
@@ -265,31 +320,18 @@ def _pass_over(network: Network, part: Part, recipe: Recipe, place: tuple[int, i
 
 def _pieces(
     rows: list[Columns],
-    before: Sequence[Floats],
+    uses: Sequence[Floats],
     trained: Sequence[Arrays],
     decayed: Sequence[float],
 ) -> tuple[Piece, ...]:
     """Return the rows of the table in pieces, one for each block, and all rows of the layers."""
     ends = np.cumsum([0, *map(len, rows)]).tolist()
     of_table = [tuple(array[start:stop] for array in trained[0]) for start, stop in pairwise(ends)]
-    positions = [*rows, *(np.arange(len(arrays[0])) for arrays in trained[1:])]
+    positions = [*rows, *(np.arange(len(arrays[0]), dtype=np.int64) for arrays in trained[1:])]
+    uses_of_table = [uses[0][start:stop] for start, stop in pairwise(ends)]
     factors = [decayed[0]] * len(rows) + list(decayed[1:])
-    every = zip(positions, (*of_table, *trained[1:]), before, factors, strict=True)
-    return tuple(
-        Piece(place, arrays, squared_lengths(arrays[0], old, factor), factor)
-        for place, arrays, old, factor in every
-    )
-
-
-def squared_lengths(new: Floats, old: Floats, factor: float = 1.0) -> Floats:
-    """Return the squared length of ``new - factor * old`` for each row."""
-    lengths = np.empty(len(new), np.float32)
-    at_once = max(1, _CACHED_BYTES // (4 * new.shape[1]))
-    for start in range(0, len(new), at_once):
-        few = slice(start, start + at_once)
-        changes = new[few] - (old[few] if factor == 1 else np.float32(factor) * old[few])
-        np.add.reduce(np.square(changes, out=changes), axis=1, out=lengths[few])
-    return lengths
+    every = positions, (*of_table, *trained[1:]), (*uses_of_table, *uses[1:]), factors
+    return tuple(Piece(*each) for each in zip(*every, strict=True))
 
 
 def piece_of(trained: Trained, number: int) -> Piece:

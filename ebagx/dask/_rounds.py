@@ -13,12 +13,13 @@ from ebagx._training.network import Floats, Layer
 from ebagx.dask._calendar import Calendar
 from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._round import (
-    Arrays,
     Block,
     Piece,
     Recipe,
+    Taken,
     Trained,
     bounds_of_blocks,
+    joined,
     layer_block,
     layer_of,
     loss_of,
@@ -169,7 +170,8 @@ class Rounds:
         sharing, *of_layers = (each.of_last_round() if is_last else each for each in sharings)
         blocks = [
             submit(
-                *(combine_block, self._place(number + 1, block), model.blocks[block], sharing),
+                *(combine_block, self._place(number + 1, block), model.blocks[block]),
+                *(sharing, self._recipe.num_threads),
                 *(submit(piece_of, each, block) for k, each in enumerate(trained)),
             )
             for block in range(layout.num_blocks)
@@ -234,7 +236,7 @@ def _combine_layers(
     """Return the layers after a round."""
     of_layers = zip(*pieces, strict=True)
     return [
-        combine(layer, sharing, *given)
+        combine(layer, sharing, 1, *given)  # too few rows for several threads
         for layer, sharing, given in zip(layers, sharings, of_layers, strict=True)
     ]
 
@@ -243,10 +245,10 @@ def rate(
     part: Part | None,
     layers: Sequence[Block],
     scorer: Callable[[Part, Weights], Any],
-    *taken: Arrays,
+    *taken: Taken,
 ) -> Any:
     """Return what `scorer` makes of held-out examples, or None if there are none."""
     if part is None:
         return None
-    table = np.concatenate([arrays[0] for arrays in taken])
-    return scorer(part, Weights(table, [layer_of(block) for block in layers]))
+    layers_of_blocks = [layer_of(block) for block in layers]
+    return scorer(part, Weights(joined(taken, 0), layers_of_blocks))

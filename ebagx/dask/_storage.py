@@ -9,9 +9,9 @@ import numpy as np
 from ebagx._training.network import Floats
 from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._round import (
-    Arrays,
     Block,
     Piece,
+    Taken,
     initial_block,
     rows_by_block,
     take,
@@ -74,19 +74,21 @@ def start_block(
     return kept(initial_block(bounds, dim, rows_of_shards, optimizer, seed), place)
 
 
-def take_rows(block: Block | StoredBlock, rows: Columns) -> Arrays:
-    """Return copies of some rows of a block."""
-    return take(opened(block), rows)
+def take_rows(block: Block | StoredBlock, rows: Columns) -> Taken:
+    """Return some rows of a block; those of files are read now, as rounds remove old files."""
+    taken = take(opened(block), rows)
+    return Taken(taken.copied(), None) if isinstance(block, StoredBlock) else taken
 
 
 def combine_block(
     place: tuple[str, str] | None,
     block: Block | StoredBlock,
     sharing: Sharing,
+    num_threads: int | None,
     *pieces: Piece,
 ) -> Block | StoredBlock:
     """Return a block after a round; see `combine`."""
-    return kept(combine(opened(block), sharing, *pieces), place)
+    return kept(combine(opened(block), sharing, num_threads, *pieces), place)
 
 
 def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:
@@ -94,7 +96,7 @@ def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:
     bounds = np.array([block.first for block in blocks] + [blocks[-1].first + blocks[-1].num_rows])
     rows = rows_by_block(columns, bounds)
     parts = [
-        take(block._replace(paths=block.paths[:1]).opened(), of_block)[0]
+        take(block._replace(paths=block.paths[:1]).opened(), of_block).copied()[0]
         for block, of_block in zip(blocks, rows, strict=True)
         if len(of_block)
     ]

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("distributed")
 
 import dask.array as da
+import dask.bag as db
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, r2_score
 
@@ -110,6 +111,29 @@ def test_lazy_predictions_have_the_bits_of_local_ones(fitted, collections, data)
     score = fitted.score(*collections, rows_of(weights, LENGTHS))
     assert fitted.client.compute(score).result() == pytest.approx(expected, rel=1e-12)
     assert float(fitted.score(*collections).compute(scheduler="sync")) == fitted.score(X, y)
+
+
+def test_bags_and_dataframes(two_workers, data):
+    pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    X, y = data
+    names = [f"word {column}" for column in range(N)]
+    whole = pandas.DataFrame(X.toarray(), columns=names)
+    frame = frames.from_pandas(whole, npartitions=3, sort=False)
+    labels = frames.from_pandas(pandas.Series(y), npartitions=3, sort=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model = make(two_workers).fit(frame, labels)
+        assert model.feature_names_in_.tolist() == names
+        expected = model.predict(whole)
+        np.testing.assert_array_equal(model.predict(frame).compute(scheduler="sync"), expected)
+        assert float(model.score(frame, labels).compute(scheduler="sync")) > 0.4
+    assert model.to_local().feature_names_in_.tolist() == names
+    with pytest.raises(ValueError, match="got 'word 89' in place of 'word 0'"):
+        model.predict(frame[names[::-1]])
+    ids = [row.indices.repeat(row.data.astype(int)).tolist() for row in X]
+    bag = model.predict_proba(db.from_sequence(ids, npartitions=4))
+    same = model.to_local().predict_proba(whole)
+    np.testing.assert_allclose(bag.compute(scheduler="sync"), same, rtol=1e-5, atol=1e-6)
 
 
 def test_two_classes(one_worker, data):

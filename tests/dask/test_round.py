@@ -1,5 +1,6 @@
 """Test the functions of a round without Dask: calls in a loop, on shards and blocks."""
 
+import pickle
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from ebagx._kernels.combine_reference import SHARE_MEAN, SHARE_ROOT, SHARE_SQUARES, SHARE_SUM
 from ebagx._training.losses import Sigmoid, SquaredError
 from ebagx.dask._combine import Sharing, combine
 from ebagx.dask._round import (
@@ -15,7 +17,6 @@ from ebagx.dask._round import (
     bounds_of_blocks,
     initial_block,
     rows_by_block,
-    squared_lengths,
     take,
 )
 from ebagx.dask._rounds import Shard
@@ -111,28 +112,35 @@ def test_one_shard_is_a_pass_of_the_local_loop(data):
     np.testing.assert_array_equal(cases.joined(model)[0][part.columns], table)
 
 
-def piece(rows, before, *arrays, decayed=1.0):
-    """Return the rows of a shard, whose weights were others before."""
+MANY = 1e9  # uses of a row, so that its changes are restrained as far as they are alike
+
+
+def piece(rows, *arrays, decayed=1.0, uses=MANY):
+    """Return the rows of a shard."""
     weights, *states = (np.array(array, np.float32) for array in arrays)
-    lengths = squared_lengths(weights, np.asarray(before, np.float32), decayed)
-    return Piece(np.array(rows), (weights, *states), lengths, decayed)
+    of_rows = np.full(len(weights), uses, np.float32)
+    return Piece(np.array(rows, np.int64), (weights, *states), of_rows, decayed)
+
+
+def combined(arrays, rule, *pieces):
+    return combine(Block(0, tuple(arrays)), rule, 1, *pieces).arrays
 
 
 def test_combine_divides_by_the_root_of_the_shards_that_touched_a_row():
     old = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
-    pieces = [piece([0, 1], old[:2], [[2.0], [5.0]]), piece([1, 2], old[1:3], [[4.0], [3.5]])]
-    for power, of_second in ((0.5, 2 + 5 / np.sqrt(2)), (0.0, 7.0), (1.0, 4.5)):
-        new = combine(Block(0, (old,)), Sharing((power,), None), *pieces).arrays[0]
+    pieces = [piece([0, 1], [[2.0], [5.0]]), piece([1, 2], [[4.0], [3.5]])]
+    for rule, of_second in ((SHARE_ROOT, 2 + 5 / np.sqrt(2)), (SHARE_SUM, 7.0), (SHARE_MEAN, 4.5)):
+        (new,) = combined([old], Sharing((rule,)), *pieces)
         np.testing.assert_array_equal(new[:, 0], np.float32([2, of_second, 3.5, 4]))
 
 
 def test_combine_decays_all_rows_by_all_steps():
     old = np.array([[1.0], [2.0], [4.0]], np.float32)
     pieces = [
-        piece([0], old[:1], [[0.75]], decayed=0.5),
-        piece([0, 1], old[:2], [[0.5], [1.5]], decayed=0.25),
+        piece([0], [[0.75]], decayed=0.5),
+        piece([0, 1], [[0.5], [1.5]], decayed=0.25),
     ]
-    new = combine(Block(0, (old,)), Sharing((0.5,), None), *pieces).arrays[0]
+    (new,) = combined([old], Sharing((SHARE_ROOT,)), *pieces)
     first = 0.125 + (0.25 + 0.25) / np.sqrt(2)
     np.testing.assert_array_equal(new[:, 0], np.float32([first, 0.25 + 1, 0.5]))
 
@@ -141,20 +149,20 @@ def test_combine_adds_in_float64_in_the_order_of_shards():
     """In float32, the sum of these numbers would be another one in each order."""
     rng = np.random.default_rng(0)
     old, news = rng.random((2000, 70), np.float32), rng.random((5, 2000, 70), np.float32)
-    pieces = [piece(np.arange(2000), old, values) for values in news]
-    new = combine(Block(0, (old,)), Sharing((0.0,), None), *pieces).arrays[0]
-    sums = np.zeros(old.shape)
+    pieces = [piece(np.arange(2000), values) for values in news]
+    (new,) = combined([old], Sharing((SHARE_SUM,)), *pieces)
+    sums, wide = np.zeros(old.shape), old.astype(float)
     for values in news:
-        sums += values
-    expected = sums - 5 * old.astype(float) + old
+        sums += values - wide
+    expected = wide + sums
     np.testing.assert_array_equal(new, expected.astype(np.float32))
 
 
 def test_combine_keeps_its_arguments(shards):
     """Tasks may run again on the same arguments."""
     old = np.ones((4, 3), np.float32)
-    given = piece([0, 1], old[:2], np.zeros((2, 3)))
-    combine(Block(0, (old,)), Sharing((0.5,), None), given)
+    given = piece([0, 1], np.zeros((2, 3)))
+    combined([old], Sharing((SHARE_ROOT,)), given)
     assert old.all()
     assert not given.arrays[0].any()
 
@@ -173,10 +181,11 @@ def test_combine_keeps_its_arguments(shards):
 
 
 def test_rules_of_optimizers():
-    assert Sharing.of(Adagrad()) == Sharing.of(RowwiseAdagrad()) == ((0.0, 0.0), 1)
-    assert Sharing.of(SGD()) == ((0.5,), None)
-    assert Sharing.of(SGD(momentum=0.5)) == ((0.5, 1.0), None)
-    assert Sharing.of(Adam()) == Sharing.of(AdamW()) == ((0.5, 1.0, 1.0), None)
+    of_adagrad, of_adam = ((SHARE_SQUARES, SHARE_SUM),), ((SHARE_ROOT, SHARE_MEAN, SHARE_MEAN),)
+    assert Sharing.of(Adagrad()) == Sharing.of(RowwiseAdagrad()) == of_adagrad
+    assert Sharing.of(SGD()) == ((SHARE_ROOT,),)
+    assert Sharing.of(SGD(momentum=0.5)) == ((SHARE_ROOT, SHARE_MEAN),)
+    assert Sharing.of(Adam()) == Sharing.of(AdamW()) == of_adam
 
 
 @pytest.mark.parametrize("width", [1, 2], ids=["rowwise", "elementwise"])
@@ -185,39 +194,40 @@ def test_combine_slows_weights_by_the_growth_of_squares(width):
     squares = np.array([[8.0], [1.0], [0.0]], np.float32).repeat(width, axis=1)
     weights = np.ones((3, 2), np.float32)
     added = np.array([[2.0], [6.0], [0.0]], np.float32)
-    first = piece(range(3), weights, [[3, 4], [5, 6], [1, 1]], squares + added)
-    second = piece([0, 2], weights[::2], [[-2, 3], [1, 1]], squares[::2] + added[::2])
-    new = combine(Block(0, (weights, squares)), Sharing.of(Adagrad()), first, second).arrays
-    expected = 1 + np.array([-1, 5]) * np.sqrt((8 + 1) / (8 + 2)) / 2**0.25
+    first = piece(range(3), [[3, 4], [5, 6], [1, 1]], squares + added)
+    second = piece([0, 2], [[-2, 3], [1, 1]], squares[::2] + added[::2])
+    new = combined([weights, squares], Sharing.of(Adagrad()), first, second)
+    expected = 1 + np.array([-1, 5]) * np.sqrt((8 + 1) / (8 + 2))
     np.testing.assert_allclose(new[0][0], expected, rtol=1e-6)
     np.testing.assert_array_equal(new[0][1:], [[5, 6], [1, 1]])
     np.testing.assert_array_equal(new[1][:, 0], [12, 7, 0])
 
 
-def test_like_changes_are_divided_by_the_root_and_others_by_the_fourth_root():
+@pytest.mark.parametrize("uses", [0, 8, MANY])
+def test_like_changes_of_many_uses_are_restrained(uses):
     """With large squares, steps do not slow down in a round."""
     old, squares = np.ones((2, 4), np.float32), np.full((2, 4), 1e9, np.float32)
     changes = np.zeros((4, 2, 4))
     changes[:, 0] = 1
     changes[range(4), 1, range(4)] = 1
-    pieces = [piece(range(2), old, old + change, squares) for change in changes]
-    new = combine(Block(0, (old, squares)), Sharing.of(Adagrad()), *pieces).arrays[0]
-    expected = np.repeat([[1 + 4 / 4**0.5], [1 + 1 / 4**0.25]], 4, axis=1)
+    pieces = [piece(range(2), old + change, squares, uses=uses) for change in changes]
+    new, _ = combined([old, squares], Sharing.of(Adagrad()), *pieces)
+    factor = {0: 1, 8: (1 + 0.5) / 2, MANY: 0.5}[uses]
+    expected = np.repeat([[1 + 4 * factor], [1 + 1]], 4, axis=1)
     np.testing.assert_allclose(new, expected, rtol=1e-6)
 
 
 def test_opposite_changes_are_no_reason_to_go_further():
     old, squares = np.ones((1, 2), np.float32), np.full((1, 2), 1e9, np.float32)
-    pieces = [piece([0], old, old + change, squares) for change in ([[5, 0]], [[-4, 0]])]
-    new = combine(Block(0, (old, squares)), Sharing.of(Adagrad()), *pieces).arrays[0]
-    np.testing.assert_allclose(new, [[1 + 1 / 2**0.25, 1]], rtol=1e-6)
+    pieces = [piece([0], old + change, squares) for change in ([[5, 0]], [[-4, 0]])]
+    new, _ = combined([old, squares], Sharing.of(Adagrad()), *pieces)
+    np.testing.assert_allclose(new, [[1 + 1, 1]], rtol=1e-6)
 
 
 def test_the_last_round_leaves_the_mean():
     old = np.ones((1, 2), np.float32)
-    pieces = [piece([0], old, old + change, old + 3) for change in (1, 5)]
-    rule = Sharing.of(Adagrad()).of_last_round()
-    new = combine(Block(0, (old, old)), rule, *pieces).arrays
+    pieces = [piece([0], old + change, old + 3) for change in (1, 5)]
+    new = combined([old, old], Sharing.of(Adagrad()).of_last_round(), *pieces)
     np.testing.assert_array_equal(new, [[[4, 4]], [[7, 7]]])
     assert Sharing.of(Adam()).of_last_round() == Sharing.of(Adam())
 
@@ -232,19 +242,11 @@ def test_a_training_ends_with_the_rule_of_the_last_round(shards):
 
 
 def test_first_changes_are_divided_by_their_number():
-    """Both roots of the rule are 1/√m where all shards agree and there were no squares."""
+    """Both factors of the rule are 1/√m where all shards agree and there were no squares."""
     old = np.zeros((1, 3), np.float32)
-    pieces = [piece([0], old, old + 1, old + 64) for _ in range(4)]
-    new = combine(Block(0, (old, old)), Sharing.of(Adagrad()), *pieces).arrays[0]
+    pieces = [piece([0], old + 1, old + 64) for _ in range(4)]
+    new, _ = combined([old, old], Sharing.of(Adagrad()), *pieces)
     np.testing.assert_allclose(new, 1, rtol=1e-6)
-
-
-def test_lengths_of_changes():
-    rng = np.random.default_rng(0)
-    new, old = rng.random((2, 5000, 9), np.float32)
-    for factor in (1.0, 0.5):
-        expected = ((new - factor * old) ** 2).sum(axis=1)
-        np.testing.assert_allclose(squared_lengths(new, old, factor), expected, rtol=1e-5)
 
 
 def test_state_of_adagrad_is_summed_and_that_of_adam_is_averaged(data):
@@ -361,7 +363,12 @@ def test_rows_of_blocks():
     rows = rows_by_block(np.array([0, 2, 6, 9]), bounds)
     assert [of_block.tolist() for of_block in rows] == [[0, 2], [], [0, 3]]
     block = Block(6, (np.arange(8, dtype=np.float32).reshape(4, 2),))
-    np.testing.assert_array_equal(take(block, rows[2])[0], [[0, 1], [6, 7]])
+    taken = take(block, rows[2])
+    for given in (taken, pickle.loads(pickle.dumps(taken))):
+        np.testing.assert_array_equal(given.copied()[0], [[0, 1], [6, 7]])
+        assert len(given) == 2
+        assert sys.getsizeof(given) >= 16  # of numbers: Dask plans by it
+    assert len(pickle.dumps(take(block, rows[0][:1]))) < len(pickle.dumps(block))
 
 
 def test_steps_are_counted_over_rounds(data):
@@ -396,13 +403,20 @@ def test_a_round_combines_table_and_state_by_their_rules(data):
     both = cases.joined(cases.trained(shards, N, 1, 1)[0])
     columns = np.intersect1d(*(shard.part.columns for shard in shards))
     old = initial_block((0, N), 5, [columns], Adagrad(), 7).arrays[0][columns]
-    arrays = [[array[columns] for array in of_shard[:2]] for of_shard in alone]
-    pieces = [piece(range(len(columns)), old, *of_shard) for of_shard in arrays]
-    block = Block(0, (old, np.zeros_like(old)))
-    expected = combine(block, Sharing.of(Adagrad()), *pieces).arrays
+    parts = [shard.part for shard in shards]
+    uses = [part.uses[np.searchsorted(part.columns, columns)] for part in parts]
+    pieces = [
+        piece(range(len(columns)), *(array[columns] for array in of_shard[:2]), uses=of_rows)
+        for of_shard, of_rows in zip(alone, uses, strict=True)
+    ]
+    expected = combined([old, np.zeros_like(old)], Sharing.of(Adagrad()), *pieces)
     np.testing.assert_array_equal(both[0][columns], expected[0])
     np.testing.assert_array_equal(both[1][columns], expected[1])
     head = np.zeros_like(both[2])
-    pieces = [piece(range(3), head, *of_shard[2:]) for of_shard in alone]
-    expected = combine(Block(0, (head, head)), Sharing.of(Adagrad()), *pieces).arrays
+    uses = [np.bincount(part.examples.targets.indices) for part in parts]
+    pieces = [
+        piece(range(3), *of_shard[2:], uses=of_rows)
+        for of_shard, of_rows in zip(alone, uses, strict=True)
+    ]
+    expected = combined([head, head], Sharing.of(Adagrad()), *pieces)
     np.testing.assert_array_equal(both[2], expected[0])

@@ -34,6 +34,7 @@ cdef struct DigitCall
 cdef struct PoolCodesCall
 cdef struct UnpackCall
 cdef struct DrawCall
+cdef struct CombineCall
 cdef struct TopItemsCall
 cdef struct TopScoresCall
 
@@ -113,6 +114,8 @@ cdef inline Py_ssize_t run_plain_unit(
         return digit_unit(call, unit, units)
     elif plain_call_t is DrawCall:
         return draw_unit(call, unit, units)
+    elif plain_call_t is CombineCall:
+        return combine_unit(call, unit, units)
     elif plain_call_t is TopItemsCall:
         return top_items_unit(call, unit, units)
     elif plain_call_t is TopScoresCall:
