@@ -228,6 +228,8 @@ def serial(session: nox.Session) -> None:
 
 
 FUZZ_ENV = {"PYTHONPATH": "tests", "OMP_WAIT_POLICY": "passive"}
+# Targets that have few of the mixed cases, or none, and so get some of their own.
+NEWER_TARGETS = ("recommenders", "factorizations", "classifiers", "rounds", "torch")
 
 
 @nox.session(default=False)
@@ -237,6 +239,10 @@ def fuzz(session: nox.Session) -> None:
     cases = session.posargs or ["--cases", "1000000"]
     session.run("python", "-P", "-m", "fuzz.run", *cases, env=FUZZ_ENV)
     session.run("python", "-P", "-m", "fuzz.fasttext", "--cases", "100000", env=FUZZ_ENV)
+    install_torch(session)
+    for target in NEWER_TARGETS:
+        each = ["--target", target, *(session.posargs or ["--cases", "20000"])]
+        session.run("python", "-P", "-m", "fuzz.run", *each, env=FUZZ_ENV)
     corpus = Path(session.create_tmp(), "corpus")
     corpus.mkdir(exist_ok=True)
     limits = ["-runs=15000", "-max_len=160", "-len_control=0"]
@@ -273,6 +279,9 @@ def under_asan(session: nox.Session) -> None:
     for level in ("", "baseline"):  # "" is the best that the processor has
         level_env = {**env, "EBAGX_LEVEL": level}
         session.run("python", "-P", "-m", "fuzz.run", "--cases", "20000", env=level_env)
+        for target in NEWER_TARGETS[:-1]:  # PyTorch brings an OpenMP that ASan does not know
+            each = ["--target", target, "--cases", "5000"]
+            session.run("python", "-P", "-m", "fuzz.run", *each, env=level_env)
 
 
 def under_memcheck(session: nox.Session) -> None:

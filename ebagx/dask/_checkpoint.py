@@ -11,7 +11,12 @@ round-00012/layers.npz     arrays of the layers, which the driver writes
 """
 
 import json
+import re
 import shutil
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +24,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebagx.dask._round import Block
-from ebagx.dask._storage import StoredBlock
+from ebagx.dask._storage import StoredBlock, first_line
 from ebagx.io.replaced_file import replaced_file
 
 _FORMAT = 1
+_STATE = "state.json"
+_ENTRIES = {
+    **{"finished": bool, "signature": dict, "number": int, "best": int},
+    **dict.fromkeys(("blocks", "losses", "scores"), list),
+}
+# The names of blocks that a state may have lead nowhere else.
+_BLOCK = re.compile(r"round-[0-9]{5,}/block-[0-9]{5,}\.[0-9]+\.npy", re.ASCII)
+# Errors of damaged archives: of their ends, entries, checksums, compression and arrays.
+_DAMAGE = (
+    *(EOFError, KeyError, NotImplementedError, OSError, RuntimeError, SyntaxError, ValueError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class Record(NamedTuple):
@@ -64,7 +81,7 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If it is that of a training with other parameters or data.
+            If it is that of a training with other parameters or data, or if a file is damaged.
         """
         state = unfinished(self._folder)
         if state is None:
@@ -77,10 +94,7 @@ class Checkpoint:
                 f"checkpoint {self._folder} has an unfinished fit with {name} = {before.get(name)},"
                 f" not {self._signature[name]}: set it back to go on, or give an empty folder"
             )
-        blocks = [
-            StoredBlock(first, tuple(shape), tuple(str(self._folder / path) for path in paths))
-            for first, shape, paths in state["blocks"]
-        ]
+        blocks = [self._block_of(entry) for entry in state["blocks"]]
         layers = self._read_layers(state["number"])
         own = (state[name] for name in ("losses", "scores", "best"))
         return Record(state["number"], blocks, layers, *own)
@@ -101,7 +115,7 @@ class Checkpoint:
             "scores": record.scores,
             "best": record.best,
         }
-        with replaced_file(self._folder / "state.json") as file:
+        with replaced_file(self._folder / _STATE) as file:
             file.write(json.dumps(state).encode())
         self._remove_all_but({record.number, record.best or record.number})
 
@@ -116,6 +130,18 @@ class Checkpoint:
             block._replace(paths=tuple(str(folder / Path(path).name) for path in block.paths))
             for block in like
         ]
+
+    def _block_of(self, entry: Any) -> StoredBlock:
+        try:
+            first, (num_rows, dim), paths = entry
+            sizes = first, num_rows, dim
+            is_sound = all(type(size) is int and size >= 0 for size in sizes) and paths
+            is_sound = is_sound and all(_BLOCK.fullmatch(path) for path in paths)
+        except (TypeError, ValueError):
+            is_sound = False
+        if not is_sound:
+            raise ValueError(f"{self._folder / _STATE}: damaged: {entry!r:.80} is no block")
+        return StoredBlock(first, (num_rows, dim), tuple(str(self._folder / p) for p in paths))
 
     def _relative(self, path: str) -> str:
         return Path(path).relative_to(self._folder).as_posix()
@@ -132,10 +158,19 @@ class Checkpoint:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def _read_layers(self, number: int) -> list[Block]:
+        path = Path(self.folder_of(number), "layers.npz")
         found: dict[int, list[Any]] = {}
-        with np.load(Path(self.folder_of(number), "layers.npz"), allow_pickle=False) as arrays:
-            for name in arrays.files:
-                found.setdefault(int(name.partition(".")[0]), []).append(arrays[name])
+        try:
+            # NumPy leaves a damaged archive open that it has opened itself.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                for name in arrays.files:
+                    found.setdefault(int(name.partition(".")[0]), []).append(arrays[name])
+            if not all(a.dtype == np.float32 and a.ndim == 2 for of in found.values() for a in of):
+                raise ValueError("its arrays are no weights")
+        except _DAMAGE as error:
+            if isinstance(error, OSError) and error.filename is not None:  # not of a place in it
+                raise
+            raise ValueError(f"{path}: damaged or incomplete: {first_line(error)}") from error
         return [Block(0, tuple(found[layer])) for layer in sorted(found)]
 
     def _remove_all_but(self, numbers: set[int]) -> None:
@@ -146,11 +181,30 @@ class Checkpoint:
 
 
 def unfinished(folder: Any) -> dict[str, Any] | None:
-    """Return the state of the unfinished training in a folder, or None."""
-    path = Path(folder) / "state.json"
+    """Return the state of the unfinished training in a folder, or None.
+
+    Raises
+    ------
+    ValueError
+        If the file with the state is damaged, or of another version.
+    """
+    path = Path(folder) / _STATE
     if not path.exists():
         return None
-    state: dict[str, Any] = json.loads(path.read_bytes())
+    try:
+        state = json.loads(path.read_bytes())
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: damaged or incomplete: {first_line(error)}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: damaged: this is not the state of a training")
     if state.get("format") != _FORMAT:
-        raise ValueError(f"{path} has format {state.get('format')}, this version reads {_FORMAT}")
+        raise ValueError(
+            f"{path} has format {state.get('format')!r:.30}, this version reads {_FORMAT}"
+        )
+    for name, kind in _ENTRIES.items():
+        if type(state.get(name)) is not kind:
+            raise ValueError(f"{path}: damaged: {name} is {state.get(name)!r:.30}")
+    numbers = [*state["losses"], *state["scores"]]
+    if state["number"] < 0 or not all(type(number) in (float, int) for number in numbers):
+        raise ValueError(f"{path}: damaged: its rounds and losses are wrong")
     return None if state["finished"] else state

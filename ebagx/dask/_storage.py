@@ -1,5 +1,7 @@
 """Blocks on disk, for tables that fit no single machine; each file appears when it is complete."""
 
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +19,11 @@ from ebagx.dask._round import (
     take,
 )
 from ebagx.dask._shards import Columns
+from ebagx.io.npy import npy_chunks, npy_header
 from ebagx.io.replaced_file import replaced_file
 from ebagx.optim import Optimizer
+
+_FLOAT32 = np.dtype("<f4")
 
 
 class StoredBlock(NamedTuple):
@@ -34,9 +39,34 @@ class StoredBlock(NamedTuple):
         return self.shape[0]
 
     def opened(self) -> Block:
-        """Return the block, whose arrays are memory maps: only the rows in use are read."""
-        maps = tuple(np.load(path, mmap_mode="r", allow_pickle=False) for path in self.paths)
-        return Block(self.first, maps)
+        """Return the block, whose arrays are memory maps: only the rows in use are read.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged; the text names it.
+        """
+        (num_rows, dim), (weights, *states) = self.shape, self.paths
+        of_states = [self.shape, (num_rows, 1)]
+        arrays = [_mapped(weights, [(num_rows, dim)])]
+        return Block(self.first, (*arrays, *(_mapped(path, of_states) for path in states)))
+
+
+def _mapped(path: str, shapes: Sequence[tuple[int, int]]) -> Floats:
+    """Map an array of one of the shapes, or raise ValueError; no header is parsed."""
+    with open(path, "rb") as file:
+        start, size = file.read(1 << 10), os.fstat(file.fileno()).st_size
+        for shape in shapes:
+            header = npy_header(shape, _FLOAT32)
+            if start.startswith(header) and size == len(header) + 4 * math.prod(shape):
+                array: Floats = np.memmap(file, _FLOAT32, "r", len(header), shape)
+                return array
+    raise ValueError(f"{path}: damaged or incomplete: no array of float32 of shape {shapes[0]}")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of the text of an error."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def stored(block: Block, folder: str, name: str) -> StoredBlock:
@@ -46,7 +76,7 @@ def stored(block: Block, folder: str, name: str) -> StoredBlock:
     for number, array in enumerate(block.arrays):
         path = Path(folder, f"{name}.{number}.npy")
         with replaced_file(path) as file:
-            np.save(file, array, allow_pickle=False)
+            file.writelines(npy_chunks(array))
         paths.append(str(path))
     weights: Any = block.arrays[0]
     return StoredBlock(block.first, weights.shape, tuple(paths))
@@ -105,4 +135,4 @@ def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:
 
 def table_of_blocks(blocks: Sequence[StoredBlock]) -> Floats:
     """Return the whole table in memory."""
-    return np.concatenate([np.load(block.paths[0], allow_pickle=False) for block in blocks])
+    return np.concatenate([block.opened().arrays[0] for block in blocks])

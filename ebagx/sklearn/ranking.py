@@ -83,7 +83,7 @@ class RanksItems:
         check_flag(exclude_seen, "exclude_seen")
         rows = self._checked_rows(X)
         users = self._user_vectors(rows, user_features)
-        vectors, bias = self.item_vectors_, self.item_bias_
+        vectors, bias = self._checked_items(users.shape[1])
         if items is not None:
             candidates = _checked_ids(items, "items", len(vectors))
             candidates.sort()
@@ -156,6 +156,23 @@ class RanksItems:
         """
         ids, _ = self.recommend(X_train, user_features=user_features)
         return ndcg_at_k(ids, X_test, X_train)
+
+    def _checked_items(self, dim: int) -> tuple[Floats, Floats]:
+        """Return vectors and biases of the items, which may have been assigned.
+
+        Raises
+        ------
+        ValueError
+            If their shapes do not fit: a kernel would read outside the arrays. A thread sees such
+            arrays, too, while another one fits a model with more items.
+        """
+        vectors, bias = self.item_vectors_, self.item_bias_
+        if vectors.ndim != 2 or vectors.shape[1] != dim or bias.shape != vectors.shape[:1]:
+            raise ValueError(
+                f"item_vectors_ must have {dim} columns and item_bias_ an entry for each of its "
+                f"rows, got shapes {vectors.shape} and {bias.shape}"
+            )
+        return vectors, bias
 
 
 def _checked_ids(ids: Any, name: str, num_items: int) -> Ids:

@@ -163,7 +163,9 @@ class EmbeddingBagRecommender(
     lookups of its item; and for each user of a batch, those of their history. Memory beside `X`:
     the tables, the state of the optimizer, and with features the items' vectors.
 
-    Ctrl-C and divergence are as in `EmbeddingBagClassifier`.
+    Ctrl-C and divergence are as in `EmbeddingBagClassifier`. Methods may be called by many threads
+    at the same time, except `fit` and `partial_fit`, which change the tables in place: train a deep
+    copy of a model that is in use.
 
     References
     ----------
@@ -413,7 +415,7 @@ class EmbeddingBagRecommender(
         """
         rows = self._checked_rows(X)
         users = self._user_vectors(rows, user_features).astype(np.float64)
-        vectors, bias = self.item_vectors_, self.item_bias_
+        vectors, bias = self._checked_items(users.shape[1])
         if pairs is None:
             scores = np.tile(bias.astype(np.float64), (len(users), 1))
             users = users[:, np.newaxis]
@@ -467,6 +469,11 @@ class EmbeddingBagRecommender(
             own = own_rows((np.arange(num_users) < known) & bool(self.user_identity))
             own = with_shape(own, num_users, known)
         width = len(self.user_embedding_) - own.shape[1]
+        if width < 0:  # it may have been assigned
+            num_rows = len(self.user_embedding_)
+            raise ValueError(
+                f"user_embedding_ must have at least {own.shape[1]} rows, got {num_rows}"
+            )
         if features is not None and features.shape[1] != width:
             raise ValueError(
                 f"user_features must have {width} columns as in fit, got {features.shape[1]}"

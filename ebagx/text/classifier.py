@@ -146,11 +146,11 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
         **{name: _OF_WORDS[name] for name in ("word_ngrams", "char_ngrams")},
         "tokenizer": OneOf(NAMES, callable, " or a callable"),
         "lowercase": NoneOr(Flag()),
-        **{name: _OF_WORDS[name] for name in ("min_count", "n_buckets")},
+        "n_buckets": _OF_WORDS["n_buckets"],
         "loss": OneOf(LOSSES),
         "pretrained": NoneOr(Pretrained()),
         "freeze_pretrained": Flag(),
-        **dict.fromkeys(("epochs", "batch_size", "n_iter_no_change"), _COUNT),
+        **dict.fromkeys(("epochs", "batch_size", "min_count", "n_iter_no_change"), _COUNT),
         "negatives": NoneOr(_COUNT),
         **{
             name: _OF_BAGS[name]

@@ -11,6 +11,12 @@ estimators  estimators and the vectorizer on matrices, labels and texts, valid a
 quantized   quantised tables and their files: values by the definition, bits of the sums
 readers     damaged files of vectors: one line of refusal, or sound vectors
 models      damaged files of text classifiers: one line of refusal, or sound answers
+classifiers      lives of a TextClassifier: its answers by the definition, files, errors
+factorizations   factorization machines and groups of columns: scores by the definition
+recommenders     recommenders, and rankings against their definition
+rankings         measures of rankings
+rounds           rounds of training without Dask, and damaged checkpoints
+bridges          PyTorch's bags on the kernels, against PyTorch
 giants      sparse memory maps beyond 2^31, arrays that another thread changes
 oracle      runs a case: right result, or right error and nothing changed
 model       the state of a module and its optimizer, by their definitions in NumPy

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,40 @@ import scipy.sparse
 
 import ebagx
 from ebagx._core import levels, threads
-from fuzz import collections, estimators, giants, models, modules, quantized, readers, steps
+from fuzz import (
+    classifiers,
+    collections,
+    estimators,
+    factorizations,
+    giants,
+    models,
+    modules,
+    quantized,
+    readers,
+    recommenders,
+    rounds,
+    steps,
+)
 from fuzz.calls import POOLING, Call, sum_dtype, valid_call
 from fuzz.layouts import Convertible
 from fuzz.source import Source
 from fuzz.spoilers import spoil
 from support import definition
+
+# Targets by name, and the kinds of cases, of 64, that each has; `torch` is run by name alone.
+TARGETS: dict[str, tuple[range, Callable[[Source], str]]] = {
+    "steps": (range(40, 50), steps.run),
+    "modules": (range(50, 54), lambda s: giants.run(s) if s.one_in(160) else modules.run(s)),
+    "classifiers": (range(54, 55), classifiers.run),
+    "factorizations": (range(55, 56), factorizations.run),
+    "recommenders": (range(56, 57), recommenders.run),
+    "models": (range(57, 58), models.run),
+    "quantized": (range(58, 59), quantized.run),
+    "readers": (range(59, 60), readers.run),
+    "rounds": (range(60, 61), rounds.run),
+    "collections": (range(61, 62), collections.run),
+    "estimators": (range(62, 64), estimators.run),
+}
 
 # A call may raise only these, and only those that it expects.
 ERRORS = (ValueError, TypeError, IndexError, KeyError, RuntimeError, MemoryError)
@@ -29,27 +57,26 @@ class FuzzError(AssertionError):
     """The package broke a promise."""
 
 
-def run_case(data: bytes) -> str:
-    """Run the case of these bytes; return its kind, or raise what is wrong."""
+def run_case(data: bytes, target: str | None = None) -> str:
+    """Run the case of these bytes, of one target or of any; return its kind, or raise."""
     source = Source(data)
     with warnings.catch_warnings(), np.errstate(all="ignore"), many_threads(source):
         warnings.simplefilter("ignore")
+        if target is not None:
+            return _run_of(target)(source)
         kind = source.below(64)
-        if kind < 40:
-            return _run_call(source, spoiled=kind % 4 != 0)
-        if kind < 52:
-            return steps.run(source)
-        if 60 <= kind < 62:
-            return collections.run(source)
-        if kind >= 62:
-            return estimators.run(source)
-        if kind == 57:
-            return models.run(source)
-        if kind == 58:
-            return quantized.run(source)
-        if kind == 59:
-            return readers.run(source)
-        return giants.run(source) if source.one_in(160) else modules.run(source)
+        for kinds, run in TARGETS.values():
+            if kind in kinds:
+                return run(source)
+        return _run_call(source, spoiled=kind % 4 != 0)
+
+
+def _run_of(target: str) -> Callable[[Source], str]:
+    if target == "torch":  # no other target needs PyTorch
+        from fuzz import bridges
+
+        return bridges.run
+    return TARGETS[target][1]
 
 
 @contextlib.contextmanager

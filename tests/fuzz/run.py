@@ -36,7 +36,7 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
 
 
-def run_batch(first: int, count: int, note: str) -> NoReturn:
+def run_batch(first: int, count: int, note: str, target: str | None = None) -> NoReturn:
     """Run cases in this process, noting each before it runs, and exit: with 1 after a failure."""
     from fuzz.oracle import run_case
 
@@ -47,7 +47,7 @@ def run_batch(first: int, count: int, note: str) -> NoReturn:
         for seed in range(first, first + count):
             current[:] = seed.to_bytes(8, "little")
             try:
-                kinds[run_case(case_of(seed))] += 1
+                kinds[run_case(case_of(seed), target)] += 1
             except Exception:
                 traceback.print_exc()
                 failed = True
@@ -57,23 +57,29 @@ def run_batch(first: int, count: int, note: str) -> NoReturn:
     sys.exit(failed)
 
 
-def run_one(data: bytes) -> subprocess.CompletedProcess[str]:
+def options_of(target: str | None) -> list[str]:
+    """Return the command line's options for a target."""
+    return [] if target is None else ["--target", target]
+
+
+def run_one(data: bytes, target: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run one case in a separate process; a hang counts as a failure, too."""
     command = [sys.executable, "-P", "-X", "faulthandler", "-m", "fuzz.run", "--case", data.hex()]
+    command += options_of(target)
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_PER_CASE)
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, -1, "", f"hangs: {SECONDS_PER_CASE} s")
 
 
-def smaller(data: bytes, attempts: int = 120) -> bytes:
+def smaller(data: bytes, target: str | None = None, attempts: int = 120) -> bytes:
     """Return a case that still fails, with fewer bytes or more zeros, after a few attempts."""
     left = attempts
 
     def fails(candidate: bytes) -> bool:
         nonlocal left
         left -= 1
-        return left >= 0 and run_one(candidate).returncode != 0
+        return left >= 0 and run_one(candidate, target).returncode != 0
 
     size = len(data)
     while size > 1 and fails(data[: size // 2]):
@@ -89,15 +95,16 @@ def smaller(data: bytes, attempts: int = 120) -> bytes:
     return data.rstrip(b"\0")
 
 
-def report(seed: int, code: int, seen: str) -> None:
+def report(seed: int, code: int, seen: str, target: str | None) -> None:
     """Print a failing case and how to run it again."""
     data = case_of(seed)
-    if run_one(data).returncode:
-        data = smaller(data)
-        seen = run_one(data).stderr
+    if run_one(data, target).returncode:
+        data = smaller(data, target)
+        seen = run_one(data, target).stderr
     else:  # a race, or something left by an earlier case
         seen = f"not again when it runs alone; with others:\n{seen}"
-    print(f"\nFAILED case {seed} (exit code {code}): --case {data.hex()}", flush=True)
+    again = " ".join(["--case", data.hex(), *options_of(target)])
+    print(f"\nFAILED case {seed} (exit code {code}): {again}", flush=True)
     print(seen[-4000:], flush=True)
 
 
@@ -107,6 +114,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--failures", type=int, default=100, help="stop after so many")
+    parser.add_argument("--target", help="run cases of this target alone: a name in TARGETS")
     parser.add_argument("--case", help="run this one, given in hex")
     parser.add_argument("--batch", nargs=2, metavar=("COUNT", "NOTE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -114,14 +122,14 @@ def main() -> int:
         from fuzz.oracle import run_case
 
         limit_memory()
-        print(run_case(bytes.fromhex(options.case)))
+        print(run_case(bytes.fromhex(options.case), options.target))
         return 0
     if options.batch:
-        run_batch(options.first, int(options.batch[0]), options.batch[1])
-    return run_all(options.first, options.cases, options.failures)
+        run_batch(options.first, int(options.batch[0]), options.batch[1], options.target)
+    return run_all(options.first, options.cases, options.failures, options.target)
 
 
-def run_all(first: int, cases: int, stop_after: int) -> int:
+def run_all(first: int, cases: int, stop_after: int, target: str | None = None) -> int:
     """Run numbered cases in children; return the number of failures, after which to stop."""
     began, failures = time.monotonic(), 0
     kinds: collections.Counter[str] = collections.Counter()
@@ -132,7 +140,7 @@ def run_all(first: int, cases: int, stop_after: int) -> int:
             note.write_bytes(bytes(8))
             count = min(BATCH, end - seed)
             command = [sys.executable, "-P", "-m", "fuzz.run", "--first", str(seed)]
-            command += ["--batch", str(count), str(note)]
+            command += ["--batch", str(count), str(note), *options_of(target)]
             try:
                 result = subprocess.run(
                     command, capture_output=True, text=True, timeout=SECONDS_PER_CASE * 10
@@ -146,7 +154,7 @@ def run_all(first: int, cases: int, stop_after: int) -> int:
             if code:
                 failures += 1
                 bad = int.from_bytes(note.read_bytes(), "little")
-                report(bad, code, seen)
+                report(bad, code, seen, target)
                 seed = bad + 1
             else:
                 seed += count

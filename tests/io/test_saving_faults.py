@@ -1,17 +1,15 @@
 """Test saves in which a call of the system fails, is interrupted or is the last: disks, kills."""
 
-import contextlib
 import errno
 import functools
 import os
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 from ebagx.io.model_folder import load_model, save_model
-from support.faults import Faults, in_a_child, kill_this_process
+from support.faults import Faults, fill, in_a_child, kill_this_process, mounted_disk
 from support.storage_cases import FILES, TEXTS, make_model, names
 
 OLD, NEW = (make_model(seed=seed) for seed in (0, 1))
@@ -141,24 +139,8 @@ def names_a_file_in(folder, error):
 @pytest.fixture
 def small_disk(tmp_path):
     """Return a folder on a disk of 128 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "ebagx-test", str(place)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("disks can be mounted by the administrator of Linux only")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)  # also if a failed test has files open
-
-
-def fill(disk, kept):
-    """Fill a disk but for some kilobytes."""
-    ballast = disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    os.truncate(ballast, ballast.stat().st_size - 1024 * kept)
+    with mounted_disk(tmp_path / "disk") as place:
+        yield place
 
 
 def test_full_disk(small_disk, tmp_path):

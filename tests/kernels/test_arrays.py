@@ -72,3 +72,24 @@ def test_arrays_are_given_back(level):
     del offsets
     memory.extend(b"more")
     assert len(memory) == 12
+
+
+@cases.levels
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(0, "be more than 0 arrays"), (2, "be more than 2 arrays"), (4, "be 3 arrays, got 4")],
+)
+def test_each_group_has_its_number_of_arrays(level, count, message):
+    """Others would leave fields of a call's struct unset, or be written past its end."""
+    buffers = (np.zeros(1), *(np.zeros((1, 1), np.float32) for _ in range(9)))[:count]
+    with pytest.raises(ValueError, match=f"^there must {message}$"):
+        level.train_batches(buffers, *[()] * 6, [((), ())], (), 1, 0, 0, 0.0, 1, 0, 1)
+
+
+@cases.levels
+def test_no_group_has_more_arrays_than_a_call_holds(level):
+    many = (np.zeros((1, 1), np.float32),) * 30
+    with pytest.raises(ValueError, match="^there must be 3 arrays, got 30$"):
+        level.train_batches(
+            (np.zeros(1), *many[1:]), *[()] * 6, [((), ())], (), 1, 0, 0, 0.0, 1, 0, 1
+        )

@@ -74,7 +74,7 @@ def test_missing_errors_are_found(monkeypatch):
 def test_small_cases_still_fail(monkeypatch):
     """A case is made smaller as long as it fails."""
 
-    def run_one(data):
+    def run_one(data, target):  # noqa: ARG001
         return subprocess.CompletedProcess([], int(len(data) > 3 and data[3] == 7))
 
     monkeypatch.setattr(run, "run_one", run_one)

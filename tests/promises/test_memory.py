@@ -15,10 +15,10 @@ import scipy.sparse
 import ebagx
 from ebagx import optim
 from ebagx._core import memory
+from support.memory import SMALL, assert_at_most, peak
 
 B, n, N, D = 200, 20_000, 200_000, 64
 GATHERED, TABLE = n * D * 4, N * D * 4
-SMALL = 64 << 10
 SORT = 96 * n + (1 << 20)  # scratch, of which at most two buffers are kept
 
 RNG = np.random.default_rng(0)
@@ -40,19 +40,6 @@ def no_spare_scratch(monkeypatch):
     monkeypatch.setattr(memory.Scratch, "_spare", [])
 
 
-def peak(call):
-    """Return the most memory that a second call takes at once, its result included."""
-    call()
-    memory.Scratch._spare.clear()
-    tracemalloc.start()
-    try:
-        result = call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-        del result
-
-
 def options(table, weighted=False):
     return {
         "input": INDICES,
@@ -61,10 +48,6 @@ def options(table, weighted=False):
         "include_last_offset": True,
         "per_sample_weights": WEIGHTS if weighted else None,
     }
-
-
-def assert_at_most(actual, formula):
-    assert actual <= formula + SMALL, f"{actual:,} bytes, {formula:,} allowed"
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn"])

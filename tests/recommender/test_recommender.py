@@ -332,3 +332,21 @@ def test_bad_calls_of_a_fitted_model_are_named():
         make(item_identity=False).fit(X)
     with pytest.raises(ValueError, match="user_identity=False needs user_features"):
         make(user="id", user_identity=False).fit(X)
+
+
+def test_arrays_that_are_assigned_must_fit():
+    """A kernel would read outside of those that do not."""
+    model = make().fit(X)
+    wrong = {
+        "item_bias_": model.item_bias_[:-1],
+        "item_vectors_": model.item_vectors_[:, :-1].copy(),
+        "user_embedding_": model.user_embedding_[:-1],
+    }
+    for name, array in wrong.items():
+        kept = getattr(model, name)
+        setattr(model, name, array)
+        for ask in (model.recommend, model.predict):
+            with pytest.raises(ValueError, match=name):
+                ask(X)
+        setattr(model, name, kept)
+    model.recommend(X)

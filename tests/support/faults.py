@@ -1,10 +1,13 @@
-"""Let one call of the file system fail, or kill the process there."""
+"""Let one call of the file system fail, or kill the process there; and disks that are full."""
 
 import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 from unittest import mock
+
+import pytest
 
 from ebagx.io import versioned_folder
 
@@ -70,3 +73,27 @@ def in_a_child(function):
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
     return status == 0
+
+
+@contextlib.contextmanager
+def mounted_disk(place):
+    """Yield a folder on a disk of 128 kB; skip the test if none can be mounted."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "ebagx-test", str(place)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("disks can be mounted by the administrator of Linux only")
+    try:
+        yield place
+    finally:  # also if a failed test has files open
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk, kept):
+    """Fill a disk but for some kilobytes."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    os.truncate(ballast, ballast.stat().st_size - 1024 * kept)

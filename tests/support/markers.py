@@ -11,7 +11,7 @@ from ebagx._core.levels import LEVEL, REFERENCE
 
 TESTS = Path(__file__).parents[1]
 MARKED = {
-    "compiled": ("promises/test_memory.py",),
+    "compiled": ("promises/test_memory*.py",),
     "core": ("core/*", "io/*", "kernels/*", "optim/*", "test_*.py", "text/test_ngrams.py"),
     "wheel": (
         *("cli/*", "kernels/*", "pytorch/test_import.py"),
@@ -27,10 +27,10 @@ MARKED = {
     "races": ("kernels/*", "promises/test_determinism.py"),
     "download": ("text/fasttext/test_language_identification.py",),
     "endure": (
-        *("io/test_model_folder.py", "io/test_model_hammer.py", "io/test_saving_faults.py"),
-        *("promises/test_memory.py", "promises/test_processes.py"),
+        *("io/test_model_folder.py", "io/test_model_hammer.py", "io/test_*_faults.py"),
+        *("promises/test_memory*.py", "promises/test_processes.py", "promises/test_races.py"),
     ),
-    "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory.py"),
+    "slow": ("promises/test_fuzz.py", "promises/test_leaks.py", "promises/test_memory*.py"),
     "dask": ("dask/*",),
     "torch": ("promises/test_torch_*.py", "pytorch/*"),
 }

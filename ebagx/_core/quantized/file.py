@@ -39,12 +39,19 @@ _SIZES = {dtype.itemsize: dtype for dtype in (HALF, FLOAT)}
 
 
 def save(rows: PackedRows, path: str | os.PathLike[str]) -> None:
-    """Write a file, which replaces another one of its name only when it is complete."""
+    """Write a file, which replaces another one of its name only when it is complete on the disk."""
     target = Path(path)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         new = Path(folder, "rows")
-        with new.open("xb") as file:
-            file.writelines(contents(rows))
+        try:
+            with new.open("xb") as file:
+                file.writelines(contents(rows))
+                file.flush()
+                os.fsync(file.fileno())  # or a loss of power might leave the name without content
+        except OSError as error:
+            if error.filename is None:  # as errors of open files have none
+                error.filename = str(target)
+            raise
         os.replace(new, target)
 
 

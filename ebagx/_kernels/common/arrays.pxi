@@ -152,10 +152,16 @@ cdef int open_arrays(Arrays* arrays, Rows* rows, tuple given, const char* layout
     arrays.count = 0
     try:
         for array in given:
+            # Another array would be written past the struct of the call, or past the views.
+            if layout[0] == 0 or arrays.count == MAX_ARRAYS:
+                raise ValueError(f"there must be {arrays.count} arrays, got {len(given)}")
             letter, ndim = layout[0], layout[1] - c"0"
             written = layout[2] == b"w"
-            layout += 4 if written else 3
+            layout += 3 if written else 2
+            layout += layout[0] == b" "
             open_array(arrays, rows, array, letter, ndim, written)
+        if layout[0] != 0:
+            raise ValueError(f"there must be more than {len(given)} arrays")
         if min(arrays.cell, arrays.real) >= 0:
             if (arrays.cell == DOUBLE) != (arrays.real == DOUBLE):
                 raise TypeError("sums must be float64 just where cells are")
