@@ -13,13 +13,16 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from command_options import write_command_options  # noqa: E402
+from other_projects import write_inventories  # noqa: E402
 from parameter_table import write_parameter_table  # noqa: E402
 from speed_tables import write_speed_tables  # noqa: E402
 
 os.environ["MPLBACKEND"] = "agg"
-write_speed_tables(HERE.parent / "bench/results/zen5.json", HERE / "_generated")
+RESULTS = HERE.parent / "bench/results"
+write_speed_tables(RESULTS / "zen5.json", RESULTS / "spr.json", HERE / "_generated")
 write_command_options(HERE / "_generated")
 write_parameter_table(HERE / "_generated")
+intersphinx_mapping = write_inventories(HERE / "_generated")
 
 project = "ebagx"
 copyright = "the ebagx developers"
@@ -31,6 +34,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -73,7 +77,7 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": "ebagx"},
+    "logo": {"text": f"ebagx {version}"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_toc_level": 2,

@@ -10,7 +10,7 @@ from typing import Any
 
 MODULES = (
     *("ebagx", "ebagx.optim", "ebagx.metrics", "ebagx.datasets", "ebagx.sklearn", "ebagx.text"),
-    "ebagx.dask",
+    *("ebagx.dask", "ebagx.sklearn.plot", "ebagx.torch"),
 )
 
 

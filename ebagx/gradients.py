@@ -294,6 +294,18 @@ class EmbeddingBagGradients(NamedTuple):
         Gradient of the table; None with ``weight_grad=False``.
     per_sample_weights : ndarray or None
         Gradient of the per-sample weights; None if it was not computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ebagx import embedding_bag_backward
+    >>> gradients = embedding_bag_backward(
+    ...     np.ones((1, 2)), [[0, 2]], np.zeros((4, 2)), mode="sum", sparse="rows"
+    ... )
+    >>> gradients.weight
+    RowGradient(2 of 4 rows, embedding_dim=2, dtype=float64)
+    >>> gradients.per_sample_weights is None
+    True
     """
 
     # Any stands for None: only callers that asked for None have to expect it.

@@ -59,9 +59,10 @@ for name, value in values.items():
     print(f"{name}: {value:.3f}")
 
 _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-axes.barh(list(values), list(values.values()), color=["tab:blue", "tab:orange", "black", "gray"])
+axes.barh(list(values), list(values.values()), color=["#0072b2", "#d55e00", "black", "gray"])
 axes.invert_yaxis()
 axes.set_xlabel("NDCG@10 among new items")
+axes.spines[["top", "right"]].set_visible(False)
 axes.set_title("Features carry items without interactions")
 
 # %%

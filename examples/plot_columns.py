@@ -110,10 +110,11 @@ measure("logistic regression, price in bins", LogisticRegression(max_iter=1000),
 # A bar for each of them.
 
 figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-bars = axes.barh(list(scores), list(scores.values()))
+bars = axes.barh(list(scores), list(scores.values()), color="#0072b2")
 axes.bar_label(bars, fmt="%.3f", padding=3)
 axes.set(xlabel="accuracy on 2,000 held-out rows", xlim=(0, 1))
 axes.invert_yaxis()
+axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%

@@ -47,16 +47,18 @@ curves = {
     for user in ("history", "id")
 }
 
-_, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-for user, values in curves.items():
-    axes.plot(PASSES, values, "o-", label=f'user="{user}"')
+_, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+for (user, values), color in zip(curves.items(), ("#0072b2", "#d55e00"), strict=True):
+    axes.plot(PASSES, values, "o-", color=color, label=f'user="{user}"')
 axes.axhline(ceiling, color="black", linestyle="--", label="best ranking")
 axes.axhline(floor, color="gray", linestyle=":", label="popularity")
 axes.set_xscale("log", base=2)
+axes.set_xticks(PASSES, map(str, PASSES))
 axes.set_xlabel("passes over the interactions")
 axes.set_ylabel("NDCG@10 on the test set")
 axes.set_title("Users as the bag of their items need fewer passes")
-axes.legend()
+axes.spines[["top", "right"]].set_visible(False)
+axes.legend(frameon=False, loc=(0.6, 0.25))
 
 # %%
 # New users are rows like all others. Here a model learns from one half of the users, and ranks

@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
@@ -28,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from ebagx.datasets import load_wordnet10
 from ebagx.io.safetensors import write_safetensors
 from ebagx.sklearn import TextEmbedder
-from ebagx.text import load_vectors
+from ebagx.text import TextClassifier, load_vectors
 
 texts, labels = load_wordnet10()
 sentences = [re.findall(r"[a-z]+", text.lower()) for text in texts]
@@ -85,10 +86,27 @@ for question, row in zip(questions, similarities, strict=True):
 
 # %%
 # In a pipeline, `TextEmbedder <ebagx.sklearn.TextEmbedder>` takes the place of a vectorizer, and
-# few examples are enough for a classifier.
+# few examples are enough for a classifier. One that learns its vectors from these examples alone
+# needs more of them, and then passes the other: its vectors are made for the labels.
 
-few = 300
-classify = make_pipeline(TextEmbedder(vectors), LogisticRegression(C=10, max_iter=1000))
-classify.fit(texts[:few], labels[:few])
-print(f"accuracy with {few} examples: {classify.score(texts[8000:], labels[8000:]):.2f}")
+COUNTS = (50, 200, 800, 3200, 8000)
+ways = {
+    "vectors learned before, without labels": make_pipeline(
+        TextEmbedder(vectors), LogisticRegression(C=10, max_iter=1000)
+    ),
+    "vectors learned from these examples": TextClassifier(random_state=0),
+}
+axes = plt.figure(figsize=(6.4, 4), layout="constrained").add_subplot()
+for (name, way), color in zip(ways.items(), ("#0072b2", "#d55e00"), strict=True):
+    scores = [
+        way.fit(texts[:count], labels[:count]).score(texts[8000:], labels[8000:])
+        for count in COUNTS
+    ]
+    axes.plot(COUNTS, scores, "o-", color=color, label=name)
+axes.set(xscale="log", xlabel="Examples with a label", ylabel="Accuracy on unseen texts")
+axes.set_xticks(COUNTS, map(str, COUNTS))
+axes.minorticks_off()
+axes.spines[["top", "right"]].set_visible(False)
+axes.legend(frameon=False)
 folder.cleanup()
+plt.show()

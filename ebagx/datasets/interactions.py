@@ -17,7 +17,17 @@ _HELD_OUT = 0.25  # of the interactions of a user
 
 
 class Interactions(NamedTuple):
-    """Interactions of users with items, apart for training and test, and how they were made."""
+    """Interactions of users with items, apart for training and test, and how they were made.
+
+    Examples
+    --------
+    >>> from ebagx.datasets import make_interactions
+    >>> data = make_interactions(100, 50, random_state=0)
+    >>> data
+    Interactions(100 users, 50 items, 1500 + 500)
+    >>> data.train.shape, data.item_features.shape
+    ((100, 50), (50, 10))
+    """
 
     train: sparse.csr_array
     """Ones for interactions, (n_users, n_items)."""

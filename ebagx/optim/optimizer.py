@@ -101,6 +101,16 @@ class Optimizer(StoredOptimizer):
     does the same to rows without gradient (apart from the steps of old moments). A lookup in
     between reads the row without this decay; call `catch_up`, which decays all rows, before the
     table is saved or compared. This takes 8 bytes for each row that has been touched.
+
+    Examples
+    --------
+    >>> from ebagx.optim import Optimizer, Adagrad
+    >>> optimizer = Adagrad(0.1, clip_norm=1.0)
+    >>> isinstance(optimizer, Optimizer)
+    True
+    >>> optimizer.learning_rate = 0.05
+    >>> optimizer.fresh()
+    Adagrad(learning_rate=0.05, clip_norm=1.0)
     """
 
     __slots__ = ()

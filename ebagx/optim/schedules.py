@@ -78,7 +78,7 @@ def linear_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
 
 
 def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
-    """Return a schedule that falls along half a cosine, and stays at its end [1]_.
+    """Return a schedule that falls along half a cosine, and stays at its end.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def cosine_decay(start: float, num_steps: int, end: float = 0.0) -> Schedule:
 
     References
     ----------
-    .. [1] Loshchilov, Hutter: SGDR: Stochastic gradient descent with warm restarts, ICLR 2017.
+    Loshchilov, Hutter: SGDR: Stochastic gradient descent with warm restarts, ICLR 2017.
 
     Examples
     --------

@@ -21,7 +21,15 @@ _Intp = npt.NDArray[np.intp]
 
 
 class LabelledTexts(NamedTuple):
-    """Texts and their labels: two lists of equal length."""
+    """Texts and their labels: two lists of equal length.
+
+    Examples
+    --------
+    >>> from ebagx.datasets import load_wordnet10
+    >>> texts, labels = load_wordnet10()
+    >>> texts[0], labels[0]
+    ('any typical arboreal squirrel', 'animal')
+    """
 
     texts: list[str]
     labels: list[str]

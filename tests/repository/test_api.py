@@ -1,7 +1,9 @@
 """Compare the public API with the list here: a name changes only together with this file."""
 
 import importlib
+import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -93,6 +95,22 @@ def test_public_names(name):
     assert module.__doc__
     for public in set(PUBLIC[name]) - {"__version__"}:
         assert getattr(module, public).__doc__, public
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_have_an_example_and_a_plain_summary(name):
+    """A citation in a summary is raw text in the index of the reference."""
+    module = import_module(name)
+    objects = {key: getattr(module, key) for key in set(PUBLIC[name]) - {"__version__"}}
+    named = {key: value for key, value in objects.items() if not inspect.ismodule(value)}
+    texts = {key: inspect.getdoc(value) for key, value in named.items()}
+    assert sorted(key for key, text in texts.items() if "\n>>> " not in text) == []
+    for key, value in filter(lambda item: inspect.isclass(item[1]), named.items()):
+        methods = inspect.getmembers(value, lambda member: hasattr(member, "__doc__"))
+        public = [method for method in methods if not method[0].startswith("_")]
+        texts |= {f"{key}.{method}": inspect.getdoc(member) for method, member in public}
+    summaries = {key: (text or "").partition("\n\n")[0] for key, text in texts.items()}
+    assert sorted(key for key, text in summaries.items() if re.search(r"\[\w+\]_", text)) == []
 
 
 def test_modules_without_underscore_are_public():

@@ -57,6 +57,13 @@ class FastTextModel:
     add it to a last line without an end.
 
     The model is only read: any number of threads may use it at the same time.
+
+    Examples
+    --------
+    >>> from ebagx.text import load_model
+    >>> model = load_model("lid.176.ftz")  # doctest: +SKIP
+    >>> model.predict(["bonjour tout le monde"])  # doctest: +SKIP
+    array(['fr'], dtype='<U3')
     """
 
     features: FastTextFeatures
