@@ -283,8 +283,8 @@ def _all_uses(part: Part, trained: Sequence[Arrays]) -> list[Floats]:
     """
     targets: Any = part.examples.targets
     of_layers = [np.full(len(arrays[0]), part.num_bags, np.float32) for arrays in trained[1:]]
-    if sparse.issparse(targets):
-        of_classes = np.bincount(sparse.csr_array(targets).indices, minlength=len(of_layers[-1]))
+    if not isinstance(targets, np.ndarray):
+        of_classes = np.bincount(targets.indices, minlength=len(of_layers[-1]))
         of_layers[-1] = of_classes.astype(np.float32)
     return [part.uses, *of_layers]
 
