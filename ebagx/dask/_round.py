@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._training.loop import make_one_pass
