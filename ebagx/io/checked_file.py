@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from ebagx.io.model_description import FileRecord
 from ebagx.io.npy import npy_header
+from ebagx.io.stored_folder import FileRecord
 from ebagx.io.versioned_folder import DESCRIPTION, naming
 
 _CHECKED_AT_ONCE = 1 << 20

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, cast
 
 from ebagx._core.checks import POSITIVE, check_number
 from ebagx._core.quantized.formats import BITS
-from ebagx.io.versioned_folder import is_version_name, patiently
+from ebagx.io.stored_folder import FileRecord, read_json
+from ebagx.io.versioned_folder import is_version_name
 from ebagx.text.corpus import PREFIX, is_label, is_text_of_integer
 from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
 
+FORMAT = "ebagx text classifier"
 FORMAT_VERSION = 3
 QUANTISED_VERSION = 4  # of quantised models alone, so that former programs read all others
 MAX_DIM = 2**16
@@ -28,7 +30,6 @@ SMALL_WORDS, SMALL_BUCKETS, CODES = "words.zlib", "buckets.zlib", "embedding.cod
 SMALL_FILES = (SMALL_WORDS, SMALL_BUCKETS, CODES, "coef.npy", "intercept.npy")
 ALL_FILES = (*FILES, *STATE_FILES, *SMALL_FILES[:3])
 
-_FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
 _MAX_ROWS = 2**31 - 1
 _MAX_SEED = 2**32 - 1
@@ -41,13 +42,6 @@ class Quantised(NamedTuple):
 
     bits: int
     word_bytes: int  # of all words with a newline each
-
-
-class FileRecord(NamedTuple):
-    """Size and checksum of a file."""
-
-    size: int
-    sha256: str
 
 
 class Description(NamedTuple):
@@ -73,7 +67,7 @@ def describe(model: TextModel, folder: str, records: dict[str, FileRecord]) -> b
     """Return the description of a model whose files are in `folder`."""
     features, quantised = model.features, _quantised(model)
     description = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "version": FORMAT_VERSION if quantised is None else QUANTISED_VERSION,
         "loss": model.loss,
         "embedding_dim": model.dim,
@@ -114,9 +108,9 @@ def read_description(path: Path) -> Description:
     ValueError
         If it is damaged, of another version, or not a description. The text names the file.
     """
-    about = _read_json(path)
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise ValueError(f"{path}: this is not the description of an {_FORMAT}")
+    about = read_json(path)
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"{path}: this is not the description of an {FORMAT}")
     _check_version(about.get("version"), path)
     labels, loss = about.get("labels"), about.get("loss")
     if not isinstance(labels, list) or len(labels) < 2 or not all(map(is_label, labels)):
@@ -276,13 +270,6 @@ def _checked_integer(values: dict[str, Any], name: str, low: int, high: int, pat
     if not _is_integer(value, low, high):
         raise ValueError(f"{path}: {name} is {value!r:.20}, not an integer from {low} to {high}")
     return cast(int, value)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(patiently(path.read_bytes))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged or incomplete: {error}") from error
 
 
 def _is_integer(value: object, low: int, high: int) -> bool:

@@ -14,9 +14,7 @@ is not parsed: it must be, byte for byte, the one that is written here. So a fil
 large allocation.
 """
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,24 +29,17 @@ from ebagx.io.checked_file import CheckedFile
 from ebagx.io.model_description import (
     ALL_FILES,
     FILES,
+    FORMAT,
     STATE_FILES,
     WORDS,
     Description,
-    FileRecord,
     describe,
     read_description,
 )
 from ebagx.io.npy import Chunks, npy_chunks
 from ebagx.io.small_files import codes, small_contents, small_features
-from ebagx.io.versioned_folder import (
-    DESCRIPTION,
-    Version,
-    VersionedFolder,
-    flush_file,
-    is_own_name,
-    naming,
-    open_files,
-)
+from ebagx.io.stored_folder import FileRecord, check_replaceable, load_current, write_files
+from ebagx.io.versioned_folder import Version, VersionedFolder, open_files
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.features import Features
 from ebagx.text.model import TextModel
@@ -62,7 +53,7 @@ def check_destination(directory: Path) -> None:
 
     Only a folder that looks like a model is replaced, so that a wrong path changes nothing.
     """
-    _check_replaceable(directory)
+    check_replaceable(directory, FORMAT, _VERSION_1_FILES)
     try:
         VersionedFolder(directory.resolve(), ALL_FILES).check_writeable()
     except OSError as error:
@@ -86,7 +77,7 @@ def save_model(model: TextModel, directory: Path) -> None:
     the old one; then the files of the old model are deleted. Any number of processes and threads
     may save and load the same folder at the same time; the last that replaces the model wins.
     """
-    _check_replaceable(directory)
+    check_replaceable(directory, FORMAT, _VERSION_1_FILES)
     root = directory.resolve()
     with VersionedFolder(root, ALL_FILES).new_version() as version:
         records = _write_data(model, version)
@@ -123,38 +114,11 @@ def load_model(
 
     One model may be used by many threads at the same time.
     """
-    root = Path(os.path.abspath(directory))
-    if not (root / DESCRIPTION).is_file():
-        raise ValueError(f"{directory} is not a model directory: it has no {DESCRIPTION}")
-    about = read_description(root / DESCRIPTION)
-    while True:
-        try:
-            return _load(root, about, num_threads, tokenizer)
-        except OSError:
-            # A save may have replaced the model meanwhile; then the new one is loaded.
-            newer = read_description(root / DESCRIPTION)
-            if newer.folder == about.folder:
-                raise
-            about = newer
-
-
-def _check_replaceable(directory: Path) -> None:
-    if _holds_the_working_directory(directory.resolve()):
-        raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
-    if directory.is_dir():
-        names = set(os.listdir(directory)) - {*_VERSION_1_FILES}
-        foreign = [name for name in names if not is_own_name(name)]
-        if foreign:
-            raise ValueError(f"{directory} is not replaced: it holds {min(foreign)}, not a model")
-    elif directory.exists():
-        raise ValueError(f"{directory} is not replaced: it is a file, not a model directory")
-
-
-def _holds_the_working_directory(directory: Path) -> bool:
-    try:
-        return Path.cwd().is_relative_to(directory)
-    except FileNotFoundError:  # it was deleted, and nothing holds it
-        return False
+    return load_current(
+        directory,
+        read_description,
+        lambda root, about: _load(root, about, num_threads, tokenizer),
+    )
 
 
 def _load(
@@ -251,7 +215,7 @@ def _write_data(model: TextModel, version: Version) -> dict[str, FileRecord]:
     """Write all files except the description; return size and checksum of each."""
     contents = _contents(model)
     with in_sequence(Table.of(model.embedding, "embedding").array):
-        return {name: _write(version.folder / name, chunks) for name, chunks in contents.items()}
+        return write_files(version, contents)
 
 
 def _contents(model: TextModel) -> dict[str, Chunks]:
@@ -263,14 +227,3 @@ def _contents(model: TextModel) -> dict[str, Chunks]:
     words: Chunks = [features.words.lines()]
     contents = [words, *map(npy_chunks, arrays)]
     return dict(zip((*FILES, *STATE_FILES), contents, strict=False))
-
-
-def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
-    """Write a file to the disk; return its record."""
-    digest, size = hashlib.sha256(), 0
-    with naming(path), path.open("xb") as file:
-        for chunk in chunks:
-            digest.update(chunk)
-            size += file.write(chunk)
-        flush_file(file)
-    return FileRecord(size, digest.hexdigest())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ebagx._core.checks import as_integer_array, check_flag, check_integer
-from ebagx._core.memory import aligned_empty
+from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.top import Excluded, nothing_excluded, top_items
 from ebagx.metrics import ndcg_at_k
 
@@ -34,6 +34,11 @@ class RanksItems:
 
     def _user_vectors(self, X: Any, user_features: Any) -> Floats:
         raise NotImplementedError
+
+    def _items(self) -> tuple[Floats, Floats]:
+        """Return the vectors and biases of the items, which may be maps of a file."""
+        check_mapped(self.item_vectors_, "item_vectors_")
+        return self.item_vectors_, self.item_bias_
 
     def recommend(
         self,
@@ -83,7 +88,7 @@ class RanksItems:
         check_flag(exclude_seen, "exclude_seen")
         rows = self._checked_rows(X)
         users = self._user_vectors(rows, user_features)
-        vectors, bias = self.item_vectors_, self.item_bias_
+        vectors, bias = self._items()
         if items is not None:
             candidates = _checked_ids(items, "items", len(vectors))
             candidates.sort()
@@ -127,7 +132,7 @@ class RanksItems:
         check_is_fitted(self, "item_vectors_")
         check_integer(n, "n", 1)
         given = _checked_ids(ids, "ids", len(self.item_vectors_))
-        vectors = _normalised(self.item_vectors_)
+        vectors = _normalised(self._items()[0])
         itself = Excluded(np.arange(len(given) + 1, dtype=np.int64), given)
         bias = np.zeros(len(vectors), np.float32)
         return top_items(vectors[given], vectors, bias, n, itself, self.num_threads)
