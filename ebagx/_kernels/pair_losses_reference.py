@@ -33,6 +33,17 @@ def scores(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
     return result
 
 
+def logits_of_drawn(vectors: np.ndarray, drawn: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Return scores (B, K) of vectors (B, D + 1) with drawn items (K, D + 1), less shifts (B, K).
+
+    They are added in the order of the columns, from minus the shift on.
+    """
+    logits = -shifts
+    for column in range(vectors.shape[1]):
+        logits = logits + vectors[:, column, np.newaxis] * drawn[:, column]
+    return logits
+
+
 def softplus(scores_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return log(1 + exp(s)) and its derivative."""
     negative = scores_b < 0

@@ -12,7 +12,12 @@ import numpy as np
 from ebagx._kernels import reference
 from ebagx._kernels.draw_reference import random_bits
 from ebagx._kernels.lookups_reference import NO_NORM, NORM_L1, touched_rows
-from ebagx._kernels.pair_losses_reference import scores, softmax, softplus
+from ebagx._kernels.pair_losses_reference import (
+    logits_of_drawn,
+    scores,
+    softmax,
+    softplus,
+)
 from ebagx._kernels.training_reference import _take_step
 
 WARP, BPR, LOGISTIC, SAMPLED_SOFTMAX = range(4)
@@ -180,10 +185,10 @@ def _compare_with_drawn(
     own_items = call.data.items[entries]
     logits = np.empty((len(entries), 1 + len(drawn)), _f)
     logits[:, 0] = own - call.shifts[own_items]
-    rated = scores(vectors[:, np.newaxis], call.catalogue[np.newaxis])
     users = np.repeat(call.data.users[entries][:, np.newaxis], len(drawn), 1)
     is_had = call.data.are_positives(users, np.broadcast_to(drawn, users.shape))
-    logits[:, 1:] = rated - np.where(is_had, _f(np.inf), call.shifts[drawn])
+    shifts = np.where(is_had, _f(np.inf), call.shifts[drawn])
+    logits[:, 1:] = logits_of_drawn(vectors, call.catalogue, shifts)
     return softmax(logits, call.data.strengths[entries])
 
 
@@ -311,6 +316,7 @@ def _step(
 
 def train_pairs(
     buffers: Sequence[np.ndarray],
+    taken: np.ndarray,
     positives: Sequence[np.ndarray],
     user_bags: Sequence[np.ndarray],
     item_bags: Sequence[np.ndarray],
@@ -327,11 +333,13 @@ def train_pairs(
     first_number: int,
     first_batch: int,
     batches_per_refresh: int,
+    most_nanoseconds: int,
     num_threads: int,
 ) -> bool:
     """Take a step for each batch of pairs, and write the loss of each pair before its step.
 
-    Return whether other processes needed the processors, so that one thread is faster: never.
+    It takes all steps, however long they last. Return whether other processes needed the
+    processors, so that one thread is faster: never.
     """
     losses, data = buffers[0], _Data(*positives)
     call = _Call(
@@ -366,4 +374,5 @@ def train_pairs(
             of_items = _item_lookups(call, batch, step)
             _step(user_table, of_users, gradients, step)
             _step(item_table, of_items, batch.vectors, step)
+            taken[0] = step + 1
     return False

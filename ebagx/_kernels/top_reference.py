@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_PANEL = 8  # items, of which parts have whole numbers
+
 
 def _rank(
     lists: Sequence[np.ndarray], excluded: Sequence[np.ndarray], scores_mi: np.ndarray
@@ -35,7 +37,16 @@ def top_items(
     scores_mi = np.tile(bias_i.astype(np.float64), (len(users_md), 1))
     for user_d, item_d in zip(users_md.T, vectors_id.T.astype(np.float64), strict=True):
         scores_mi += user_d[:, None] * item_d
-    _rank(lists, excluded, scores_mi)
+    num_users = len(users_md)
+    parts = max(len(lists[0]) // max(num_users, 1), 1)
+    panels_of_items = np.array_split(np.arange(-(-len(bias_i) // _PANEL)), parts)
+    for part, panels_of_part in enumerate(panels_of_items):
+        of_part = np.full_like(scores_mi, -np.inf)
+        first = int(panels_of_part[0]) if len(panels_of_part) else 0
+        columns = slice(first * _PANEL, (first + len(panels_of_part)) * _PANEL)
+        of_part[:, columns] = scores_mi[:, columns]
+        rows = slice(part * num_users, (part + 1) * num_users)
+        _rank([array[rows] for array in lists], excluded, of_part)
 
 
 def top_scores(

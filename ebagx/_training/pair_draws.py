@@ -42,15 +42,18 @@ class DrawnItems:
         self._shifts = np.zeros(len(counts), np.float32)
         self._shifts[candidates if len(candidates) else slice(None)] = shifts
 
+    def use(self, count: int) -> None:
+        """Go on after the items of so many batches."""
+        self._step += count
+
     def arrays(self, count: int) -> tuple[Items, npt.NDArray[np.float32]]:
-        """Return the items (count, K) of the next batches, and log(K q) of all; they count as used.
+        """Return the items (count, K) of the next batches, and log(K q) of all.
 
         Items of a batch ascend, as do those of a user, which the kernel looks for among them.
         """
         if not self.number:
             return _NO_ITEMS
         drawn = self._draws.rows(self._step, count, self.number)
-        self._step += count
         if len(self._candidates):
             drawn = self._candidates[drawn]
         drawn.sort(axis=1)

@@ -12,7 +12,6 @@ from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
 from ebagx._kernels.training_reference import log
-from ebagx._training.network import Floats
 from ebagx._training.pair_draws import DrawnItems
 from ebagx._training.pairs import PairBags, Positives, Towers
 from ebagx._training.steps import CHEAPER, CallLength, Turns, lookups_of_batch
@@ -22,6 +21,10 @@ LOSSES = {"warp": 0, "bpr": 1, "logistic": 2, "softmax": 3}
 _NORMS = {None: 0, "l1": 1, "l2": 2}
 _MOST_LOSS = 10.0  # largest factor of a pair in WARP
 _BPR_DRAWS = 8
+# A call that lasts longer takes no further step, so that Ctrl-C takes effect. It gets the steps of
+# half of that time, but other processes may need the processors.
+_MOST_NANOSECONDS = 200_000_000
+_STRIP = 16  # drawn items whose vectors lie side by side
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -107,17 +110,17 @@ class PairSteps:
 
         Return the sum of the losses, each taken before the step of its batch.
         """
-        order = sorted_in_batches(order, self._batch_size)
         losses = np.empty(len(order))
         done = 0
         while done < len(order):
             count = self._length.steps(len(order) - done, self._batch_size)
             stop = min(done + count * self._batch_size, len(order))
             started = time.perf_counter()
-            is_busy = self._take(losses[done:stop], order[done:stop], count, done)
+            taken, is_busy = self._take(losses[done:stop], order[done:stop], count, done)
             seconds = max(time.perf_counter() - started, 1e-6)
             self._turns.note(is_busy, seconds)
-            self._length.note(count, seconds)
+            self._length.note(taken, seconds)
+            stop = min(done + taken * self._batch_size, len(order))
             if advance is not None:
                 advance(stop - done)
             done = stop
@@ -125,33 +128,49 @@ class PairSteps:
 
     def _take(
         self, losses: npt.NDArray[Any], order: npt.NDArray[np.intp], count: int, done: int
-    ) -> bool:
-        """Take `count` steps; if one of them cannot be taken, raise after those before it.
+    ) -> tuple[int, bool]:
+        """Take up to `count` steps; if one of them cannot be taken, raise after those before it.
 
-        Return whether threads have lost time.
+        Return how many have been taken, less than all if they lasted long, and whether threads
+        have lost time.
         """
         plans, errors = zip(*(steps.plan(count) for steps in self._tables), strict=True)
         count = min(map(len, plans))
         plans = [plan[:count] for plan in plans]
-        for steps, plan in zip(self._tables, plans, strict=True):
-            steps.take(plan)  # first, as Ctrl-C during the call takes effect after it
-        is_busy = False
+        taken, is_busy = np.zeros(1, np.int64), False
         if count:
-            pairs = min(count * self._batch_size, len(order))
-            is_busy = self._call(losses[:pairs], order[:pairs], plans, done // self._batch_size)
-            self._done += pairs
-        for error in errors:
-            if error is not None:
-                raise error
-        return is_busy
+            order = sorted_in_batches(order[: count * self._batch_size], self._batch_size)
+            try:
+                first = done // self._batch_size
+                is_busy = self._call(losses[: len(order)], taken, order, plans, first)
+            finally:  # Ctrl-C during the call takes effect after it
+                self._note(int(taken[0]), plans, len(order))
+        if taken[0] == count:
+            for error in errors:
+                if error is not None:
+                    raise error
+        return int(taken[0]), is_busy
+
+    def _note(self, taken: int, plans: list[npt.NDArray[Any]], num_pairs: int) -> None:
+        """Note that so many of some steps have been taken."""
+        for steps, plan in zip(self._tables, plans, strict=True):
+            steps.take(plan[:taken])
+        self._drawn.use(taken)
+        self._done += min(taken * self._batch_size, num_pairs)
 
     def _call(
-        self, losses: npt.NDArray[Any], order: npt.NDArray[np.intp], plans: Any, first_batch: int
+        self,
+        losses: npt.NDArray[Any],
+        taken: npt.NDArray[np.int64],
+        order: npt.NDArray[np.intp],
+        plans: Any,
+        first_batch: int,
     ) -> bool:
         users, items = self._bags.users, self._bags.items
         no_bags = users.indices[:0], users.offsets[:0], users.weights[:0]
         is_busy: bool = kernels.train_pairs(
             (losses, *self._buffers),
+            taken,
             (order, *self._positives),
             (*users, self._bags.totals),
             no_bags if items is None else tuple(items),
@@ -167,6 +186,7 @@ class PairSteps:
             self._done,
             first_batch,
             self._refresh,
+            _MOST_NANOSECONDS,
             self._turns.threads,
         )
         return is_busy
@@ -205,14 +225,16 @@ def _buffers(
 
 def _items(
     items: Bags | None, num_items: int, batch_size: int, dim: int, num_drawn: int
-) -> tuple[Floats, ...]:
+) -> tuple[npt.NDArray[Any], ...]:
     """Return arrays for vectors of items; the first is of those among which pairs search."""
     searched = num_drawn or (0 if items is None else num_items)
     own_and_others = 0 if items is None else 2 * batch_size
     return (
         aligned_empty((searched, dim + 1), _FLOAT32),
         aligned_empty((own_and_others, dim + 1), _FLOAT32),
-        aligned_empty((batch_size, num_drawn), _FLOAT32),
+        aligned_empty((batch_size + 1, num_drawn), _FLOAT32),
+        aligned_empty((-(-num_drawn // _STRIP) * (dim + 1), _STRIP), _FLOAT32),
+        aligned_zeros((num_items if num_drawn else 0,), np.dtype(np.int32)),
     )
 
 

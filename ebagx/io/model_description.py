@@ -32,6 +32,7 @@ from ebagx.text.model import LABEL_TYPES, LOSSES, Recipe, TextModel
 from ebagx.text.ngrams import MAX_BUCKETS, MAX_CHAR_NGRAM, MAX_WORD_NGRAM, Ngrams
 from ebagx.text.tokenizers import CALLABLE, RULES, Tokenizer
 
+FORMAT = "ebagx text classifier"
 FORMAT_VERSION = 3
 QUANTISED_VERSION = 4  # of quantised models alone, so that former programs read all others
 MAX_DIM = 2**16
@@ -44,7 +45,6 @@ SMALL_WORDS, SMALL_BUCKETS, CODES = "words.zlib", "buckets.zlib", "embedding.cod
 SMALL_FILES = (SMALL_WORDS, SMALL_BUCKETS, CODES, "coef.npy", "intercept.npy")
 ALL_FILES = tuple(dict.fromkeys((*FILES, *STATE_FILES, *SMALL_FILES, *ALL_FASTTEXT_FILES)))
 
-_FORMAT = "ebagx text classifier"
 _WITHOUT_TOKENIZER = 2  # the version of models that know the words of the former rule
 _MAX_ROWS = 2**31 - 1
 _MAX_SEED = 2**32 - 1
@@ -83,10 +83,10 @@ def describe(
 ) -> bytes:
     """Return the description of a model whose files are in `folder`."""
     if isinstance(model, FastTextModel):
-        return describe_fasttext(model, folder, records, _FORMAT)
+        return describe_fasttext(model, folder, records, FORMAT)
     features, quantised = model.features, _quantised(model)
     description = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "version": FORMAT_VERSION if quantised is None else QUANTISED_VERSION,
         "loss": model.loss,
         "embedding_dim": model.dim,
@@ -126,8 +126,8 @@ def read_description(path: Path) -> Description | FastTextDescription:
         If it is damaged, of another version, or not a description. The text names the file.
     """
     about = read_json(path)
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise ValueError(f"{path}: this is not the description of an {_FORMAT}")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"{path}: this is not the description of an {FORMAT}")
     _check_version(about.get("version"), path)
     if about["version"] == FASTTEXT_VERSION:
         return checked_description(about, path)

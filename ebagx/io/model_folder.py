@@ -14,9 +14,7 @@ is not parsed: it must be, byte for byte, the one that is written here. So a fil
 large allocation.
 """
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +36,7 @@ from ebagx.io.fasttext_folder import (
 from ebagx.io.model_description import (
     ALL_FILES,
     FILES,
+    FORMAT,
     STATE_FILES,
     WORDS,
     Description,
@@ -46,15 +45,8 @@ from ebagx.io.model_description import (
 )
 from ebagx.io.npy import Chunks, npy_chunks
 from ebagx.io.small_files import codes, small_contents, small_features
-from ebagx.io.versioned_folder import (
-    DESCRIPTION,
-    Version,
-    VersionedFolder,
-    flush_file,
-    is_own_name,
-    naming,
-    open_files,
-)
+from ebagx.io.stored_folder import check_replaceable, load_current, write_files
+from ebagx.io.versioned_folder import Version, VersionedFolder, open_files
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.features import Features
@@ -70,7 +62,7 @@ def check_destination(directory: Path) -> None:
 
     Only a folder that looks like a model is replaced, so that a wrong path changes nothing.
     """
-    _check_replaceable(directory)
+    check_replaceable(directory, FORMAT, _VERSION_1_FILES)
     try:
         VersionedFolder(directory.resolve(), ALL_FILES).check_writeable()
     except OSError as error:
@@ -94,7 +86,7 @@ def save_model(model: TextModel | FastTextModel, directory: Path) -> None:
     the old one; then the files of the old model are deleted. Any number of processes and threads
     may save and load the same folder at the same time; the last that replaces the model wins.
     """
-    _check_replaceable(directory)
+    check_replaceable(directory, FORMAT, _VERSION_1_FILES)
     root = directory.resolve()
     if isinstance(model, FastTextModel):
         model = ready_to_save(model)
@@ -154,38 +146,11 @@ def load_any_model(
 
     One model may be used by many threads at the same time.
     """
-    root = Path(os.path.abspath(directory))
-    if not (root / DESCRIPTION).is_file():
-        raise ValueError(f"{directory} is not a model directory: it has no {DESCRIPTION}")
-    about = read_description(root / DESCRIPTION)
-    while True:
-        try:
-            return _load(root, about, num_threads, tokenizer)
-        except OSError:
-            # A save may have replaced the model meanwhile; then the new one is loaded.
-            newer = read_description(root / DESCRIPTION)
-            if newer.folder == about.folder:
-                raise
-            about = newer
-
-
-def _check_replaceable(directory: Path) -> None:
-    if _holds_the_working_directory(directory.resolve()):
-        raise ValueError(f"{directory} is not replaced: it is, or holds, the working directory")
-    if directory.is_dir():
-        names = set(os.listdir(directory)) - {*_VERSION_1_FILES}
-        foreign = [name for name in names if not is_own_name(name)]
-        if foreign:
-            raise ValueError(f"{directory} is not replaced: it holds {min(foreign)}, not a model")
-    elif directory.exists():
-        raise ValueError(f"{directory} is not replaced: it is a file, not a model directory")
-
-
-def _holds_the_working_directory(directory: Path) -> bool:
-    try:
-        return Path.cwd().is_relative_to(directory)
-    except FileNotFoundError:  # it was deleted, and nothing holds it
-        return False
+    return load_current(
+        directory,
+        read_description,
+        lambda root, about: _load(root, about, num_threads, tokenizer),
+    )
 
 
 def _load(
@@ -304,7 +269,7 @@ def _write_data(model: TextModel | FastTextModel, version: Version) -> dict[str,
     contents = _contents(model)
     table = model.table if isinstance(model, FastTextModel) else model.embedding
     with in_sequence(Table.of(getattr(table, "dense", table)).array):
-        return {name: _write(version.folder / name, chunks) for name, chunks in contents.items()}
+        return write_files(version, contents)
 
 
 def _contents(model: TextModel | FastTextModel) -> dict[str, Chunks]:
@@ -318,14 +283,3 @@ def _contents(model: TextModel | FastTextModel) -> dict[str, Chunks]:
     words: Chunks = [features.words.lines()]
     contents = [words, *map(npy_chunks, arrays)]
     return dict(zip((*FILES, *STATE_FILES), contents, strict=False))
-
-
-def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
-    """Write a file to the disk; return its record."""
-    digest, size = hashlib.sha256(), 0
-    with naming(path), path.open("xb") as file:
-        for chunk in chunks:
-            digest.update(chunk)
-            size += file.write(chunk)
-        flush_file(file)
-    return FileRecord(size, digest.hexdigest())

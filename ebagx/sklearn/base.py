@@ -16,13 +16,14 @@ from ebagx._training.losses import Loss, targets_of
 from ebagx._training.network import Floats, Network
 from ebagx._training.optimizers import State, set_learning_rate
 from ebagx.sklearn.inputs import as_features, as_targets
-from ebagx.sklearn.passes import DivergenceError as DivergenceError, MadeInPasses
+from ebagx.sklearn.passes import DivergenceError as DivergenceError
+from ebagx.sklearn.saving import SavedInFolder
 from ebagx.sklearn.weights import Weights, checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
 
 
-class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
+class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
     """Estimators that train the rows of a table together with what turns them into scores."""
 
     # Parameters that belong to a fitted model.
@@ -62,6 +63,7 @@ class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
         if going_on:
             self._check_unchanged(*self._fixed)
         with self._unchanged_by_errors():
+            self._own_arrays()
             examples = self._examples(X, y, sample_weight, going_on)
             rng = self._new_rng()
             held_out = None
@@ -96,6 +98,7 @@ class TrainedEstimator(MadeInPasses, BaseEstimator, ABC):  # type: ignore[misc]
         if going_on:
             self._check_unchanged(*self._fixed)
         with self._unchanged_by_errors():
+            self._own_arrays()
             examples = self._examples(X, y, sample_weight, going_on, classes)
             state: State | None = getattr(self, "_state", None) if going_on else None
             if state is None:

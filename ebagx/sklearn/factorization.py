@@ -1,5 +1,6 @@
 """Base of the factorization machines: their table, scores, and fitted attributes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from ebagx._training.optimizers import State
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_features, without_duplicates
 from ebagx.sklearn.parameters import Constraints, check_parameters
+from ebagx.sklearn.saved import Array, Kind
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -26,6 +28,11 @@ class FactorizationMachine(TrainedEstimator):
     """Estimators whose score is a bias, linear terms, and the products of all pairs of columns."""
 
     _constraints: ClassVar[Constraints] = TrainedEstimator._constraints
+
+    _saved: ClassVar[Mapping[str, Kind]] = {
+        "embedding_": Array("IW", is_mapped=True),
+        "_biases": Array("K"),
+    }
 
     _biases: Floats  # (K,), in the units of the loss, as those of `embedding_`
 
@@ -65,6 +72,10 @@ class FactorizationMachine(TrainedEstimator):
     def _units(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return location and scale (K,) of scores in the units of y."""
         return np.zeros(len(self._biases)), np.ones(len(self._biases))
+
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        self._checked_table()
 
     def _network(
         self,

@@ -1,6 +1,7 @@
 """Estimators of labels: their targets, class weights, scores and predictions."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from ebagx._training.losses import Loss, Sigmoid, Softmax
 from ebagx._training.network import Floats
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_targets
+from ebagx.sklearn.saved import Kind, Labels, Truth
 from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
 
 INDICATOR = "multilabel-indicator"
@@ -29,6 +31,12 @@ _WAYS_OUT = {
 
 class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
     """Classifiers: a softmax over the scores of classes, or a sigmoid of that of each label."""
+
+    _saved: ClassVar[Mapping[str, Kind]] = {
+        "classes_": Labels("C"),
+        "multilabel_": Truth(),
+        "_sparse_labels": Truth(),
+    }
 
     class_weight: Any
     classes_: npt.NDArray[Any]
@@ -94,6 +102,14 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
         return tags
 
     _sparse_labels = False
+
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        is_binary = len(self.classes_) == 2 and not self.multilabel_
+        if len(self.intercept_) not in {len(self.classes_), 1 if is_binary else 0}:
+            raise ValueError(
+                f"classes_ has {len(self.classes_)} classes, intercept_ {len(self.intercept_)}"
+            )
 
     def _loss(self) -> Loss:
         return Sigmoid() if self.multilabel_ else Softmax()

@@ -1,6 +1,7 @@
 """Estimators of numbers: their targets in the units of the training, and predictions."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from ebagx._training.examples import Examples
 from ebagx._training.losses import Loss, Poisson, SquaredError
 from ebagx._training.network import Floats
 from ebagx.sklearn.base import TrainedEstimator
+from ebagx.sklearn.saved import Array, Kind, Truth
 from ebagx.sklearn.weights import Weights
 
 Doubles = npt.NDArray[np.float64]
@@ -18,6 +20,13 @@ Doubles = npt.NDArray[np.float64]
 
 class NumberEstimator(RegressorMixin, TrainedEstimator):  # type: ignore[misc]
     """Regressors, which train on `y` less its mean, and divided by its standard deviation."""
+
+    _saved: ClassVar[Mapping[str, Kind]] = {
+        "_has_columns": Truth(),
+        "_location": Array("K", np.float64),
+        "_scale": Array("K", np.float64),
+        "_start": Array("K", np.float64),
+    }
 
     loss: str
 

@@ -1,5 +1,6 @@
 """Base of the estimators of pooled embeddings, perhaps a hidden layer, and a linear head."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.groups import ColumnGroups, column_groups
 from ebagx.sklearn.inputs import as_features
 from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf, check_parameters
+from ebagx.sklearn.saved import Array, Kind
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -45,6 +47,14 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
     _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
     _groups: Groups | None = None  # of the columns of the fitted model
     _given: Any = None  # the parameter that describes them
+
+    _saved: ClassVar[Mapping[str, Kind]] = {
+        "embedding_": Array("ID", is_mapped=True),
+        "hidden_coef_": Array("HP", may_be_none=True),
+        "hidden_intercept_": Array("H", may_be_none=True),
+        "coef_": Array("KQ"),
+        "intercept_": Array("K"),
+    }
 
     coef_: Floats
     intercept_: Floats
@@ -118,6 +128,15 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
                 "groups differs from those with which the model was fitted: set it back, or call "
                 "fit with warm_start=False"
             )
+
+    def _check_to_save(self) -> None:
+        super()._check_to_save()
+        self._check_groups()
+
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        self._groups, self._given = self._given_groups(), self.groups
+        self._layers()
 
     def _network(
         self,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ebagx._core.checks import as_integer_array, check_flag, check_integer
-from ebagx._core.memory import aligned_empty
+from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.top import Excluded, nothing_excluded, top_items
 from ebagx.metrics import ndcg_at_k
 
@@ -34,6 +34,25 @@ class RanksItems:
 
     def _user_vectors(self, X: Any, user_features: Any) -> Floats:
         raise NotImplementedError
+
+    def _items(self, dim: int) -> tuple[Floats, Floats]:
+        """Return vectors and biases of the items, which may be maps, or have been assigned.
+
+        Raises
+        ------
+        ValueError
+            If a map has become shorter, or if the shapes do not fit: a kernel would read outside
+            the arrays. A thread sees such arrays, too, while another one fits a model with more
+            items.
+        """
+        vectors, bias = self.item_vectors_, self.item_bias_
+        check_mapped(vectors, "item_vectors_")
+        if vectors.ndim != 2 or vectors.shape[1] != dim or bias.shape != vectors.shape[:1]:
+            raise ValueError(
+                f"item_vectors_ must have {dim} columns and item_bias_ an entry for each of its "
+                f"rows, got shapes {vectors.shape} and {bias.shape}"
+            )
+        return vectors, bias
 
     def recommend(
         self,
@@ -83,7 +102,7 @@ class RanksItems:
         check_flag(exclude_seen, "exclude_seen")
         rows = self._checked_rows(X)
         users = self._user_vectors(rows, user_features)
-        vectors, bias = self._checked_items(users.shape[1])
+        vectors, bias = self._items(users.shape[1])
         if items is not None:
             candidates = _checked_ids(items, "items", len(vectors))
             candidates.sort()
@@ -126,8 +145,9 @@ class RanksItems:
         """
         check_is_fitted(self, "item_vectors_")
         check_integer(n, "n", 1)
-        given = _checked_ids(ids, "ids", len(self.item_vectors_))
-        vectors = _normalised(self.item_vectors_)
+        vectors, _ = self._items(self.item_vectors_.shape[-1])
+        given = _checked_ids(ids, "ids", len(vectors))
+        vectors = _normalised(vectors)
         itself = Excluded(np.arange(len(given) + 1, dtype=np.int64), given)
         bias = np.zeros(len(vectors), np.float32)
         return top_items(vectors[given], vectors, bias, n, itself, self.num_threads)
@@ -156,23 +176,6 @@ class RanksItems:
         """
         ids, _ = self.recommend(X_train, user_features=user_features)
         return ndcg_at_k(ids, X_test, X_train)
-
-    def _checked_items(self, dim: int) -> tuple[Floats, Floats]:
-        """Return vectors and biases of the items, which may have been assigned.
-
-        Raises
-        ------
-        ValueError
-            If their shapes do not fit: a kernel would read outside the arrays. A thread sees such
-            arrays, too, while another one fits a model with more items.
-        """
-        vectors, bias = self.item_vectors_, self.item_bias_
-        if vectors.ndim != 2 or vectors.shape[1] != dim or bias.shape != vectors.shape[:1]:
-            raise ValueError(
-                f"item_vectors_ must have {dim} columns and item_bias_ an entry for each of its "
-                f"rows, got shapes {vectors.shape} and {bias.shape}"
-            )
-        return vectors, bias
 
 
 def _checked_ids(ids: Any, name: str, num_items: int) -> Ids:

@@ -301,6 +301,7 @@ class EmbeddingBagRecommender(
         self._check_parameters()
         going_on = bool(self.warm_start) and self._is_fitted()
         with self._unchanged_by_errors():
+            self._own_arrays()
             data = self._checked(X, user_features, item_features, sample_weight, going_on)
             rng = self._new_rng()
             held_out = None
@@ -364,6 +365,7 @@ class EmbeddingBagRecommender(
         self._check_parameters()
         going_on = self._is_fitted()
         with self._unchanged_by_errors():
+            self._own_arrays()
             state: State | None = getattr(self, "_state", None) if going_on else None
             data = self._checked(X, user_features, item_features, sample_weight, going_on)
             if state is None:
@@ -415,7 +417,7 @@ class EmbeddingBagRecommender(
         """
         rows = self._checked_rows(X)
         users = self._user_vectors(rows, user_features).astype(np.float64)
-        vectors, bias = self._checked_items(users.shape[1])
+        vectors, bias = self._items(users.shape[1])
         if pairs is None:
             scores = np.tile(bias.astype(np.float64), (len(users), 1))
             users = users[:, np.newaxis]
@@ -479,4 +481,5 @@ class EmbeddingBagRecommender(
                 f"user_features must have {width} columns as in fit, got {features.shape[1]}"
             )
         bags = scaled_for(MODES[self.mode], bags_beside(own, features))
-        return weighted_sums(bags, Table(self.user_embedding_), self.num_threads)
+        table = Table.of(self.user_embedding_, "user_embedding_")
+        return weighted_sums(bags, table, self.num_threads)

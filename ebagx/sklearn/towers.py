@@ -1,6 +1,7 @@
 """Train the tables of a recommender: check its data, make bags, grow tables, keep the result."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,8 @@ from ebagx.sklearn.interactions import (
     check_columns,
     check_some,
 )
-from ebagx.sklearn.passes import MadeInPasses
+from ebagx.sklearn.saved import Array, Count, Kind, Matrix
+from ebagx.sklearn.saving import SavedInFolder
 from ebagx.sklearn.weights import checked_weights
 
 _MOST_RANKED = 2000  # users for whom early stopping ranks the items after each pass
@@ -57,8 +59,19 @@ class TrainingData(NamedTuple):
     sample_weight: npt.NDArray[np.float64] | None
 
 
-class LearnsTowers(MadeInPasses):
+class LearnsTowers(SavedInFolder):
     """The training of a recommender with tables of users and items, whose parameters it reads."""
+
+    _saved: ClassVar[Mapping[str, Kind]] = {
+        "n_users_": Count("U"),
+        "user_embedding_": Array("ND", is_mapped=True),
+        "item_embedding_": Array("ME", is_mapped=True),
+        "item_vectors_": Array("ID", is_mapped=True),
+        "item_bias_": Array("I"),
+        "item_features_": Matrix("I"),
+        "user_features_": Matrix("U"),
+        "_has_row": Array("I", np.bool_),
+    }
 
     embedding_dim: int
     loss: str
@@ -149,6 +162,19 @@ class LearnsTowers(MadeInPasses):
             return ndcg_at_k(ids, wanted, seen)
 
         return score
+
+    def _check_restored(self) -> None:
+        dim, num_items = self.embedding_dim, self.n_features_in_
+        if self.item_embedding_.shape[1] != dim + 1 or self.user_embedding_.shape[1] != dim:
+            raise ValueError(f"the tables do not have {dim} columns, and a bias of the items")
+        own_users = self.n_users_ if self.user == "id" else num_items
+        for name, own, features in (
+            ("user_embedding_", own_users, self.user_features_),
+            ("item_embedding_", num_items, self.item_features_),
+        ):
+            least = own + (0 if features is None else features.shape[1])
+            if len(getattr(self, name)) < least:
+                raise ValueError(f"{name} has less than {least} rows")
 
     def _own(self, data: TrainingData) -> Csr:
         """Return the part of the users' bags that is not features."""

@@ -35,6 +35,19 @@ def test_blocks_and_threads_change_no_bit(size, num_threads, monkeypatch):
     assert equal(top.top_items(*make_case(), num_threads), expected)
 
 
+@pytest.mark.parametrize("num_threads", [2, 3])
+@pytest.mark.parametrize("num_users", [1, 5])
+def test_few_users_share_items_among_threads(num_users, num_threads, monkeypatch):
+    users, vectors, bias, n, excluded = make_case(num_users, 1500)
+    expected = top.top_items(users, vectors, bias, n, excluded, 1)
+    monkeypatch.setattr("ebagx._core.threads.WORK_PER_THREAD", 1000)
+    monkeypatch.setattr("ebagx._core.threads._PROCESSORS", 3)
+    assert top._part_count(num_users, 1500, n, num_threads) == 4 * num_threads
+    assert equal(top.top_items(users, vectors, bias, n, excluded, num_threads), expected)
+    every = top.top_items(users, vectors, bias, 1500, excluded, num_threads)  # no parts
+    assert equal([array[:, :n] for array in every], expected)
+
+
 @pytest.mark.parametrize("level", [*cases.LEVELS, levels.REFERENCE])
 def test_levels_change_no_bit(level, monkeypatch):
     expected = top.top_items(*make_case())

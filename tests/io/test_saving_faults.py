@@ -194,7 +194,7 @@ def test_error_of_the_disk_while_reading_names_the_file(saved, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("ebagx.io.model_folder.hashlib.file_digest", fail)
+    monkeypatch.setattr("hashlib.file_digest", fail)
     with pytest.raises(OSError, match=r"Input/output error: '.*words\.txt'$"):
         load_model(saved)
 

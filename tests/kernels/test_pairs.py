@@ -132,6 +132,25 @@ def test_calls_of_other_lengths_have_the_same_bits(loss, monkeypatch):
         cases.assert_same_bits(result, wanted)
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_calls_that_last_too_long_have_the_same_bits(loss, monkeypatch):
+    """The kernel stops after a batch: the next call goes on where it stopped."""
+    kernel, taken = pair_steps.kernels.train_pairs, []
+
+    def counting(buffers, number, *arguments):
+        result = kernel(buffers, number, *arguments)
+        taken.append(int(number[0]))
+        return result
+
+    case = loss, "history", "sqrtn", True, 9, "adam", np.int32
+    expected = trained(kernel, monkeypatch, 1, case, 9)
+    monkeypatch.setattr(pair_steps, "_MOST_NANOSECONDS", 1)
+    actual = trained(counting, monkeypatch, 1, case, 9)
+    assert set(taken) == {1}
+    for result, wanted in zip(actual, expected, strict=True):
+        cases.assert_same_bits(result, wanted)
+
+
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
 def test_gradients_are_those_of_the_loss(loss):
     """A step of SGD goes along the numerical gradient, on which the draws do not depend."""

@@ -35,11 +35,11 @@ def assert_guards(lists):
         assert (array[:, [0, -1]] == guard).all()
 
 
-def top_items(kernels, users, items, excluded, n, num_threads=1):
-    lists = empty_lists(len(users), n)
+def top_items(kernels, users, items, excluded, n, num_threads=1, parts=1):
+    lists = empty_lists(parts * len(users), n)
     units = 1 if num_threads == 1 else min(len(users), 4 * num_threads)
-    panels = np.empty((units, 8 * users.shape[1]))
-    cursors = excluded[0][:-1].astype(np.int64)
+    panels = np.empty((parts if parts > 1 else units, 8 * users.shape[1]))
+    cursors = np.tile(excluded[0][:-1].astype(np.int64), parts)
     kernels.top_items(inner(lists), (cursors, *excluded), panels, users, items, num_threads)
     assert_guards(lists)
     return inner(lists)
@@ -51,6 +51,23 @@ def top_scores(kernels, scores, excluded, n, num_threads=1):
     kernels.top_scores(inner(lists), (cursors, *excluded), scores, num_threads)
     assert_guards(lists)
     return inner(lists)
+
+
+@cases.levels
+@cases.threads
+@pytest.mark.parametrize("parts", [2, 5])
+def test_parts_of_items_equal_twin(level, num_threads, parts):
+    rng = np.random.default_rng(parts)
+    users, items = make_vectors(rng, 3, 53, 6)
+    excluded = make_excluded(rng, 3, 53, np.int32)
+    found, wanted = (
+        top_items(kernels, users, items, excluded, 4, num_threads, parts)
+        for kernels in (level, twin)
+    )
+    for array, of_twin in zip(found, wanted, strict=True):
+        assert array.tobytes() == of_twin.tobytes()
+    of_second = wanted[0][3:6]
+    assert ((of_second < 0) | (of_second >= 8)).all()
 
 
 def make_vectors(rng, num_users, num_items, dim):

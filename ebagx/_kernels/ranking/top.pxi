@@ -16,6 +16,9 @@ cdef extern from "ranking/top_ops.h" nogil:
     void score_tile "ebagx_score_tile"(
         double*, const double*, Py_ssize_t, const double*, const double*, Py_ssize_t, int
     )
+    void fill_whole_panel "ebagx_fill_panel"(
+        double*, const float*, Py_ssize_t row, Py_ssize_t dim
+    )
     bint any_above "ebagx_any_above"(const double*, double)
 
 cdef enum:
@@ -37,6 +40,8 @@ cdef struct TopItemsCall:
     Rows items     # (I, D) float32
     Rows bias      # (I,) float32
     bint long_excluded
+    Py_ssize_t first_item
+    Py_ssize_t stop_item
 
 
 cdef struct TopScoresCall:
@@ -108,10 +113,10 @@ cdef inline void offer(
         )
 
 
-cdef void fill_panel(
+cdef void fill_last_panel(
     const TopItemsCall* call, double* panel, double* bias, Py_ssize_t first
 ) noexcept nogil:
-    # Copies items, side by side. A place without an item gets the score -inf, which no list takes.
+    # Copies fewer items than a panel has. The others get the score -inf, which no list takes.
     cdef Py_ssize_t lane, d, dim = call.items.dim
     cdef const float* item_d
     for lane in range(TILE_ITEMS):
@@ -121,6 +126,22 @@ cdef void fill_panel(
             bias[lane] = (<const float*>call.bias.data)[first + lane]
         for d in range(dim):
             panel[TILE_ITEMS * d + lane] = item_d[d]
+
+
+cdef inline void fill_panel(
+    const TopItemsCall* call, double* panel, double* bias, Py_ssize_t first
+) noexcept nogil:
+    # Copies items, side by side.
+    cdef Py_ssize_t lane
+    if first + TILE_ITEMS > call.items.count:
+        fill_last_panel(call, panel, bias, first)
+        return
+    for lane in range(TILE_ITEMS):
+        bias[lane] = (<const float*>call.bias.data)[first + lane]
+    fill_whole_panel(
+        panel, <const float*>row_address(call.items, first),
+        call.items.row_bytes // <Py_ssize_t>sizeof(float), call.items.dim,
+    )
 
 
 cdef inline void rank_tile(
@@ -150,8 +171,8 @@ cdef void rank_group(
 ) noexcept nogil:
     # Ranks all items for some users.
     cdef double[TILE_ITEMS] bias
-    cdef Py_ssize_t user, item = 0
-    while item < call.items.count:
+    cdef Py_ssize_t user, item = call.first_item
+    while item < call.stop_item:
         fill_panel(call, panel, bias, item)
         user = first
         while user + TILE_USERS <= stop:
@@ -165,12 +186,32 @@ cdef void rank_group(
         sort_list(&call.lists, user)
 
 
+cdef inline Py_ssize_t number_of_parts(const TopItemsCall* call) noexcept nogil:
+    return max(call.lists.ids.count // max(call.users.count, 1), 1)
+
+
+cdef inline void choose_part(TopItemsCall* call, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    # Leaves the lists and the items of one part.
+    cdef Py_ssize_t users = call.users.count
+    cdef Py_ssize_t panels = (call.items.count + TILE_ITEMS - 1) // TILE_ITEMS
+    call.lists.ids.data += part * users * call.lists.ids.row_bytes
+    call.lists.scores.data += part * users * call.lists.scores.row_bytes
+    call.lists.cursors.data += part * users * <Py_ssize_t>sizeof(int64_t)
+    call.first_item = even_start(panels, part, parts) * TILE_ITEMS
+    call.stop_item = min(even_start(panels, part + 1, parts) * TILE_ITEMS, call.items.count)
+
+
 cdef Py_ssize_t top_items_unit(
-    const TopItemsCall* call, Py_ssize_t unit, Py_ssize_t units
+    const TopItemsCall* given, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
+    # A unit takes some users or, if there are several parts, all users for the items of one.
+    cdef TopItemsCall of_part = given[0]
+    cdef TopItemsCall* call = &of_part
     cdef double* panel = <double*>row_address(call.panels, unit)
-    cdef Py_ssize_t first = even_start(call.users.count, unit, units)
-    cdef Py_ssize_t stop = even_start(call.users.count, unit + 1, units)
+    cdef Py_ssize_t parts = number_of_parts(call), first, stop
+    choose_part(call, unit if parts > 1 else 0, parts)
+    first = 0 if parts > 1 else even_start(call.users.count, unit, units)
+    stop = call.users.count if parts > 1 else even_start(call.users.count, unit + 1, units)
     while first < stop:
         rank_group(call, panel, first, min(first + GROUP_USERS, stop))
         first += GROUP_USERS
@@ -178,8 +219,8 @@ cdef Py_ssize_t top_items_unit(
 
 
 def top_items(
-    lists,             # INOUT ids (m, n) int64, scores (m, n) float64: see Lists
-    excluded,          # INOUT cursors (m,) int64; offsets (m + 1,) and ids of excluded items
+    lists,             # INOUT ids (P * m, n) int64, scores (P * m, n) float64: see Lists
+    excluded,          # INOUT cursors (P * m,) int64; offsets (m + 1,) and ids of excluded items
     panels,            # OUT (units, 8 * D) float64: scratch, whose rows are the units of work
     users_md,          # (m, D) float64
     items,             # vectors (I, D) float32, bias (I,) float32
@@ -187,6 +228,9 @@ def top_items(
     /,
 ):
     """Find the n best items of each user, best first; users have the values of float32.
+
+    With P > 1, the lists are those of all users for the first of P parts of the items, then for the
+    next; there are P units.
 
     Cost: O(m I D), and O(log n) for each item that is among the n best so far.
     """

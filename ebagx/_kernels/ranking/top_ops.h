@@ -4,6 +4,7 @@
 #define EBAGX_TOP_OPS_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "../common/portable.h"
 
@@ -22,6 +23,48 @@
 #else
 #define EBAGX_ADD_PRODUCT(sum, left, right) ((sum) + (left) * (right))
 #endif
+
+/* The numbers of two halves in turns, as vectors of 4 interleave: wider ones need twice the steps. */
+EBAGX_INLINE void ebagx_interleave(float *out, const float *halves)
+{
+    int part, i;
+    EBAGX_UNROLL
+    for (part = 0; part < 32; part += 4) {
+        EBAGX_SIMD
+        for (i = 0; i < 4; i++) {
+            out[2 * (part + i)] = halves[part + i];
+            out[2 * (part + i) + 1] = halves[32 + part + i];
+        }
+    }
+}
+
+/* panel[d][item] = items[item][d] for 8 columns of 8 items. A place has three bits of the row and
+   three of the column. Each of three steps rotates them by one: so rows become columns. To copy one
+   number after the other took most of the time of a single user. */
+EBAGX_INLINE void ebagx_fill_block(double *panel, const float *items, ptrdiff_t row)
+{
+    float even[64], odd[64];
+    int i;
+    EBAGX_UNROLL
+    for (i = 0; i < 8; i++) memcpy(even + 8 * i, items + i * row, 8 * sizeof(float));
+    ebagx_interleave(odd, even);
+    ebagx_interleave(even, odd);
+    ebagx_interleave(odd, even);
+    EBAGX_SIMD
+    for (i = 0; i < 64; i++) panel[i] = odd[i];
+}
+
+/* The same for all columns. */
+EBAGX_INLINE void ebagx_fill_panel(
+    double *panel, const float *items, ptrdiff_t row, ptrdiff_t dim)
+{
+    ptrdiff_t d = 0;
+    int item;
+    for (; d + 8 <= dim; d += 8) ebagx_fill_block(panel + EBAGX_TILE_ITEMS * d, items + d, row);
+    for (; d < dim; d++)
+        for (item = 0; item < EBAGX_TILE_ITEMS; item++)
+            panel[EBAGX_TILE_ITEMS * d + item] = items[item * row + d];
+}
 
 /* scores[u][item] = bias[item] + sum_d users[u][d] * panel[d][item], in the order of d */
 EBAGX_INLINE void ebagx_score_tile(

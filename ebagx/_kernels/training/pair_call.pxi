@@ -57,7 +57,9 @@ cdef struct ItemBags:
 cdef struct ItemVectors:
     Rows catalogue  # (I, D + 1): vectors of all items, some batches old; or (K, D + 1): drawn ones
     Rows pooled     # (2 B, D + 1): those of the batch's own and other items
-    Rows shifts     # (B, K): what the scores of drawn items lose, for each run
+    Rows shifts     # (B + 1, K): what the scores of drawn items lose, for each run; of no user
+    Rows panels     # (K / 16 * (D + 1), 16): vectors of 16 drawn items, side by side
+    Rows places     # (I,) int32: where an item comes first among those drawn, or 0; 0 at first
 
 
 cdef struct PairSampling:
@@ -91,6 +93,7 @@ cdef struct Side:
 
 cdef struct PairCall:
     PairBuffers buffers
+    Rows taken         # (1,) int64: batches whose steps have been taken
     Positives data
     UserBags user_bags
     ItemBags item_bags
@@ -108,6 +111,7 @@ cdef struct PairCall:
     Py_ssize_t batch_size
     Py_ssize_t batches_before     # in the pass
     Py_ssize_t batches_per_refresh
+    int64_t deadline              # in nanoseconds, after which no batch begins; 0: never
     # The present phase, which only the thread that has finished the one before may change.
     int phase
     bint keeps_gradients

@@ -41,18 +41,20 @@ cdef inline void pool_item(float* out_d, const PairCall* call, Py_ssize_t item) 
     )
 
 
-cdef void refresh_unit(const PairCall* call, Py_ssize_t first) noexcept nogil:
-    # Writes some vectors of the catalogue: its rows are items, or those drawn for the batch.
+cdef inline void copy_item(float* out_d, const PairCall* call, Py_ssize_t item) noexcept nogil:
+    # Writes the vector and the bias of an item.
     cdef Rows table = call.items_side.trained.arrays.weights
-    cdef Py_ssize_t place, item
-    cdef float* vector
-    for place in range(first, min(first + UNIT_ROWS, call.items.catalogue.count)):
-        vector = <float*>row_address(call.items.catalogue, place)
-        item = drawn_items(call)[place] if call.loss == SAMPLED_SOFTMAX else place
-        if has_item_bags(call):
-            pool_item(vector, call, item)
-        else:
-            memcpy(vector, row_address(table, item), <size_t>table.dim * sizeof(float))
+    if has_item_bags(call):
+        pool_item(out_d, call, item)
+    else:
+        memcpy(out_d, row_address(table, item), <size_t>table.dim * sizeof(float))
+
+
+cdef void refresh_unit(const PairCall* call, Py_ssize_t first) noexcept nogil:
+    # Writes some vectors of the catalogue.
+    cdef Py_ssize_t item
+    for item in range(first, min(first + UNIT_ROWS, call.items.catalogue.count)):
+        copy_item(<float*>row_address(call.items.catalogue, item), call, item)
 
 
 cdef inline const float* item_vector(
@@ -248,24 +250,28 @@ cdef inline float compare_with_one(
     return loss
 
 
-cdef void pair_forward(
+cdef inline void place_user(
     const PairCall* call, Py_ssize_t b, Py_ssize_t r, Py_ssize_t user
 ) noexcept nogil:
-    cdef Py_ssize_t entry = entry_at(call, b), item = item_of_entry(call, entry)
-    cdef float* vector = <float*>row_address(call.buffers.vectors, b)
+    # Writes the vector of a pair's user, and by which norm it has been divided.
     cdef const float* pooled = <const float*>row_address(call.buffers.pooled, r)
-    cdef const float* own_row = item_vector(call, item, 2 * b)
-    cdef float divisor = make_user_vector(vector, call, entry, user, pooled), own, loss
-    cdef float strength = float_at(call.data.strengths, entry)
-    (<float*>call.buffers.divisors.data)[b] = divisor
-    own = score_of(vector, own_row, call.buffers.pooled.dim)
-    if call.loss == SAMPLED_SOFTMAX:
-        loss = differentiate_softmax(call, b, r, item, own, strength)
-        if moves_user(call, b):
-            write_softmax_gradient(call, b, own_row, divisor)
-    else:
-        loss = compare_with_one(call, b, user, own_row, own, strength)
-    (<double*>call.buffers.losses.data)[call.first_pair + b] = loss
+    (<float*>call.buffers.divisors.data)[b] = make_user_vector(
+        <float*>row_address(call.buffers.vectors, b), call, entry_at(call, b), user, pooled
+    )
+
+
+cdef inline void pair_forward(
+    const PairCall* call, Py_ssize_t b, Py_ssize_t user
+) noexcept nogil:
+    # Compares a pair, whose vector is there, with one item.
+    cdef Py_ssize_t entry = entry_at(call, b)
+    cdef const float* own_row = item_vector(call, item_of_entry(call, entry), 2 * b)
+    cdef float own = score_of(
+        <const float*>row_address(call.buffers.vectors, b), own_row, call.buffers.pooled.dim
+    )
+    (<double*>call.buffers.losses.data)[call.first_pair + b] = compare_with_one(
+        call, b, user, own_row, own, float_at(call.data.strengths, entry)
+    )
 
 
 cdef void sum_run(
@@ -288,16 +294,20 @@ cdef void sum_run(
 cdef void forward_runs(const PairCall* call, Py_ssize_t first) noexcept nogil:
     # Pools the users of some runs, then computes their pairs.
     cdef const int64_t* runs = run_starts(call)
-    cdef Py_ssize_t r, b, user
-    cdef float* pooled
-    for r in range(first, min(first + UNIT_RUNS, call.num_runs)):
+    cdef Py_ssize_t stop = min(first + UNIT_RUNS, call.num_runs), r, b, user
+    for r in range(first, stop):
         user = user_of_entry(call, entry_at(call, runs[r]))
-        pooled = <float*>row_address(call.buffers.pooled, r)
         pool_whole_bag(
-            pooled, &call.users_side.trained.arrays.weights, &call.user_bags, call.long_users, user
+            <float*>row_address(call.buffers.pooled, r),
+            &call.users_side.trained.arrays.weights, &call.user_bags, call.long_users, user,
         )
         if call.loss == SAMPLED_SOFTMAX:
             shift_logits(call, r, user)
         for b in range(runs[r], runs[r + 1]):
-            pair_forward(call, b, r, user)
+            place_user(call, b, r, user)
+            if call.loss != SAMPLED_SOFTMAX:
+                pair_forward(call, b, user)
+    if call.loss == SAMPLED_SOFTMAX:
+        compare_with_drawn(call, first, stop)
+    for r in range(first, stop):
         sum_run(call, r, runs[r], runs[r + 1])

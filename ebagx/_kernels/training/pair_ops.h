@@ -43,42 +43,29 @@ EBAGX_INLINE void ebagx_add_row(float *out, const float *row, ptrdiff_t dim)
     for (d = 0; d < dim; d++) out[d] += row[d];
 }
 
-/* out += sum of scales[k * step] * rows[k], for columns that stay in registers meanwhile. */
-EBAGX_INLINE void ebagx_add_scaled_columns(
-    float *out, const float *rows, ptrdiff_t row, const float *scales, ptrdiff_t step,
-    ptrdiff_t count, int width)
+/* The greatest of a number and others. One comparison after the other took as long as the scores. */
+EBAGX_INLINE float ebagx_greatest(float first, const float *others, ptrdiff_t count)
 {
-    float sum[32];
+    float lanes[16];
     ptrdiff_t k;
-    int d;
-    for (d = 0; d < width; d++) sum[d] = out[d];
-    for (k = 0; k < count; k++) {
+    int lane;
+    for (lane = 0; lane < 16; lane++) lanes[lane] = first;
+    for (k = 0; k + 16 <= count; k += 16) {
         EBAGX_SIMD
-        for (d = 0; d < width; d++) sum[d] += scales[k * step] * rows[k * row + d];
+        for (lane = 0; lane < 16; lane++)
+            lanes[lane] = others[k + lane] > lanes[lane] ? others[k + lane] : lanes[lane];
     }
-    for (d = 0; d < width; d++) out[d] = sum[d];
-}
-
-EBAGX_INLINE void ebagx_add_scaled_rows(
-    float *out, const float *rows, ptrdiff_t row, const float *scales, ptrdiff_t step,
-    ptrdiff_t count, ptrdiff_t dim)
-{
-    ptrdiff_t d = 0;
-    for (; d + 32 <= dim; d += 32)
-        ebagx_add_scaled_columns(out + d, rows + d, row, scales, step, count, 32);
-    for (; d + 8 <= dim; d += 8)
-        ebagx_add_scaled_columns(out + d, rows + d, row, scales, step, count, 8);
-    for (; d < dim; d++)
-        ebagx_add_scaled_columns(out + d, rows + d, row, scales, step, count, 1);
+    for (; k < count; k++) first = others[k] > first ? others[k] : first;
+    for (lane = 0; lane < 16; lane++) first = lanes[lane] > first ? lanes[lane] : first;
+    return first;
 }
 
 /* The loss of the logit of an item against those of others. Each becomes the loss's derivative. The
    own one is minus the sum of the others, so it is 0 only if all are. */
 EBAGX_INLINE float ebagx_pair_softmax(float *own, float *others, float strength, ptrdiff_t count)
 {
-    float lanes[16] = {0}, greatest = *own, rest, total, logit = *own;
+    float lanes[16] = {0}, greatest = ebagx_greatest(*own, others, count), rest, total, logit = *own;
     ptrdiff_t k;
-    for (k = 0; k < count; k++) greatest = others[k] > greatest ? others[k] : greatest;
     EBAGX_SIMD
     for (k = 0; k < count; k++) others[k] = ebagx_exp(others[k] - greatest);
     for (k = 0; k + 16 <= count; k += 16) ebagx_add_f32(lanes, others + k, 16);

@@ -11,15 +11,10 @@
 
 cdef extern from "training/pair_ops.h" nogil:
     # own and others become the loss's derivatives
-    # out += the sum of k rows, times scales that lie so many numbers apart
-    void add_scaled_rows "ebagx_add_scaled_rows"(
-        float* out, const float* rows, Py_ssize_t row, const float* scales, Py_ssize_t step,
-        Py_ssize_t count, Py_ssize_t dim,
-    )
     float pair_softmax "ebagx_pair_softmax"(float* own, float* others, float, Py_ssize_t)
 
 cdef enum:
-    UNIT_DRAWN = 16  # drawn items of one unit
+    TILE_ROWS = 4  # of pairs or drawn items, whose sums stay in registers
 
 
 cdef inline Py_ssize_t floats_apart(Rows rows) noexcept nogil:
@@ -31,65 +26,174 @@ cdef inline const int32_t* drawn_items(const PairCall* call) noexcept nogil:
     return <const int32_t*>row_address(call.sampling.drawn, call.batch)
 
 
+cdef void find_drawn_places(const PairCall* call, Py_ssize_t batch, bint are_drawn) noexcept nogil:
+    # Notes for each item drawn for a batch where it comes first, counted from 1; or clears that.
+    cdef const int32_t* drawn_k = <const int32_t*>row_address(call.sampling.drawn, batch)
+    cdef Py_ssize_t k
+    for k in range(call.sampling.drawn.dim - 1, -1, -1):
+        (<int32_t*>row_address(call.items.places, drawn_k[k]))[0] = <int32_t>(
+            k + 1 if are_drawn else 0
+        )
+
+
 cdef void shift_logits(const PairCall* call, Py_ssize_t r, Py_ssize_t user) noexcept nogil:
-    # Writes what a run's scores lose: log(K q), or all if the user has the item.
+    # Writes what a run's scores lose: log(K q), or all if the user has the item. A walk through
+    # the user's items and those drawn, which both ascend, took as long as the scores.
     cdef Indices items = Indices(call.data.items.data, call.long_data)
     cdef Indices offsets = Indices(call.data.offsets.data, call.long_data)
     cdef const int32_t* drawn_k = drawn_items(call)
     cdef float* shifts_k = <float*>row_address(call.items.shifts, r)
-    cdef Py_ssize_t n = call.data.items.count, place = clamped(index_at(offsets, user), n)
-    cdef Py_ssize_t stop = clamped(index_at(offsets, user + 1), n), k
-    for k in range(call.sampling.drawn.dim):
-        while place < stop and index_at(items, place) < drawn_k[k]:
-            place += 1
-        if place < stop and index_at(items, place) == drawn_k[k]:
-            shifts_k[k] = INFINITY
-        else:
-            shifts_k[k] = (<const float*>row_address(call.sampling.shifts, drawn_k[k]))[0]
-
-
-cdef inline float differentiate_softmax(
-    const PairCall* call, Py_ssize_t b, Py_ssize_t r, Py_ssize_t item, float own, float strength
-) noexcept nogil:
-    # Returns the loss of a pair, and writes its derivatives by the scores.
-    cdef float* coefficients = <float*>row_address(call.buffers.coefficients, b)
-    cdef const float* vector = <const float*>row_address(call.buffers.vectors, b)
-    cdef const float* shifts_k = <const float*>row_address(call.items.shifts, r)
-    cdef Py_ssize_t count = call.sampling.drawn.dim, dim = call.buffers.pooled.dim, k
-    coefficients[0] = own - (<const float*>row_address(call.sampling.shifts, item))[0]
-    for k in range(count):
-        coefficients[1 + k] = score_of(
-            vector, <const float*>row_address(call.items.catalogue, k), dim
-        ) - shifts_k[k]
-    return pair_softmax(coefficients, coefficients + 1, strength, count)
-
-
-cdef inline void write_softmax_gradient(
-    const PairCall* call, Py_ssize_t b, const float* own, float divisor
-) noexcept nogil:
-    # Writes the gradient of the user's pooled vector.
-    cdef const float* coefficients = <const float*>row_address(call.buffers.coefficients, b)
-    cdef float* grad_d = <float*>row_address(call.buffers.gradients, b)
-    cdef Py_ssize_t dim = call.buffers.gradients.dim
-    scaled_row(grad_d, own, coefficients[0], dim)
-    add_scaled_rows(
-        grad_d, <const float*>call.items.catalogue.data, floats_apart(call.items.catalogue),
-        coefficients + 1, 1, call.sampling.drawn.dim, dim,
+    cdef Py_ssize_t n = call.data.items.count, count = call.sampling.drawn.dim, j, k
+    memcpy(
+        shifts_k, row_address(call.items.shifts, call.batch_size), <size_t>count * sizeof(float)
     )
-    if divisor != 1:
-        divide_row(grad_d, divisor, dim)
+    for j in range(
+        clamped(index_at(offsets, user), n), clamped(index_at(offsets, user + 1), n)
+    ):
+        k = (<const int32_t*>row_address(call.items.places, index_at(items, j)))[0] - 1
+        while 0 <= k < count and drawn_k[k] == index_at(items, j):
+            shifts_k[k] = INFINITY
+            k += 1
+
+
+cdef void refresh_drawn(const PairCall* call, Py_ssize_t strip) noexcept nogil:
+    # Writes the vectors of 16 drawn items, and a panel that has them side by side.
+    cdef Rows catalogue = call.items.catalogue
+    cdef Py_ssize_t first = strip * STRIP, lane, d, item
+    cdef float* panel = <float*>row_address(call.items.panels, strip * catalogue.dim)
+    cdef float* shifts_k = <float*>row_address(call.items.shifts, call.batch_size)
+    cdef const float* vector
+    clear_floats(panel, catalogue.dim * STRIP)
+    for lane in range(min(STRIP, catalogue.count - first)):
+        item = drawn_items(call)[first + lane]
+        shifts_k[first + lane] = (<const float*>row_address(call.sampling.shifts, item))[0]
+        copy_item(<float*>row_address(catalogue, first + lane), call, item)
+        vector = <const float*>row_address(catalogue, first + lane)
+        for d in range(catalogue.dim):
+            panel[d * STRIP + lane] = vector[d]
+
+
+cdef inline void score_tile_of_drawn(
+    const PairCall* call, Py_ssize_t first, const Py_ssize_t* runs, Py_ssize_t strip, int rows
+) noexcept nogil:
+    # Writes the logits of 16 drawn items for some pairs. The last number of a pair's vector is 1,
+    # which adds the bias of the item.
+    cdef float[TILE_ROWS * STRIP] logits
+    cdef const float* shifts_k
+    cdef Rows vectors = call.buffers.vectors
+    cdef Py_ssize_t k = strip * STRIP, count = min(STRIP, call.items.catalogue.count - k)
+    cdef Py_ssize_t dim = call.items.catalogue.dim
+    cdef int r, lane
+    clear_floats(logits, TILE_ROWS * STRIP)
+    for r in range(rows):
+        shifts_k = <const float*>row_address(call.items.shifts, runs[r])
+        for lane in range(count):
+            logits[r * STRIP + lane] = -shifts_k[k + lane]
+    add_strip_products(
+        logits, <const float*>row_address(vectors, first), floats_apart(vectors), 1,
+        <const float*>row_address(call.items.panels, strip * dim), dim, rows,
+    )
+    for r in range(rows):
+        memcpy(
+            <float*>row_address(call.buffers.coefficients, first + r) + 1 + k,
+            &logits[r * STRIP], <size_t>count * sizeof(float),
+        )
+
+
+cdef inline void sum_tile(
+    Rows sums, Py_ssize_t first, const float* factors, Py_ssize_t row, Py_ssize_t step, Rows values,
+    Py_ssize_t count, bint goes_on, int rows,
+) noexcept nogil:
+    # sums[first + r] = sum_i factors[r * row + i * step] * values[i], from 0 or from what is there
+    cdef float* out = <float*>row_address(sums, first)
+    cdef Py_ssize_t d = 0, apart = floats_apart(values)
+    while d + STRIP <= sums.dim:
+        outer_products(
+            out + d, floats_apart(sums), factors, row, step, 0, <const float*>values.data + d,
+            apart, count, goes_on, rows, STRIP,
+        )
+        d += STRIP
+    if d < sums.dim:
+        outer_products(
+            out + d, floats_apart(sums), factors, row, step, 0, <const float*>values.data + d,
+            apart, count, goes_on, rows, <int>(sums.dim - d),
+        )
+
+
+cdef inline void differentiate_softmax(const PairCall* call, Py_ssize_t b) noexcept nogil:
+    # Writes the loss of a pair, its derivatives by scores, and what its own item gives the user.
+    cdef float* coefficients = <float*>row_address(call.buffers.coefficients, b)
+    cdef Py_ssize_t entry = entry_at(call, b), item = item_of_entry(call, entry)
+    cdef Py_ssize_t dim = call.buffers.pooled.dim
+    cdef const float* own_row = item_vector(call, item, 2 * b)
+    coefficients[0] = score_of(<const float*>row_address(call.buffers.vectors, b), own_row, dim)
+    coefficients[0] -= (<const float*>row_address(call.sampling.shifts, item))[0]
+    (<double*>call.buffers.losses.data)[call.first_pair + b] = pair_softmax(
+        coefficients, coefficients + 1, float_at(call.data.strengths, entry),
+        call.sampling.drawn.dim,
+    )
+    scaled_row(<float*>row_address(call.buffers.gradients, b), own_row, coefficients[0], dim)
+
+
+cdef inline void compare_tile(
+    const PairCall* call, Py_ssize_t first, const Py_ssize_t* runs, int rows
+) noexcept nogil:
+    # Compares some pairs with the items drawn: losses, and gradients of the pooled vectors.
+    cdef Py_ssize_t strip, b
+    cdef float divisor
+    for strip in range(units_of(call.items.catalogue.count, STRIP)):
+        score_tile_of_drawn(call, first, runs, strip, rows)
+    for b in range(first, first + rows):
+        differentiate_softmax(call, b)
+    sum_tile(
+        call.buffers.gradients, first,
+        <const float*>row_address(call.buffers.coefficients, first) + 1,
+        floats_apart(call.buffers.coefficients), 1, call.items.catalogue,
+        call.sampling.drawn.dim, True, rows,
+    )
+    for b in range(first, first + rows):
+        divisor = float_at(call.buffers.divisors, b)
+        if divisor != 1 and divisor > 0:
+            divide_row(
+                <float*>row_address(call.buffers.gradients, b), divisor, call.buffers.gradients.dim
+            )
+
+
+cdef void compare_with_drawn(
+    const PairCall* call, Py_ssize_t first, Py_ssize_t stop
+) noexcept nogil:
+    # Compares the pairs of the runs from `first` on, whose vectors are there, with the items drawn.
+    cdef const int64_t* runs_r = run_starts(call)
+    cdef Py_ssize_t[TILE_ROWS] runs
+    cdef Py_ssize_t b = runs_r[first], run = first
+    cdef int rows = 0, last
+    while b + rows < runs_r[stop]:
+        while runs_r[run + 1] <= b + rows:
+            run += 1
+        runs[rows] = run
+        rows += 1
+        if rows == TILE_ROWS:
+            compare_tile(call, b, runs, TILE_ROWS)
+            b += TILE_ROWS
+            rows = 0
+    for last in range(rows):
+        compare_tile(call, b + last, &runs[last], 1)
 
 
 cdef void sum_drawn_unit(const PairCall* call, Py_ssize_t first) noexcept nogil:
     # Adds up the gradients of some drawn items, behind the vectors of all pairs.
-    cdef Rows vectors = call.buffers.vectors, coefficients = call.buffers.coefficients
+    cdef Rows coefficients = call.buffers.coefficients
+    cdef Py_ssize_t k = first, stop = min(first + STRIP, call.sampling.drawn.dim)
     cdef const float* scales_b = <const float*>coefficients.data + 1
-    cdef float* sum_d
-    cdef Py_ssize_t k
-    for k in range(first, min(first + UNIT_DRAWN, call.sampling.drawn.dim)):
-        sum_d = <float*>row_address(vectors, call.num_pairs + k)
-        clear_floats(sum_d, vectors.dim)
-        add_scaled_rows(
-            sum_d, <const float*>vectors.data, floats_apart(vectors), scales_b + k,
-            floats_apart(coefficients), call.num_pairs, vectors.dim,
+    while k + TILE_ROWS <= stop:
+        sum_tile(
+            call.buffers.vectors, call.num_pairs + k, scales_b + k, 1, floats_apart(coefficients),
+            call.buffers.vectors, call.num_pairs, False, TILE_ROWS,
         )
+        k += TILE_ROWS
+    while k < stop:
+        sum_tile(
+            call.buffers.vectors, call.num_pairs + k, scales_b + k, 1, floats_apart(coefficients),
+            call.buffers.vectors, call.num_pairs, False, 1,
+        )
+        k += 1

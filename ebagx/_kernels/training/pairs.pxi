@@ -27,6 +27,10 @@ cdef enum:
     UNIT_RUNS = 16  # users of one unit
 
 
+cdef inline bint is_late(const PairCall* call) noexcept nogil:
+    return call.batch > 0 and call.deadline > 0 and nanoseconds() > call.deadline
+
+
 cdef bint begin_pair_batch(PairCall* call) noexcept nogil:
     # Finds the runs of the next batch. Returns whether there is one.
     cdef int64_t* runs = run_starts(call)
@@ -34,8 +38,12 @@ cdef bint begin_pair_batch(PairCall* call) noexcept nogil:
     call.first_pair = call.batch * call.batch_size
     call.num_pairs = min(call.data.order.count - call.first_pair, call.batch_size)
     call.num_runs = 0
-    if call.num_pairs <= 0:
+    if call.loss == SAMPLED_SOFTMAX and call.batch > 0:
+        find_drawn_places(call, call.batch - 1, False)
+    if call.num_pairs <= 0 or is_late(call):
         return False
+    if call.loss == SAMPLED_SOFTMAX:
+        find_drawn_places(call, call.batch, True)
     for b in range(call.num_pairs):
         user = user_of_entry(call, entry_at(call, b))
         if user != last:
@@ -85,12 +93,14 @@ cdef void update_pair_unit(PairCall* call, Py_ssize_t unit, float* work) noexcep
 
 
 cdef void run_pair_unit(PairCall* call, Py_ssize_t unit, Py_ssize_t thread) noexcept nogil:
-    if call.phase == PAIR_REFRESH:
+    if call.phase == PAIR_REFRESH and call.loss == SAMPLED_SOFTMAX:
+        refresh_drawn(call, unit)
+    elif call.phase == PAIR_REFRESH:
         refresh_unit(call, unit * UNIT_ROWS)
     elif call.phase == PAIR_FORWARD:
         forward_runs(call, unit * UNIT_RUNS)
     elif call.phase == PAIR_DRAWN:
-        sum_drawn_unit(call, unit * UNIT_DRAWN)
+        sum_drawn_unit(call, unit * STRIP)
     elif call.phase == PAIR_SORT:
         sort_unit(call, unit)
     else:
@@ -111,7 +121,7 @@ cdef void limit_side(Side* side) noexcept nogil:
 
 
 cdef inline bint is_refreshed(const PairCall* call) noexcept nogil:
-    return call.loss == SAMPLED_SOFTMAX or (
+    return (
         has_item_bags(call)
         and (call.batches_before + call.batch) % call.batches_per_refresh == 0
     )
@@ -125,6 +135,8 @@ cdef Py_ssize_t begin_next_pair_phase(PairCall* call) noexcept nogil:
         if not begin_pair_batch(call):
             return 0
         call.phase = PAIR_REFRESH
+        if call.loss == SAMPLED_SOFTMAX:
+            return units_of(call.items.catalogue.count, STRIP)
         if is_refreshed(call):
             return units_of(call.items.catalogue.count, UNIT_ROWS)
     if call.phase == PAIR_REFRESH:
@@ -132,7 +144,7 @@ cdef Py_ssize_t begin_next_pair_phase(PairCall* call) noexcept nogil:
         return units_of(call.num_runs, UNIT_RUNS)
     if call.phase == PAIR_FORWARD and call.loss == SAMPLED_SOFTMAX:
         call.phase = PAIR_DRAWN
-        return units_of(call.sampling.drawn.dim, UNIT_DRAWN)
+        return units_of(call.sampling.drawn.dim, STRIP)
     if call.phase == PAIR_FORWARD or call.phase == PAIR_DRAWN:
         call.phase = PAIR_SORT
         return 2
@@ -152,23 +164,24 @@ cdef void begin_side(Side* side, Rows vectors) noexcept nogil:
 
 
 cdef enum:
-    PAIR_GROUPS = 10
+    PAIR_GROUPS = 11
 
 
 cdef int open_pairs(
-    PairCall* call, Arrays* groups, int* count, tuple buffers, tuple positives, tuple user_bags,
-    tuple item_bags, tuple items, tuple sampling,
+    PairCall* call, Arrays* groups, int* count, tuple buffers, taken, tuple positives,
+    tuple user_bags, tuple item_bags, tuple items, tuple sampling,
 ) except -1:
     open_group(
         groups, count, <Rows*>&call.buffers, buffers, b"d1w f2w f2w f2w f2w l2w f1w q1w f2w"
     )
+    open_group(groups, count, &call.taken, (taken,), b"q1w")
     open_group(groups, count, <Rows*>&call.data, positives, b"n1 i1 i1 i1 f1 f1")
     call.long_data = groups[count[0] - 1].index == INT64
     open_group(groups, count, <Rows*>&call.user_bags, user_bags, b"i1 i1 f1 d1")
     call.long_users = groups[count[0] - 1].index == INT64
     open_group(groups, count, <Rows*>&call.item_bags, item_bags, b"i1 i1 f1")
     call.long_items = groups[count[0] - 1].index == INT64
-    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w f2w")
+    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w f2w f2w l1w")
     open_group(groups, count, <Rows*>&call.sampling, sampling, b"f1 l1 l2 f1")
     return 0
 
@@ -185,6 +198,7 @@ cdef int open_side(
 
 def train_pairs(
     buffers,           # OUT losses (n,) float64, and others: see PairBuffers
+    taken,             # OUT (1,) int64: the number of batches
     positives,      # order (n,) intp of the entries to train on, and others: see Positives
     user_bags,         # see UserBags
     item_bags,         # see ItemBags
@@ -201,10 +215,13 @@ def train_pairs(
     int64_t first_number,    # of the draws of the first pair
     Py_ssize_t first_batch,  # number in the pass
     Py_ssize_t batches_per_refresh,
+    int64_t most_nanoseconds,  # after which no other batch begins; 0: any time
     int num_threads,
     /,
 ):
     """Take a step for each batch of pairs, and write the loss of each pair before its step.
+
+    If there is not the time for all batches, these are the first ones.
 
     Return whether other processes needed the processors, so that one thread is faster. Cost: the
     bag of each user of a batch, a dot product for each draw, and steps of the touched rows.
@@ -216,7 +233,8 @@ def train_pairs(
     memset(&call, 0, sizeof(PairCall))
     try:
         open_pairs(
-            &call, groups, &count, buffers, positives, user_bags, item_bags, items, sampling
+            &call, groups, &count, buffers, taken, positives, user_bags, item_bags, items,
+            sampling,
         )
         open_side(&call.users_side, groups, &count, user_lookups, user_table)
         open_side(&call.items_side, groups, &count, item_lookups, item_table)
@@ -225,8 +243,11 @@ def train_pairs(
         call.norm, call.loss, call.seed, call.first_number = norm, loss, seed, first_number
         call.batch_size, call.batches_before = batch_size, first_batch
         call.batches_per_refresh = batches_per_refresh
+        if most_nanoseconds > 0:
+            call.deadline = nanoseconds() + most_nanoseconds
         with nogil:
             is_busy = share_phases(&call, num_threads)
+        (<int64_t*>call.taken.data)[0] = call.batch
     finally:
         while count:
             count -= 1
