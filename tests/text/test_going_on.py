@@ -45,7 +45,7 @@ def test_sums_are_near_those_of_the_training(model):
     assert true.rows_n[:3000].max() > 1000 * true.rows_n[:3000].min()
     for part in (np.s_[:, :-1], np.s_[:, -1]):
         ratio = found.head_lk[part].mean() / true.head_lk[part].mean()
-        assert 1 / 5 < ratio < 5
+        assert 1 / 2 < ratio < 20
     assert accumulators_to_go_on(kept, lines_of(6000, 6030), 128) is true
 
 
