@@ -95,7 +95,8 @@ measure("one group, raw price", classifier(), make_columns())
 # been fitted.
 
 columns = make_columns().fit(train)
-print(columns.output_indices_)
+for name, part in columns.output_indices_.items():
+    print(f"{name}: {part}")
 measure("groups, raw price", classifier(), columns, groups=columns.output_indices_)
 
 # %%

@@ -73,7 +73,7 @@ write_safetensors(model / "model.safetensors", {"embeddings": table, "weights": 
 
 vectors = load_vectors(model)
 print(vectors)
-print(vectors.nearest("bread", 5))
+print(", ".join(f"{word} {cosine:.2f}" for word, cosine in vectors.nearest("bread", 5)))
 
 # %%
 # Texts become vectors, 350,000 a second on one core of 2024. Their products are similarities.
@@ -82,7 +82,7 @@ questions = ["a dish of baked fruit", "somebody who plays the violin", "a bird o
 similarities = vectors.embed(questions) @ vectors.embed(texts).T
 for question, row in zip(questions, similarities, strict=True):
     best = int(row.argmax())
-    print(f"{question}: {texts[best]} ({labels[best]})")
+    print(f"{question}:\n    {texts[best]:.80} ({labels[best]})")
 
 # %%
 # In a pipeline, `TextEmbedder <ebagx.sklearn.TextEmbedder>` takes the place of a vectorizer, and

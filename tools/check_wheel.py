@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-# Bytes of a wheel with its OpenMP library. Of 1,679,000, 497,000 are Python in 240 files, 356,000
-# data sets, 527,000 the kernels of three levels, 133,000 the library.
+# Bytes of a wheel with its OpenMP library. Of 1,697,000, 504,000 are Python in 240 files, 356,000
+# data sets, 537,000 the kernels of three levels, 133,000 the library.
 LIMIT = 1_700_000
 # This is the size of GCC 12's libgomp. A wheel that is not repaired yet has none, and is checked
 # with it.

@@ -21,6 +21,7 @@ learning     the training in `TextClassifier`
 learner      the estimator that trains the weights, also of a model that grows
 growth       features of a model and of new texts together
 accumulators what is kept of the state of the optimizer
+going_on     likely ones for models that have not kept it
 pretrained   rows that begin with given vectors
 autotune     a search for good options
 evaluation   precision, recall, F1 and confusions

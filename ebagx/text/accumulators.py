@@ -37,7 +37,7 @@ class Accumulators(NamedTuple):
         table, head = (optimizer.state_dict()[_SQUARES] for optimizer in optimizers)
         if not (table.size and head.size):
             return None
-        return cls(_row_means(table), np.array(head, np.float32))
+        return cls(row_means(table), np.array(head, np.float32))
 
     def give_to(self, optimizers: Sequence[Optimizer], dim: int) -> None:
         """Let new optimizers of table and head go on with these sums."""
@@ -48,7 +48,8 @@ class Accumulators(NamedTuple):
             optimizer.load_state_dict(entries, copy=False)
 
 
-def _row_means(squares: npt.NDArray[np.float32]) -> _Floats:
+def row_means(squares: npt.NDArray[np.float32]) -> _Floats:
+    """Return the mean of each row, whose numbers are added in an order that is always the same."""
     means = np.empty(len(squares), np.float32)
     for start in range(0, len(squares), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)

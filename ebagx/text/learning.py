@@ -16,6 +16,7 @@ from ebagx.sklearn.labels import positions_of
 from ebagx.sklearn.parameters import Constraints, check_parameters
 from ebagx.sklearn.weights import class_weights
 from ebagx.text.features import Features, LineBags
+from ebagx.text.going_on import accumulators_to_go_on
 from ebagx.text.growth import grow_features
 from ebagx.text.inputs import as_list, checked_texts
 from ebagx.text.learner import Learner
@@ -91,7 +92,7 @@ class Learning(Predictions):
             learner = self._new_learner(features, targets)
         else:
             features, columns = grow_features(model.features, lines, self.min_count)
-            learner = self._grown_learner(model, features, columns, targets, one_pass)
+            learner = self._grown_learner(model, lines, features, columns, targets, one_pass)
         line_bags = LineBags(features, lines, self.num_threads)
         bags = bags_to_learn(line_bags)
         learner.expect(line_bags)
@@ -224,6 +225,7 @@ class Learning(Predictions):
     def _grown_learner(
         self,
         model: TextModel,
+        lines: Lines,
         features: Features,
         columns: npt.NDArray[np.intp],
         targets: Targets,
@@ -233,7 +235,8 @@ class Learning(Predictions):
         learner = self._make_learner(targets)
         if self._learner is None:
             eps = None if model.recipe is None else model.recipe.table_eps
-            learner.begin(model.trainable_weights(), model.accumulators, self.multilabel_, eps)
+            kept = accumulators_to_go_on(model, lines, int(self.batch_size))
+            learner.begin(model.trainable_weights(), kept, self.multilabel_, eps)
         else:
             parameters = learner.get_params(deep=False)
             learner = self._learner

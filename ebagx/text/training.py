@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ebagx.text.accumulators import Accumulators
 from ebagx.text.corpus import is_text_of_integer
 from ebagx.text.features import Features, LineBags
+from ebagx.text.going_on import accumulators_to_go_on
 from ebagx.text.growth import grow_features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
@@ -132,7 +133,7 @@ def continue_model(
     places = np.array([place[label] for label in model.labels])
     learner = settings.make_classifier().begin(
         model.trainable_weights(),
-        model.accumulators,
+        accumulators_to_go_on(model, lines, settings.batch_size),
         model.loss == "ova",
         settings.table_eps,
     )

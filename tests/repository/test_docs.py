@@ -80,6 +80,21 @@ def test_pages_have_examples():
     assert sum(">>> " in page.read_text("utf-8") for page in PAGES) >= 6
 
 
+def test_the_first_page_leads_to_the_jobs():
+    """One click each: classify a CSV, load GloVe, recommend, use PyTorch, serve, save."""
+    first = (DOCS / "index.rst").read_text("utf-8")
+    jobs = {
+        "a :ref:`CSV <classify-a-csv>`": "text.rst",
+        ":doc:`Load GloVe <vectors>`": "vectors.rst",
+        ":doc:`Recommend items <recommend>`": "recommend.rst",
+        ":doc:`Call it from PyTorch <pytorch_models>`": "pytorch_models.rst",
+        ":doc:`Serve a model <serving>`": "serving.rst",
+        ":doc:`save <saving>`": "saving.rst",
+    }
+    assert [link for link in jobs if link not in first] == []
+    assert [page for page in jobs.values() if not (DOCS / page).exists()] == []
+
+
 def test_named_files_exist():
     """The guarantees name tests, and the page for contributors names files of the source."""
     guarantees = (DOCS / "guarantees.md").read_text("utf-8")
