@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._training.loop import make_one_pass
@@ -283,7 +282,7 @@ def _all_uses(part: Part, trained: Sequence[Arrays]) -> list[Floats]:
     """
     targets: Any = part.examples.targets
     of_layers = [np.full(len(arrays[0]), part.num_bags, np.float32) for arrays in trained[1:]]
-    if sparse.issparse(targets):
+    if not isinstance(targets, np.ndarray):
         of_classes = np.bincount(targets.indices, minlength=len(of_layers[-1]))
         of_layers[-1] = of_classes.astype(np.float32)
     return [part.uses, *of_layers]
