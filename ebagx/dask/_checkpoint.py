@@ -12,6 +12,7 @@ round-00012/layers.npz     arrays of the layers, which the driver writes
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,12 +146,35 @@ class Checkpoint:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def check_folder(folder: Any) -> None:
+    """Make a folder if there is none; raise OSError at once if no file can be written there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(f"checkpoint {str(folder)!r} cannot be written: {reason}") from error
+
+
 def unfinished(folder: Any) -> dict[str, Any] | None:
-    """Return the state of the unfinished training in a folder, or None."""
+    """Return the state of the unfinished training in a folder, or None.
+
+    Raises
+    ------
+    ValueError
+        If its file has other contents than a state.
+    """
     path = Path(folder) / "state.json"
     if not path.exists():
         return None
-    state: dict[str, Any] = json.loads(path.read_bytes())
-    if state.get("format") != _FORMAT:
-        raise ValueError(f"{path} has format {state.get('format')}, this version reads {_FORMAT}")
-    return None if state["finished"] else state
+    try:
+        state: dict[str, Any] = json.loads(path.read_bytes())
+        number, is_finished = state["format"], state["finished"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is no state of a fit: remove it, or give checkpoint another folder"
+        ) from error
+    if number != _FORMAT:
+        raise ValueError(f"{path} has format {number}, this version reads {_FORMAT}")
+    return None if is_finished else state

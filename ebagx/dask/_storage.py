@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,7 @@ class StoredBlock(NamedTuple):
 
     def opened(self) -> Block:
         """Return the block, whose arrays are memory maps: only the rows in use are read."""
-        maps = tuple(np.load(path, mmap_mode="r", allow_pickle=False) for path in self.paths)
-        return Block(self.first, maps)
+        return Block(self.first, tuple(_loaded(path, "r") for path in self.paths))
 
 
 def stored(block: Block, folder: str, name: str) -> StoredBlock:
@@ -105,4 +104,15 @@ def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:
 
 def table_of_blocks(blocks: Sequence[StoredBlock]) -> Floats:
     """Return the whole table in memory."""
-    return np.concatenate([np.load(block.paths[0], allow_pickle=False) for block in blocks])
+    return np.concatenate([_loaded(block.paths[0], None) for block in blocks])
+
+
+def _loaded(path: str, mode: Literal["r"] | None) -> Any:
+    """Return the array in a file, which may have gone."""
+    try:
+        return np.load(path, mmap_mode=mode, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} has gone: another fit with the same checkpoint removes the blocks of the one "
+            "before; model.to_local() keeps them in memory"
+        ) from error
