@@ -9,5 +9,6 @@ ctypedef fused index_call_t:
     training_index_call_t
 ctypedef fused plain_call_t:
     forward_plain_call_t
+    CombineCall
 
 include "common/ladders.pxi"

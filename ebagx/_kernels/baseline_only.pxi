@@ -3,7 +3,6 @@ include "forward/select.pxi"
 include "backward/transpose.pxi"
 include "backward/extreme_gradient.pxi"
 include "training/draw.pxi"
-include "update/combine.pxi"
 
 ctypedef fused baseline_dtype_call_t:
     SelectCall

@@ -87,12 +87,13 @@ def combine_rows(
             continue
         sum_rd, squares_rd = _changes(old_rd, pieces_k, array)
         scale_r = np.ones_like(divisor_r)
-        if rule == SHARE_ROOT:
-            scale_r = 1 / np.sqrt(divisor_r)
-        elif rule == SHARE_MEAN:
+        if rule == SHARE_MEAN:
             scale_r = 1 / divisor_r
-        elif rule == SHARE_SQUARES:
+        elif rule != SHARE_SUM:
             scale_r = _restraint(sum_rd, squares_rd, uses_r, divisor_r, few)
+        if rule == SHARE_ROOT:
+            scale_r /= np.sqrt(divisor_r)
+        elif rule == SHARE_SQUARES:
             added_rd, _ = _changes(old[1], pieces_k, 1)
             sum_rd *= _slowdown(old[1].astype(np.float64), added_rd, divisor_r)
         kept = 1.0 if array else decayed

@@ -20,7 +20,7 @@ from ebagx._training.loop import Plan
 from ebagx._training.network import Floats, Layer, initial_layers
 from ebagx._training.optimizers import set_learning_rate
 from ebagx.dask._calendar import Calendar
-from ebagx.dask._checkpoint import Checkpoint, unfinished
+from ebagx.dask._checkpoint import Checkpoint, check_folder, unfinished
 from ebagx.dask._cluster import Cluster, client_of
 from ebagx.dask._data import Data, data_of, delayed_shards, slices_of_shards
 from ebagx.dask._driver import Copy, Job, Outcome, Training
@@ -43,7 +43,7 @@ class _Folder:
 
     def check(self, value: Any, name: str) -> None:
         """Raise TypeError unless `value` is such a path."""
-        if value is not None and not isinstance(value, (str, os.PathLike)):
+        if value is not None and (not isinstance(value, (str, os.PathLike)) or not str(value)):
             raise TypeError(f"{name} must be a path or None, got {shown(value)}")
 
 
@@ -105,12 +105,17 @@ class DaskEstimator(PoolingEstimator):
             `sample_weight` has a NaN or infinity, or a parameter a value outside its range; if
             `checkpoint` has another unfinished fit; or if the loss diverges: then the model is
             that of the last pass with finite loss.
+        OSError
+            If `checkpoint` is a folder in which no file can be written.
         ConnectionError
-            If the scheduler does not answer. Then the model is the last one that the driver had.
+            If the client is closed; or if the scheduler does not answer. Then the model is the last
+            one that the driver had.
         """
         self._check_parameters()
         client = client_of(self.client)
         data = data_of(X, y, sample_weight)
+        if self.checkpoint is not None:
+            check_folder(self.checkpoint)
         with self._unchanged_by_errors():
             self._forget()
             outcome = self._run(Cluster(client), data)

@@ -5,6 +5,8 @@ from typing import NamedTuple, Self
 
 from ebagx.dask._shards import sizes_of_parts
 
+_FIRST = 8
+
 
 class Place(NamedTuple):
     """The place of a round in a training."""
@@ -18,9 +20,9 @@ class Calendar(NamedTuple):
     """The numbers of rounds: `first` in the first pass, half as many in the next, and so on.
 
     No pass has less than `per_pass`. From a head of zeros, all shards go the same way in the first
-    pass, and the sum of their changes is too far. With 16 shards of 5,000 made texts of 45 classes,
-    and changes combined by an earlier rule, the accuracy after 10 passes was .10 below that of one
-    machine with 4 rounds in the first pass and 2 in the second, and .05 below with 8, 4 and 2.
+    pass, so that their changes are restrained. On the names of 22,000 cities of 849 regions and 4
+    shards, the loss of the last pass was 2.01 on one machine, 2.30 with 8 rounds in the first pass,
+    4 and 2 in the next ones, and 2.52 with 2 in the first. More than 8 helped 64 shards by .003.
     """
 
     per_pass: int
@@ -28,8 +30,8 @@ class Calendar(NamedTuple):
 
     @classmethod
     def of(cls, num_shards: int, per_pass: int) -> Self:
-        """Return the calendar for so many shards: the first pass has a round for each two."""
-        return cls(per_pass, max(num_shards // 2, 1))
+        """Return the calendar for so many shards; one alone has nothing to exchange."""
+        return cls(per_pass, _FIRST if num_shards > 1 else 1)
 
     def rounds_of(self, epoch: int) -> int:
         """Return the number of rounds of a pass."""

@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import struct
+import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -180,6 +181,17 @@ class Checkpoint:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def check_folder(folder: Any) -> None:
+    """Make a folder if there is none; raise OSError at once if no file can be written there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(f"checkpoint {str(folder)!r} cannot be written: {reason}") from error
+
+
 def unfinished(folder: Any) -> dict[str, Any] | None:
     """Return the state of the unfinished training in a folder, or None.
 
@@ -194,17 +206,21 @@ def unfinished(folder: Any) -> dict[str, Any] | None:
     try:
         state = json.loads(path.read_bytes())
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: damaged or incomplete: {first_line(error)}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: damaged: this is not the state of a training")
-    if state.get("format") != _FORMAT:
-        raise ValueError(
-            f"{path} has format {state.get('format')!r:.30}, this version reads {_FORMAT}"
-        )
+        raise _no_state(path, first_line(error)) from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise _no_state(path, "this is not the state of a training")
+    if state["format"] != _FORMAT:
+        raise ValueError(f"{path} has format {state['format']!r:.30}, this version reads {_FORMAT}")
     for name, kind in _ENTRIES.items():
         if type(state.get(name)) is not kind:
-            raise ValueError(f"{path}: damaged: {name} is {state.get(name)!r:.30}")
+            raise _no_state(path, f"{name} is {state.get(name)!r:.30}")
     numbers = [*state["losses"], *state["scores"]]
     if state["number"] < 0 or not all(type(number) in (float, int) for number in numbers):
-        raise ValueError(f"{path}: damaged: its rounds and losses are wrong")
+        raise _no_state(path, "its rounds and losses are wrong")
     return None if state["finished"] else state
+
+
+def _no_state(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{path}: damaged or incomplete: {reason}; remove it, or give checkpoint another folder"
+    )

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
@@ -93,17 +94,26 @@ class Cluster:
 def client_of(client: Any) -> Client:
     """Return the client of an estimator, or the default one.
 
+    A cluster without workers is warned of, as `fit` waits for the first one.
+
     Raises
     ------
     ValueError
-        If there is none.
+        If there is none, or if it is asynchronous.
+    ConnectionError
+        If it is closed.
     """
-    if client is not None:
-        return client
     try:
-        return default_client()
+        found: Client = default_client() if client is None else client
     except ValueError as error:
         raise ValueError(
             "client is None, and there is no default client: client = "
             "dask.distributed.Client() starts a cluster on this machine"
         ) from error
+    if found.status in ("closed", "closing"):
+        raise ConnectionError("client is closed: connect a new one")
+    if found.asynchronous:
+        raise ValueError("client must be a synchronous one: Client(address)")
+    if not found.nthreads():
+        warnings.warn("the cluster has no workers yet: fit waits", stacklevel=3)
+    return found

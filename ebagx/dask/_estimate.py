@@ -126,8 +126,8 @@ def estimate(
     >>> round(estimate(100_000, 64).efficiency, 2)
     0.0
     """
-    check_integer(n_rows, "n_rows", 1)
-    check_integer(n_workers, "n_workers", 1)
+    n_rows = check_integer(n_rows, "n_rows", 1)
+    n_workers = check_integer(n_workers, "n_workers", 1)
     check_integer(embedding_dim, "embedding_dim", 1)
     check_number(lookups_per_row, "lookups_per_row", POSITIVE)
     check_integer(num_embeddings, "num_embeddings", 1)

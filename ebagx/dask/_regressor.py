@@ -175,7 +175,7 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:
         chunks = cluster.compute(moments_of, list(zip(data.y, data.weights, strict=True)))
         total = all_moments(chunks)
-        self._check_occurs(total.mean > 0)
+        self._check_occurs(total.mean != 0)  # shards refuse negative numbers
         self._has_columns = total.has_columns
         self._set_units_by(total.mean, total.squares / total.weight, total.largest)
         self.intercept_ = self._start.astype(np.float32)

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -43,8 +43,8 @@ class StoredBlock(NamedTuple):
 
         Raises
         ------
-        ValueError
-            If a file is damaged; the text names it.
+        FileNotFoundError, ValueError
+            If a file has gone or is damaged; the text names it.
         """
         (num_rows, dim), (weights, *states) = self.shape, self.paths
         of_states = [self.shape, (num_rows, 1)]
@@ -53,8 +53,8 @@ class StoredBlock(NamedTuple):
 
 
 def _mapped(path: str, shapes: Sequence[tuple[int, int]]) -> Floats:
-    """Map an array of one of the shapes, or raise ValueError; no header is parsed."""
-    with open(path, "rb") as file:
+    """Map an array of one of the shapes; no header is parsed."""
+    with _opened_file(path) as file:
         start, size = file.read(1 << 10), os.fstat(file.fileno()).st_size
         for shape in shapes:
             header = npy_header(shape, _FLOAT32)
@@ -62,6 +62,16 @@ def _mapped(path: str, shapes: Sequence[tuple[int, int]]) -> Floats:
                 array: Floats = np.memmap(file, _FLOAT32, "r", len(header), shape)
                 return array
     raise ValueError(f"{path}: damaged or incomplete: no array of float32 of shape {shapes[0]}")
+
+
+def _opened_file(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} has gone: another fit with the same checkpoint removes the blocks of the one "
+            "before; model.to_local() keeps them in memory"
+        ) from error
 
 
 def first_line(error: Exception) -> str:
@@ -135,4 +145,9 @@ def take_from_blocks(blocks: Sequence[StoredBlock], columns: Columns) -> Floats:
 
 def table_of_blocks(blocks: Sequence[StoredBlock]) -> Floats:
     """Return the whole table in memory."""
-    return np.concatenate([block.opened().arrays[0] for block in blocks])
+    num_rows = sum(block.num_rows for block in blocks)
+    table: Floats = np.empty((num_rows, blocks[0].shape[1]), np.float32)
+    ends = np.cumsum([block.num_rows for block in blocks]).tolist()
+    for block, end in zip(blocks, ends, strict=True):  # one map at a time
+        table[end - block.num_rows : end] = _mapped(block.paths[0], [block.shape])
+    return table

@@ -53,6 +53,8 @@ def labels_of(y: Any) -> Labels:
     if not num_rows:
         return Labels(0, None, np.zeros(0, np.int64))
     given = as_targets(given)
+    if not sparse.issparse(given):
+        _check_kinds(given)
     kind = type_of_target(given, input_name="y")
     if kind == INDICATOR:
         ones = sparse.csr_array(given)
@@ -63,6 +65,16 @@ def labels_of(y: Any) -> Labels:
     return Labels(num_rows, classes, counts)
 
 
+def _check_kinds(labels: Any) -> None:
+    """Raise TypeError if there are texts and other labels, which have no order."""
+    if labels.dtype.kind != "O":
+        return
+    kinds = {str if isinstance(label, str) else type(label) for label in labels.ravel().tolist()}
+    if str in kinds and len(kinds) > 1:
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(f"y must hold labels of one type, got {names}")
+
+
 def all_labels(chunks: Sequence[Labels]) -> Labels:
     """Return the labels of all chunks, some of which may have no rows.
 
@@ -70,6 +82,8 @@ def all_labels(chunks: Sequence[Labels]) -> Labels:
     ------
     ValueError
         If there are no rows, or if only some of the chunks are indicators, or of other widths.
+    TypeError
+        If labels are texts in some chunks and numbers in others.
     """
     chunks = [chunk for chunk in chunks if chunk.num_rows]
     if not chunks:
@@ -83,7 +97,12 @@ def all_labels(chunks: Sequence[Labels]) -> Labels:
         total = np.sum([chunk.counts for chunk in chunks], axis=0)
         return Labels(num_rows, None, total, chunks[0].is_sparse)
     own: list[Any] = [chunk.classes for chunk in chunks]
-    classes, places = np.unique(np.concatenate(own), return_inverse=True)
+    every = np.concatenate(own)
+    dtypes = sorted({str(classes.dtype) for classes in own})
+    if every.dtype.kind in "US" and any(classes.dtype.kind not in "USO" for classes in own):
+        raise TypeError(f"y must hold labels of one type in all chunks, got {' and '.join(dtypes)}")
+    _check_kinds(every)
+    classes, places = np.unique(every, return_inverse=True)
     counts = np.bincount(places, np.concatenate([chunk.counts for chunk in chunks]))
     return Labels(num_rows, classes, counts.astype(np.int64))
 

@@ -7,7 +7,16 @@ pytest.importorskip("distributed")
 
 import distributed
 
+from ebagx.dask import _calendar
 from support.dask_clusters import cluster_of
+
+
+@pytest.fixture(scope="module")
+def few_rounds():
+    """Let the first pass have two rounds, in place of eight, which take their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_calendar, "_FIRST", 2)
+        yield
 
 
 @pytest.fixture(scope="session")

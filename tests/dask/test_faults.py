@@ -21,9 +21,12 @@ from support.dask_clusters import cluster_of, rows_of, serve
 
 LENGTHS = (250, 40, 0, 310)
 # Workers that are killed leave sockets and processes that Python warns of.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("few_rounds"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +180,7 @@ def test_a_killed_scheduler(data):
                 process.kill()
 
             before_round, _ = once_in_round(2, kill)
-            model = make(client).set_params(n_shards=2)  # then each pass has one round
+            model = make(client).set_params(n_shards=1)  # then each pass has one round
             with pytest.raises(SchedulerLostError, match="the scheduler of the cluster"):
                 fit_watched(model, data, before_round)
             seconds = time.monotonic() - killed[0]

@@ -28,6 +28,7 @@ from support.dask_clusters import rows_of
 
 LENGTHS = (250, 40, 0, 310)
 N = 90
+pytestmark = pytest.mark.usefixtures("few_rounds")
 
 
 @pytest.fixture(scope="module")

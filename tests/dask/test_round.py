@@ -128,7 +128,7 @@ def combined(arrays, rule, *pieces):
 
 def test_combine_divides_by_the_root_of_the_shards_that_touched_a_row():
     old = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
-    pieces = [piece([0, 1], [[2.0], [5.0]]), piece([1, 2], [[4.0], [3.5]])]
+    pieces = [piece([0, 1], [[2.0], [5.0]], uses=0), piece([1, 2], [[4.0], [3.5]], uses=0)]
     for rule, of_second in ((SHARE_ROOT, 2 + 5 / np.sqrt(2)), (SHARE_SUM, 7.0), (SHARE_MEAN, 4.5)):
         (new,) = combined([old], Sharing((rule,)), *pieces)
         np.testing.assert_array_equal(new[:, 0], np.float32([2, of_second, 3.5, 4]))
@@ -137,8 +137,8 @@ def test_combine_divides_by_the_root_of_the_shards_that_touched_a_row():
 def test_combine_decays_all_rows_by_all_steps():
     old = np.array([[1.0], [2.0], [4.0]], np.float32)
     pieces = [
-        piece([0], [[0.75]], decayed=0.5),
-        piece([0, 1], [[0.5], [1.5]], decayed=0.25),
+        piece([0], [[0.75]], decayed=0.5, uses=0),
+        piece([0, 1], [[0.5], [1.5]], decayed=0.25, uses=0),
     ]
     (new,) = combined([old], Sharing((SHARE_ROOT,)), *pieces)
     first = 0.125 + (0.25 + 0.25) / np.sqrt(2)
@@ -215,6 +215,9 @@ def test_like_changes_of_many_uses_are_restrained(uses):
     factor = {0: 1, 8: (1 + 0.5) / 2, MANY: 0.5}[uses]
     expected = np.repeat([[1 + 4 * factor], [1 + 1]], 4, axis=1)
     np.testing.assert_allclose(new, expected, rtol=1e-6)
+    pieces = [given._replace(arrays=given.arrays[:1]) for given in pieces]
+    (new,) = combined([old], Sharing.of(SGD()), *pieces)
+    np.testing.assert_allclose(new - 1, (expected - 1) / 2, rtol=1e-6)
 
 
 def test_opposite_changes_are_no_reason_to_go_further():

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ebagx._kernels.combine_reference import SHARE_MEAN, SHARE_ROOT, SHARE_SQUARES
 from ebagx._training.losses import Sigmoid, Softmax
 from ebagx.dask._checkpoint import Checkpoint, Record
 from ebagx.dask._combine import Sharing, combine
-from ebagx.dask._round import Block, Piece, initial_states, squared_lengths
+from ebagx.dask._round import Block, Piece, initial_states
 from ebagx.dask._storage import opened, stored
 from ebagx.optim import SGD, Adagrad, Adam, AdamW, RowwiseAdagrad
 from fuzz.readers import MOST_CHANGES, changed
@@ -49,13 +50,14 @@ def _combine(source: Source) -> str:
         before = weights[rows]
         new = before + _numbers(source, len(rows), dim)
         own = [state[rows] + np.abs(_numbers(source, *state[rows].shape)) for state in states]
-        pieces.append(Piece(rows, (new, *own), squared_lengths(new, before, factor), factor))
+        uses = rng.integers(1, source.choice((3, 100)), len(rows)).astype(np.float32)
+        pieces.append(Piece(rows, (new, *own), uses, factor))
     sharing = Sharing.of(optimizer)
     if source.one_in(3):
         sharing = sharing.of_last_round()
     given = [block, *pieces]
     before_all = [array.tobytes() for each in given for array in each.arrays]
-    found = combine(block, sharing, *pieces)
+    found = combine(block, sharing, source.choice((None, 1, 2)), *pieces)
     if before_all != [array.tobytes() for each in given for array in each.arrays]:
         raise RoundError("combine has changed its arguments")
     if num_rows <= 5:
@@ -84,33 +86,41 @@ def by_definition(block: Block, sharing: Sharing, pieces: list[Piece]) -> list[n
     arrays = [array.astype("f8") for array in block.arrays]
     for row in range(block.num_rows):
         here = [(p, int(np.flatnonzero(p.rows == row)[0])) for p in pieces if row in p.rows]
-        added = []
-        for number in range(len(arrays)):
-            old, m = block.arrays[number][row].astype("f8"), max(len(here), 1)
-            factors = [p.decayed if number == 0 else 1.0 for p, _ in here]
-            change = sum(p.arrays[number][i].astype("f8") for p, i in here)
-            change = change - sum(factors) * old
-            added.append(np.zeros_like(old) + change)
+        changes = [
+            [p.arrays[number][i] - (p.decayed if number == 0 else 1) * array[row] for p, i in here]
+            for number, array in enumerate(arrays)
+        ]
+        added = [sum(of_array, np.zeros(1)) for of_array in changes]
+        scales = [_scale(rule, len(here)) for rule in sharing.rules]
+        if len(here) > 1 and sharing.rules[0] in (SHARE_ROOT, SHARE_SQUARES):
+            uses = sum(float(p.uses[i]) for p, i in here) / len(here)
+            scales[0] = scales[0] * _restraint(changes[0], uses)
+        if len(here) > 1 and sharing.rules[0] == SHARE_SQUARES:
+            scales[0] = scales[0] * _slowdown(arrays[1][row], added[1], len(here))
         for number, array in enumerate(arrays):
-            old, change = block.arrays[number][row].astype("f8"), added[number]
-            if number == 0 and sharing.squares is not None:
-                squares = block.arrays[sharing.squares][row].astype("f8")
-                change = change * _factor(here, change, squares, added[sharing.squares])
-            if sharing.exponents[number]:
-                change = change / m ** sharing.exponents[number]
-            array[row] = old * (decayed if number == 0 else 1) + change
+            array[row] = (
+                array[row] * (decayed if number == 0 else 1) + added[number] * scales[number]
+            )
     return arrays
 
 
-def _factor(here: list[Any], change: Any, squares: Any, added: Any) -> Any:
-    """Return s of the formula."""
-    m, tiny = max(len(here), 1), np.finfo(np.float64).tiny
-    slowdown = np.sqrt((squares + added / 2 / m + tiny) / (squares + added / 2 + tiny))
-    if m == 1:
-        return slowdown
-    total = float(change @ change) + tiny
-    lengths = sum(float(piece.lengths[i]) for piece, i in here) + tiny
-    return slowdown * (min(1.0, lengths / total) / m) ** 0.25
+def _scale(rule: int, count: int) -> Any:
+    """Return 1 / m^p of the formula."""
+    return {SHARE_MEAN: 1 / max(count, 1), SHARE_ROOT: max(count, 1) ** -0.5}.get(rule, 1.0)
+
+
+def _restraint(changes: list[np.ndarray], uses: float) -> float:
+    """Return the factor of s for changes that are alike."""
+    tiny, total = np.finfo(np.float64).tiny, sum(changes)
+    lengths = sum(float(change @ change) for change in changes) + tiny
+    likeness = np.sqrt(min(1.0, lengths / (float(total @ total) + tiny)))
+    return (8 + uses * likeness) / (8 + uses)
+
+
+def _slowdown(squares: np.ndarray, added: np.ndarray, count: int) -> np.ndarray:
+    """Return the factor of s for squares that grow."""
+    tiny = np.finfo(np.float64).tiny
+    return np.sqrt((squares + added / 2 / count + tiny) / (squares + added / 2 + tiny))
 
 
 def _train(source: Source) -> str:
