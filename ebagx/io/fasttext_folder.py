@@ -54,7 +54,7 @@ class FastTextDescription(NamedTuple):
 
     @property
     def is_pruned(self) -> bool:
-        """Whether some buckets have no row."""
+        """Return whether some buckets have no row."""
         return self.rules.get("is_pruned") == "1"
 
 

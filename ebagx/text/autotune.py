@@ -36,7 +36,7 @@ _LR_FACTORS = (0.1, 10.0)
 _EPOCHS = (3, 50)
 _WORK_OF_LOOKUP = 16  # in additions, beside those of its row
 # Seconds to make models of a size, for each number of the table, as long as no trial tells.
-_SHRINKING = 40e-9
+_SHRINKING = 60e-9
 _LONG_ENOUGH = 0.2  # seconds of training, which tell its speed
 _LETTERS = 7  # of a word with its ends, to estimate its n-grams
 
@@ -235,20 +235,23 @@ class _Trials:
     ) -> tuple[TextModel, float]:
         """Return a model, or the best of those that fit, and its score.
 
-        After the end of the time, models of fewer bits are not tried.
+        Models of fewer bits are not tried if the time will have ended by then.
         """
         start, made = time.monotonic(), 0.0
         if self._max_bytes is None or counts is None:
             scored = [(model, self._score(model, self._validation))]
         else:
-            scored = []
-            begin = start
-            for small in fitting_models(model, self._max_bytes, counts):
-                made += time.monotonic() - begin
+            scored, begin, scoring = [], start, 0.0
+
+            def is_in_time(seconds: float) -> bool:
+                return time.monotonic() + seconds + scoring < self._deadline
+
+            for small in fitting_models(model, self._max_bytes, counts, is_in_time):
+                scored_at = time.monotonic()
+                made += scored_at - begin
                 scored.append((small, self._score(small, self._validation)))
                 begin = time.monotonic()
-                if begin >= self._deadline:
-                    break
+                scoring = begin - scored_at
         end = time.monotonic()
         self._note("shrinking", made, work.shrinking)
         self._note("measuring", end - start - made, work.measuring)

@@ -1,6 +1,7 @@
 """Smaller models that fit in a given number of bytes."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,23 @@ from ebagx.quantized import QuantizedTable, quantize, table_of_rows
 from ebagx.text.model import TextModel
 from ebagx.text.small import by_importance, sorted_rows, with_rows
 
+# Rows, at most and of all, to estimate how long all of them take.
+_SAMPLE, _PART = 2048, 16
+
 _Intp = npt.NDArray[np.intp]
 
 
-def fitting_models(model: TextModel, num_bytes: int, counts: _Intp) -> Iterator[TextModel]:
+def fitting_models(
+    model: TextModel,
+    num_bytes: int,
+    counts: _Intp,
+    is_in_time: Callable[[float], bool] = lambda _: True,
+) -> Iterator[TextModel]:
     """Yield models of 8, 4 and 2 bits whose saved files have at most so many bytes.
 
     Each keeps as many features as fit, the most important where so many lines have each; after a
-    model that keeps all of them comes no other.
+    model that keeps all of them comes no other. `is_in_time` is asked before each but the first
+    whether there are about so many seconds to make it; if not, there are no more.
 
     Raises
     ------
@@ -29,7 +39,10 @@ def fitting_models(model: TextModel, num_bytes: int, counts: _Intp) -> Iterator[
         If not even one feature fits.
     """
     order = by_importance(model, counts)
+    reduction: _Reduction | None = None
     for bits in BITS:
+        if reduction is not None and not is_in_time(reduction.seconds_of(bits)):
+            return
         reduction = _Reduction(model, order, bits, num_bytes)
         smallest = reduction.model(1)
         least = saved_size(smallest)
@@ -47,7 +60,8 @@ class _Reduction:
     """The models that keep the first features of an order, as many as could fit in some bytes."""
 
     def __init__(self, model: TextModel, order: _Intp, bits: int, num_bytes: int) -> None:
-        most = max(num_bytes // RowFormat(bits, HALF).row_bytes(model.dim), 1)
+        self._num_bytes, self._search_seconds = num_bytes, 0.0
+        most = self._most(bits, model.dim)
         self.has_all = False
         self._model, self._order = model, order[:most]
         self._num_features = len(order)
@@ -61,7 +75,30 @@ class _Reduction:
         return with_rows(self._model, kept, _selected(self._table, self._places[kept]))
 
     def largest(self, num_bytes: int, least: int) -> TextModel:
-        """Return the largest model that fits; one of one feature has `least` bytes.
+        """Return the largest model that fits; one of one feature has `least` bytes."""
+        start = time.monotonic()
+        found = self._search(num_bytes, least)
+        self._search_seconds = time.monotonic() - start
+        return found
+
+    def seconds_of(self, bits: int) -> float:
+        """Return about how long models of other bits take after this one: see `quantize`.
+
+        The scales of 4 and 2 bits are searched for, which takes 15 times as long as those of 8.
+        """
+        most = min(self._most(bits, self._model.dim), self._num_features)
+        sample = self._order[: min(_SAMPLE, 1 + most // _PART)]
+        some = self._model.trainable_weights()[0][sample]
+        start = time.monotonic()
+        quantize(some, bits)
+        per_row = (time.monotonic() - start) / len(some)
+        return most * (per_row + self._search_seconds / len(self._order))
+
+    def _most(self, bits: int, dim: int) -> int:
+        return max(self._num_bytes // RowFormat(bits, HALF).row_bytes(dim), 1)
+
+    def _search(self, num_bytes: int, least: int) -> TextModel:
+        """Return the largest model that fits.
 
         Bytes are nearly in proportion to features, so that two to four models are made, each at
         least a hundredth smaller than the one before.

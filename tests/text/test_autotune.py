@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from ebagx.text import autotune
+from ebagx.text import autotune, fitting
 from ebagx.text.autotune import SEARCHED, Follower, Limits, describe, search
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
@@ -128,6 +128,47 @@ def test_the_clock_is_looked_at_inside_an_epoch(seconds):
     assert (best.is_cut, interrupted) == (True, False)
     assert losses
     assert time.monotonic() - start < seconds + 1
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(0.4, [8]), (60.0, [8, 4])])
+def test_models_of_a_size_are_made_as_long_as_there_is_time(monkeypatch, seconds, tried):
+    """Those of 4 bits take a third of a second here, and one of 8 bits next to nothing."""
+    quantize, calls = fitting.quantize, []
+
+    def slow(rows, bits):
+        calls.append((bits, len(rows)))
+        time.sleep(0 if bits == 8 else 0.3 * len(rows) / 60)
+        return quantize(rows, bits)
+
+    monkeypatch.setattr(fitting, "quantize", slow)
+    start, follower = (
+        time.monotonic(),
+        Follower(lambda _: nullcontext(lambda _: None), lambda *_: 0),
+    )
+    limits = Limits(seconds, 1, (), 2400)
+    settings = START._replace(dim=8, word_ngrams=2)
+    best, _ = search(TRAINING, VALIDATION, settings, limits, TextModel.precision_at_1, follower)
+    assert [bits for bits, count in calls if count > 20] == tried
+    assert best.model.bits in tried
+    assert time.monotonic() - start < max(seconds, 1) + 1.5
+
+
+def test_time_to_make_a_model_of_a_size_is_reserved(monkeypatch):
+    """The clock gets the end of the time without it, for the first trial by an estimate."""
+    ends = []
+
+    class Spy(autotune._Clock):
+        def __init__(self, deadline, n_measured):
+            ends.append(deadline - time.monotonic())
+            super().__init__(deadline, n_measured)
+
+    monkeypatch.setattr(autotune, "_Clock", Spy)
+    monkeypatch.setattr(autotune, "_SHRINKING", 2.0)  # seconds for each number
+    follower = Follower(lambda _: nullcontext(lambda _: None), lambda *_: None)
+    limits = Limits(60, 2, (), 3000)
+    search(TRAINING, VALIDATION, START, limits, TextModel.precision_at_1, follower)
+    assert ends[0] < -1000
+    assert 50 < ends[1] < 60  # the first trial has told how long it takes
 
 
 def test_time_is_reserved_to_measure(monkeypatch):

@@ -278,6 +278,9 @@ def test_offsets_that_need_more_than_32_bits(monkeypatch):
     assert usual.store.offsets.dtype == usual.store.label_offsets.dtype == usual.rows.dtype
     assert usual.rows.dtype == np.int32
     monkeypatch.setattr("ebagx.text.lines._INT32_MAX", 2)
+    expected = LineBags(Features.learn(usual, ngrams), usual).most_lookups().tolist()
+    monkeypatch.setattr(features, "_LINES_AT_ONCE", 3)
+    assert LineBags(Features.learn(usual, ngrams), usual).most_lookups().tolist() == expected
     wide = Lines.of(texts, labels)
     assert wide.store.offsets.dtype == wide.rows.dtype == wide.store.label_offsets.dtype == np.int64
     for lines in (usual, wide):

@@ -150,6 +150,7 @@ def replaced(folder, name, change):
     [
         ("words.txt", lambda content: content + b"x\n", "these are not 38 words"),
         ("words.txt", lambda content: content[:-1], "these are not 38 words"),
+        ("words.txt", lambda content: content + content.split()[0] + b"\n", "not 38 words"),
         ("labels.txt", lambda content: content[:-1], "the list of labels is cut off"),
         ("labels.txt", lambda content: b"", "labels or buckets are not those"),
         ("labels.txt", lambda content: content + b"</s>\n", "a label is empty, or is a word"),
