@@ -37,7 +37,7 @@ def pool_directly(tensors: Tensors, settings: Settings, is_kept: bool) -> Pooled
         return None
     table, indices, starts, weights = memories
     dtype = TABLE_DTYPES.get(tensors.weight.dtype)
-    if dtype is None or table.ndim != 2 or indices.ndim != (2 if starts is None else 1):
+    if dtype is None or table.ndim != 2:
         return None
     num_rows, dim = table.shape
     options = _plain_options(num_rows, settings)

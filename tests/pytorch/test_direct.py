@@ -43,6 +43,12 @@ def test_memory_is_that_of_the_tensor(dtype, shape):
     assert memory.format in "fdHhilq"
 
 
+@needs_exchange
+def test_no_array_is_made(monkeypatch):
+    monkeypatch.setattr(tensors, "as_array", None)
+    assert [memory.shape for memory in tensors.memories_of((SQUARE, IDS))] == [(4, 4), (4,)]
+
+
 class Subclass(torch.Tensor):
     """A tensor whose operations may have another meaning."""
 
@@ -166,6 +172,7 @@ def test_other_memory_of_another_shape_before_backward(name):
 
 @pytest.mark.usefixtures("way")
 def test_wrong_settings_raise_as_before():
-    for settings, error in (({"mode": ["sum"]}, TypeError), ({"num_threads": 0}, ValueError)):
-        with pytest.raises(error):
+    for settings, error in (({"sparse": ["yes"]}, TypeError), ({"num_threads": 0}, ValueError)):
+        (name,) = settings
+        with pytest.raises(error, match=f"{name} must be"):
             ebagx.torch.embedding_bag(IDS, SQUARE, STARTS, **settings)
