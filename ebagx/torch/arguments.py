@@ -1,6 +1,7 @@
 """The arguments of `embedding_bag`: tensors, and settings."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +67,11 @@ class Tensors(NamedTuple):
     input: Any
     offsets: Any = None
     per_sample_weights: Any = None
+
+
+# What the classes make of a tuple of all fields, in a third of the time.
+as_settings: Callable[[tuple[Any, ...]], Settings] = partial(tuple.__new__, Settings)
+as_tensors: Callable[[tuple[Any, ...]], Tensors] = partial(tuple.__new__, Tensors)
 
 
 def flattened(tensors: Tensors, settings: Settings) -> tuple[Tensors, Settings]:

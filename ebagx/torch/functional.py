@@ -139,7 +139,7 @@ def _on_kernels(
     """Return the pooled bags, outside of transformations, in the lock of `updates`."""
     done = pool_directly(tensors, settings, needs_grad)
     if done is not None and not needs_grad:
-        return done.bags
+        return done[0]
     if done is None:
         tensors, settings = flattened(tensors, settings)
         if not all(map(is_plain, tensors)) or tensors.weight.dtype not in TABLE_DTYPES:
@@ -150,12 +150,11 @@ def _on_kernels(
         _check_undistributed()
         updates.attach(tensors.weight)
     if done is not None:
-        call = Call(done.options, settings.sparse, updates)
-        call.done = done
-        return _with_graph(tensors, call)
+        return _with_graph(Call(tensors, settings.sparse, updates, *done))
     try:
-        call = Call(settings.options(tensors.weight.shape[0]), settings.sparse, updates)
-        return _with_graph(tensors, call) if needs_grad else call.pool(*tensors)
+        options = settings.options(tensors.weight.shape[0])
+        call = Call(tensors, settings.sparse, updates, None, None, tensors.weight.shape, options)
+        return _with_graph(call) if needs_grad else call.pool()
     except (IndexError, ValueError) as error:
         raise as_torch_raises(error, tensors) from None
 
@@ -192,12 +191,12 @@ def _only_counts() -> bool:
 _apply = super(torch.autograd.Function, Pooling).apply
 
 
-def _with_graph(tensors: Tensors, call: Call) -> Any:
+def _with_graph(call: Call) -> Any:
     """Return the pooled bags, through which autograd goes backward."""
-    weight = tensors.weight
+    weight, _, _, per_sample_weights = call.tensors
     if call.updates is None and call.sparse and weight.is_leaf and weight.requires_grad:
         keep_flag(weight)
-    return _apply(*tensors, call)
+    return _apply(weight, per_sample_weights, call)
 
 
 def _check_undistributed() -> None:

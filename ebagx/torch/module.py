@@ -6,7 +6,7 @@ import torch
 
 from ebagx._core.options import checked_options
 from ebagx.optim import Optimizer
-from ebagx.torch.arguments import Settings, Tensors
+from ebagx.torch.arguments import as_settings, as_tensors
 from ebagx.torch.functional import pooled
 from ebagx.torch.updates import Updates
 
@@ -94,7 +94,7 @@ class EmbeddingBag(torch.nn.EmbeddingBag):  # type: ignore[misc]
         Tensor of shape (B, D)
             In the dtype of `weight`.
         """
-        settings = Settings(
+        settings = (
             self.max_norm,
             self.norm_type,
             self.scale_grad_by_freq,
@@ -106,8 +106,8 @@ class EmbeddingBag(torch.nn.EmbeddingBag):  # type: ignore[misc]
             self.default_row,
             self.num_threads,
         )
-        tensors = Tensors(self.weight, input, offsets, per_sample_weights)
-        return pooled(tensors, settings, self._updates)
+        tensors = as_tensors((self.weight, input, offsets, per_sample_weights))
+        return pooled(tensors, as_settings(settings), self._updates)
 
     def extra_repr(self) -> str:
         """Return the arguments in the representation."""

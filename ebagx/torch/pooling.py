@@ -15,55 +15,74 @@ from ebagx._core.options import Options
 from ebagx._core.plain import checked_bags
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
-from ebagx.torch.arguments import arrays_of
-from ebagx.torch.direct import Pooled
+from ebagx.torch.arguments import Tensors, arrays_of
 from ebagx.torch.tensors import PerTensor, as_array, as_tensor, note_change
 from ebagx.torch.updates import Updates, is_executed
 
 
 class Call:
-    """One call: its options, and what its gradients need of the forward pass.
+    """One call, and what its gradients need of the forward pass.
 
     Parameters
     ----------
-    options : Options
-        The options over the table.
+    tensors : Tensors
+        The arguments that are tensors.
     sparse : bool
         The form of the table's gradient.
     updates : Updates or None
         The optimizer that takes the gradient of the table.
+    pooled : Tensor or None
+        The pooled bags, if `pool_directly` has made them.
+    ends : ndarray or None
+        Their closed offsets.
+    shape : tuple of int
+        That of the table.
+    options : Options
+        The options over the table.
     """
 
-    __slots__ = ("bags", "done", "options", "sparse", "table", "tensors", "updates", "winners")
+    __slots__ = (
+        *("bags", "ends", "options", "pooled", "shape", "sparse", "table", "tensors"),
+        *("updates", "winners"),
+    )
 
     bags: Bags
     table: Table
     winners: np.ndarray | None
 
-    def __init__(self, options: Options, sparse: bool, updates: Updates | None) -> None:
-        self.options, self.sparse, self.updates = options, sparse, updates
-        self.done: Pooled | None = None
+    def __init__(
+        self,
+        tensors: Tensors,
+        sparse: bool,
+        updates: Updates | None,
+        pooled: Any,
+        ends: Any,
+        shape: tuple[int, ...],
+        options: Options,
+    ) -> None:
+        self.tensors, self.sparse, self.updates = tensors, sparse, updates
+        self.pooled, self.ends, self.shape, self.options = pooled, ends, shape, options
 
-    def pool(self, weight: Any, input: Any, offsets: Any, per_sample_weights: Any) -> Any:
+    def pool(self) -> Any:
         """Return the pooled bags (B, D) as a tensor, and keep what the gradients need."""
-        if self.done is not None:
-            self.tensors = weight, input, per_sample_weights
-            # The tensor that autograd returns refers to this object.
-            pooled, self.done = self.done.bags, self.done._replace(bags=None)
+        if self.pooled is not None:
+            # The tensor that autograd makes of it refers to this object.
+            pooled, self.pooled = self.pooled, None
             return pooled
+        weight, *of_bags = self.tensors
         self.table = table = Table(as_array(weight))
         options = self.options
-        arrays = arrays_of(input, offsets, per_sample_weights, options.include_last_offset)
+        arrays = arrays_of(*of_bags, options.include_last_offset)
         self.bags, source = bags_for(*arrays, table, options)
-        pooled, self.winners = pooled_bags(self.bags, source, table, options)
+        result, self.winners = pooled_bags(self.bags, source, table, options)
         if options.max_norm is not None:
             note_change(weight)
-        return as_tensor(pooled)
+        return as_tensor(result)
 
     def backward_of(self, grad_output: Any) -> Backward:
         """Return the inputs of the gradients."""
-        if self.done is not None:
-            self._read(self.done)
+        if self.ends is not None:
+            self._read()
         table, bags = self.table, self.bags
         shape = bags.num_bags, table.dim
         if grad_output.is_neg():
@@ -74,22 +93,23 @@ class Call:
             grad = copy_if_overlapping(grad, table.array)
         return Backward(grad, bags, table, self.winners, self.options)
 
-    def _read(self, done: Pooled) -> None:
+    def _read(self) -> None:
         """Make arrays of the tensors of bags that were pooled without them.
 
         Autograd has checked that these are as they were, but not that they have the same memory:
         assignments to ``data`` change that.
         """
-        weight, indices, weights = self.tensors
-        table, indices = Table(as_array(weight)), as_array(indices)
-        weights = None if weights is None else as_array(weights)
-        sizes = {array.size for array in (indices, weights) if array is not None}
-        if table.shape != done.shape or sizes != {int(done.ends[-1])}:
+        weight, ids, _, weights = self.tensors
+        table, indices, size = Table(as_array(weight)), as_array(ids), int(self.ends[-1])
+        if weights is not None:
+            weights = as_array(weights)
+        fits = indices.size == size and (weights is None or weights.size == size)
+        if table.shape != self.shape or not fits:
             raise RuntimeError(
                 "a tensor that is needed for gradients has another shape than in the forward pass: "
                 "assign to the data of weight, input and per_sample_weights after backward"
             )
-        self.bags = checked_bags((indices, None, weights, True), done.ends, table)
+        self.bags = checked_bags((indices, None, weights, True), self.ends, table)
         self.table, self.winners = table, None
 
     def of_table(self, backward: Backward, node: Any) -> Any:
@@ -114,15 +134,14 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
     # A method `setup_context` is of use to torch.func alone, whose calls go to PyTorch. With one,
     # PyTorch binds the arguments to the signature in each call, which took 15 of 60 us.
     @staticmethod
-    def forward(
-        ctx: Any, weight: Any, input: Any, offsets: Any, per_sample_weights: Any, call: Call
-    ) -> Any:
+    def forward(ctx: Any, weight: Any, per_sample_weights: Any, call: Call) -> Any:
         """Return the pooled bags (B, D)."""
         # Autograd notices changes to saved tensors, which backward reads by way of their arrays.
-        of_weights = weight if ctx.needs_input_grad[3] else None
-        ctx.save_for_backward(input, offsets, per_sample_weights, of_weights)
+        _, ids, offsets, _ = call.tensors
+        of_weights = weight if ctx.needs_input_grad[1] else None
+        ctx.save_for_backward(ids, offsets, per_sample_weights, of_weights)
         ctx.call = call
-        return call.pool(weight, input, offsets, per_sample_weights)
+        return call.pool()
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -131,12 +150,12 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
         call, (_, _, per_sample_weights, _) = ctx.call, ctx.saved_tensors
         backward = call.backward_of(grad_output)
         of_table = of_weights = None
-        if ctx.needs_input_grad[3]:
+        if ctx.needs_input_grad[1]:
             # Autograd casts it to the dtype of the weights.
             of_weights = as_tensor(weights_gradient(backward)).reshape(per_sample_weights.shape)
         if ctx.needs_input_grad[0]:
             of_table = call.of_table(backward, ctx.next_functions[0][0])
-        return of_table, None, None, of_weights, None
+        return of_table, of_weights, None
 
 
 def _sparse_tensor(rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:
@@ -167,6 +186,6 @@ def _restore_flag(weight: Any) -> None:
     grad = weight.grad
     if grad is None or not grad.is_sparse or grad.is_coalesced() or grad.sparse_dim() != 1:
         return
-    rows = as_array(grad._indices()[0])
+    rows = as_array(grad._indices())[0]
     if (rows[1:] > rows[:-1]).all():
         grad._coalesced_(True)

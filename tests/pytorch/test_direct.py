@@ -43,6 +43,12 @@ def test_memory_is_that_of_the_tensor(dtype, shape):
     assert memory.format in "fdHhilq"
 
 
+@needs_exchange
+def test_no_array_is_made(monkeypatch):
+    monkeypatch.setattr(tensors, "as_array", None)
+    assert [memory.shape for memory in tensors.memories_of((SQUARE, IDS))] == [(4, 4), (4,)]
+
+
 class Subclass(torch.Tensor):
     """A tensor whose operations may have another meaning."""
 
@@ -137,7 +143,7 @@ def test_work_of_several_pieces_goes_the_usual_way(monkeypatch):
     bags = direct.Tensors(SQUARE, IDS, STARTS), direct.Settings(mode="sum"), False
     assert direct.pool_directly(*bags) is None
     monkeypatch.undo()
-    assert torch.equal(direct.pool_directly(*bags).bags, SQUARE[[3, 1]] + SQUARE[[1, 2]])
+    assert torch.equal(direct.pool_directly(*bags)[0], SQUARE[[3, 1]] + SQUARE[[1, 2]])
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -166,6 +172,7 @@ def test_other_memory_of_another_shape_before_backward(name):
 
 @pytest.mark.usefixtures("way")
 def test_wrong_settings_raise_as_before():
-    for settings, error in (({"mode": ["sum"]}, TypeError), ({"num_threads": 0}, ValueError)):
-        with pytest.raises(error):
+    for settings, error in (({"sparse": ["yes"]}, TypeError), ({"num_threads": 0}, ValueError)):
+        (name,) = settings
+        with pytest.raises(error, match=f"{name} must be"):
             ebagx.torch.embedding_bag(IDS, SQUARE, STARTS, **settings)
