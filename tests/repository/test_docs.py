@@ -119,10 +119,12 @@ def test_the_reference_lists_every_public_name():
         *(ebagx, ebagx.metrics, ebagx.optim, ebagx.sklearn, ebagx.sklearn.plot),
         *(ebagx.dask, ebagx.datasets, ebagx.text),
     ]
-    public = {name for module in modules for name in module.__all__}
+    public = [name for module in modules for name in module.__all__]  # load_model in two of them
     listed = re.findall(r"^   (\w+)$", (DOCS / "api/index.rst").read_text("utf-8"), re.MULTILINE)
-    assert set(listed) - {"parameters"} == public - {"__version__", "metrics", "optim"}
-    assert len(listed) == len(set(listed))
+    others = {"__version__", "metrics", "optim"}
+    assert sorted(listed) == sorted(
+        ["parameters", *(name for name in public if name not in others)]
+    )
 
 
 def test_the_reference_lists_the_names_for_pytorch():
