@@ -63,7 +63,7 @@ def run(source: Source) -> str:
     if model.n_features_in_ != columns:
         return f"{name} of other columns"
     with oracle.judged(fit):
-        rows = _matrix(source, eighths(source.rng, 4, columns))
+        rows = _matrix(source, eighths(source.rng, 4, columns), model)
         scores = _machine_scores(model, rows) if is_machine else _scores(model, rows, groups)
         _check_answers(model, rows, scores)
     return f"{name} {_go_on(source, model, fit, X)}"
@@ -125,22 +125,21 @@ def _data(source: Source, model: Any, columns: int) -> tuple[Any, Any]:
     rows = source.choice((8, 5))
     X = eighths(source.rng, rows, columns) * (source.rng.random((rows, columns)) < 0.7)
     if "Regressor" in type(model).__name__:
-        return _matrix(source, X), source.rng.random(source.choice(((rows,), (rows, 2))))
+        return _matrix(source, X, model), source.rng.random(source.choice(((rows,), (rows, 2))))
     if source.one_in(3):
         indicator = (source.rng.random((rows, 3)) < 0.5).astype(int)
-        return _matrix(source, X), indicator
-    return _matrix(source, X), np.arange(rows) % source.choice((2, 3))
+        return _matrix(source, X, model), indicator
+    return _matrix(source, X, model), np.arange(rows) % source.choice((2, 3))
 
 
-def _matrix(source: Source, dense: np.ndarray) -> Any:
+def _matrix(source: Source, dense: np.ndarray, model: Any) -> Any:
     form = source.choice((*SPARSE_FORMS, "dense"))
     if form == "dense":
         return dense
     csr = scipy.sparse.csr_array(dense)
-    if source.below(2):  # entries twice, in no order
-        halves = np.tile(csr.data / 2, 2), np.tile(csr.indices, 2)
-        rows = np.tile(np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), 2)
-        csr = scipy.sparse.coo_array((halves[0], (rows, halves[1])), csr.shape).tocsr()
+    if getattr(model, "mode", "sum") != "sqrtn" and source.below(2):  # each entry in two halves
+        halves = np.repeat(csr.data / 2, 2), np.repeat(csr.indices, 2)
+        csr = scipy.sparse.csr_array((*halves, csr.indptr * 2), csr.shape)
     return csr.asformat(form)
 
 
