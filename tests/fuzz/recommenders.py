@@ -194,6 +194,8 @@ def _check_vectors(model: Any, X: Any, features: Any, vectors: np.ndarray) -> No
         kept = model.user_features_
         features = np.zeros((len(own), width)) if kept is None else kept.toarray()[: len(own)]
     bags = np.hstack([own, features]).astype("f8")
+    if np.abs(bags).max(initial=0) > 1e18:  # a norm of infinity makes weights of 0
+        return
     size = {"mean": np.abs(bags).sum(1), "sqrtn": np.sqrt((bags**2).sum(1))}.get(model.mode)
     size = np.ones(len(bags)) if size is None else np.where(size == 0, 1, size)
     expected = bags @ model.user_embedding_.astype("f8") / size[:, np.newaxis]

@@ -26,7 +26,7 @@ WORDS = [f"word{i}" for i in range(40)]
 
 
 class Format(NamedTuple):
-    """How numbers are kept: the name of a file or folder, and functions of its path."""
+    """A format of files has a name for its file or folder, and functions of that path."""
 
     name: str
     save: Any  # of a path and a seed

@@ -485,3 +485,13 @@ def test_negatives():
     assert (several.predict_proba(texts)[:, several.classes_ == "all"] > 0.5).all()
     with pytest.raises(ValueError, match="negatives must be at least 1, got 0"):
         TextClassifier(negatives=0).fit(texts, labels)
+
+
+def test_counts_are_those_that_files_can_hold(tmp_path):
+    """A saved model with a larger `min_count` could not be loaded."""
+    model = TextClassifier(min_count=2**63, word_ngrams=2)
+    with pytest.raises(ValueError, match="min_count must be"):
+        model.fit(["a cat", "a dog"], ["cat", "dog"])
+    model.set_params(min_count=2**63 - 1).fit(["a cat", "a dog"], ["cat", "dog"])
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").min_count == 2**63 - 1
