@@ -128,6 +128,11 @@ Decisions
     it. With WARP, 32 columns and one thread, 3.6 million positives of MovieLens-100K take a second,
     2.2 million with features of both sides: draws are rated by vectors that are pooled once in
     several batches, not for each draw.
+22. Items drawn for a batch of pairs lie side by side, 16 of them, as a copy: four pairs share a
+    load, in the scores and in both gradients. A dot product for each pair and item made a pass with
+    256 items twice as long.
+23. Threads that rank for few users share the items: each part has lists of its own, which Python
+    merges. One user of 200,000 items takes 2.2 ms on two threads in place of 3.1.
 
 Adding a kernel
 ---------------

@@ -232,7 +232,7 @@ def _items(
     return (
         aligned_empty((searched, dim + 1), _FLOAT32),
         aligned_empty((own_and_others, dim + 1), _FLOAT32),
-        aligned_empty((batch_size + 1, num_drawn), _FLOAT32),
+        aligned_zeros((batch_size + 1, num_drawn + 1 if num_drawn else 0), _FLOAT32),
         aligned_empty((-(-num_drawn // _STRIP) * (dim + 1), _STRIP), _FLOAT32),
         aligned_zeros((num_items if num_drawn else 0,), np.dtype(np.int32)),
     )

@@ -26,6 +26,7 @@ _BLOCK_BATCHES = 64
 # Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
 _CALL_SECONDS = 0.1
 _FIRST_STEPS = 16  # of the first call, whose time is not known
+_FIRST_EXAMPLES = 1 << 14  # of the first call, if batches are large
 # Threads that go on from batch to batch share smaller ones than those that begin with each call.
 # But rows move between the caches of processors: batches of 45,000 additions gain nothing.
 CHEAPER = 2
@@ -192,11 +193,12 @@ class CallLength:
     """The number of steps of the next call, which shall take a certain time."""
 
     def __init__(self) -> None:
-        self._steps = _FIRST_STEPS
+        self._steps: int | None = None
 
     def steps(self, left: int, batch_size: int) -> int:
         """Return the number of steps of the next call, if so many examples are left."""
-        return min(self._steps, -(-left // batch_size))
+        first = max(1, min(_FIRST_STEPS, _FIRST_EXAMPLES // batch_size))
+        return min(self._steps or first, -(-left // batch_size))
 
     def note(self, count: int, seconds: float) -> None:
         """Note that a call of `count` steps has taken a time."""

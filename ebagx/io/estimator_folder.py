@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.dtypes import INDEX_TYPES, SUM_DTYPES
 from ebagx.io.checked_file import CheckedFile
 from ebagx.io.description_fields import FileRecord, read_json
 from ebagx.io.npy import npy_chunks
@@ -27,10 +28,7 @@ from ebagx.io.versioned_folder import VersionedFolder, is_version_name, open_fil
 FORMAT = "ebagx estimator"
 FORMAT_VERSION = 1
 
-_DTYPES = {
-    np.dtype(kind).name: np.dtype(kind)
-    for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)
-}
+_DTYPES = {dtype.name: dtype for dtype in (np.dtype(np.bool_), *INDEX_TYPES, *SUM_DTYPES)}
 _MOST_ROWS = 2**40
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -61,7 +59,7 @@ class _Description(NamedTuple):
     files: dict[str, _ArrayFile]
 
 
-def save_estimator(content: Content, directory: Path, names: Collection[str]) -> None:
+def write_estimator(content: Content, directory: Path, names: Collection[str]) -> None:
     """Write `content` as `directory`; a complete new model replaces one that is there.
 
     Parameters
@@ -88,7 +86,7 @@ def save_estimator(content: Content, directory: Path, names: Collection[str]) ->
         version.publish(_describe(content, version.folder.name, records))
 
 
-def load_estimator(directory: Path, names: Collection[str]) -> Content:
+def read_estimator(directory: Path, names: Collection[str]) -> Content:
     """Read and check a folder; the arrays are mapped, not copied, and cannot be written to.
 
     Raises

@@ -16,7 +16,7 @@ from ebagx.sklearn.factorization_classifier import FactorizationMachineClassifie
 from ebagx.sklearn.factorization_regressor import FactorizationMachineRegressor
 from ebagx.sklearn.recommender import EmbeddingBagRecommender
 from ebagx.sklearn.regressor import EmbeddingBagRegressor
-from ebagx.sklearn.saving import load_model
+from ebagx.sklearn.saving import load_estimator
 from ebagx.sklearn.transformer import EmbeddingBagTransformer
 from ebagx.sklearn.vectorizer import TextVectorizer
 
@@ -29,5 +29,5 @@ __all__ = [
     "FactorizationMachineRegressor",
     "TextEmbedder",
     "TextVectorizer",
-    "load_model",
+    "load_estimator",
 ]

@@ -246,10 +246,9 @@ _LONG = 1024  # bytes of a label that have room in a dtype though no label is th
 Schema = Mapping[str, Kind]
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return -_FLOAT64_MAX <= value <= _FLOAT64_MAX
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and bool(-_FLOAT64_MAX <= value <= _FLOAT64_MAX)
 
 
 def _is_finite(array: npt.NDArray[Any]) -> bool:

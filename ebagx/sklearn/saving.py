@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ebagx._core.memory import check_mapped
 from ebagx._training.optimizers import State
-from ebagx.io.estimator_folder import Content, load_estimator, save_estimator
+from ebagx.io.estimator_folder import Content, read_estimator, write_estimator
 from ebagx.sklearn.encoded import (
     STATES,
     decoded_all,
@@ -28,7 +28,7 @@ _NAMES_OF_COLUMNS = "feature_names_in_"
 
 
 class SavedInFolder(MadeInPasses):
-    """Estimators that `save` writes as a folder, and `load_model` reads."""
+    """Estimators that `save` writes as a folder, and `load_estimator` reads."""
 
     # Fitted attributes that a class adds to those of its bases.
     _saved: ClassVar[Mapping[str, Kind]] = {
@@ -43,7 +43,7 @@ class SavedInFolder(MadeInPasses):
     _is_loaded: bool = False  # whether arrays are memory maps of a folder
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model as a folder, which `ebagx.sklearn.load_model` reads.
+        """Write the fitted model as a folder, which `ebagx.sklearn.load_estimator` reads.
 
         The folder holds numbers and names, and no code: JSON, and ``.npy`` files with checksums. It
         keeps the parameters, all fitted attributes, and the state of the optimizer if there is one,
@@ -81,7 +81,7 @@ class SavedInFolder(MadeInPasses):
             "state": self._encoded_state(folder),
         }
         content = Content(kind_of_self, values, folder.arrays)
-        save_estimator(content, Path(path), names_of_arrays())
+        write_estimator(content, Path(path), names_of_arrays())
 
     def _encoded_state(self, folder: Folder) -> dict[str, Any] | None:
         """Return the state of a training for JSON; put its arrays into the folder."""
@@ -195,7 +195,7 @@ def names_of_arrays() -> list[str]:
     return sorted(names)
 
 
-def load_model(path: str | os.PathLike[str], num_threads: int | None = None) -> Any:
+def load_estimator(path: str | os.PathLike[str], num_threads: int | None = None) -> Any:
     """Return an estimator that its method `save` has written.
 
     Parameters
@@ -235,17 +235,17 @@ def load_model(path: str | os.PathLike[str], num_threads: int | None = None) -> 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from ebagx.datasets import make_interactions
-    >>> from ebagx.sklearn import EmbeddingBagRecommender, load_model
+    >>> from ebagx.sklearn import EmbeddingBagRecommender, load_estimator
     >>> data = make_interactions(random_state=0)
     >>> model = EmbeddingBagRecommender(16, random_state=0).fit(data.train)
     >>> with TemporaryDirectory() as folder:
     ...     model.save(Path(folder, "recommender"))
-    ...     loaded = load_model(Path(folder, "recommender"))
+    ...     loaded = load_estimator(Path(folder, "recommender"))
     >>> bool((loaded.recommend(data.train)[0] == model.recommend(data.train)[0]).all())
     True
     """
     directory, kinds = Path(path), _kinds()
-    content = load_estimator(directory, names_of_arrays())
+    content = read_estimator(directory, names_of_arrays())
     if content.kind not in kinds:
         raise ValueError(f"{directory}: class is {content.kind!r:.40}, not {', '.join(kinds)}")
     estimator = kinds[content.kind]()

@@ -21,7 +21,7 @@ from ebagx.sklearn import (
     EmbeddingBagRegressor,
     FactorizationMachineClassifier,
     FactorizationMachineRegressor,
-    load_model,
+    load_estimator,
 )
 
 DATA = make_interactions(60, 40, per_user=12, random_state=1)
@@ -110,12 +110,12 @@ def saved(tmp_path):
 def test_round_trip(name, tmp_path):
     model = fitted(name)
     model.save(tmp_path / "model")
-    loaded = load_model(tmp_path / "model")
+    loaded = load_estimator(tmp_path / "model")
     assert type(loaded) is type(model)
     assert_same_model(model, loaded)
     assert_same_model(next_pass(name, model), next_pass(name, loaded))
     loaded.save(tmp_path / "model")  # now with the state of an optimizer
-    again = load_model(tmp_path / "model", num_threads=1)
+    again = load_estimator(tmp_path / "model", num_threads=1)
     assert again.num_threads == 1
     again.num_threads = None
     assert_same_model(next_pass(name, model), next_pass(name, again))
@@ -127,13 +127,13 @@ def test_columns_keep_their_names(tmp_path):
     frame = pandas.DataFrame(X, columns=[f"column {i}" for i in range(30)])
     model = EmbeddingBagRegressor(4, **OPTIONS).fit(frame, NUMBERS)
     model.save(tmp_path / "model")
-    loaded = load_model(tmp_path / "model")
+    loaded = load_estimator(tmp_path / "model")
     assert_same_model(model, loaded)
     np.testing.assert_array_equal(loaded.predict(frame), model.predict(frame))
 
 
 def test_large_arrays_are_mapped(saved):
-    loaded = load_model(saved)
+    loaded = load_estimator(saved)
     for name in ("user_embedding_", "item_embedding_", "item_vectors_"):
         assert find_map(getattr(loaded, name)) is not None
     assert loaded.item_vectors_.flags.aligned
@@ -157,7 +157,7 @@ def test_large_arrays_are_mapped(saved):
 )
 def test_a_file_that_is_cut_raises(name, file, call, tmp_path):
     fitted(name).save(tmp_path / "model")
-    loaded = load_model(tmp_path / "model")
+    loaded = load_estimator(tmp_path / "model")
     (path,) = tmp_path.glob(f"model/data-*/{file}.npy")
     os.truncate(path, 0)
     with pytest.raises(ValueError, match="cut short"):
@@ -213,9 +213,9 @@ def test_only_folders_of_estimators_are_replaced(saved, tmp_path):
     with pytest.raises(ValueError, match="it holds an ebagx estimator, not an ebagx text"):
         text.save(saved)
     with pytest.raises(ValueError, match="not the description of an ebagx estimator"):
-        load_model(tmp_path / "text")
+        load_estimator(tmp_path / "text")
     with pytest.raises(ValueError, match="is not a model directory"):
-        load_model(tmp_path)
+        load_estimator(tmp_path)
 
 
 def damaged(saved, copy, change):
@@ -280,10 +280,10 @@ DAMAGE = {
 def test_damaged_descriptions(name, saved, tmp_path):
     change, message = DAMAGE[name]
     if name == "state":  # an optimizer before its first step has none
-        load_model(damaged(saved, tmp_path / "copy", change))
+        load_estimator(damaged(saved, tmp_path / "copy", change))
         return
     with pytest.raises(ValueError, match=message) as caught:
-        load_model(damaged(saved, tmp_path / "copy", change))
+        load_estimator(damaged(saved, tmp_path / "copy", change))
     assert str(tmp_path / "copy") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -308,7 +308,7 @@ def test_any_change_of_a_description_is_an_error_or_harmless(name, tmp_path):
         set_at(*keys, value=value)(about)
         path.write_text(json.dumps(about), "utf-8")
         with suppress(ValueError):
-            model = load_model(tmp_path / "model")
+            model = load_estimator(tmp_path / "model")
             data = DATA.train if name == "features" else X
             getattr(model, "transform" if name != "factors" else "predict")(data)
 
@@ -318,9 +318,9 @@ def test_damaged_bytes(saved):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ValueError, match=f"{path.name}: damaged: the checksum"):
-            load_model(saved)
+            load_estimator(saved)
         path.write_bytes(content[:-1])
         with pytest.raises(ValueError, match=f"{path.name}: damaged or incomplete"):
-            load_model(saved)
+            load_estimator(saved)
         path.write_bytes(content)
-    load_model(saved)
+    load_estimator(saved)

@@ -241,7 +241,7 @@ def test_items_are_drawn_by_the_root_of_their_frequency():
     np.testing.assert_allclose(share, [1 / 6, 0, 1 / 6, 4 / 6], atol=0.02)
     np.testing.assert_allclose(shifts[candidates], np.log(64 * np.array([1, 1, 4]) / 6), rtol=1e-5)
     again = DrawnItems(64, np.array([0, 90, 1, 16]), candidates, 5)
-    again.arrays(150)
+    again.use(150)
     np.testing.assert_array_equal(again.arrays(50)[0], drawn[150:])
 
 

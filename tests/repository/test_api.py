@@ -49,7 +49,7 @@ PUBLIC = {
         "FactorizationMachineRegressor",
         "TextEmbedder",
         "TextVectorizer",
-        "load_model",
+        "load_estimator",
     ],
     "ebagx.sklearn.plot": ["EmbeddingMapDisplay", "TrainingCurveDisplay"],
     "ebagx.io": [],  # so far for the library's own use

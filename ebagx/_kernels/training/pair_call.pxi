@@ -57,7 +57,7 @@ cdef struct ItemBags:
 cdef struct ItemVectors:
     Rows catalogue  # (I, D + 1): vectors of all items, some batches old; or (K, D + 1): drawn ones
     Rows pooled     # (2 B, D + 1): those of the batch's own and other items
-    Rows shifts     # (B + 1, K): what the scores of drawn items lose, for each run; of no user
+    Rows shifts     # (B + 1, 1 + K): what the scores of drawn items lose, for each run; of no user
     Rows panels     # (K / 16 * (D + 1), 16): vectors of 16 drawn items, side by side
     Rows places     # (I,) int32: where an item comes first among those drawn, or 0; 0 at first
 

@@ -38,22 +38,23 @@ cdef void find_drawn_places(const PairCall* call, Py_ssize_t batch, bint are_dra
 
 cdef void shift_logits(const PairCall* call, Py_ssize_t r, Py_ssize_t user) noexcept nogil:
     # Writes what a run's scores lose: log(K q), or all if the user has the item. A walk through
-    # the user's items and those drawn, which both ascend, took as long as the scores.
+    # the user's items and those drawn, which both ascend, took as long as the scores. There is no
+    # branch for items that are not drawn: these have place 0, before those of the drawn ones.
     cdef Indices items = Indices(call.data.items.data, call.long_data)
     cdef Indices offsets = Indices(call.data.offsets.data, call.long_data)
     cdef const int32_t* drawn_k = drawn_items(call)
     cdef float* shifts_k = <float*>row_address(call.items.shifts, r)
-    cdef Py_ssize_t n = call.data.items.count, count = call.sampling.drawn.dim, j, k
+    cdef Py_ssize_t n = call.data.items.count, count = call.items.shifts.dim, j, k
     memcpy(
         shifts_k, row_address(call.items.shifts, call.batch_size), <size_t>count * sizeof(float)
     )
     for j in range(
         clamped(index_at(offsets, user), n), clamped(index_at(offsets, user + 1), n)
     ):
-        k = (<const int32_t*>row_address(call.items.places, index_at(items, j)))[0] - 1
-        while 0 <= k < count and drawn_k[k] == index_at(items, j):
-            shifts_k[k] = INFINITY
-            k += 1
+        shifts_k[(<const int32_t*>row_address(call.items.places, index_at(items, j)))[0]] = INFINITY
+    for k in range(2, count):
+        if drawn_k[k - 1] == drawn_k[k - 2]:
+            shifts_k[k] = shifts_k[k - 1]
 
 
 cdef void refresh_drawn(const PairCall* call, Py_ssize_t strip) noexcept nogil:
@@ -66,7 +67,7 @@ cdef void refresh_drawn(const PairCall* call, Py_ssize_t strip) noexcept nogil:
     clear_floats(panel, catalogue.dim * STRIP)
     for lane in range(min(STRIP, catalogue.count - first)):
         item = drawn_items(call)[first + lane]
-        shifts_k[first + lane] = (<const float*>row_address(call.sampling.shifts, item))[0]
+        shifts_k[1 + first + lane] = (<const float*>row_address(call.sampling.shifts, item))[0]
         copy_item(<float*>row_address(catalogue, first + lane), call, item)
         vector = <const float*>row_address(catalogue, first + lane)
         for d in range(catalogue.dim):
@@ -88,7 +89,7 @@ cdef inline void score_tile_of_drawn(
     for r in range(rows):
         shifts_k = <const float*>row_address(call.items.shifts, runs[r])
         for lane in range(count):
-            logits[r * STRIP + lane] = -shifts_k[k + lane]
+            logits[r * STRIP + lane] = -shifts_k[1 + k + lane]
     add_strip_products(
         logits, <const float*>row_address(vectors, first), floats_apart(vectors), 1,
         <const float*>row_address(call.items.panels, strip * dim), dim, rows,
@@ -180,20 +181,34 @@ cdef void compare_with_drawn(
         compare_tile(call, b + last, &runs[last], 1)
 
 
+cdef inline void sum_drawn_tile(const PairCall* call, Py_ssize_t k, int rows) noexcept nogil:
+    # Adds up the gradients of the vectors of some drawn items.
+    cdef Rows sums = call.buffers.vectors, coefficients = call.buffers.coefficients
+    sums.dim = call.buffers.pooled.dim
+    sum_tile(
+        sums, call.num_pairs + k, <const float*>coefficients.data + 1 + k, 1,
+        floats_apart(coefficients), call.buffers.vectors, call.num_pairs, False, rows,
+    )
+
+
 cdef void sum_drawn_unit(const PairCall* call, Py_ssize_t first) noexcept nogil:
-    # Adds up the gradients of some drawn items, behind the vectors of all pairs.
-    cdef Rows coefficients = call.buffers.coefficients
-    cdef Py_ssize_t k = first, stop = min(first + STRIP, call.sampling.drawn.dim)
-    cdef const float* scales_b = <const float*>coefficients.data + 1
-    while k + TILE_ROWS <= stop:
-        sum_tile(
-            call.buffers.vectors, call.num_pairs + k, scales_b + k, 1, floats_apart(coefficients),
-            call.buffers.vectors, call.num_pairs, False, TILE_ROWS,
+    # Adds up the gradients of some drawn items, behind the vectors of all pairs. That of a bias is
+    # the sum of the derivatives, which lie side by side for 16 items.
+    cdef Py_ssize_t stop = min(first + STRIP, call.sampling.drawn.dim), k = first, b
+    cdef float[STRIP] sums
+    clear_floats(sums, STRIP)
+    for b in range(call.num_pairs):
+        add_row(
+            sums, <const float*>row_address(call.buffers.coefficients, b) + 1 + first, stop - first
         )
+    for k in range(first, stop):
+        (<float*>row_address(call.buffers.vectors, call.num_pairs + k))[call.buffers.pooled.dim] = (
+            sums[k - first]
+        )
+    k = first
+    while k + TILE_ROWS <= stop:
+        sum_drawn_tile(call, k, TILE_ROWS)
         k += TILE_ROWS
     while k < stop:
-        sum_tile(
-            call.buffers.vectors, call.num_pairs + k, scales_b + k, 1, floats_apart(coefficients),
-            call.buffers.vectors, call.num_pairs, False, 1,
-        )
+        sum_drawn_tile(call, k, 1)
         k += 1
