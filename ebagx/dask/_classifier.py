@@ -77,11 +77,11 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
     Notes
     -----
     Rows become at most ``row + Σ change / √m``, where m shards have touched the row, and less where
-    the changes are alike; moments of Adam and velocities are averaged. With the optimizers "adagrad" and "rowwise_adagrad", sums of squares
-    are added up, and rows go further than Σ change / √m where the changes have little in common,
-    where a shard used the row a few times only, or where the squares are already large; without
-    early stopping the last round leaves the mean. Each shard begins a round with the same count of
-    steps, for schedules and for the corrections of Adam.
+    the changes are alike; moments of Adam and velocities are averaged. With the optimizers
+    "adagrad" and "rowwise_adagrad", sums of squares are added up, and rows go further where the
+    changes have little in common, where a shard used the row a few times only, or where the squares
+    are already large; without early stopping the last round leaves the mean. Each shard begins a
+    round with the same count of steps, for schedules and for the corrections of Adam.
 
     Lost workers, lost results and a restarted cluster cost the rounds since the last copy of the
     model, which are made again, at most five times in a row. Lost chunks are computed again from
