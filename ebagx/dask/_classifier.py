@@ -54,8 +54,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         worker should have at least one shard for each of its threads.
     rounds_per_pass : int, default=1
         Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. The first pass has at least one for each
-        two shards, the next one half as many, and so on, as the first changes are large.
+        of a single machine, and cost more traffic. With several shards, the first three passes have
+        at least 8, 4 and 2, as the first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -76,12 +76,12 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
 
     Notes
     -----
-    Rows become ``row + Σ change / √m``, where m shards have touched the row; moments of Adam and
-    velocities are averaged. With the optimizers "adagrad" and "rowwise_adagrad", sums of squares
-    are added up, and rows go further than Σ change / √m where the changes have little in common,
-    where a shard used the row a few times only, or where the squares are already large; without
-    early stopping the last round leaves the mean. Each shard begins a round with the same count of
-    steps, for schedules and for the corrections of Adam.
+    Rows become at most ``row + Σ change / √m``, where m shards have touched the row, and less where
+    the changes are alike; moments of Adam and velocities are averaged. With the optimizers
+    "adagrad" and "rowwise_adagrad", sums of squares are added up, and rows go further where the
+    changes have little in common, where a shard used the row a few times only, or where the squares
+    are already large; without early stopping the last round leaves the mean. Each shard begins a
+    round with the same count of steps, for schedules and for the corrections of Adam.
 
     Lost workers, lost results and a restarted cluster cost the rounds since the last copy of the
     model, which are made again, at most five times in a row. Lost chunks are computed again from
