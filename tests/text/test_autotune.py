@@ -3,12 +3,14 @@
 import time
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
 from ebagx.text import autotune, fitting
 from ebagx.text.autotune import SEARCHED, Follower, Limits, describe, search
+from ebagx.text.features import Features
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel
 
@@ -130,27 +132,41 @@ def test_the_clock_is_looked_at_inside_an_epoch(seconds):
     assert time.monotonic() - start < seconds + 1
 
 
-@pytest.mark.parametrize(("seconds", "tried"), [(0.4, [8]), (60.0, [8, 4])])
+@pytest.mark.parametrize(("seconds", "tried"), [(60, [8]), (200, [8, 4])])
 def test_models_of_a_size_are_made_as_long_as_there_is_time(monkeypatch, seconds, tried):
-    """Those of 4 bits take a third of a second here, and one of 8 bits next to nothing."""
+    """Those of 4 bits take 100 seconds here, it is said, and all others none."""
     quantize, calls = fitting.quantize, []
 
-    def slow(rows, bits):
-        calls.append((bits, len(rows)))
-        time.sleep(0 if bits == 8 else 0.3 * len(rows) / 60)
+    def spy(rows, bits):
+        calls.append(bits)
         return quantize(rows, bits)
 
-    monkeypatch.setattr(fitting, "quantize", slow)
-    start, follower = (
-        time.monotonic(),
-        Follower(lambda _: nullcontext(lambda _: None), lambda *_: 0),
-    )
+    monkeypatch.setattr(fitting, "quantize", spy)
+    monkeypatch.setattr(fitting._Reduction, "seconds_of", lambda _, bits: {4: 100, 2: 0}[bits])
+    follower = Follower(lambda _: nullcontext(lambda _: None), lambda *_: None)
     limits = Limits(seconds, 1, (), 2400)
     settings = START._replace(dim=8, word_ngrams=2)
     best, _ = search(TRAINING, VALIDATION, settings, limits, TextModel.precision_at_1, follower)
-    assert [bits for bits, count in calls if count > 20] == tried
+    assert calls == tried
     assert best.model.bits in tried
-    assert time.monotonic() - start < max(seconds, 1) + 1.5
+
+
+def test_the_time_of_models_of_other_bits_is_estimated(monkeypatch):
+    quantize = fitting.quantize
+
+    def slow(rows, bits):
+        time.sleep(0 if bits == 8 else 0.01 * len(rows))
+        return quantize(rows, bits)
+
+    monkeypatch.setattr(fitting, "quantize", slow)
+    model = autotune.fit_model(
+        Features.learn(TRAINING, START.ngrams), TRAINING, START._replace(dim=8)
+    ).model
+    count = len(model.embedding)
+    reduction = fitting._Reduction(model, np.arange(count), 8, 10_000)
+    reduction.largest(10_000, 1000)
+    assert 0.009 * count < reduction.seconds_of(4)
+    assert reduction.seconds_of(8) < reduction.seconds_of(4)
 
 
 def test_time_to_make_a_model_of_a_size_is_reserved(monkeypatch):
