@@ -69,7 +69,7 @@ class Tensors(NamedTuple):
     per_sample_weights: Any = None
 
 
-# What the classes make of a tuple of all fields, in a third of the time.
+# These make the same of a tuple of all fields as the classes do, in a third of the time.
 as_settings: Callable[[tuple[Any, ...]], Settings] = partial(tuple.__new__, Settings)
 as_tensors: Callable[[tuple[Any, ...]], Tensors] = partial(tuple.__new__, Tensors)
 

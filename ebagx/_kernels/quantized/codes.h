@@ -135,7 +135,9 @@ EBAGX_INLINE ebagx_line ebagx_line_at(
         const __m512 codes = bits == 4
             ? _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
             : _mm512_setr_ps(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-        line.scale = _mm512_add_ps(_mm512_mul_ps(line.scale, codes), line.bias);
+        /* A scale of 16 bits makes exact products, so that one rounding is the same as two. */
+        line.scale = is_half ? _mm512_fmadd_ps(line.scale, codes, line.bias)
+                             : _mm512_add_ps(_mm512_mul_ps(line.scale, codes), line.bias);
         if (is_weighted) line.scale = _mm512_mul_ps(line.scale, line.weight);
     }
     return line;
@@ -202,7 +204,8 @@ EBAGX_INLINE ebagx_line ebagx_line_at(
     line.weight = _mm256_set1_ps(weight);
     if (bits == 2) {
         const __m256 codes = _mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3);
-        line.scale = _mm256_add_ps(_mm256_mul_ps(line.scale, codes), line.bias);
+        line.scale = is_half ? _mm256_fmadd_ps(line.scale, codes, line.bias)
+                             : _mm256_add_ps(_mm256_mul_ps(line.scale, codes), line.bias);
         if (is_weighted) line.scale = _mm256_mul_ps(line.scale, line.weight);
     }
     return line;
