@@ -69,10 +69,10 @@ class Call:
             # The tensor that autograd makes of it refers to this object.
             pooled, self.pooled = self.pooled, None
             return pooled
-        weight, *of_bags = self.tensors
+        weight, ids, offsets, per_sample_weights = self.tensors
         self.table = table = Table(as_array(weight))
         options = self.options
-        arrays = arrays_of(*of_bags, options.include_last_offset)
+        arrays = arrays_of(ids, offsets, per_sample_weights, options.include_last_offset)
         self.bags, source = bags_for(*arrays, table, options)
         result, self.winners = pooled_bags(self.bags, source, table, options)
         if options.max_norm is not None:
