@@ -269,8 +269,9 @@ def close_gaps(
     with nogil:
         for b in range(given.lengths.count):
             length = <size_t>(<const Py_ssize_t*>given.lengths.data)[b]
-            memmove(indices + end, indices + offsets[b], length * sizeof(int32_t))
-            memmove(counts + end, counts + offsets[b], length * sizeof(float))
+            if length:  # C forbids even an empty move from NULL, where no line has a lookup
+                memmove(indices + end, indices + offsets[b], length * sizeof(int32_t))
+                memmove(counts + end, counts + offsets[b], length * sizeof(float))
             offsets[b] = end
             end += <Py_ssize_t>length
         offsets[given.lengths.count] = end
