@@ -28,7 +28,11 @@ from ebagx.io.versioned_folder import VersionedFolder, is_version_name, open_fil
 FORMAT = "ebagx estimator"
 FORMAT_VERSION = 1
 
-_DTYPES = {dtype.name: dtype for dtype in (np.dtype(np.bool_), *INDEX_TYPES, *SUM_DTYPES)}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "bool": np.dtype(np.bool_),
+    **{str(dtype): np.dtype(str(dtype)) for dtype in INDEX_TYPES},
+    **{str(dtype): dtype for dtype in SUM_DTYPES},
+}
 _MOST_ROWS = 2**40
 
 Arrays = Mapping[str, npt.NDArray[Any]]

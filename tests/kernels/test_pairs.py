@@ -245,6 +245,12 @@ def test_items_are_drawn_by_the_root_of_their_frequency():
     np.testing.assert_array_equal(again.arrays(50)[0], drawn[150:])
 
 
+def test_the_first_call_of_large_batches_has_few_steps():
+    """Its time is not known: 16 steps of 65,536 pairs kept Ctrl-C waiting for 3.6 seconds."""
+    assert pair_steps.CallLength().steps(10**9, 256) == 16
+    assert pair_steps.CallLength().steps(10**9, 1 << 16) == 1
+
+
 def test_batches_are_sorted_apart():
     order = sorted_in_batches(np.array([5, 1, 4, 0, 3, 2, 6]), 3)
     np.testing.assert_array_equal(order, [1, 4, 5, 0, 2, 3, 6])

@@ -26,7 +26,7 @@ def fingerprints():
     data = make_interactions(40, 30, per_user=8, random_state=0)
     hashes = []
     for options in OPTIONS:
-        model = EmbeddingBagRecommender(9, max_iter=2, random_state=0, batch_size=50, **options)
+        model = EmbeddingBagRecommender(9, max_iter=1, random_state=0, batch_size=50, **options)
         model.fit(data.train, item_features=data.item_features)
         arrays = model.user_embedding_, model.item_embedding_, np.array(model.loss_curve_)
         content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
