@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebagx.io import model_folder, versioned_folder
+from ebagx.io import model_folder, stored_folder, versioned_folder
 from ebagx.io.model_description import ALL_FILES as DATA_FILES
 from ebagx.io.model_folder import load_model, save_model
 from ebagx.io.versioned_folder import DESCRIPTION, VersionedFolder
@@ -269,7 +269,7 @@ def test_failed_saves_on_windows_leave_nothing(saved, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "a file")
 
-    monkeypatch.setattr(model_folder, "flush_file", fail)
+    monkeypatch.setattr(stored_folder, "flush_file", fail)
     with pytest.raises(OSError, match="No space left"):
         save_model(make_model(), saved)
     assert names(saved) == FILES

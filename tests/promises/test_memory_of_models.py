@@ -90,5 +90,6 @@ def test_rounds_take_the_next_block_and_a_little():
     weights = RNG.random((N, D), np.float32)
     block, rows = Block(0, (weights, weights)), np.arange(0, N, 3)
     piece = Piece(rows, (weights[rows], weights[rows]), np.ones(len(rows), np.float32))
-    call = lambda: combine(block, Sharing.of(Adagrad()), piece, piece, piece)  # noqa: E731
+    pieces = [piece] * 3
+    call = lambda: combine(block, Sharing.of(Adagrad()), 1, *pieces)  # noqa: E731
     assert_at_most(peak(call), 8 * N * D + 3 * MB)
