@@ -308,7 +308,8 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
         patch.setattr(_driver.Training, "_play", counted)
         model.fit(*collections)
     assert len(found) == 21  # the first pass has two
-    assert max(found[10:]) <= max(found[:10])
+    # The next round runs already, so that up to its tasks more are known.
+    assert max(found[10:]) <= max(found[:10]) + 60
     assert max(found) < 600
 
 
