@@ -118,7 +118,7 @@ OF_MODELS = {
     "machine": lambda: MACHINE.predict_proba(HISTORY),
     "life of a classifier": life_of_a_classifier,
     "word vectors": lambda: VECTORS.embed(["cat dog", "unknown", ""]),
-    "round": lambda: combine(ROUND, Sharing.of(ebagx.optim.RowwiseAdagrad()), PIECE, PIECE),
+    "round": lambda: combine(ROUND, Sharing.of(ebagx.optim.RowwiseAdagrad()), 1, PIECE, PIECE),
 }
 ERRORS = {
     "index": lambda: embedding_bag([[50]], TABLE),
