@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-# Bytes of a wheel with its OpenMP library. Of 1,697,000, 504,000 are Python in 240 files, 356,000
-# data sets, 537,000 the kernels of three levels, 133,000 the library.
-LIMIT = 1_700_000
+# Bytes of a wheel with its OpenMP library. Of 1,777,000, 534,000 are Python in 265 files, 354,000
+# data sets, 579,000 the kernels of three levels, 133,000 the library.
+LIMIT = 1_800_000
 # This is the size of GCC 12's libgomp. A wheel that is not repaired yet has none, and is checked
 # with it.
 OPENMP_LIBRARY = 133_000
