@@ -143,6 +143,20 @@ class DaskEstimator(PoolingEstimator):
         local.embedding_ = self.embedding_
         return local
 
+    def save(self, path: Any) -> None:
+        """Write what `to_local` returns as a folder, which `ebagx.sklearn.load_estimator` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        See Also
+        --------
+        ebagx.sklearn.EmbeddingBagClassifier.save : The same, with its errors.
+        """
+        self.to_local().save(path)
+
     @classmethod
     def _local_names(cls) -> list[str]:
         names: list[str] = cls._local._get_param_names()

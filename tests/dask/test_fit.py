@@ -22,7 +22,7 @@ from sklearn.metrics import accuracy_score, r2_score
 import dask
 from ebagx.dask import DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor
 from ebagx.optim import Adam
-from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
+from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor, load_estimator
 from support import dask_cases as cases
 from support.dask_clusters import rows_of
 
@@ -97,6 +97,13 @@ def test_local_model(fitted, data):
     np.testing.assert_array_equal(local.predict_proba(data[0]), fitted.predict_proba(data[0]))
     assert local.loss_curve_ == fitted.loss_curve_
     assert not hasattr(local, "_state")
+
+
+def test_it_is_saved_as_its_local_model(fitted, data, tmp_path):
+    fitted.save(tmp_path / "model")
+    local = load_estimator(tmp_path / "model")
+    assert type(local) is EmbeddingBagClassifier
+    np.testing.assert_array_equal(local.predict_proba(data[0]), fitted.predict_proba(data[0]))
 
 
 def test_lazy_predictions_have_the_bits_of_local_ones(fitted, collections, data):

@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 import ebagx.sklearn
 from ebagx.text import WordVectors
 
-ESTIMATORS = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
+NAMES = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
+ESTIMATORS = [named for named in NAMES if isinstance(named, type)]
 TEXTS, LABELS = ["a cat", "bread", "a dog", "butter"], [0, 1, 0, 1]
 
 
