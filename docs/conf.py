@@ -19,7 +19,7 @@ from speed_tables import write_speed_tables  # noqa: E402
 
 os.environ["MPLBACKEND"] = "agg"
 RESULTS = HERE.parent / "bench/results"
-write_speed_tables(RESULTS / "zen5.json", RESULTS / "spr.json", HERE / "_generated")
+write_speed_tables(RESULTS / "spr.json", HERE / "_generated")
 write_command_options(HERE / "_generated")
 write_parameter_table(HERE / "_generated")
 intersphinx_mapping = write_inventories(HERE / "_generated")

@@ -31,17 +31,16 @@ OPERATIONS = {
 THREADS = (1, 2)
 
 
-def write_speed_tables(figures: Path, picture: Path, folder: Path) -> None:
-    """Write the tables ``speed_*.csv``, and where they and the picture were measured, ``*.rst``."""
+def write_speed_tables(figures: Path, folder: Path) -> None:
+    """Write ``speed_torch.csv``, ``speed_scipy.csv`` and ``speed_about.rst``."""
     content = json.loads(figures.read_text(encoding="utf-8"))
     folder.mkdir(exist_ok=True)
     for peer, threads in (("torch", THREADS), ("scipy", THREADS)):
         rows = list(_rows(content["summaries"], peer, threads))
         with (folder / f"speed_{peer}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    for name, path in (("speed_about", figures), ("picture_about", picture)):
-        text = _about(json.loads(path.read_text(encoding="utf-8"))["about"])
-        (folder / f"{name}.rst").write_text(text + "\n", encoding="utf-8")
+    text = _about(content["about"])
+    (folder / "speed_about.rst").write_text(text + "\n", encoding="utf-8")
 
 
 def _about(about: Mapping[str, str]) -> str:
