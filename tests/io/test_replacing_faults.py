@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn")  # text models need it, and rounds what comes with it
+
 import ebagx
 from ebagx.dask._checkpoint import Checkpoint, Record
 from ebagx.dask._round import Block
