@@ -27,7 +27,7 @@ from pathlib import Path
 FLOAT, DOUBLE, HALF, BFLOAT16 = "0123"
 # The places of calls among those of the level avx2, which number the specialisations of `run_unit`:
 # the compiler inlines a kernel that has one caller.
-INDICES_VALID, SCATTER, WEIGHTS_GRADIENT = "089"
+INDICES_VALID, SCATTER, WEIGHTS_GRADIENT = "067"
 
 BASELINE = ("arrow", "cpu", "integers", "tokens", "_baseline")
 MODULES = (*BASELINE, "_avx2", "_avx512")
@@ -128,7 +128,7 @@ KERNELS = (
         ),
         ("vaddpd", "vmulpd"),
     ),
-    Kernel("top_items", (r"_rank_group\b",), ("vfmadd.*pd",), 8),
+    Kernel("top_items", (r"_rank_group\b", r"_top_items_unit\b"), ("vfmadd.*pd",), 8),
     Kernel("indices_valid int32", indices_valid("0"), ("vpsubd",)),
     Kernel("indices_valid int64", indices_valid("1"), ("vpsubq",)),
 )
@@ -142,7 +142,7 @@ REGISTERS = {"_avx2": ("%ymm", KERNELS), "_avx512": ("%zmm", FORWARD)}
 FUSED = ("fused multiply-add", r"^vfn?m(add|sub)")
 # The functions that may have them: their products, of codes and scales or of floats in double, are
 # exact, so that one rounding is the same as two.
-EXACT = re.compile(r"_(walk_block|rank_group)\b").search
+EXACT = re.compile(r"_(walk_block|unpack_unit|rank_group|top_items_unit)\b").search
 AVX512 = ("AVX-512", r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])")
 AVX = ("AVX", r"%[yz]mm|^v\w+ .*%xmm")
 

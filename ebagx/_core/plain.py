@@ -85,8 +85,10 @@ def pool_plainly(
     else:
         return None
     ends = np.empty(num_bags + 1, indices.dtype) if is_kept or num_bags > FEW_BAGS else None
-    read = indices, offsets, weights, options.mode.divisor, is_closed
-    return (out, ends) if table.pool_plain(out, ends, *read, threads) else None
+    divisor = options.mode.divisor
+    if table.pool_plain(out, ends, indices, offsets, weights, divisor, is_closed, threads):
+        return out, ends
+    return None
 
 
 def _have_dtypes(indices: np.ndarray, weights: Any, table: Table) -> bool:

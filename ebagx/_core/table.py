@@ -221,8 +221,10 @@ class Table:
     ) -> bool:
         """Write the pooled bags of a caller, if the table is plain; return whether they are."""
         written = out if self.dtype is self.sum_dtype else kernel_view(out)
-        bags = indices, offsets, weights, divisor, is_closed, num_threads
-        return kernels.pool_plain(written, ends, self.kernel_rows(), *bags)
+        rows = self.kernel_rows()
+        return kernels.pool_plain(
+            written, ends, rows, indices, offsets, weights, divisor, is_closed, num_threads
+        )
 
     def take_extremes(
         self,

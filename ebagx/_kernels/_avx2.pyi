@@ -2,6 +2,7 @@ from ebagx._kernels._baseline import (
     add_rows as add_rows,
     clear_rows as clear_rows,
     close_offsets as close_offsets,
+    combine_rows as combine_rows,
     extreme as extreme,
     indices_valid as indices_valid,
     offsets_valid as offsets_valid,
