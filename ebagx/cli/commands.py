@@ -26,7 +26,10 @@ from ebagx.cli.report import (
     confusion_text,
     draw_confusion,
     label_table,
+    quantised_to,
     report,
+    report_labels,
+    report_size,
     threshold_table,
 )
 from ebagx.cli.saving import save_somewhere
@@ -172,7 +175,6 @@ def info(args: Namespace) -> None:
         return
     ngrams, n_words = model.features.ngrams, model.features.words.count
     n_rows, dim = model.embedding.shape
-    bits = f", quantised to {model.bits} bits" if model.bits else ""
     report("features", f"{n_words:,} words; tokenizer: {model.features.tokenizer.name}")
     if ngrams.buckets_in_use:
         report("", f"{n_rows - n_words:,} of {ngrams.n_buckets:,} buckets of n-grams")
@@ -180,12 +182,10 @@ def info(args: Namespace) -> None:
         report("", f"n-grams of up to {ngrams.word_ngrams} words")
     if ngrams.max_chars:
         report("", f"n-grams of {ngrams.min_chars} to {ngrams.max_chars} characters")
-    report("size", f"{dim} dimensions, {model.embedding.nbytes / 1e6:,.1f} MB{bits}")
+    report_size(dim, model.embedding.nbytes, quantised_to(model.bits))
     report("loss", model.loss)
     report("format", f"version {version}")
-    report("labels", f"{len(model.labels):,}")
-    for label in model.labels:
-        report("", label)
+    report_labels(model.labels)
 
 
 def convert(args: Namespace) -> None:

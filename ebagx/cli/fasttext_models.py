@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ebagx.cli.report import report
+from ebagx.cli.report import quantised_to, report, report_labels, report_size
 from ebagx.io import model_folder
 from ebagx.io.fasttext.model import read_file, read_model
 from ebagx.text.fasttext.conversion import converted
@@ -22,9 +22,10 @@ def convert_model(path: Path, folder: Path) -> None:
     """Save the model of a file as a folder."""
     if not path.is_file():
         raise ValueError(f"{path} is no file of fastText")
-    model: TextModel | FastTextModel = read_model(path)
+    original = read_model(path)
+    model: TextModel | FastTextModel = original
     try:
-        model = converted(read_model(path))
+        model = converted(original)
     except ValueError as error:
         report("training", f"no: {error}")
     model_folder.save_model(model, folder)
@@ -33,13 +34,10 @@ def convert_model(path: Path, folder: Path) -> None:
 def describe_model(model: FastTextModel, version: int) -> None:
     """Print the features, the size and the labels of a model of fastText that is in a folder."""
     _describe_features(model.features)
-    kind = f", quantised to {model.bits} bits" if model.bits else ""
-    report("size", f"{model.dim} dimensions, {model.table.nbytes / 1e6:,.1f} MB{kind}")
+    report_size(model.dim, model.table.nbytes, quantised_to(model.bits))
     report("loss", model.loss)
     report("format", f"version {version}, with the features of fastText")
-    report("labels", f"{len(model.labels):,}")
-    for label in model.labels:
-        report("", label)
+    report_labels(model.labels)
 
 
 def describe_file(path: Path) -> None:
@@ -49,15 +47,12 @@ def describe_file(path: Path) -> None:
     _describe_features(file.features)
     n_bytes = file.table.nbytes + file.output.nbytes
     kind = ", quantised" if file.table.is_quantised else ""
-    report("size", f"{header.dim} dimensions, {n_bytes / 1e6:,.1f} MB{kind}")
+    report_size(header.dim, n_bytes, kind)
     report("loss", header.loss)
     program = "floret" if header.hash_count else "fastText"
     report("format", f"{program}, version {header.version}, {header.model}")
     if header.is_supervised:
-        labels = read_model(path).labels
-        report("labels", f"{len(labels):,}")
-        for label in labels:
-            report("", label)
+        report_labels(read_model(path).labels)
 
 
 def _describe_features(features: FastTextFeatures) -> None:

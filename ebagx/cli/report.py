@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,23 @@ _SHORTEST_NAME = 5  # in a narrow terminal
 def report(heading: str, text: str) -> None:
     """Print a line of results."""
     print(f"{heading:<10}{text}", flush=True)
+
+
+def quantised_to(bits: int | None) -> str:
+    """Return the words that follow the size of a table of so many bits; None: floats."""
+    return f", quantised to {bits} bits" if bits else ""
+
+
+def report_size(dim: int, num_bytes: int, kind: str) -> None:
+    """Print the size of a model."""
+    report("size", f"{dim} dimensions, {num_bytes / 1e6:,.1f} MB{kind}")
+
+
+def report_labels(labels: Sequence[str]) -> None:
+    """Print the labels of a model, a line each."""
+    report("labels", f"{len(labels):,}")
+    for label in labels:
+        report("", label)
 
 
 def warn(text: str) -> None:

@@ -1,7 +1,5 @@
 """Tables in any memory layout: the bits of a table in C order, at the cost of the lookups alone."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -19,6 +17,7 @@ from fuzz.layouts import (
     odd_rows,
 )
 from support.kernel_cases import TABLE_DTYPES, assert_same_bits
+from support.memory import peak
 from support.optim_cases import MAKERS
 
 N, D = 60, 21
@@ -181,16 +180,6 @@ def test_optimizers_update_every_layout(monkeypatch, lay_out, dtype, name):
         states.append([s for s in optimizer.state_dict().values() if isinstance(s, np.ndarray)])
     assert_all_same(*states)
     assert_same_bits(np.array(tables[0], order="C"), tables[1])
-
-
-def peak(call):
-    call()
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 WIDE = 200_000, 32  # rows and columns

@@ -1,7 +1,6 @@
 """Test scikit-learn's rules, the numbers, the memory and the input of EmbeddingBagTransformer."""
 
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import ebagx
 from ebagx.datasets import load_wordnet10
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagTransformer
+from support.memory import peak
 
 MODES = ("sum", "mean", "sqrtn", "max", "min")
 TEXTS = ["to be or not to be", "be quick", "", "to not be is not to be"]
@@ -210,17 +210,6 @@ def test_pickle(counts, table):
     )
 
 
-def peak_of(call):
-    """Return the most memory that NumPy and Python had at a time during a call, in bytes."""
-    call()
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("of_values", "of_table", "copied"),
@@ -241,15 +230,15 @@ def test_memory(of_values, of_table, copied, of_indices, method):
         shape=(n_bags, n_features),
     )
     transformer = EmbeddingBagTransformer(np.ones((n_features, 2), of_table)).fit(X)
-    peak = peak_of(lambda: getattr(transformer, method)(X))
+    most = peak(lambda: getattr(transformer, method)(X))
     result = n_bags * 2 * np.dtype(of_table).itemsize
-    assert peak < X.nnz * copied + result + 60_000
+    assert most < X.nnz * copied + result + 60_000
 
 
 def test_table_is_drawn_without_a_copy_in_float64():
     X = sparse.csr_array((2, 100_000), dtype=np.float32)
     transformer = EmbeddingBagTransformer(n_components=40)
-    assert peak_of(lambda: transformer.fit(X)) < 100_000 * 40 * 4 * 2 + 2_000_000  # old and new
+    assert peak(lambda: transformer.fit(X)) < 100_000 * 40 * 4 * 2 + 2_000_000  # old and new
 
 
 @pytest.mark.parametrize("normalize", [None, "l2"])

@@ -1,7 +1,5 @@
 """Test that a long word takes little memory, whatever n-grams a model has."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.lookups import FastTextLookup
 from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.words import words_of
+from support.memory import peak
 
 N_BUCKETS, LONG = 50, "x" * 100_000
 TABLE = np.arange(2.0 * N_BUCKETS + 2, dtype=np.float32).reshape(-1, 2)
@@ -21,15 +20,6 @@ TABLE = np.arange(2.0 * N_BUCKETS + 2, dtype=np.float32).reshape(-1, 2)
 
 def features(longest):
     return FastTextFeatures(words_of(["a"]), 1, 1, 3, longest, N_BUCKETS)
-
-
-def peak_of(call):
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("is_supervised", [True, False])
@@ -41,8 +31,7 @@ def test_vectors_of_a_long_word_are_refused_early(is_supervised):
         with pytest.raises(ValueError, match=problem):
             TextEmbedder(vectors).fit(["a"]).transform(["a b", LONG])
 
-    embed()  # imports
-    assert peak_of(embed) < 5_000_000
+    assert peak(embed) < 5_000_000
     if not is_supervised:
         with pytest.raises(ValueError, match=problem):
             vectors[LONG]
@@ -57,4 +46,4 @@ def test_usual_models_take_long_words():
 def test_labels_of_a_text_with_a_long_word_take_no_more_memory():
     """Rows are added up as they are found."""
     given, matrix = features(512), Matrix(len(TABLE), 2, TABLE)
-    assert peak_of(lambda: given.pool([LONG], matrix, 1)) < 2_000_000
+    assert peak(lambda: given.pool([LONG], matrix, 1)) < 2_000_000
