@@ -62,8 +62,9 @@ class SavedInFolder(MadeInPasses):
         OSError
             If the system refuses to write; an old model stays.
         ValueError
-            If the folder is neither new, nor empty, nor the model of an estimator, or if a
-            parameter is a function or another object that is not numbers.
+            If the folder is neither new, nor empty, nor the model of an estimator, if a parameter
+            is a function or another object that is not numbers, or if parameters or attributes that
+            were assigned are wrong. A parameter of a wrong type is a TypeError.
         """
         check_is_fitted(self, self._fitted_name)
         kind_of_self = type(self).__name__
@@ -81,6 +82,8 @@ class SavedInFolder(MadeInPasses):
             "state": self._encoded_state(folder),
         }
         content = Content(kind_of_self, values, folder.arrays)
+        # Parameters and attributes may have been assigned: what cannot be loaded is not saved.
+        type(self)()._restore(content)
         write_estimator(content, Path(path), names_of_arrays())
 
     def _encoded_state(self, folder: Folder) -> dict[str, Any] | None:

@@ -192,6 +192,15 @@ def test_what_cannot_be_saved_is_named(tmp_path):
     with pytest.raises(ValueError, match="embedding_ must be an array of float32"):
         mixed.save(path)
 
+    mixed = EmbeddingBagClassifier(4, **OPTIONS).fit(X, CLASSES)
+    mixed.coef_[0, 0] = np.nan
+    with pytest.raises(ValueError, match="coef_ holds nan or infinity"):
+        mixed.save(path)
+    with pytest.raises(ValueError, match="loss must be one of .*, got 'huber'"):
+        recommender().fit(DATA.train).set_params(loss="huber").save(path)
+    with pytest.raises(TypeError, match="max_iter must be an integer"):
+        recommender().fit(DATA.train).set_params(max_iter="x").save(path)
+
     class Own(EmbeddingBagRecommender):
         pass
 
