@@ -73,6 +73,7 @@ class MadeInPasses:
     optimizer: Any
     schedule: Any
     learning_rate: float
+    alpha: float
     random_state: Any
 
     loss_curve_: list[float]

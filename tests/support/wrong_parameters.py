@@ -67,6 +67,6 @@ def _is_refused(estimator, name, value, train):
         assert estimator.__dict__.keys() == before.keys()
         assert all(estimator.__dict__[key] is before[key] for key in before)
         return str(error)
-    except Exception as error:  # noqa: BLE001 - any other error is a fault
+    except Exception as error:  # any other error is a fault
         pytest.fail(f"{name} = {value!r:.60} raises {type(error).__name__}: {error}"[:300])
     return None
