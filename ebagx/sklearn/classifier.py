@@ -10,7 +10,7 @@ from ebagx._training.examples import Examples
 from ebagx._training.network import Floats
 from ebagx.optim import Optimizer
 from ebagx.sklearn.labels import LabelEstimator
-from ebagx.sklearn.parameters import CLASS_WEIGHT, Constraints, Integer, NoneOr
+from ebagx.sklearn.parameters import CLASS_WEIGHT, COUNT, Constraints, NoneOr
 from ebagx.sklearn.pooling import PoolingEstimator
 
 __all__ = ["EmbeddingBagClassifier"]
@@ -164,7 +164,7 @@ class EmbeddingBagClassifier(LabelEstimator, PoolingEstimator):
     _constraints: ClassVar[Constraints] = {
         **PoolingEstimator._constraints,
         "class_weight": CLASS_WEIGHT,
-        "negatives": NoneOr(Integer(1)),
+        "negatives": NoneOr(COUNT),
     }
 
     def __init__(

@@ -14,15 +14,17 @@ from ebagx._training.loop import History, Plan
 from ebagx._training.optimizers import OPTIMIZERS, SCHEDULES, is_optimizer, make_optimizers
 from ebagx.optim import Optimizer
 from ebagx.sklearn.parameters import (
+    COUNT,
     NUM_THREADS,
+    SIZE,
     Constraints,
     Flag,
-    Integer,
     Number,
     OneOf,
     Seed,
     Verbosity,
     check_parameters,
+    check_same_values,
 )
 
 
@@ -42,16 +44,16 @@ class MadeInPasses:
     """Estimators that train on shuffled mini-batches, and keep the model of one pass."""
 
     _constraints: ClassVar[Constraints] = {
-        "embedding_dim": Integer(1),
+        "embedding_dim": SIZE,
         "optimizer": OneOf(tuple(OPTIMIZERS), is_optimizer, " or an ebagx.optim.Optimizer"),
         "learning_rate": Number(POSITIVE),
         "schedule": OneOf((None, *SCHEDULES), callable, " or a callable"),
-        "batch_size": Integer(1),
-        "max_iter": Integer(1),
+        "batch_size": COUNT,
+        "max_iter": COUNT,
         "alpha": Number(AT_LEAST_0),
         "early_stopping": Flag(),
         "validation_fraction": Number(PART),
-        "n_iter_no_change": Integer(1),
+        "n_iter_no_change": COUNT,
         "tol": Number(AT_LEAST_0),
         "warm_start": Flag(),
         "random_state": Seed(),
@@ -71,6 +73,7 @@ class MadeInPasses:
     optimizer: Any
     schedule: Any
     learning_rate: float
+    alpha: float
     random_state: Any
 
     loss_curve_: list[float]
@@ -97,16 +100,21 @@ class MadeInPasses:
                 f"schedule must be None with an optimizer object, got {shown(self.schedule)}; "
                 "make the optimizer with the schedule as its learning_rate"
             )
+        if not is_optimizer(self.optimizer) and not callable(self.schedule):
+            self._check_decay()
+
+    def _check_decay(self) -> None:
+        """Raise ValueError if a step would shrink rows to less than nothing."""
+        if not self.learning_rate * self.alpha < 1:
+            raise ValueError(
+                "learning_rate * alpha must be less than 1, got "
+                f"{self.learning_rate} * {self.alpha}"
+            )
 
     def _check_unchanged(self, *names: str) -> None:
         """Raise ValueError if parameters differ from those with which the model was made."""
-        for name in names:
-            now, before = getattr(self, name), self._made_with.get(name, getattr(self, name))
-            if now != before:
-                raise ValueError(
-                    f"{name} = {shown(now)} differs from {shown(before)}, with which the model was "
-                    "fitted: set it back, or call fit with warm_start=False"
-                )
+        made_with = {name: self._made_with[name] for name in names if name in self._made_with}
+        check_same_values(self, made_with, "call fit with warm_start=False")
 
     def _is_fitted(self) -> bool:
         return hasattr(self, self._fitted_name)

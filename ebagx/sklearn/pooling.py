@@ -28,7 +28,7 @@ from ebagx._training.optimizers import State
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.groups import ColumnGroups, column_groups
 from ebagx.sklearn.inputs import as_features
-from ebagx.sklearn.parameters import Constraints, Integer, NoneOr, OneOf, check_parameters
+from ebagx.sklearn.parameters import SIZE, Constraints, NoneOr, OneOf, check_parameters
 from ebagx.sklearn.saved import Array, Kind
 
 _FLOAT32 = np.dtype(np.float32)
@@ -41,7 +41,7 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
         **TrainedEstimator._constraints,
         "mode": OneOf(WEIGHTED_MODES),
         "groups": NoneOr(ColumnGroups()),
-        "hidden": NoneOr(Integer(1)),
+        "hidden": NoneOr(SIZE),
     }
 
     _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import refuse_dask, shown
+from ebagx._core.checks import refuse_dask
 from ebagx._training.loop import watched
 from ebagx.sklearn.base import DivergenceError
 from ebagx.sklearn.labels import positions_of
-from ebagx.sklearn.parameters import Constraints, check_parameters
+from ebagx.sklearn.parameters import Constraints, check_parameters, check_same_values
 from ebagx.sklearn.weights import class_weights
 from ebagx.text.features import Features, LineBags
 from ebagx.text.going_on import accumulators_to_go_on
@@ -150,13 +150,7 @@ class Learning(Predictions):
             check_parameters(self)
             return
         model.trainable_weights()  # raises here for a quantised model
-        for name, before in self._made_with.items():
-            now = getattr(self, name)
-            if now != before:
-                raise ValueError(
-                    f"{name} = {shown(now)} differs from {shown(before)}, with which the model was "
-                    "fitted: set it back, or call fit of a clone"
-                )
+        check_same_values(self, self._made_with, "call fit of a clone")
         # A loaded model may have values that new ones cannot have.
         check_parameters(self, *(name for name in self._constraints if name not in _FIXED))
 

@@ -10,7 +10,13 @@ import numpy.typing as npt
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from ebagx._core.checks import FRACTION, check_integer, check_number, shown
+from ebagx._core.checks import (
+    FRACTION,
+    check_integer,
+    check_integer_or_none,
+    check_number,
+    shown,
+)
 from ebagx._core.quantized.formats import check_bits
 from ebagx.io.model_folder import save_model
 from ebagx.quantized import QuantizedTable
@@ -274,7 +280,7 @@ class Predictions:
         """
         model = self._fitted()
         bits = check_bits(bits)
-        cutoff = None if cutoff is None else check_integer(cutoff, "cutoff", 1)
+        cutoff = check_integer_or_none(cutoff, "cutoff", 1)
         if texts is not None and cutoff is None:
             raise ValueError("texts needs cutoff: without it, all features are kept")
         lines = None if texts is None else _lines_to_count(texts, model.features.tokenizer)
