@@ -12,6 +12,7 @@ import numpy as np
 from ebagx._core import cpu
 
 _CACHE_LINE = 64
+_INT32_MAX = 2**31 - 1
 SMALL_BYTES = 1 << 14  # aligning smaller arrays costs more time, a microsecond, than it saves
 _PAGE = 1 << 12  # bytes
 _BLOCK = 1 << 20  # bytes that are compared at once
@@ -29,6 +30,11 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return zeros that start on a cache line; pages that stay zero are never allocated."""
     return _aligned(np.zeros, shape, dtype)
+
+
+def ascending(count: int) -> np.ndarray:
+    """Return the numbers from 0 on, as int32 where they fit: half the memory of NumPy's."""
+    return np.arange(count, dtype=np.int32 if count <= _INT32_MAX else np.int64)
 
 
 def _aligned(

@@ -26,7 +26,7 @@ from ebagx.text.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ebagx.text.learner import Learner
+    from ebagx.text.learner import Learner, Options
 
 LOSSES = ("softmax", "ova")
 LABEL_TYPES = ("str", "int")  # that a saved model may have
@@ -307,22 +307,28 @@ class Settings(NamedTuple):
             tokenizer=model.features.tokenizer.name,
         )
 
-    def make_classifier(self) -> "Learner":
-        """Return an estimator that is trained so."""
-        import ebagx.sklearn  # noqa: F401 - its error names the way out without scikit-learn
-        from ebagx.text.learner import Learner
+    @property
+    def learner_options(self) -> "Options":
+        """The options of what is trained so."""
+        from ebagx.text.learner import Options  # which imports what only trainings need
 
-        return Learner(
-            self.dim,
+        return Options(
+            embedding_dim=self.dim,
+            multilabel_=self.loss == "ova",
             learning_rate=self.lr,
             schedule=self.schedule,
             batch_size=self.batch_size,
             max_iter=self.epochs,
             negatives=self.negatives,
-            random_state=self.seed,
-            num_threads=self.threads,
-            warm_start=True,
             class_weight=self.class_weight,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.patience,
+            random_state=self.seed,
+            num_threads=self.threads,
         )
+
+    def make_learner(self) -> "Learner":
+        """Return what is trained so."""
+        from ebagx.text.learner import Learner
+
+        return Learner(self.learner_options)
