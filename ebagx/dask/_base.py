@@ -35,6 +35,8 @@ from ebagx.sklearn.pooling import PoolingEstimator
 from ebagx.sklearn.weights import checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
+_MANY_OUTPUTS = 64
+_ROUNDS_OF_MANY = 4  # in each pass
 NO_BAGS = Bags(np.empty(0, np.int32), np.zeros(1, np.int32), np.empty(0, np.float32))
 
 
@@ -59,7 +61,7 @@ class _Client:
 CLUSTER_CONSTRAINTS: Mapping[str, Any] = {
     "client": _Client(),
     "n_shards": NoneOr(Integer(1)),
-    "rounds_per_pass": Integer(1),
+    "rounds_per_pass": NoneOr(Integer(1)),
     "n_blocks": NoneOr(Integer(1)),
     "checkpoint": _Folder(),
 }
@@ -70,7 +72,7 @@ class DaskEstimator(PoolingEstimator):
 
     client: Any
     n_shards: int | None
-    rounds_per_pass: int
+    rounds_per_pass: int | None
     n_blocks: int | None
     checkpoint: Any
     warm_start = False
@@ -214,22 +216,23 @@ class DaskEstimator(PoolingEstimator):
                 f"n_shards must not exceed the {sum(lengths)} rows of X, got {self.n_shards}"
             )
         template = self._template()
+        intercept = self._first_intercept()
+        calendar = Calendar.of(len(slices), self._num_rounds(len(intercept)))
         blocks = self.n_blocks if self.n_blocks is not None else cluster.num_workers
         layout = Layout(
             *(data.num_columns, self.embedding_dim),
-            *(min(blocks, data.num_columns), Calendar.of(len(slices), self.rounds_per_pass)),
+            *(min(blocks, data.num_columns), calendar),
         )
         plan = Plan(
             *(self.batch_size, self.max_iter, None, self.n_iter_no_change, self.tol),
             verbose=bool(self.verbose),
         )
-        intercept = self._first_intercept()
         rng = np.random.default_rng(seed)
         layers = initial_layers(self.embedding_dim, self.hidden, len(intercept), rng)
         layers[-1] = Layer(layers[-1].coef, intercept)
         job = Job(
             lambda: delayed_shards(template, data, slices, lengths, seed),
-            *(layers, layout, lambda sizes: self._recipe(sizes, seed), plan),
+            *(layers, layout, lambda sizes: self._recipe(sizes, seed, calendar), plan),
             template.rate_part if self.early_stopping else None,
         )
         checkpoint = None
@@ -265,9 +268,21 @@ class DaskEstimator(PoolingEstimator):
             "classes": repr(getattr(self, "classes_", None)),
         }
 
-    def _recipe(self, sizes: Sequence[int], seed: int) -> Recipe:
+    def _num_rounds(self, num_outputs: int) -> int:
+        """Return the number of rounds of a late pass.
+
+        The examples of its class change a row of the head most, and a shard has few of each if
+        there are many classes. With one round, 49,902 names of 205 classes in 16 shards were .022
+        less accurate than on one machine, with four .005; up to 65 classes, four rounds changed
+        less than .006. With many classes, the products with the head take most of the time of a
+        pass, so that rounds cost a smaller part of it.
+        """
+        if self.rounds_per_pass is not None:
+            return self.rounds_per_pass
+        return _ROUNDS_OF_MANY if num_outputs > _MANY_OUTPUTS else 1
+
+    def _recipe(self, sizes: Sequence[int], seed: int, calendar: Calendar) -> Recipe:
         optimizers = self._new_optimizers()
-        calendar = Calendar.of(len(sizes), self.rounds_per_pass)
         steps = sum(calendar.steps(sizes, self.batch_size, self.max_iter))
         set_learning_rate(optimizers, self, steps)
         return Recipe(

@@ -52,10 +52,11 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         Number of logical shards, which have equal numbers of rows; None: one for each chunk of
         rows of `X`. The result depends on this number, but never on the number of workers. Each
         worker should have at least one shard for each of its threads.
-    rounds_per_pass : int, default=1
-        Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. With several shards, the first three passes have
-        at least 8, 4 and 2, as the first changes are large.
+    rounds_per_pass : int or None, default=None
+        Exchanges of the model in each pass over the data; None: 4 with more than 64 classes or
+        outputs, 1 otherwise. More of them come closer to the result of a single machine, and cost
+        more traffic. With several shards, the first three passes have at least 8, 4 and 2, as the
+        first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -128,7 +129,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         num_threads: int | None = None,
         client: Any = None,
         n_shards: int | None = None,
-        rounds_per_pass: int = 1,
+        rounds_per_pass: int | None = None,
         n_blocks: int | None = None,
         checkpoint: Any = None,
     ) -> None:

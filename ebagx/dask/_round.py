@@ -336,8 +336,3 @@ def _pieces(
 def piece_of(trained: Trained, number: int) -> Piece:
     """Return one of the pieces, so that no other travels to the task that combines it."""
     return trained.pieces[number]
-
-
-def loss_of(trained: Trained) -> float:
-    """Return the sum of the losses."""
-    return trained.loss

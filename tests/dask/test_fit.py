@@ -313,6 +313,7 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_driver.Training, "_play", counted)
+        patch.setattr(_driver, "_TASKS_PER_COPY", 200)
         model.fit(*collections)
     assert len(found) == 21  # the first pass has two
     # The next round runs already, so that up to its tasks more are known.

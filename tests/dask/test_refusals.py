@@ -74,7 +74,7 @@ def test_blocks_that_have_gone(tmp_path):
         *cases.labelled_bags(60)[:1], cases.one_hot(np.zeros(60, int), 2), (60,)
     )
     model, _ = cases.trained(shards, 90, 1, 1)
-    block = pickle.loads(pickle.dumps(stored(model.blocks[0], str(tmp_path), "block")))
+    block = pickle.loads(pickle.dumps(stored(model.contents[0][0], str(tmp_path), "block")))
     assert block.opened().num_rows == 90
     for path in tmp_path.iterdir():
         path.unlink()
