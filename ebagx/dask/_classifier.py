@@ -43,6 +43,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         As there; each shard holds out a part of its rows.
     warm_start : bool, default=False
         Must be False.
+    groups : None, default=None
+        Must be None: a cluster pools all columns of a row together.
     random_state, verbose, num_threads
         As there. `verbose` prints a line for each pass.
     client : distributed.Client or None, default=None
@@ -132,6 +134,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         rounds_per_pass: int | None = None,
         n_blocks: int | None = None,
         checkpoint: Any = None,
+        groups: None = None,
     ) -> None:
         super().__init__(
             embedding_dim,
@@ -153,6 +156,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
             random_state=random_state,
             verbose=verbose,
             num_threads=num_threads,
+            groups=groups,
         )
         self.client = client
         self.n_shards = n_shards
@@ -207,8 +211,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         is_binary = shape == (2,) and not self.multilabel_
         return self._apply("decision_function", X, () if is_binary else shape, _FLOAT32)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Return the accuracy; lazily for collections.
+    def score(self, X: Any, y: Any, sample_weight: Any = None, compute: bool = True) -> Any:
+        """Return the accuracy.
 
         Parameters
         ----------
@@ -216,15 +220,19 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
             Features and true labels, as in `fit`.
         sample_weight : {dask collection, array-like} of shape (n_samples,), optional
             Weights.
+        compute : bool, default=True
+            Whether collections are computed now, on the client of the estimator; without, the
+            score of collections is an array of Dask.
 
         Returns
         -------
-        {dask array of no dimensions, float}
+        {float, dask array of no dimensions}
         """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         X, model = self._features(X), self._without_client()
-        return scored_lazily(X, y, sample_weight, model, _hits_of_chunk, _accuracy)
+        score = scored_lazily(X, y, sample_weight, model, _hits_of_chunk, _accuracy)
+        return self._computed(score) if compute else score
 
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:
         chunks = cluster.compute(labels_of, [(y,) for y in data.y])
