@@ -32,6 +32,7 @@ from ebagx.dask._round import (
     train_part,
 )
 from ebagx.dask._shards import Columns, Part, sub
+from ebagx.dask._spare import Spare
 from ebagx.dask._storage import StoredBlock, combine_block, start_block, take_rows
 
 # It is called with a function and its arguments.
@@ -403,7 +404,9 @@ def _rate(
     """Return what `scorer` makes of held-out examples, or None if there are none."""
     if part is None:
         return None
-    return scorer(part, Weights(joined(taken, 0), [layer_of(block) for block in layers.blocks]))
+    return scorer(
+        part, Weights(joined(taken, 0, Spare()), [layer_of(block) for block in layers.blocks])
+    )
 
 
 def _rate_whole(part: Part | None, whole: Whole, scorer: Callable[[Part, Weights], Any]) -> Any:
