@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -223,6 +224,45 @@ def check_mapped(array: np.ndarray, name: str) -> mmap.mmap | None:
     if mapped is not None:
         _check_file(mapped, start, name)
     return mapped
+
+
+class Descriptor:
+    """A descriptor of an open file, a copy that is closed with this object.
+
+    As the attribute `descriptor` of a `numpy.memmap` it makes checks of the map cheaper.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class MapOfArray(NamedTuple):
+    """The memory map that an array is in, found once for many checks: see `check_mapped`."""
+
+    mapped: mmap.mmap
+    start: int
+    descriptor: Descriptor | None
+    name: str
+
+    @classmethod
+    def of(cls, array: np.ndarray, name: str) -> Self | None:
+        """Return the map that an array is in, or None if it is in none."""
+        mapped, start = _find_map(array)
+        if mapped is None:
+            return None
+        root: Any = array
+        while isinstance(root, np.ndarray) and not hasattr(root, "descriptor"):
+            root = root.base
+        return cls(mapped, start, getattr(root, "descriptor", None), name)
+
+    def check(self) -> None:
+        """Raise ValueError if the file has become shorter; keep the GIL where it has not."""
+        end = self.start + len(self.mapped)
+        if self.descriptor is None or cpu.file_bytes(self.descriptor.number) < end:
+            _check_file(self.mapped, self.start, self.name)
 
 
 def find_map(array: np.ndarray) -> mmap.mmap | None:

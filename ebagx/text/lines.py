@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ebagx.text import tokens
 from ebagx.text.corpus import PREFIX, Records, read_records
 from ebagx.text.rows import AllRows
-from ebagx.text.tokenizers import DEFAULT, Tokenizer
+from ebagx.text.tokenizers import DEFAULT, Tokenizer, joined
 from ebagx.text.words import Words, spans_of_lines
 
 _BLOCK_LENGTH = 1 << 20
@@ -97,9 +97,9 @@ class LineStore:
             return
         for part in _split_into_blocks(texts):
             try:
-                encoded = _encoded(part)
+                encoded = joined(part)
             except UnicodeEncodeError:
-                raise ValueError(_describe_surrogate(texts)) from None
+                raise ValueError(describe_surrogate(texts)) from None
             prepared = self.tokenizer.prepare(encoded)
             self._add(prepared, spans_of_lines(prepared))
 
@@ -321,16 +321,13 @@ def encoded(texts: Sequence[str]) -> bytes:
         If a text has a surrogate.
     """
     try:
-        return _encoded(texts)
+        return joined(texts)
     except UnicodeEncodeError:
-        raise ValueError(_describe_surrogate(texts)) from None
+        raise ValueError(describe_surrogate(texts)) from None
 
 
-def _encoded(texts: Sequence[str]) -> bytes:
-    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
-
-
-def _describe_surrogate(texts: Sequence[str]) -> str:
+def describe_surrogate(texts: Sequence[str]) -> str:
+    """Return the message about the first surrogate in texts, which UTF-8 cannot encode."""
     for i, text in enumerate(texts):
         match = re.search("[\ud800-\udfff]", text)
         if match:
