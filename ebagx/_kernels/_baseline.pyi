@@ -53,6 +53,16 @@ def extreme_gradient(
     num_threads: int,
     /,
 ) -> None: ...
+def count_lookups(
+    rows_u: _Array,
+    row_offsets_u: _Array,
+    payloads_k: _Array,
+    counts: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    num_threads: int,
+    /,
+) -> int: ...
 def group_rows(
     rows_u: _Array, row_offsets_u: _Array, payloads_k: _Array, keys_k: _Array, payload_bits: int, /
 ) -> int: ...
