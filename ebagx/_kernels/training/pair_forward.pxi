@@ -24,14 +24,9 @@ cdef void pool_whole_bag(
     cdef Py_ssize_t b = clamped(given, bags.offsets.count - 2), n = bags.indices.count
     cdef const float* weights_k = <const float*>bags.weights.data
     cdef Lookups bag = lookups_of_bag(Indices(bags.offsets.data, is_long), b, n)
-    if is_long:
-        pool_bag(
-            out_d, table, <const int64_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
-        )
-    else:
-        pool_bag(
-            out_d, table, <const int32_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
-        )
+    pool_bag(
+        out_d, table, Indices(bags.indices.data, is_long), weights_k, &bag, SUM, 0, table.dim
+    )
 
 
 cdef inline void pool_item(float* out_d, const PairCall* call, Py_ssize_t item) noexcept nogil:
