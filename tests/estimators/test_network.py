@@ -16,7 +16,7 @@ from ebagx._training.losses import (
     SquaredError,
     targets_of,
 )
-from ebagx._training.network import Layer, Network, initial_layers, scores_of
+from ebagx._training.network import Layer, Network, initial_layers, initial_rows, scores_of
 from ebagx._training.steps import Steps
 from ebagx.optim import SGD
 
@@ -163,3 +163,13 @@ def test_only_rows_in_use_must_be_finite():
     assert network.is_finite()
     network.table[4, 0] = np.inf
     assert not network.is_finite()
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_rows_begin_with_one_run_of_random_numbers(step):
+    """More of them than a block, each of odd length."""
+    used = np.arange(0, 5000, step)
+    table = initial_rows(used, (5000, 3), np.random.default_rng(7))
+    expected = (2 * np.random.default_rng(7).random((len(used), 3), np.float32) - 1) / np.float32(3)
+    np.testing.assert_array_equal(table[used], expected)
+    assert np.count_nonzero(table.any(axis=1)) == len(used)

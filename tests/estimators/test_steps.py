@@ -13,11 +13,12 @@ from scipy import sparse
 
 pytest.importorskip("sklearn")
 
+from ebagx._core import cpu
 from ebagx._core.bags import Bags
 from ebagx._core.levels import available_levels
-from ebagx._training import steps as steps_module
+from ebagx._training import loop, steps as steps_module
 from ebagx._training.bags import take
-from ebagx._training.steps import Steps, Turns
+from ebagx._training.steps import Steps, Turns, lookups_of_batch
 from ebagx.optim import Adam
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor
 from support.estimator_cases import assert_same_model, make
@@ -212,3 +213,36 @@ def test_data_that_another_thread_changes(monkeypatch):
     monkeypatch.setattr(steps_module.kernels, "train_batches", train_batches)
     model.fit(X, y)
     assert np.isfinite(model.embedding_).all()
+
+
+@pytest.mark.parametrize("size", [1, 40, 64, 1000])
+def test_parts_of_a_pass_give_the_same_model(monkeypatch, size):
+    """The sum of the losses is that of the sums of parts, which are whole batches."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 50), density=0.2, rng=rng, dtype=np.float32).tocsr()
+    y, weights = rng.integers(0, 5, 300), rng.random(300)
+    expected = EmbeddingBagClassifier(4, batch_size=32, random_state=0).fit(X, y, weights)
+    monkeypatch.setattr(steps_module, "_EXAMPLES_OF_PART", size)
+    found = EmbeddingBagClassifier(4, batch_size=32, random_state=0).fit(X, y, weights)
+    assert_same_model(found, expected)
+    np.testing.assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 1000])
+@pytest.mark.parametrize("batch_size", [1, 7, 99, 100, 500])
+def test_lookups_of_a_batch_are_those_of_the_longest_bags(monkeypatch, at_once, batch_size):
+    monkeypatch.setattr(steps_module, "_LENGTHS_AT_ONCE", at_once)
+    lengths = np.random.default_rng(0).integers(1000, size=100)
+    expected = sum(sorted(lengths.tolist())[-batch_size:])
+    assert lookups_of_batch(lengths, batch_size) == expected
+    assert lookups_of_batch(lengths[:0], batch_size) == 1
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0, [True]), (1 << 26, [])])
+def test_freed_memory_goes_back_before_large_tables_are_trained(monkeypatch, limit, expected):
+    calls = []
+    monkeypatch.setattr(loop, "give_back_freed", lambda: calls.append(True))
+    monkeypatch.setattr(loop, "_LARGE_TABLE", limit)
+    EmbeddingBagClassifier(4).fit(np.eye(3), [0, 1, 2])
+    assert calls == expected
+    assert cpu.give_back_freed() in (True, False)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from ebagx.text import features, sources, tokens
+from ebagx.text import features, lines as lines_module, sources, tokens
 from ebagx.text.corpus import parse_corpus
 from ebagx.text.features import Features, LineBags
 from ebagx.text.lines import Lines, LineStore, read_lines
 from ebagx.text.ngrams import Ngrams
+from ebagx.text.rows import AllRows
 from ebagx.text.tokenizers import Tokenizer
+from ebagx.text.words import Words, spans_of_lines
 from support.ngram_definition import ordered_features_of, words_of
 from support.record_definition import records_of
 
@@ -296,3 +298,54 @@ def test_offsets_that_need_more_than_32_bits(monkeypatch):
         assert LineBags(learned, lines).most_lookups().tolist() == (
             LineBags(learned, same).most_lookups().tolist()
         )
+
+
+@pytest.mark.parametrize(
+    "places", [slice(2, None), slice(None, None, 3), [], [4, 1, 4], np.arange(7) % 3 == 0]
+)
+def test_all_rows_are_indexed_as_an_array_of_them(places):
+    rows = AllRows(7)
+    expected = np.arange(7, dtype=np.int32)[
+        np.array(places, int) if isinstance(places, list) else places
+    ]
+    found = rows[places]
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype.kind == "i"
+    assert (len(rows), repr(rows)) == (7, "AllRows(7)")
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("places", [slice(None), [4, 0, 3], [], np.ones(6, bool)])
+def test_labels_and_words_of_some_lines(monkeypatch, at_once, places):
+    labels = [["b"], [], ["a", "c"], ["c"], ["a", "b", "d"], []]
+    store = Lines.of(["x", "x y", "", "z z z", "y", "x z"], labels).store
+    monkeypatch.setattr(lines_module, "_LINES_AT_ONCE", at_once)
+    lines = store.all().select(places)
+    chosen = np.arange(6)[np.array(places, int) if isinstance(places, list) else places].tolist()
+    numbers, offsets = lines.labels()
+    names = [store.label_names.name(number) for number in numbers.tolist()]
+    found = [names[start:end] for start, end in itertools.pairwise(offsets.tolist())]
+    assert found == [labels[i] for i in chosen]
+    assert lines.labelled().labels()[0].tolist() == numbers.tolist()
+    assert lines.labelled().num_lines == sum(bool(labels[i]) for i in chosen)
+    assert lines.count_words() == sum((1, 2, 0, 3, 1, 2)[i] for i in chosen)
+
+
+def test_more_labels_than_int16_counts():
+    names = [f"label{i}" for i in range(40_000)]
+    lines = Lines.of(["a"] * len(names), [[name] for name in names])
+    assert lines.labels()[0].tolist() == list(range(40_000))
+    few = Lines.of(["a"] * 9, [[name] for name in names[:9]])
+    assert few.labels()[0].dtype == np.int16
+
+
+def test_words_are_found_after_their_slots_have_been_given_back():
+    text = b"one\ntwo\nthree\n"
+    words, others = (Words.of(text, spans_of_lines(text)) for _ in range(2))
+    for trimmed in (lambda: None, words.trim):
+        trimmed()
+        assert words.find(others).tolist() == [0, 1, 2]
+        words.trim()
+        assert words.add(b"two\nfour\n", spans_of_lines(b"two\nfour\n")).tolist() == [1, 3]
+        words.trim()
+        assert len(words.lookup[2]) == len(words.arrays()[3]) >= 8

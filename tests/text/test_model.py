@@ -67,6 +67,19 @@ def test_probabilities_are_those_of_the_classifier():
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
 
 
+def test_balanced_lines_are_those_of_the_classifier():
+    lines = Lines.of([*TEXTS, "a cat", "no cat"], [*LABELS, ("cat",), ("cat",)])
+    settings = SETTINGS._replace(class_weight="balanced", epochs=3)
+    model, _ = train_model(lines, settings)
+    bags = LineBags(Features.learn(lines, settings.ngrams), lines)
+    classifier = EmbeddingBagClassifier(
+        4, learning_rate=settings.lr, max_iter=3, random_state=0, class_weight="balanced"
+    )
+    classifier._table_eps = settings.make_learner().expect(bags)._table_eps
+    classifier.fit(bags.matrix(), [label for (label,) in LABELS] + ["cat", "cat"])
+    np.testing.assert_array_equal(model.embedding, classifier.embedding_)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "ova"])
 def test_one_label_is_an_error(loss):
     lines = Lines.of(["a", "b"], [("cat",), ("cat",)])
