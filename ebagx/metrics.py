@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._core.checks import as_plain_array, check_integer, check_real
+from ebagx._core.checks import as_plain_array, check_integer, check_integer_or_none, check_real
 from ebagx._core.forms.sparse import sound_csr
 from ebagx._core.top import Excluded, nothing_excluded, top_scores
 
@@ -176,7 +176,7 @@ def reciprocal_rank(ranked: Any, X_test: Any, X_train: Any = None, k: int | None
         shares: Doubles = hits.any(axis=1) / (hits.argmax(axis=1) + 1)
         return shares
 
-    length = None if k is None else check_integer(k, "k", 1)
+    length = check_integer_or_none(k, "k", 1)
     return _mean_of_users(of_first, ranked, X_test, X_train, length)
 
 

@@ -308,10 +308,10 @@ class TestAssignedAttributes:
         ("name", "value", "error", "message"),
         [
             ("mode", "average", ValueError, "mode must be one of"),
-            ("num_threads", -5, ValueError, "num_threads must be at least 1, got -5"),
-            ("num_threads", 0, ValueError, "num_threads must be at least 1, got 0"),
+            ("num_threads", -5, ValueError, "num_threads must be at least 1 or None, got -5"),
+            ("num_threads", 0, ValueError, "num_threads must be at least 1 or None, got 0"),
             ("num_threads", "2", TypeError, "num_threads must be an integer"),
-            ("max_norm", -1, ValueError, "max_norm must be at least 0, got -1"),
+            ("max_norm", -1, ValueError, "max_norm must be at least 0 or None, got -1"),
             ("sparse", "bsr", ValueError, "sparse must be False, True or 'rows'"),
             ("padding_idx", 5, ValueError, "padding_idx = 5 is out of range for 5 embeddings"),
             ("scale_grad_by_freq", "no", TypeError, "scale_grad_by_freq must be True or False"),

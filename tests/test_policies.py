@@ -463,7 +463,7 @@ class TestOptions:
     def test_rows_that_the_table_has_not(self, row, error):
         message = f"default_row = {row} is out of range for 5 embeddings, it must be in [-5, 5)"
         if error is TypeError:
-            message = f"default_row must be an integer, got {row!r}"
+            message = f"default_row must be an integer or None, got {row!r}"
         calls = (
             lambda: embedding_bag([[0]], TABLE, default_row=row),
             lambda: embedding_bag_backward([[1.0, 1.0]], [[0]], TABLE, default_row=row),

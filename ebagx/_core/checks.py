@@ -6,6 +6,7 @@ Kernels rely on these checks. When a check raises, nothing has been changed.
 import math
 import numbers
 import operator
+import re
 import reprlib
 import sys
 from collections.abc import Collection, Iterable
@@ -36,6 +37,8 @@ class Range(NamedTuple):
 RAISE, SKIP = "raise", "skip"
 LEAVES_OUT = f"invalid={SKIP!r} leaves it out"
 
+OR_NONE = " or None"  # ends what a message says of an argument that may be None
+
 FINITE = Range(-math.inf, math.inf, False, "finite")
 AT_LEAST_0 = Range(0, math.inf, True, "at least 0 and finite")
 POSITIVE = Range(0, math.inf, False, "positive and finite")
@@ -45,9 +48,23 @@ PART = Range(0, 1, False, "between 0 and 1")
 _SHORT_BAG = 64  # lookups; `check_winners` compares such bags side by side
 
 
+class _Shown(reprlib.Repr):
+    """Short reprs, also of integers with more digits than Python converts."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return the digits, those in the middle left out if there are many."""
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            return f"an integer of {x.bit_length()} bits"
+
+
+_shown = _Shown()
+
+
 def shown(value: Any) -> str:
-    """Return a wrong value for an error message: its repr, shortened if long."""
-    return reprlib.repr(value)
+    """Return a wrong value for an error message: its repr on one line, shortened if long."""
+    return re.sub(r"\s*\n\s*", " ", _shown.repr(value))
 
 
 def check_one_of(value: Any, name: str, choices: Collection[str | None], or_else: str = "") -> None:
@@ -102,10 +119,11 @@ def refuse_dask(value: Any, name: str) -> None:
         )
 
 
-def check_flag(value: Any, name: str) -> None:
-    """Raise TypeError unless `value` is a bool, NumPy's included."""
+def check_flag(value: Any, name: str, or_else: str = "") -> None:
+    """Raise TypeError unless `value` is a bool, NumPy's included; `or_else` ends the choices."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+        choices = f"True, False{or_else}" if or_else else "True or False"
+        raise TypeError(f"{name} must be {choices}, got {shown(value)}")
 
 
 def check_mode(mode: Any) -> Mode:
@@ -123,36 +141,50 @@ def check_sparse(sparse: Any) -> bool | str:
     raise ValueError(f"sparse must be False, True or 'rows', got {shown(sparse)}")
 
 
-def check_integer(value: Any, name: str, low: int | None = None, high: int | None = None) -> int:
-    """Return an integer from `low` to `high` as an int; a bool is a TypeError."""
-    number: int = value if type(value) is int else _as_int(value, name)
+def check_integer(
+    value: Any, name: str, low: int | None = None, high: int | None = None, or_else: str = ""
+) -> int:
+    """Return an integer from `low` to `high` as an int; a bool is a TypeError.
+
+    `or_else` says in the message what else is allowed: ``OR_NONE``, where the caller takes None.
+    """
+    number: int = value if type(value) is int else _as_int(value, name, or_else)
     if low is not None and number < low:
-        raise ValueError(f"{name} must be at least {low}, got {number}")
+        raise ValueError(f"{name} must be at least {low}{or_else}, got {shown(number)}")
     if high is not None and number > high:
-        raise ValueError(f"{name} must be at most {high}, got {number}")
+        raise ValueError(f"{name} must be at most {high}{or_else}, got {shown(number)}")
     return number
 
 
-def _as_int(value: Any, name: str) -> int:
+def check_integer_or_none(value: Any, name: str, low: int | None = None) -> int | None:
+    """Return an integer of at least `low` as an int, or None."""
+    return None if value is None else check_integer(value, name, low, or_else=OR_NONE)
+
+
+def _as_int(value: Any, name: str, or_else: str) -> int:
     try:
         if not isinstance(value, (bool, np.bool_)):
             return operator.index(value)
     except TypeError:
         pass
-    raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    raise TypeError(f"{name} must be an integer{or_else}, got {shown(value)}")
 
 
-def check_number(value: Any, name: str, within: Range = FINITE) -> float:
-    """Return a real number in a range as a float; a bool is a TypeError."""
-    number: float = value if type(value) is float else _as_float(value, name)
+def check_number(value: Any, name: str, within: Range = FINITE, or_else: str = "") -> float:
+    """Return a real number in a range as a float; a bool is a TypeError.
+
+    `or_else` is that of `check_integer`.
+    """
+    number: float = value if type(value) is float else _as_float(value, name, or_else)
     if not within.holds(number):
-        raise ValueError(f"{name} must be {within.description}, got {value}")
+        got = shown(value) if isinstance(value, int) else value  # an int can have 300 digits
+        raise ValueError(f"{name} must be {within.description}{or_else}, got {got}")
     return number
 
 
-def _as_float(value: Any, name: str) -> float:
+def _as_float(value: Any, name: str, or_else: str = "") -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
+        raise TypeError(f"{name} must be a number{or_else}, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:
@@ -166,14 +198,14 @@ def check_size(size: Any, name: str) -> int:
 
 def check_num_threads(num_threads: Any) -> int | None:
     """Return a number of threads >= 1, or None."""
-    return None if num_threads is None else check_integer(num_threads, "num_threads", 1)
+    return check_integer_or_none(num_threads, "num_threads", 1)
 
 
 def check_row(value: Any, name: str, num_rows: int) -> int | None:
     """Return a table row in [0, N), or None; negative ones count from the end."""
-    if value is None:
+    row = check_integer_or_none(value, name)
+    if row is None:
         return None
-    row = check_integer(value, name)
     if not -num_rows <= row < num_rows:
         raise ValueError(
             f"{name} = {row} is out of range for {num_rows} embeddings, "
@@ -192,8 +224,8 @@ def check_max_norm(max_norm: Any, norm_type: Any) -> None:
     """Raise unless `max_norm` is None or a number >= 0, and `norm_type` a number."""
     if max_norm is None:
         return
-    if not _as_float(max_norm, "max_norm") >= 0:
-        raise ValueError(f"max_norm must be at least 0, got {max_norm}")
+    if not _as_float(max_norm, "max_norm", OR_NONE) >= 0:
+        raise ValueError(f"max_norm must be at least 0{OR_NONE}, got {max_norm}")
     if math.isnan(_as_float(norm_type, "norm_type")):
         raise ValueError(f"norm_type must be a number, got {norm_type}")
 
@@ -323,7 +355,8 @@ def raise_missing(
 ) -> NoReturn:
     """Raise ValueError for the first entry without a value; `ends` are as in `raise_bad_index`."""
     name, place, _ = _named(name, tuple(np.argwhere(mask)[0]), ends)
-    raise ValueError(f"{name}[{', '.join(map(str, place))}] is {word}: {way_out}")
+    where = f"[{', '.join(map(str, place))}]" if place else ""
+    raise ValueError(f"{name}{where} is {word}: {way_out}")
 
 
 def check_integers(array: np.ndarray, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -11,7 +12,9 @@ import numpy as np
 
 from ebagx._core import cpu
 
+_BYTE = np.dtype(np.uint8)
 _CACHE_LINE = 64
+_INT32_MAX = 2**31 - 1
 SMALL_BYTES = 1 << 14  # aligning smaller arrays costs more time, a microsecond, than it saves
 _PAGE = 1 << 12  # bytes
 _BLOCK = 1 << 20  # bytes that are compared at once
@@ -31,6 +34,11 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     return _aligned(np.zeros, shape, dtype)
 
 
+def ascending(count: int) -> np.ndarray:
+    """Return the numbers from 0 on, as int32 where they fit: half the memory of NumPy's."""
+    return np.arange(count, dtype=np.int32 if count <= _INT32_MAX else np.int64)
+
+
 def _aligned(
     allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> np.ndarray:
@@ -39,9 +47,9 @@ def _aligned(
         raise MemoryError(f"an array of shape {shape} and dtype {dtype} fits no memory")
     if size < SMALL_BYTES:
         return allocate(shape, dtype)
-    raw = allocate(size + _CACHE_LINE, np.uint8)
-    start = -cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
+    raw = allocate(size + _CACHE_LINE, _BYTE)
+    # A slice, a view and a reshape would take a microsecond more between kernels.
+    return np.ndarray(shape, dtype, raw, -cpu.misalignment(raw, _CACHE_LINE) % _CACHE_LINE)
 
 
 def copy_sparsely(array: np.ndarray) -> np.ndarray:
@@ -217,6 +225,45 @@ def check_mapped(array: np.ndarray, name: str) -> mmap.mmap | None:
     if mapped is not None:
         _check_file(mapped, start, name)
     return mapped
+
+
+class Descriptor:
+    """A descriptor of an open file, a copy that is closed with this object.
+
+    As the attribute `descriptor` of a `numpy.memmap` it makes checks of the map cheaper.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class MapOfArray(NamedTuple):
+    """The memory map that an array is in, found once for many checks: see `check_mapped`."""
+
+    mapped: mmap.mmap
+    start: int
+    descriptor: Descriptor | None
+    name: str
+
+    @classmethod
+    def of(cls, array: np.ndarray, name: str) -> Self | None:
+        """Return the map that an array is in, or None if it is in none."""
+        mapped, start = _find_map(array)
+        if mapped is None:
+            return None
+        root: Any = array
+        while isinstance(root, np.ndarray) and not hasattr(root, "descriptor"):
+            root = root.base
+        return cls(mapped, start, getattr(root, "descriptor", None), name)
+
+    def check(self) -> None:
+        """Raise ValueError if the file has become shorter; keep the GIL where it has not."""
+        end = self.start + len(self.mapped)
+        if self.descriptor is None or cpu.file_bytes(self.descriptor.number) < end:
+            _check_file(self.mapped, self.start, self.name)
 
 
 def find_map(array: np.ndarray) -> mmap.mmap | None:

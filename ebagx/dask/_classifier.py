@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from ebagx._core.modes import MODES
 from ebagx._training.examples import Examples
+from ebagx._training.labels import logits_of
 from ebagx._training.network import Floats
 from ebagx.dask._base import CLUSTER_CONSTRAINTS, NO_BAGS, DaskEstimator
 from ebagx.dask._cluster import Cluster
@@ -17,7 +18,7 @@ from ebagx.dask._features import is_collection
 from ebagx.dask._lazy import scored_lazily
 from ebagx.dask._survey import Labels, all_labels, labels_of
 from ebagx.optim import Optimizer
-from ebagx.sklearn.classifier import EmbeddingBagClassifier, logits_of
+from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.parameters import Constraints
 from ebagx.sklearn.weights import class_weights
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ebagx._core.checks import (
     AT_LEAST_0,
     FRACTION,
+    OR_NONE,
     POSITIVE,
     check_flag,
     check_num_threads,
@@ -62,7 +63,7 @@ def _size(value: Any, name: str) -> float:
 
 
 def _limit(value: Any, name: str) -> float | None:
-    return None if value is None else check_number(value, name, POSITIVE)
+    return None if value is None else check_number(value, name, POSITIVE, OR_NONE)
 
 
 def _fraction(value: Any, name: str) -> float:

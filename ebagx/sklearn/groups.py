@@ -16,7 +16,7 @@ _NAMED = 5  # columns that a message names
 class ColumnGroups:
     """Slices, a mapping to slices, or an integer for each column."""
 
-    def check(self, value: Any, name: str) -> None:
+    def check(self, value: Any, name: str, or_else: str = "") -> None:  # noqa: ARG002 - says None
         """Raise TypeError or ValueError unless `value` is of such a kind."""
         _slices_or_numbers(value, name)
 

@@ -23,7 +23,7 @@ from ebagx.sklearn.interactions import (
     as_pairs,
     check_columns,
 )
-from ebagx.sklearn.parameters import Constraints, Flag, Integer, OneOf
+from ebagx.sklearn.parameters import SIZE, Constraints, Flag, OneOf
 from ebagx.sklearn.passes import MadeInPasses
 from ebagx.sklearn.ranking import RanksItems
 from ebagx.sklearn.towers import Csr, LearnsTowers
@@ -198,8 +198,8 @@ class EmbeddingBagRecommender(
         "mode": OneOf(WEIGHTED_MODES),
         "item_identity": Flag(),
         "user_identity": Flag(),
-        "max_sampled": Integer(1),
-        "negatives": Integer(1),
+        "max_sampled": SIZE,
+        "negatives": SIZE,
     }
 
     _fixed: ClassVar[tuple[str, ...]] = (

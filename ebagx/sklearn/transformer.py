@@ -19,8 +19,8 @@ from ebagx._training.bags import bags_of, scaled_for, table_of, take
 from ebagx.sklearn.inputs import as_features
 from ebagx.sklearn.parameters import (
     NUM_THREADS,
+    SIZE,
     Constraints,
-    Integer,
     OneOf,
     Seed,
     check_parameters,
@@ -127,7 +127,7 @@ class EmbeddingBagTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     # `fit` checks `weight` when it makes a table of it.
     _constraints: ClassVar[Constraints] = {
-        "n_components": Integer(1),
+        "n_components": SIZE,
         "mode": OneOf(tuple(MODES)),
         "normalize": OneOf((None, "l2")),
         "random_state": Seed(),

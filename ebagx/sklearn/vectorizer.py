@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ebagx.sklearn.parameters import (
+    COUNT,
     Constraints,
     Flag,
     Integer,
@@ -109,7 +110,7 @@ class TextVectorizer(  # type: ignore[call-arg]
     _constraints: ClassVar[Constraints] = {
         "word_ngrams": Integer(1, MAX_WORD_NGRAM),
         "char_ngrams": NoneOr(IntegerPair(1, MAX_CHAR_NGRAM)),
-        "min_count": Integer(1),
+        "min_count": COUNT,
         "n_buckets": Integer(1, MAX_BUCKETS),
         "lowercase": Flag(),
         "tokenizer": OneOf(NAMES),

@@ -11,7 +11,15 @@ from ebagx._core.checks import shown
 from ebagx.io import model_folder
 from ebagx.io.fasttext.model import read_model
 from ebagx.sklearn.classifier import EmbeddingBagClassifier
-from ebagx.sklearn.parameters import NUM_THREADS, Constraints, Flag, Integer, NoneOr, OneOf
+from ebagx.sklearn.parameters import (
+    COUNT,
+    NUM_THREADS,
+    Constraints,
+    Flag,
+    NoneOr,
+    OneOf,
+    check_parameters,
+)
 from ebagx.sklearn.vectorizer import TextVectorizer
 from ebagx.text.fasttext.model import FastTextModel
 from ebagx.text.learning import Learning
@@ -22,7 +30,6 @@ from ebagx.text.tokenizers import NAMES
 
 __all__ = ["FastTextModel", "TextClassifier", "load_model"]
 
-_COUNT = Integer(1, 2**63 - 1)  # of the files of models
 _OF_BAGS = EmbeddingBagClassifier._constraints
 _OF_WORDS = TextVectorizer._constraints
 
@@ -150,8 +157,8 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
         "loss": OneOf(LOSSES),
         "pretrained": NoneOr(Pretrained()),
         "freeze_pretrained": Flag(),
-        **dict.fromkeys(("epochs", "batch_size", "min_count", "n_iter_no_change"), _COUNT),
-        "negatives": NoneOr(_COUNT),
+        **dict.fromkeys(("epochs", "batch_size", "min_count", "n_iter_no_change"), COUNT),
+        "negatives": NoneOr(COUNT),
         **{
             name: _OF_BAGS[name]
             for name in (
@@ -238,6 +245,7 @@ class TextClassifier(Learning, ClassifierMixin, BaseEstimator):  # type: ignore[
             If texts, labels or a parameter are wrong, if there are fewer than two classes or no
             features, or if the loss diverges. The classifier stays as it was.
         """
+        check_parameters(self, "warm_start")
         model = self._model if self.warm_start else None
         return self._learn((X, y, sample_weight), None, model, one_pass=False)
 

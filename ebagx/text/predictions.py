@@ -10,7 +10,13 @@ import numpy.typing as npt
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from ebagx._core.checks import FRACTION, check_integer, check_number, shown
+from ebagx._core.checks import (
+    FRACTION,
+    check_integer,
+    check_integer_or_none,
+    check_number,
+    shown,
+)
 from ebagx._core.quantized.formats import check_bits
 from ebagx.io.model_folder import save_model
 from ebagx.quantized import QuantizedTable
@@ -49,10 +55,10 @@ class Predictions:
             As `y` was in `fit`. With the loss "ova" the labels whose probability exceeds a half; a
             loaded model of this loss returns lists.
         """
-        blocks = self._fitted().score_blocks(checked_texts(X, "X"))
+        model, texts = self._fitted(), checked_texts(X, "X")
         if self._form == ONE:
-            places = [scores.argmax(axis=1) for scores in blocks]
-            return self.classes_[np.concatenate([np.empty(0, np.intp), *places])]
+            return self.classes_[model.places(texts)]
+        blocks = model.score_blocks(texts)
         if self._form == INDICATOR:
             found = [(scores > 0).astype(np.int64) for scores in blocks]
             return np.concatenate([np.empty((0, len(self.classes_)), np.int64), *found])
@@ -274,7 +280,7 @@ class Predictions:
         """
         model = self._fitted()
         bits = check_bits(bits)
-        cutoff = None if cutoff is None else check_integer(cutoff, "cutoff", 1)
+        cutoff = check_integer_or_none(cutoff, "cutoff", 1)
         if texts is not None and cutoff is None:
             raise ValueError("texts needs cutoff: without it, all features are kept")
         lines = None if texts is None else _lines_to_count(texts, model.features.tokenizer)

@@ -39,14 +39,14 @@ class Rows(NamedTuple):
 class Pretrained:
     """The constraint of a parameter: a path, or words with a table."""
 
-    def check(self, value: Any, name: str) -> None:
+    def check(self, value: Any, name: str, or_else: str = "") -> None:
         """Raise TypeError or ValueError unless `value` can be vectors."""
         if isinstance(value, str | Path):
             return
         if not isinstance(value, Vectors):
             raise TypeError(
-                f"{name} must be a path or have words and a table, as load_vectors of ebagx.text "
-                f"returns them, got {type(value).__name__}"
+                f"{name} must be a path{or_else}, or have words and a table, as load_vectors of "
+                f"ebagx.text returns them, got {type(value).__name__}"
             )
         shape = tuple(value.table.shape)
         if len(shape) != 2 or shape[0] != len(value.words):

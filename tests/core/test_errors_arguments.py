@@ -31,7 +31,7 @@ class TestPaddingIdx:
 
     @pytest.mark.parametrize("padding_idx", [True, np.True_, 1.0, "1", [1]], ids=repr)
     def test_no_integer(self, rejects, padding_idx):
-        message = f"padding_idx must be an integer, got {padding_idx!r}"
+        message = f"padding_idx must be an integer or None, got {padding_idx!r}"
         rejects(TypeError, message, input=BAGS, padding_idx=padding_idx)
 
 
@@ -107,9 +107,9 @@ class TestMaxNorm:
     @pytest.mark.parametrize("max_norm", [-1, -1e-300, float("nan"), -np.inf])
     def test_value(self, max_norm):
         table = large_table()
-        with rejected(ValueError, f"max_norm must be at least 0, got {max_norm}", table):
+        with rejected(ValueError, f"max_norm must be at least 0 or None, got {max_norm}", table):
             embedding_bag(BAGS, table, max_norm=max_norm)
-        with rejected(ValueError, f"max_norm must be at least 0, got {max_norm}"):
+        with rejected(ValueError, f"max_norm must be at least 0 or None, got {max_norm}"):
             EmbeddingBag(NUM_ROWS, DIM, max_norm=max_norm)
 
     def test_norm_type(self):
@@ -133,13 +133,15 @@ class TestMaxNorm:
         with rejected(ValueError, message, memory):
             embedding_bag(BAGS, table, max_norm=0.5)
 
-    @pytest.mark.parametrize("name", ["max_norm", "norm_type"])
-    def test_no_number(self, name):
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("max_norm", "a number or None"), ("norm_type", "a number")]
+    )
+    def test_no_number(self, name, kind):
         table = large_table()
         arguments = {"max_norm": 1.0, "norm_type": 2.0, name: "2"}
-        with rejected(TypeError, f"{name} must be a number, got '2'", table):
+        with rejected(TypeError, f"{name} must be {kind}, got '2'", table):
             embedding_bag(BAGS, table, **arguments)
-        with rejected(TypeError, f"{name} must be a number, got '2'"):
+        with rejected(TypeError, f"{name} must be {kind}, got '2'"):
             EmbeddingBag(NUM_ROWS, DIM, **arguments)
 
 
@@ -180,7 +182,7 @@ class TestReadOnlyTable:
 class TestNumThreads:
     @pytest.mark.parametrize("num_threads", [0, -1])
     def test_value(self, num_threads):
-        message = f"num_threads must be at least 1, got {num_threads}"
+        message = f"num_threads must be at least 1 or None, got {num_threads}"
         with rejected(ValueError, message):
             embedding_bag(BAGS, large_table(), num_threads=num_threads)
         with rejected(ValueError, message):
@@ -190,7 +192,7 @@ class TestNumThreads:
 
     @pytest.mark.parametrize("num_threads", [1.0, "2"])
     def test_no_integer(self, num_threads):
-        with rejected(TypeError, f"num_threads must be an integer, got {num_threads!r}"):
+        with rejected(TypeError, f"num_threads must be an integer or None, got {num_threads!r}"):
             embedding_bag(BAGS, large_table(), num_threads=num_threads)
 
 

@@ -11,14 +11,21 @@ pytest.importorskip("distributed")
 
 import distributed
 
-from ebagx.dask import DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor, estimate
+from ebagx.dask import (
+    DaskEmbeddingBagClassifier,
+    DaskEmbeddingBagRegressor,
+    DaskTextVectorizer,
+    estimate,
+)
 from ebagx.dask._checkpoint import check_folder, unfinished
 from ebagx.dask._cluster import client_of
 from ebagx.dask._storage import stored
 from ebagx.dask._survey import all_labels, labels_of
 from ebagx.optim import SGD
+from ebagx.sklearn.parameters import check_parameters
 from support import dask_cases as cases
 from support.dask_clusters import rows_of
+from support.wrong_parameters import refusals
 
 
 def client_like(**options):
@@ -36,6 +43,15 @@ def test_clients():
         client_of(client_like(asynchronous=True))
     with pytest.warns(UserWarning, match="no workers yet: fit waits"):
         client_of(client_like(workers={}))
+
+
+@pytest.mark.parametrize(
+    "kind", [DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor, DaskTextVectorizer]
+)
+def test_every_parameter_refuses_wrong_values(kind):
+    estimator = kind()
+    for name in estimator.get_params():
+        assert refusals(estimator, name, check_parameters)
 
 
 def test_a_closed_client(two_workers):

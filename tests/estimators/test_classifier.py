@@ -244,7 +244,7 @@ def test_two_classes_have_one_decision(bags):
         ({"learning_rate": float("inf")}, ValueError, "learning_rate must be pos.* got inf$"),
         ({"learning_rate": "fast"}, TypeError, "^learning_rate must be a number, got 'fast'$"),
         ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
-        ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
+        ({"num_threads": 0}, ValueError, "^num_threads must be at least 1 or None, got 0$"),
     ],
 )
 def test_bad_parameters(bags, parameters, error, message):

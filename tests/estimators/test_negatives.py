@@ -160,7 +160,7 @@ def test_weight_decay_reaches_classes_that_no_step_uses():
 @pytest.mark.parametrize(
     ("negatives", "error", "message"),
     [
-        (0, ValueError, "negatives must be at least 1, got 0"),
+        (0, ValueError, "negatives must be at least 1 or None, got 0"),
         (2.5, TypeError, "negatives must be an integer"),
         ("ns", TypeError, "negatives must be an integer"),
     ],

@@ -24,8 +24,8 @@ BAD = [
     ({"max_iter": True}, TypeError, "^max_iter must be an integer, got True$"),
     ({"n_iter_no_change": 0}, ValueError, "^n_iter_no_change must be at least 1, got 0$"),
     ({"n_iter_no_change": np.inf}, TypeError, "^n_iter_no_change must be an integer, got inf$"),
-    ({"hidden": 0}, ValueError, "^hidden must be at least 1, got 0$"),
-    ({"hidden": (8, 8)}, TypeError, r"^hidden must be an integer, got \(8, 8\)$"),
+    ({"hidden": 0}, ValueError, "^hidden must be at least 1 or None, got 0$"),
+    ({"hidden": (8, 8)}, TypeError, r"^hidden must be an integer or None, got \(8, 8\)$"),
     ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
     ({"mode": None}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got None$"),
     ({"learning_rate": 0}, ValueError, "^learning_rate must be positive and finite, got 0$"),
@@ -45,8 +45,8 @@ BAD = [
     ({"warm_start": None}, TypeError, "^warm_start must be True or False, got None$"),
     ({"verbose": -1}, ValueError, "^verbose must be at least 0, got -1$"),
     ({"verbose": "yes"}, TypeError, "^verbose must be an integer, got 'yes'$"),
-    ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
-    ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer, got 1.5$"),
+    ({"num_threads": 0}, ValueError, "^num_threads must be at least 1 or None, got 0$"),
+    ({"num_threads": 1.5}, TypeError, "^num_threads must be an integer or None, got 1.5$"),
     ({"optimizer": "lbfgs"}, ValueError, "^optimizer must be one of 'adagrad', .*, got 'lbfgs'$"),
     ({"optimizer": SGD}, ValueError, "^optimizer must be one of .* or an ebagx.optim.Optimizer"),
     ({"schedule": "step"}, ValueError, "^schedule must be one of None, 'linear', .*, got 'step'$"),
@@ -60,7 +60,18 @@ BAD = [
         ValueError,
         "^schedule must be None with an optimizer object, got 'linear'; make the optimizer with th",
     ),
-    ({"random_state": "x"}, ValueError, "cannot be used to seed"),
+    (
+        {"random_state": "x"},
+        ValueError,
+        "^random_state must be an integer from 0 to 4294967295, a RandomState or None, got 'x'$",
+    ),
+    ({"random_state": -1}, ValueError, "^random_state must be an integer from 0 .* got -1$"),
+    (
+        {"learning_rate": 2, "alpha": 0.5},
+        ValueError,
+        r"^learning_rate \* alpha must be less than 1, got 2 \* 0.5$",
+    ),
+    ({"hidden": 2**31}, ValueError, "^hidden must be at most 2147483647 or None, got 2147483648$"),
 ]
 NAMES = [getattr(ebagx.sklearn, name) for name in ebagx.sklearn.__all__]
 ESTIMATORS = [named for named in NAMES if isinstance(named, type)]
@@ -109,7 +120,7 @@ def test_parameters_that_predictions_use_are_checked_again(kind):
     model.fit(X, y)
     for parameters, error, message in (
         ({"mode": "max"}, ValueError, "^mode must be one of 'sum', 'mean', 'sqrtn', got 'max'$"),
-        ({"num_threads": -1}, ValueError, "^num_threads must be at least 1, got -1$"),
+        ({"num_threads": -1}, ValueError, "^num_threads must be at least 1 or None, got -1$"),
     ):
         with pytest.raises(error, match=message):
             copy.deepcopy(model).set_params(**parameters).predict(X)

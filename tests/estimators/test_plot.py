@@ -211,7 +211,7 @@ def test_styles_and_legend_can_be_changed(embeddings):
         ({"y": np.zeros((90, 2))}, "^y must be 1-D, got 2-D$"),
         ({"y": np.arange(90) % 71}, "^y must have at most 70 classes, got 71$"),
         ({"y": np.zeros(89)}, "inconsistent numbers of samples"),
-        ({"subsample": 1}, "^subsample must be at least 2, got 1$"),
+        ({"subsample": 1}, "^subsample must be at least 2 or None, got 1$"),
     ],
 )
 def test_bad_arguments_of_a_map(embeddings, arguments, message):

@@ -404,8 +404,8 @@ def test_a_rate_that_is_too_large_for_the_decay_uses_no_random_numbers():
     model.partial_fit(X, y, **first_call(y))
     other = pickle.loads(pickle.dumps(model))
     with pytest.raises(ValueError, match=r"^learning_rate \* weight_decay must be less than 1"):
-        model.set_params(learning_rate=1.0).partial_fit(X, y)
-    model.set_params(learning_rate=other.learning_rate).partial_fit(X, y)
+        model.set_params(schedule=lambda _: 1.0).partial_fit(X, y)
+    model.set_params(schedule=None).partial_fit(X, y)
     assert_same_model(model, other.partial_fit(X, y))
 
 

@@ -325,7 +325,7 @@ def test_random_projection_of_glosses_tells_topics_apart():
         ({"mode": "median"}, ValueError, "^mode must be one of 'sum', .*, got 'median'$"),
         ({"normalize": "l1"}, ValueError, "^normalize must be one of None, 'l2', got 'l1'$"),
         ({"normalize": True}, ValueError, "^normalize must be one of None, 'l2', got True$"),
-        ({"num_threads": 0}, ValueError, "^num_threads must be at least 1, got 0$"),
+        ({"num_threads": 0}, ValueError, "^num_threads must be at least 1 or None, got 0$"),
         ({"weight": np.ones(4)}, ValueError, "^weight must be 2-D .* got 1-D$"),
         ({"weight": np.ones((4, 2), int)}, TypeError, "^weight must be float16, .* got int64$"),
         (

@@ -23,6 +23,7 @@ from ebagx.text import lines
 from support.ngram_definition import features_of, words_of
 
 TEXTS = ["A small cat.", "a small, small dog", "", "Une caf\u00e9!"]
+PAIR = "; char_ngrams must be two integers or None"
 OPTIONS = {"word_ngrams": 3, "char_ngrams": (2, 4), "n_buckets": 1000, "min_count": 2}
 
 
@@ -174,13 +175,13 @@ def test_bad_documents(documents, error, problem):
         ({"min_count": True}, TypeError, "min_count must be an integer, got True"),
         ({"n_buckets": 0}, ValueError, "n_buckets must be at least 1, got 0"),
         ({"n_buckets": 2**29}, ValueError, "n_buckets must be at most 268435456, got 536870912"),
-        ({"char_ngrams": 3}, ValueError, "char_ngrams must be None or two integers, got 3"),
-        ({"char_ngrams": (3,)}, ValueError, "char_ngrams must be None or two integers, got (3,)"),
-        ({"char_ngrams": (0, 3)}, ValueError, "char_ngrams[0] must be at least 1, got 0"),
-        ({"char_ngrams": (3, 2)}, ValueError, "char_ngrams[1] must be at least 3, got 2"),
-        ({"char_ngrams": (3, 33)}, ValueError, "char_ngrams[1] must be at most 32, got 33"),
+        ({"char_ngrams": 3}, ValueError, "char_ngrams must be two integers or None, got 3"),
+        ({"char_ngrams": (3,)}, ValueError, "char_ngrams must be two integers or None, got (3,)"),
+        ({"char_ngrams": (0, 3)}, ValueError, "char_ngrams[0] must be at least 1, got 0" + PAIR),
+        ({"char_ngrams": (3, 2)}, ValueError, "char_ngrams[1] must be at least 3, got 2" + PAIR),
+        ({"char_ngrams": (3, 33)}, ValueError, "char_ngrams[1] must be at most 32, got 33" + PAIR),
         ({"lowercase": "no"}, TypeError, "lowercase must be True or False, got 'no'"),
-        ({"char_ngrams": (3, "4")}, TypeError, "char_ngrams[1] must be an integer, got '4'"),
+        ({"char_ngrams": (3, "4")}, TypeError, "char_ngrams[1] must be an integer, got '4'" + PAIR),
     ],
 )  # fmt: skip
 def test_bad_parameters(options, error, problem):

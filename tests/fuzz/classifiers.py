@@ -37,6 +37,8 @@ WRONG = {
     "num_threads": (0, -5, 1.5),
     "validation_fraction": (0, 2.0),
 }
+# Steps of this rate leave all weights as they are, but for those that are smaller than NEGLIGIBLE.
+NO_STEP, NEGLIGIBLE = 1e-30, 1e-20
 ERRORS = (TypeError, ValueError, OSError, AttributeError, MemoryError)
 
 
@@ -63,7 +65,7 @@ def run(source: Source) -> str:
     kind = _train(model, call, "fit", is_wrong)
     if kind != "fit":
         return f"classifier {kind}"
-    deeds = [source.choice((_continue, _question, _small, _stored)) for _ in range(3)]
+    deeds = [source.choice((_continue, _question, _small, _stored, _grow)) for _ in range(3)]
     for deed in deeds:
         with oracle.judged(call):
             _check_answers(source, model)
@@ -164,11 +166,7 @@ def _check_answers(source: Source, model: Any) -> None:
     texts = [*_texts(source, 4), "", "unseen words"]
     inner = model._model
     ngrams, tokenizer = inner.features.ngrams, inner.features.tokenizer
-    rows = dict(inner.features.columns)
-    words = len(rows)
-    places = inner.features.table.buckets().tolist()
-    rows |= {bucket: words + i for i, bucket in enumerate(places)}
-    table = inner.embedding
+    rows, table = _rows(model), inner.embedding
     table = (table if isinstance(table, np.ndarray) else table.toarray()).astype("f8")
     chars = (max(ngrams.min_chars, 1), ngrams.max_chars) if ngrams.max_chars else None
     expected = np.zeros((len(texts), model.vectors([]).shape[1]))
@@ -186,6 +184,14 @@ def _check_answers(source: Source, model: Any) -> None:
     found = model.predict_proba(texts)
     np.testing.assert_allclose(found, wanted, 1e-3, 1e-5)
     _check_labels(model, texts, found)
+
+
+def _rows(model: Any) -> dict[Any, int]:
+    """Return the row of each word, and of each bucket of n-grams, by its number."""
+    features = model._model.features
+    rows = dict(features.columns)
+    buckets = features.table.buckets().tolist()
+    return rows | {bucket: len(rows) + i for i, bucket in enumerate(buckets)}
 
 
 def _check_labels(model: Any, texts: list[str], found: np.ndarray) -> None:
@@ -296,3 +302,33 @@ def _check_stored(source: Source, model: Any) -> None:
         if model._model.bits is None and source.below(2):
             loaded.partial_fit(texts, _targets(source, loaded, tuple(model.classes_), texts))
         np.testing.assert_array_equal(model.predict_proba(texts), wanted)
+
+
+def _grow(source: Source, model: Any, labels: tuple[Any, ...]) -> None:
+    """Add words and labels in steps that change nothing: what was learned keeps its bits."""
+    if model._form == "an indicator" or model._model.bits is not None:
+        return
+    new = ("new", "Z") if isinstance(labels[0], str) else (77, -5)
+    y = [source.choice((*labels, *new)) for _ in range(4)]
+    texts = [f"{text} new words {i}" for i, text in enumerate(_texts(source, 2) * 2)]
+    larger = copy.copy(model).set_params(learning_rate=NO_STEP)
+    try:
+        larger.partial_fit(texts[:4], [[label] for label in y] if model.loss == "ova" else y)
+    except ValueError as error:
+        if not _may_be_refused(error):
+            raise
+        return
+    for before, after in zip(_learned(model), _learned(larger), strict=True):
+        assert before.keys() <= after.keys()
+        for name, values in before.items():
+            np.testing.assert_array_equal(after[name], values, err_msg=repr(name))
+    _check_answers(source, larger)
+
+
+def _learned(model: Any) -> tuple[dict[Any, np.ndarray], dict[Any, np.ndarray]]:
+    """Return the vector of each word and bucket, and weights and intercept of each label."""
+    table, weights = model.embedding_.copy(), np.column_stack([model.coef_, model.intercept_])
+    for array in (table, weights):
+        array[np.abs(array) < NEGLIGIBLE] = 0
+    vectors = {name: table[row] for name, row in _rows(model).items()}
+    return vectors, dict(zip(model.classes_.tolist(), weights, strict=True))

@@ -375,7 +375,7 @@ def test_threads_change_nothing():
     assert_same_model(_attributes(found), _attributes(expected))
     found.set_params(num_threads=1)
     np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
-    with pytest.raises(ValueError, match="^num_threads must be at least 1, got 0$"):
+    with pytest.raises(ValueError, match="^num_threads must be at least 1 or None, got 0$"):
         found.set_params(num_threads=0).predict(TEXTS)
 
 
@@ -409,7 +409,7 @@ def test_models_of_numpy_numbers_are_saved(tmp_path):
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "negatives", "n_iter_no_change"])
 def test_numbers_that_files_cannot_hold_are_refused(name):
-    with pytest.raises(ValueError, match=f"^{name} must be at most 9223372036854775807, got "):
+    with pytest.raises(ValueError, match=f"^{name} must be at most 9223372036854775807.*, got "):
         TextClassifier(**{name: 2**63}).fit(TEXTS, LABELS)
 
 
@@ -483,7 +483,7 @@ def test_negatives():
     lists = [[label, "all"] for label in labels]
     several = TextClassifier(loss="ova", **options).fit(texts, lists)
     assert (several.predict_proba(texts)[:, several.classes_ == "all"] > 0.5).all()
-    with pytest.raises(ValueError, match="negatives must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="negatives must be at least 1 or None, got 0"):
         TextClassifier(negatives=0).fit(texts, labels)
 
 

@@ -157,7 +157,7 @@ def test_partial_fit_of_a_loaded_model_with_several_labels(folder):
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(ValueError, match="is not a model directory: it has no model.json$"):
         load_model(tmp_path)
-    with pytest.raises(ValueError, match="^num_threads must be at least 1, got 0$"):
+    with pytest.raises(ValueError, match="^num_threads must be at least 1 or None, got 0$"):
         load_model(tmp_path, num_threads=0)
 
 

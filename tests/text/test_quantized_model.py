@@ -140,7 +140,7 @@ def test_no_training_goes_on(fitted, tmp_path):
         ({"bits": 3}, ValueError, "bits must be 8, 4 or 2, got 3"),
         ({"bits": 0}, ValueError, "bits must be 8, 4 or 2, got 0"),
         ({"bits": 4.0}, TypeError, "bits must be an integer"),
-        ({"cutoff": 0}, ValueError, "cutoff must be at least 1, got 0"),
+        ({"cutoff": 0}, ValueError, "cutoff must be at least 1 or None, got 0"),
         ({"cutoff": "5"}, TypeError, "cutoff must be an integer"),
         ({"texts": ["a cat"]}, ValueError, "^texts needs cutoff: without it, all features are"),
         ({"cutoff": 5, "texts": []}, ValueError, "^texts must hold at least 1 text, got 0"),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length, resample
 
-from ebagx._core.checks import check_integer
+from ebagx._core.checks import check_integer_or_none
 from ebagx.sklearn.plot.axes import axes_or_new, last_step
 
 if TYPE_CHECKING:
@@ -249,8 +249,7 @@ def _shuffled_part(
     """Return at most `subsample` rows of `X` and `y` in random order."""
     check_consistent_length(X, y)
     size = X.shape[0] if hasattr(X, "shape") else len(X)
-    if subsample is not None:
-        size = min(size, check_integer(subsample, "subsample", 2))
+    size = min(size, check_integer_or_none(subsample, "subsample", 2) or size)
     arrays = [X] if y is None else [X, y]
     part = resample(*arrays, replace=False, n_samples=size, random_state=random_state)
     return (part, None) if y is None else tuple(part)
