@@ -284,8 +284,8 @@ class DaskEstimator(PoolingEstimator):
         if "momentum_buffer" in rule_of(self._new_optimizers()[0]).states:
             raise ValueError(
                 "SGD with momentum cannot train on several shards: their velocities carry them "
-                "past each other, and models were .11 to .27 less accurate than those of one "
-                "machine; take Adam, Adagrad or SGD without momentum, or n_shards=1"
+                "past each other, and models were up to .27 less accurate than on one machine; "
+                "take Adam, Adagrad or SGD without momentum, or n_shards=1"
             )
 
     def _num_rounds(self, num_outputs: int) -> int:

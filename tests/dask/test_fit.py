@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import cross_val_score
 
 import dask
-from ebagx.dask import DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor
+from ebagx.dask import DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor, _driver
 from ebagx.optim import Adam
 from ebagx.sklearn import EmbeddingBagClassifier, EmbeddingBagRegressor, load_estimator
 from support import dask_cases as cases
@@ -60,7 +60,27 @@ def bits(estimator):
 @pytest.mark.parametrize("num_blocks", [1, 2, 3])
 def test_workers_and_blocks_change_no_bit(one_worker, two_workers, collections, fitted, num_blocks):
     for client in (one_worker, two_workers):
-        assert bits(make(client, n_blocks=num_blocks).fit(*collections)) == bits(fitted)
+        if (client, num_blocks) != (two_workers, 2):  # that is `fitted`
+            assert bits(make(client, n_blocks=num_blocks).fit(*collections)) == bits(fitted)
+
+
+def test_many_classes_have_four_rounds_in_each_pass(one_worker):
+    rounds = []
+
+    def counted(training):
+        rounds.append(training._number)
+        play(training)
+
+    play = _driver.Training._play
+    X, y = cases.labelled_bags(num_bags=130, num_columns=700, num_classes=65)
+    y[:65] = np.arange(65)
+    for labels, expected in ((y, 8), (y % 64, 3)):  # the first pass has two at least
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_driver.Training, "_play", counted)
+            model = make(one_worker, max_iter=2)
+            model.fit(rows_of(X, (65, 65)), rows_of(labels, (65, 65)))
+        assert len(rounds) == expected
+        rounds.clear()
 
 
 def test_shards_do_not_depend_on_chunks(two_workers, data):
@@ -230,7 +250,14 @@ def test_cross_validation(one_worker, data):
     scores = cross_val_score(model, X, y, cv=2, error_score="raise")
     assert scores.shape == (2,)
     assert ((scores > 0) & (scores < 1)).all()
-    without_client = model.fit(X, y).set_params(client=None)
+    model.fit(X, y)
+    calls, compute = [], one_worker.compute
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_worker, "compute", lambda lazy: calls.append(lazy) or compute(lazy))
+        score = model.score(X, y)
+    assert len(calls) == 1
+    assert score == compute(model.score(X, y, compute=False)).result()
+    without_client = model.set_params(client=None)
     assert float(without_client.score(X, y, compute=False)) == without_client.score(X, y)
 
 
@@ -255,7 +282,7 @@ def test_divergence_keeps_the_last_good_pass(two_workers, collections):
     def rate(step):
         return 0.1 if step < 6 else 1e30
 
-    model = make(two_workers, optimizer="sgd", schedule=rate, max_iter=9)
+    model = make(two_workers, optimizer="sgd", schedule=rate, max_iter=4)
     with pytest.raises(ValueError, match="diverged in pass 3.*the model of pass 2 is kept"):
         model.fit(*collections)
     assert model.n_iter_ == 2
@@ -318,8 +345,6 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
     found = []
 
     model = make(two_workers, max_iter=20, n_shards=4)
-    from ebagx.dask import _driver
-
     play = _driver.Training._play
 
     def counted(training):
@@ -355,11 +380,9 @@ def test_checkpoint(two_workers, collections, data, fitted, tmp_path):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_resume(two_workers, collections, tmp_path, early_stopping):
-    options = {"max_iter": 6, "early_stopping": early_stopping, "rounds_per_pass": 2}
+    options = {"max_iter": 4, "early_stopping": early_stopping, "rounds_per_pass": 2}
     options["n_iter_no_change"] = 9
     expected = make(two_workers, **options).fit(*collections)
-    from ebagx.dask import _driver
-
     play = _driver.Training._play
 
     def interrupted(training):
@@ -384,14 +407,12 @@ def test_resume(two_workers, collections, tmp_path, early_stopping):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_driver.Training, "_play", counted)
         resumed = make(two_workers, checkpoint=tmp_path, **options).fit(*collections)
-    assert counts == [5, 6, 7, 8, 9, 10, 11]
+    assert counts == [5, 6, 7]
     assert bits(resumed) == bits(expected)
     assert resumed.validation_scores_ == expected.validation_scores_
 
 
 def test_interruption_keeps_the_last_model(two_workers, collections):
-    from ebagx.dask import _driver
-
     play = _driver.Training._play
 
     def interrupted(training):
