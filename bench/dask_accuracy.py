@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", choices=ALL_TASKS, default=REPORTED)
     parser.add_argument("--shards", nargs="+", type=int, default=[4, 16])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--rounds-per-pass", type=int, default=1)
+    parser.add_argument("--rounds-per-pass", type=int, help="default: by classes")
     parser.add_argument("--optimizer", default="adagrad")
     parser.add_argument("--packages", type=Path, default=Path(), help="folder of the packages")
     options = parser.parse_args()

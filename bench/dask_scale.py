@@ -7,7 +7,7 @@
 The texts are made: 30 words each by Zipf's law, of 200,000 different ones, in 10 classes, and 64
 dimensions. A pass is timed as a difference: that of `fit` with seven passes and with three, a
 quarter of it. Local `fit`, a cluster of one worker and one of two, each worker with one thread,
-take turns, and the best turn counts. Targets: one worker takes at most 1.3 times as long as local
+take turns, and the best time of each number of passes counts. Targets: one worker takes at most 1.3 times as long as local
 `fit`, two workers are at least 1.6 times as fast as one.
 """
 
@@ -78,30 +78,46 @@ def collections(num_texts: int) -> tuple[Any, Any]:
     return da.concatenate(X), da.concatenate(y)
 
 
-def seconds_of_pass(fit: Callable[[int], object]) -> float:
-    """Return the time of a pass, from two trainings of different length."""
+class Times(NamedTuple):
+    """The seconds of two trainings of different length."""
+
+    few: float = float("inf")
+    many: float = float("inf")
+
+    @property
+    def of_pass(self) -> float:
+        """The seconds of a late pass."""
+        return (self.many - self.few) / (MANY - FEW)
+
+    def best(self, other: "Times") -> "Times":
+        """Return the shorter times: the least difference would be that of a disturbed start."""
+        return Times(*map(min, self, other))
+
+
+def times_of(fit: Callable[[int], object]) -> Times:
+    """Return the times of a training with few and with many passes."""
     times = []
     for passes in (FEW, MANY):
         start = time.perf_counter()
         fit(passes)
         times.append(time.perf_counter() - start)
-    return (times[1] - times[0]) / (MANY - FEW)
+    return Times(*times)
 
 
-def local_pass(whole: Chunk, optimizer: str) -> float:
-    """Return the time of a pass of the estimator in memory, on one thread."""
+def local_times(whole: Chunk, optimizer: str) -> Times:
+    """Return the times of the estimator in memory, on one thread."""
     options = {"optimizer": optimizer, "random_state": 0, "num_threads": 1}
-    return seconds_of_pass(
+    return times_of(
         lambda passes: EmbeddingBagClassifier(DIM, max_iter=passes, **options).fit(*whole)
     )
 
 
-def cluster_pass(client: Client, num_texts: int, optimizer: str) -> float:
-    """Return the time of a pass on a cluster."""
+def cluster_times(client: Client, num_texts: int, optimizer: str) -> Times:
+    """Return the times on a cluster."""
     X, y = (part.persist() for part in collections(num_texts))
     wait([X, y])
     options = {"optimizer": optimizer, "random_state": 0, "num_threads": 1, "client": client}
-    return seconds_of_pass(
+    return times_of(
         lambda passes: DaskEmbeddingBagClassifier(DIM, max_iter=passes, **options).fit(X, y)
     )
 
@@ -171,21 +187,22 @@ def measure(num_texts: int, turns: int, optimizer: str) -> dict[str, float]:
     parts = [chunk(number, num_texts // SHARDS) for number in range(SHARDS)]
     X = sparse.vstack([part.X for part in parts], format="csr")
     whole = Chunk(X, np.concatenate([part.y for part in parts]))
-    best = dict.fromkeys(WAYS, float("inf"))
+    best = dict.fromkeys(WAYS, Times())
     figures = {}
     for _ in range(turns):
-        best[WAYS[0]] = min(best[WAYS[0]], local_pass(whole, optimizer))
+        best[WAYS[0]] = best[WAYS[0]].best(local_times(whole, optimizer))
         for workers, name in enumerate(WAYS[1:], 1):
             client = connected(workers)
-            best[name] = min(best[name], cluster_pass(client, num_texts, optimizer))
+            best[name] = best[name].best(cluster_times(client, num_texts, optimizer))
             if workers == 2:
                 figures["seconds per task"] = scheduler_seconds(client)
                 figures["bytes per second between workers"] = link_rate(client)
             close(client)
-    figures["lookups per second"] = X.nnz / best[WAYS[0]]
+    figures["lookups per second"] = X.nnz / best[WAYS[0]].of_pass
     figures["additions per second"] = additions_per_second()
     figures["share of rows touched"] = touched_share(whole)
-    return {**{f"seconds of a pass, {name}": value for name, value in best.items()}, **figures}
+    passes = {f"seconds of a pass, {name}": times.of_pass for name, times in best.items()}
+    return passes | figures
 
 
 def main() -> int:

@@ -96,12 +96,22 @@ def _cached_pieces(kept: Backward) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _few_rows(kept: Backward) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return what `row_gradient` does for few lookups, in a fifth of the time; None for many."""
-    grad, bags, table, winners, options = kept
-    dim = grad.shape[1]
-    if winners is not None or options.scale_grad_by_freq or is_shared(len(bags.indices) * dim):
+    if kept.winners is not None or kept.options.scale_grad_by_freq:
         return None
-    transposed = transposed_few(bags, table.num_rows, options.mode)
+    return few_rows(kept.grad, kept.bags, kept.table.num_rows, kept.options.mode)
+
+
+def few_rows(
+    grad: np.ndarray, bags: Bags, num_rows: int, mode: Mode
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what `row_gradient` does for few lookups, in a fifth of the time; None for many.
+
+    The modes are those that are sums.
+    """
+    dim = grad.shape[1]
+    if is_shared(len(bags.indices) * dim):
+        return None
+    transposed = transposed_few(bags, num_rows, mode)
     if transposed is None:
         return None
     rows, lookups = transposed

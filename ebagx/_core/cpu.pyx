@@ -47,6 +47,14 @@ cdef extern from * nogil:
     #define EBAGX_YMM 0x06u /* with XMM */
     #define EBAGX_ZMM 0xE6u /* with masks, the upper halves and the upper 16 registers */
 
+    #include <stdlib.h> /* defines __GLIBC__ */
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    static int ebagx_give_back(void) { return malloc_trim(0); }
+    #else
+    static int ebagx_give_back(void) { return 0; }
+    #endif
+
     #ifdef _OPENMP
     #include <omp.h>
     #define EBAGX_OPENMP _OPENMP
@@ -58,6 +66,7 @@ cdef extern from * nogil:
     bint ebagx_has(unsigned features, unsigned state)
     const unsigned EBAGX_AVX2, EBAGX_AVX512, EBAGX_YMM, EBAGX_ZMM
     int EBAGX_OPENMP
+    int ebagx_give_back()
     int omp_get_max_threads()
 
 
@@ -91,6 +100,15 @@ def misalignment(memory, Py_ssize_t alignment, /) -> int:
     cdef size_t address = <size_t>view.buf
     PyBuffer_Release(&view)
     return <Py_ssize_t>(address % <size_t>alignment)
+
+
+def give_back_freed() -> bool:
+    """Give memory that has been freed back to the system; return whether some has been.
+
+    glibc keeps up to 64 MB of it for later requests, once arrays of 32 MB have been freed. Other
+    libraries keep less, and nothing is done. It takes some milliseconds.
+    """
+    return bool(ebagx_give_back())
 
 
 include "pages.pxi"

@@ -71,7 +71,7 @@ def _blocks(table: Rows) -> Iterator[tuple[slice, np.ndarray]]:
     step = max(BLOCK_BYTES // (num_rows * table.itemsize), 1)
     for start in range(0, dim, step):
         columns = slice(start, start + step)
-        yield columns, kernel_view(np.ascontiguousarray(table[:, columns]))
+        yield columns, kernel_view(np.require(table[:, columns], requirements=("C", "A")))
 
 
 def pool(

@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -12,6 +13,7 @@ import numpy as np
 from ebagx._core import cpu
 
 _CACHE_LINE = 64
+_INT32_MAX = 2**31 - 1
 SMALL_BYTES = 1 << 14  # aligning smaller arrays costs more time, a microsecond, than it saves
 _PAGE = 1 << 12  # bytes
 _BLOCK = 1 << 20  # bytes that are compared at once
@@ -29,6 +31,11 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return zeros that start on a cache line; pages that stay zero are never allocated."""
     return _aligned(np.zeros, shape, dtype)
+
+
+def ascending(count: int) -> np.ndarray:
+    """Return the numbers from 0 on, as int32 where they fit: half the memory of NumPy's."""
+    return np.arange(count, dtype=np.int32 if count <= _INT32_MAX else np.int64)
 
 
 def _aligned(
@@ -217,6 +224,45 @@ def check_mapped(array: np.ndarray, name: str) -> mmap.mmap | None:
     if mapped is not None:
         _check_file(mapped, start, name)
     return mapped
+
+
+class Descriptor:
+    """A descriptor of an open file, a copy that is closed with this object.
+
+    As the attribute `descriptor` of a `numpy.memmap` it makes checks of the map cheaper.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class MapOfArray(NamedTuple):
+    """The memory map that an array is in, found once for many checks: see `check_mapped`."""
+
+    mapped: mmap.mmap
+    start: int
+    descriptor: Descriptor | None
+    name: str
+
+    @classmethod
+    def of(cls, array: np.ndarray, name: str) -> Self | None:
+        """Return the map that an array is in, or None if it is in none."""
+        mapped, start = _find_map(array)
+        if mapped is None:
+            return None
+        root: Any = array
+        while isinstance(root, np.ndarray) and not hasattr(root, "descriptor"):
+            root = root.base
+        return cls(mapped, start, getattr(root, "descriptor", None), name)
+
+    def check(self) -> None:
+        """Raise ValueError if the file has become shorter; keep the GIL where it has not."""
+        end = self.start + len(self.mapped)
+        if self.descriptor is None or cpu.file_bytes(self.descriptor.number) < end:
+            _check_file(self.mapped, self.start, self.name)
 
 
 def find_map(array: np.ndarray) -> mmap.mmap | None:

@@ -1,6 +1,9 @@
 """The training core, on which estimators, the command line and text models run.
 
 ==========  =====================================================================
+passes      optimizers, random numbers and the end of what is trained in passes
+learning    trainings of a table and layers on examples, of any model
+pooled      the same for pooled embeddings and layers, labels the same for labels
 loop        passes over shuffled batches, and the choice of the model that is kept
 steps       the steps of a pass: arrays and numbers for the kernel `train_batches`
 examples    bags with their targets

@@ -15,7 +15,7 @@ from ebagx._core.modes import SUM, Mode
 from ebagx._core.pieces import bag_ranges
 from ebagx._training.bags import scaled_for, take
 
-_MADE_AT_ONCE = 1 << 20  # lookups: 8 MB of indices and weights
+_MADE_AT_ONCE = 1 << 18  # lookups: 2 MB of indices and weights
 
 Positions = npt.NDArray[np.integer[Any]]
 
@@ -36,7 +36,7 @@ class BagMaker(Protocol):
     def num_columns(self) -> int:
         """Number of columns N, each of which occurs in some bag."""
 
-    def most_lookups(self) -> npt.NDArray[np.int64]:
+    def most_lookups(self) -> Positions:
         """Return for each bag (B,) a number of lookups that it does not exceed, at low cost."""
 
     def take(self, rows: Positions) -> Bags:
@@ -63,7 +63,7 @@ class SelectedBags(NamedTuple):
         """Number of columns N."""
         return self.maker.num_columns
 
-    def most_lookups(self) -> npt.NDArray[np.int64]:
+    def most_lookups(self) -> Positions:
         """Return for each bag (B,) a number of lookups that it does not exceed."""
         return self.maker.most_lookups()[self.rows]
 
@@ -99,7 +99,7 @@ class Examples(NamedTuple):
             return np.diff(self.bags.offsets[:: self.groups])
         return self.bags.most_lookups()
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Examples":
+    def take(self, rows: Positions) -> "Examples":
         """Return some of the examples; a maker has made no bags by then."""
         if isinstance(self.bags, Bags):
             of_groups = rows[:, np.newaxis] * self.groups + np.arange(self.groups)
@@ -109,7 +109,7 @@ class Examples(NamedTuple):
         weights = self._weights_of(rows)
         return self._replace(bags=bags, targets=self.targets[rows], weights=weights)
 
-    def made(self, rows: npt.NDArray[np.intp]) -> "Examples":
+    def made(self, rows: Positions) -> "Examples":
         """Return some of the examples, whose bags a maker makes now."""
         assert not isinstance(self.bags, Bags)
         return self.take(rows)._replace(bags=self.bags.take(rows))
@@ -136,16 +136,16 @@ class Examples(NamedTuple):
 
     def bags_at_once(self) -> int:
         """Return how many bags a maker should make at once."""
-        lookups = int(self.most_lookups().sum())
+        lookups = int(self.most_lookups().sum(dtype=np.int64))
         return max(1, _MADE_AT_ONCE * self.num_bags // max(lookups, 1))
 
     def _unscaled_blocks(self) -> Iterator[Bags]:
         if isinstance(self.bags, Bags):
             yield self.bags
             return
-        ends = np.concatenate([[0], np.cumsum(self.most_lookups())])
+        ends = np.concatenate([[0], np.cumsum(self.most_lookups(), dtype=np.intp)])
         for first, stop in bag_ranges(ends, 1, _MADE_AT_ONCE):
             yield self.bags.take(np.arange(first, stop))
 
-    def _weights_of(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32] | None:
+    def _weights_of(self, rows: Positions) -> npt.NDArray[np.float32] | None:
         return None if self.weights is None else self.weights[rows]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import softmax, xlogy
 
 Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.integer[Any]]
@@ -25,6 +24,8 @@ class Softmax:
 
     def of(self, scores: Floats, positives: Positions) -> Floats:
         """Return the loss (B,) of scores (K, B)."""
+        from scipy.special import softmax  # tens of milliseconds, which few trainings need
+
         likelihoods = softmax(scores, axis=0).reshape(-1)[positives]
         losses: Floats = -np.log(np.maximum(likelihoods, _TINY))
         return losses
@@ -79,6 +80,8 @@ class Poisson:
 
     def of(self, scores: Floats, targets: Floats) -> Floats:
         """Return the loss (B,) of scores (K, B)."""
+        from scipy.special import xlogy
+
         terms = xlogy(targets, targets) - targets * (scores + 1) + np.exp(scores)
         losses: Floats = terms.sum(axis=0)
         return losses

@@ -104,7 +104,7 @@ class PairSteps:
         return len(towers.tables[1]) if items is None else items.num_bags
 
     def make_pass(
-        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+        self, order: npt.NDArray[np.integer[Any]], advance: Callable[[int], object] | None
     ) -> float:
         """Take a step for each batch of the entries in this order.
 
@@ -127,7 +127,7 @@ class PairSteps:
         return float(losses.sum())
 
     def _take(
-        self, losses: npt.NDArray[Any], order: npt.NDArray[np.intp], count: int, done: int
+        self, losses: npt.NDArray[Any], order: npt.NDArray[np.integer[Any]], count: int, done: int
     ) -> tuple[int, bool]:
         """Take up to `count` steps; if one of them cannot be taken, raise after those before it.
 
@@ -162,7 +162,7 @@ class PairSteps:
         self,
         losses: npt.NDArray[Any],
         taken: npt.NDArray[np.int64],
-        order: npt.NDArray[np.intp],
+        order: npt.NDArray[np.integer[Any]],
         plans: Any,
         first_batch: int,
     ) -> bool:
@@ -171,7 +171,7 @@ class PairSteps:
         is_busy: bool = kernels.train_pairs(
             (losses, *self._buffers),
             taken,
-            (order, *self._positives),
+            (order.astype(np.intp, copy=False), *self._positives),
             (*users, self._bags.totals),
             no_bags if items is None else tuple(items),
             self._items,
@@ -192,7 +192,7 @@ class PairSteps:
         return is_busy
 
 
-def sorted_in_batches(order: npt.NDArray[np.intp], batch_size: int) -> npt.NDArray[np.intp]:
+def sorted_in_batches(order: npt.NDArray[np.integer[Any]], batch_size: int) -> npt.NDArray[np.intp]:
     """Return the order with the entries of each batch sorted: so those of a user are neighbours."""
     whole = len(order) // batch_size * batch_size
     batches = np.sort(order[:whole].reshape(-1, batch_size), axis=1)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ebagx._core.bags import Bags
+from ebagx._core.layout import as_contiguous
 from ebagx._training.network import Floats, _is_finite
 from ebagx._training.snapshots import Part, Snapshot, snapshot_of
 from ebagx.optim import Optimizer
@@ -29,10 +30,10 @@ class Positives(NamedTuple):
     @classmethod
     def of(cls, matrix: Any, sample_weight: Doubles | None = None) -> "Positives":
         """Return the entries of a CSR matrix without duplicates, whose indices ascend."""
-        offsets = np.ascontiguousarray(matrix.indptr)
-        items = np.ascontiguousarray(matrix.indices.astype(offsets.dtype, copy=False))
+        offsets = as_contiguous(matrix.indptr)
+        items = as_contiguous(matrix.indices.astype(offsets.dtype, copy=False))
         users = np.repeat(np.arange(len(offsets) - 1, dtype=offsets.dtype), np.diff(offsets))
-        values = np.ascontiguousarray(matrix.data, np.float32)
+        values = as_contiguous(matrix.data.astype(np.float32, copy=False))
         strengths = values
         if sample_weight is not None:
             strengths = (values * sample_weight[users]).astype(np.float32)
@@ -116,7 +117,7 @@ def bags_beside(own: sparse.csr_array, features: sparse.csr_array | None) -> Bag
     matrix: Any = own
     if features is not None and features.shape[1]:
         matrix = sparse.hstack([own, features], format="csr")
-    weights = np.ascontiguousarray(matrix.data, np.float32)
+    weights = as_contiguous(matrix.data.astype(np.float32, copy=False))
     return Bags(matrix.indices, matrix.indptr.astype(matrix.indices.dtype, copy=False), weights)
 
 

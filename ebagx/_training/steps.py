@@ -25,6 +25,8 @@ _BLOCK_LOOKUPS = 1 << 15
 _BLOCK_BATCHES = 64
 # Ctrl-C takes effect and a progress bar moves between calls of about so many seconds.
 _CALL_SECONDS = 0.1
+_EXAMPLES_OF_PART = 1 << 17  # whose losses are added at once: 1 MB
+_LENGTHS_AT_ONCE = 1 << 16
 _FIRST_STEPS = 16  # of the first call, whose time is not known
 _FIRST_EXAMPLES = 1 << 14  # of the first call, if batches are large
 # Threads that go on from batch to batch share smaller ones than those that begin with each call.
@@ -66,8 +68,7 @@ class Steps:
     ) -> None:
         batch_size = min(batch_size, examples.num_bags)
         self._loss, self._examples, self._batch_size = loss, examples, batch_size
-        lengths = examples.most_lookups()
-        lookups, most = int(lengths.sum(dtype=np.int64)), lookups_of_batch(lengths, batch_size)
+        lookups, most = _lookups(examples, batch_size)
         most_labels = _most_labels(examples.targets, batch_size)
         self._factors = network.factors
         outputs = [len(weight) for weight in network.weights]
@@ -114,12 +115,20 @@ class Steps:
         self._turns = Turns(self._threads)
 
     def make_pass(
-        self, order: npt.NDArray[np.intp], advance: Callable[[int], object] | None
+        self, order: npt.NDArray[np.integer[Any]], advance: Callable[[int], object] | None
     ) -> float:
         """Take a step for each batch of the bags in this order.
 
-        Return the sum of the losses, each taken before the step of its batch.
+        Return the sum of the losses, each taken before the step of its batch: that of the sums of
+        parts of a pass, which do not depend on the time of calls.
         """
+        size = -(-_EXAMPLES_OF_PART // self._batch_size) * self._batch_size
+        firsts = range(0, len(order), size)
+        return sum(self._make_part(order[first : first + size], advance) for first in firsts)
+
+    def _make_part(
+        self, order: npt.NDArray[np.integer[Any]], advance: Callable[[int], object] | None
+    ) -> float:
         losses, weights = np.empty(len(order)), self._examples.weights
         done = 0
         while done < len(order):
@@ -136,7 +145,7 @@ class Steps:
             done = stop
         return float(losses.sum() if weights is None else (losses * weights[order]).sum())
 
-    def _take(self, losses: np.ndarray, order: npt.NDArray[np.intp], count: int) -> bool:
+    def _take(self, losses: np.ndarray, order: npt.NDArray[np.integer[Any]], count: int) -> bool:
         """Take `count` steps; if one of them cannot be taken, raise after those before it.
 
         Return whether threads have lost time.
@@ -155,7 +164,7 @@ class Steps:
                 raise error
         return is_busy
 
-    def _call(self, losses: np.ndarray, order: npt.NDArray[np.intp], plans: Any) -> bool:
+    def _call(self, losses: np.ndarray, order: npt.NDArray[np.integer[Any]], plans: Any) -> bool:
         of_table, *of_layers = plans
         layers = tuple(
             (steps.arrays(plan), buffers)
@@ -171,7 +180,7 @@ class Steps:
             negatives = self._negatives.arrays(len(of_table))
         is_busy: bool = kernels.train_batches(
             (losses, self._grad, self._work),
-            (*bags, order),
+            (*bags, order.astype(np.intp, copy=False)),
             targets,
             self._block,
             self._plan,
@@ -229,9 +238,18 @@ class Turns:
 
 def lookups_of_batch(lengths: npt.NDArray[Any], batch_size: int) -> int:
     """Return the largest number of lookups that a batch of bags of these lengths may have."""
-    if batch_size < len(lengths):
-        lengths = np.partition(lengths, -batch_size)[-batch_size:]
-    return max(int(lengths.sum(dtype=np.int64)), 1)
+    longest = lengths[:batch_size]
+    at_once = max(_LENGTHS_AT_ONCE, batch_size)
+    for first in range(batch_size, len(lengths), at_once):  # a copy of all would be at the peak
+        others = np.concatenate([longest, lengths[first : first + at_once]])
+        longest = np.partition(others, -batch_size)[-batch_size:]
+    return max(int(longest.sum(dtype=np.int64)), 1)
+
+
+def _lookups(examples: Examples, batch_size: int) -> tuple[int, int]:
+    """Return numbers of lookups that all bags, and those of a batch, do not exceed."""
+    lengths = examples.most_lookups()
+    return int(lengths.sum(dtype=np.int64)), lookups_of_batch(lengths, batch_size)
 
 
 def _most_labels(targets: Any, batch_size: int) -> int:

@@ -1,4 +1,4 @@
-"""Run the commands. `train` imports scikit-learn, and so does `test` to draw a picture."""
+"""Run the commands. None needs scikit-learn, but `test` to draw a picture."""
 
 import shlex
 import shutil
@@ -71,7 +71,7 @@ def train(args: Namespace) -> None:
     _check_settings(args, settings)
     layout = layout_of(args, args.label or (PREFIX if former is None else former.label_prefix))
     check_destination(args.model)
-    settings.make_classifier()  # raises here if scikit-learn is missing, and imports it untimed
+    settings.make_learner()  # raises here if threadpoolctl is missing, and imports it untimed
     if args.file is None:
         split = split_wordnet(settings)
     else:
@@ -245,7 +245,7 @@ def _train_shown(
     n_words = lines.count_words()
     n_learned = lines.num_lines
     if settings.early_stopping:
-        n_learned -= round(settings.make_classifier().validation_fraction * n_learned)
+        n_learned -= round(settings.learner_options.validation_fraction * n_learned)
     begin = time.perf_counter()
     with progress("training", n_learned * settings.epochs, "lines") as show:
         done = 0

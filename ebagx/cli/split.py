@@ -2,7 +2,7 @@
 
 import random
 from argparse import Namespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ _WORDNET_TRAINING_LINES = 8000
 
 _Bools = npt.NDArray[np.bool_]
 _Int32 = npt.NDArray[np.int32]
+_Integers = npt.NDArray[np.integer[Any]]
 _Intp = npt.NDArray[np.intp]
 
 
@@ -75,14 +76,14 @@ def split_file(
     return Split(lines.select(~is_held_out), lines.select(is_held_out), '"some words"')
 
 
-def hold_out(labels: _Int32, offsets: _Intp, fraction: float, seed: int) -> _Bools:
+def hold_out(labels: _Int32, offsets: _Integers, fraction: float, seed: int) -> _Bools:
     """Choose lines at random, the same fraction of each label; return which, (B,).
 
     Parameters
     ----------
     labels : ndarray of int32, shape (L,)
         The numbers of the labels of all lines, one after the other.
-    offsets : ndarray of intp, shape (B + 1,)
+    offsets : ndarray of int32 or int64, shape (B + 1,)
         Where the labels of each line start, and the last ones end. A line counts to its first.
     fraction : float
         At least 0 and less than 1.
@@ -98,6 +99,8 @@ def hold_out(labels: _Int32, offsets: _Intp, fraction: float, seed: int) -> _Boo
     """
     chooser = random.Random(seed)
     is_held_out = np.zeros(len(offsets) - 1, bool)
+    if not fraction:
+        return is_held_out
     first_labels = labels[offsets[:-1]]
     _, first, counts = np.unique(first_labels, return_index=True, return_counts=True)
     lines_of_label = np.split(np.argsort(first_labels, kind="stable"), np.cumsum(counts)[:-1])
@@ -114,7 +117,7 @@ def hold_out(labels: _Int32, offsets: _Intp, fraction: float, seed: int) -> _Boo
     return is_held_out
 
 
-def _only_lines(labels: _Int32, offsets: _Intp, is_held_out: _Bools) -> _Intp:
+def _only_lines(labels: _Int32, offsets: _Integers, is_held_out: _Bools) -> _Intp:
     """Return the first line of each label whose lines are all held out."""
     lines = np.repeat(np.arange(len(is_held_out)), np.diff(offsets))
     names, first, place = np.unique(labels, return_index=True, return_inverse=True)

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from ebagx._core.modes import MODES
 from ebagx._training.examples import Examples
+from ebagx._training.labels import logits_of
 from ebagx._training.network import Floats
 from ebagx.dask._base import CLUSTER_CONSTRAINTS, NO_BAGS, DaskEstimator
 from ebagx.dask._cluster import Cluster
@@ -17,7 +18,7 @@ from ebagx.dask._features import is_collection
 from ebagx.dask._lazy import scored_lazily
 from ebagx.dask._survey import Labels, all_labels, labels_of
 from ebagx.optim import Optimizer
-from ebagx.sklearn.classifier import EmbeddingBagClassifier, logits_of
+from ebagx.sklearn.classifier import EmbeddingBagClassifier
 from ebagx.sklearn.parameters import Constraints
 from ebagx.sklearn.weights import class_weights
 
@@ -43,6 +44,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         As there; each shard holds out a part of its rows.
     warm_start : bool, default=False
         Must be False.
+    groups : None, default=None
+        Must be None: a cluster pools all columns of a row together.
     random_state, verbose, num_threads
         As there. `verbose` prints a line for each pass.
     client : distributed.Client or None, default=None
@@ -52,10 +55,11 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         Number of logical shards, which have equal numbers of rows; None: one for each chunk of
         rows of `X`. The result depends on this number, but never on the number of workers. Each
         worker should have at least one shard for each of its threads.
-    rounds_per_pass : int, default=1
-        Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. With several shards, the first three passes have
-        at least 8, 4 and 2, as the first changes are large.
+    rounds_per_pass : int or None, default=None
+        Exchanges of the model in each pass over the data; None: 4 with more than 64 classes or
+        outputs, 1 otherwise. More of them come closer to the result of a single machine, and cost
+        more traffic. With several shards, the first three passes have at least 8, 4 and 2, as the
+        first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -128,9 +132,10 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         num_threads: int | None = None,
         client: Any = None,
         n_shards: int | None = None,
-        rounds_per_pass: int = 1,
+        rounds_per_pass: int | None = None,
         n_blocks: int | None = None,
         checkpoint: Any = None,
+        groups: None = None,
     ) -> None:
         super().__init__(
             embedding_dim,
@@ -152,6 +157,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
             random_state=random_state,
             verbose=verbose,
             num_threads=num_threads,
+            groups=groups,
         )
         self.client = client
         self.n_shards = n_shards
@@ -206,8 +212,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         is_binary = shape == (2,) and not self.multilabel_
         return self._apply("decision_function", X, () if is_binary else shape, _FLOAT32)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Return the accuracy; lazily for collections.
+    def score(self, X: Any, y: Any, sample_weight: Any = None, compute: bool = True) -> Any:
+        """Return the accuracy.
 
         Parameters
         ----------
@@ -215,15 +221,19 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
             Features and true labels, as in `fit`.
         sample_weight : {dask collection, array-like} of shape (n_samples,), optional
             Weights.
+        compute : bool, default=True
+            Whether collections are computed now, on the client of the estimator; without, the
+            score of collections is an array of Dask.
 
         Returns
         -------
-        {dask array of no dimensions, float}
+        {float, dask array of no dimensions}
         """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         X, model = self._features(X), self._without_client()
-        return scored_lazily(X, y, sample_weight, model, _hits_of_chunk, _accuracy)
+        score = scored_lazily(X, y, sample_weight, model, _hits_of_chunk, _accuracy)
+        return self._computed(score) if compute else score
 
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:
         chunks = cluster.compute(labels_of, [(y,) for y in data.y])

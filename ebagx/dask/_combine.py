@@ -46,14 +46,13 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from ebagx._core.levels import kernels
-from ebagx._core.memory import aligned_empty
 from ebagx._core.threads import thread_count
 from ebagx._kernels.combine_reference import SHARE_MEAN, SHARE_ROOT, SHARE_SQUARES, SHARE_SUM
 from ebagx.dask._round import Block, Piece
+from ebagx.dask._spare import Spare
 from ebagx.optim import Optimizer
 from ebagx.optim.planning import rule_of
 
-_FLOAT32 = np.dtype(np.float32)
 _FEW_USES = 8.0
 _SQUARES = "squares"
 _RULES = {
@@ -100,7 +99,8 @@ def combine(block: Block, sharing: Sharing, num_threads: int | None, *pieces: Pi
     *pieces : Piece
         The rows that each shard has trained, in the order of the shards' numbers.
     """
-    new = tuple(aligned_empty(old.shape, _FLOAT32) for old in block.arrays)
+    spare = block.spare or Spare()
+    new = tuple(spare.empty(number, old.shape) for number, old in enumerate(block.arrays))
     work = sum(piece.arrays[0].size for piece in pieces) + block.arrays[0].size
     kernels.combine_rows(
         *(_three(new, _NOTHING), _three(block.arrays, _NOTHING)),
@@ -111,7 +111,7 @@ def combine(block: Block, sharing: Sharing, num_threads: int | None, *pieces: Pi
         _three(sharing.rules, SHARE_SUM),
         *(_FEW_USES, thread_count(num_threads, work)),
     )
-    return block._replace(arrays=new)
+    return block._replace(arrays=new, spare=spare)
 
 
 def _three(values: Sequence[_T], other: _T) -> tuple[_T, _T, _T]:

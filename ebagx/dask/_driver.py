@@ -1,9 +1,9 @@
 """The driver of a training: rounds as transactions, and the choice of the model that is kept.
 
 The driver has a copy of the model of some earlier round. If results are lost, it makes the data's
-tasks again and the rounds since then, which gives the same bits. Copies are made at most every
-tenth round and take at most about a tenth of the time; they also end the chain of tasks that the
-scheduler remembers. With a checkpoint, the blocks are in files, and each round is such a copy.
+tasks again and the rounds since then, which gives the same bits. Copies take about a thirtieth of
+the time; they also end the chain of tasks that the scheduler remembers, and would make again if a
+worker is lost. With a checkpoint, the blocks are in files, and each round is such a copy.
 """
 
 import math
@@ -25,10 +25,9 @@ from ebagx.dask._round import Block, Recipe
 from ebagx.dask._rounds import Layout, Model, Rounds
 from ebagx.dask._shards import Part
 
-_ROUNDS_PER_COPY = 10
 _TASKS_PER_COPY = 2000
 _BYTES_PER_SECOND = 2e8  # of the first copy; the time of later ones is known
-_TIME_PER_COPY = 10.0  # times the seconds that the last copy took
+_TIME_PER_COPY = 30.0  # times the seconds that the last copy took, and that until it was back
 
 
 class Copy(NamedTuple):
@@ -82,7 +81,7 @@ class Training:
         self._cluster, self._job, self._checkpoint = cluster, job, checkpoint
         self._rounds: Rounds | None = None
         self._model: Model | None = None
-        self._ahead: tuple[Model, list[Any]] | None = None  # the next round, which runs already
+        self._ahead: tuple[Model, Any] | None = None  # the next round, which runs already
         self._number = 0
         self._losses: list[float] = []  # of rounds
         self._scores: list[float] = []  # of passes
@@ -205,11 +204,9 @@ class Training:
 
     def _placed(self, copy: Copy) -> Model:
         """Return a copy as results on workers; names of files need none."""
-        scatter = self._cluster.client.scatter
-        blocks = copy.blocks
-        if self._checkpoint is None:
-            blocks = scatter(blocks, hash=False)
-        return Model(blocks, scatter([copy.layers], hash=False)[0])
+        rounds, scatter = self._rounds, self._cluster.client.scatter
+        assert rounds is not None
+        return rounds.placed(copy.blocks, copy.layers, lambda values: scatter(values, hash=False))
 
     def _present(self) -> tuple[Rounds, Model]:
         """Return the tasks of the data and the present model, which `_build` makes."""
@@ -228,10 +225,13 @@ class Training:
         self._model, self._number = model, self._number + 1
         self._losses.append(total)
         if math.isfinite(total) and makes_copy:
+            started = time.monotonic()
             self._make_copy()
             self._model = self._placed(self._last_copy)
+            self._copied_at = time.monotonic()
+            self._copy_seconds = self._copied_at - started
 
-    def _started(self, number: int, before: Model | None = None) -> tuple[Model, list[Any]]:
+    def _started(self, number: int, before: Model | None = None) -> tuple[Model, Any]:
         """Start a round, from the present model or one that is still being made."""
         rounds, model = self._present()
         num_steps = sum(self._steps[:number])
@@ -265,25 +265,20 @@ class Training:
         """Return whether the model after the next round shall be copied."""
         if self._checkpoint is not None:
             return True
-        rounds = self._number + 1 - (self._last.number if self._last is not None else 0)
         tasks = self._cluster.num_tasks - self._tasks_at_copy
         seconds = time.monotonic() - self._copied_at
-        if rounds >= _ROUNDS_PER_COPY or tasks > _TASKS_PER_COPY:
-            return True
-        return seconds > _TIME_PER_COPY * self._copy_seconds
+        return tasks > _TASKS_PER_COPY or seconds > _TIME_PER_COPY * self._copy_seconds
 
     def _make_copy(self) -> None:
         """Copy the present model to the driver, or make that of the files the last one."""
         assert self._model is not None
-        started = time.monotonic()
-        blocks, layers = self._cluster.gather([self._model.blocks, self._model.layers])
-        self._last = Copy(self._number, blocks, layers)
+        results = self._cluster.gather([self._model.blocks, self._model.layers])
+        self._last = Copy(self._number, *Model(*results).contents)
         if self._is_between_passes(self._number):
             self._of_pass = self._last
         if self._checkpoint is not None:
             self._commit()
         self._copied_at = time.monotonic()
-        self._copy_seconds = self._copied_at - started
         self._tasks_at_copy = self._cluster.num_tasks
 
     def _reach(self, number: int) -> None:

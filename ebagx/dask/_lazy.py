@@ -58,7 +58,7 @@ def scored_lazily(
     of_chunk: Callable[..., Any],
     of_all: Callable[[Sequence[Any]], float],
 ) -> Any:
-    """Return the score of collections as an array of no dimensions.
+    """Return the score of collections as an array of no dimensions, which is a float64.
 
     Parameters
     ----------
@@ -75,5 +75,10 @@ def scored_lazily(
     shared = dask.delayed(model, pure=False)
     of_each = dask.delayed(of_chunk, pure=False)
     parts = [of_each(shared, *chunk) for chunk in zip(data.X, data.y, data.weights, strict=True)]
-    total = dask.delayed(of_all, pure=False)(parts)
+    total = dask.delayed(_number, pure=False)(of_all, parts)
     return da.from_delayed(total, shape=(), dtype=np.float64, meta=np.empty((), np.float64))
+
+
+def _number(of_all: Callable[[Sequence[Any]], float], parts: Sequence[Any]) -> np.float64:
+    """Return a score in the type of the items of arrays, as arrays of Dask convert it."""
+    return np.float64(of_all(parts))

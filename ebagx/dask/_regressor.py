@@ -35,6 +35,8 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         As there; each shard holds out a part of its rows.
     warm_start : bool, default=False
         Must be False.
+    groups : None, default=None
+        Must be None: a cluster pools all columns of a row together.
     random_state, verbose, num_threads
         As there. `verbose` prints a line for each pass.
     client : distributed.Client or None, default=None
@@ -44,10 +46,11 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         Number of logical shards, which have equal numbers of rows; None: one for each chunk of
         rows of `X`. The result depends on this number, but never on the number of workers. Each
         worker should have at least one shard for each of its threads.
-    rounds_per_pass : int, default=1
-        Exchanges of the model in each pass over the data. More of them come closer to the result
-        of a single machine, and cost more traffic. The first pass has at least one for each
-        two shards, the next one half as many, and so on, as the first changes are large.
+    rounds_per_pass : int or None, default=None
+        Exchanges of the model in each pass over the data; None: 4 with more than 64 classes or
+        outputs, 1 otherwise. More of them come closer to the result of a single machine, and cost
+        more traffic. With several shards, the first three passes have at least 8, 4 and 2, as the
+        first changes are large.
     n_blocks : int or None, default=None
         Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
         a bit of the result depends on it.
@@ -105,9 +108,10 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         num_threads: int | None = None,
         client: Any = None,
         n_shards: int | None = None,
-        rounds_per_pass: int = 1,
+        rounds_per_pass: int | None = None,
         n_blocks: int | None = None,
         checkpoint: Any = None,
+        groups: None = None,
     ) -> None:
         super().__init__(
             embedding_dim,
@@ -129,6 +133,7 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
             random_state=random_state,
             verbose=verbose,
             num_threads=num_threads,
+            groups=groups,
         )
         self.client = client
         self.n_shards = n_shards
@@ -153,8 +158,8 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         shape = self._shape_of_scores() if self._has_columns else ()
         return self._apply("predict", X, shape, np.dtype(np.float32 if is_single else np.float64))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Return R², the mean of those of the outputs; lazily for collections.
+    def score(self, X: Any, y: Any, sample_weight: Any = None, compute: bool = True) -> Any:
+        """Return R², the mean of those of the outputs.
 
         Parameters
         ----------
@@ -162,15 +167,19 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
             Features and true numbers, as in `fit`.
         sample_weight : {dask collection, array-like} of shape (n_samples,), optional
             Weights.
+        compute : bool, default=True
+            Whether collections are computed now, on the client of the estimator; without, the
+            score of collections is an array of Dask.
 
         Returns
         -------
-        {dask array of no dimensions, float}
+        {float, dask array of no dimensions}
         """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         X, model = self._features(X), self._without_client()
-        return scored_lazily(X, y, sample_weight, model, _errors_of_chunk, _determination)
+        score = scored_lazily(X, y, sample_weight, model, _errors_of_chunk, _determination)
+        return self._computed(score) if compute else score
 
     def _survey(self, cluster: Cluster, data: Data) -> list[int]:
         chunks = cluster.compute(moments_of, list(zip(data.y, data.weights, strict=True)))

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.memory import aligned_empty, aligned_zeros
+from ebagx._core.memory import aligned_zeros
 from ebagx._training.loop import make_one_pass
 from ebagx._training.losses import Loss
 from ebagx._training.negatives import Drawing
 from ebagx._training.network import Floats, Layer, Network
 from ebagx.dask._shards import Columns, Part, order_of_pass
+from ebagx.dask._spare import Spare
 from ebagx.optim import Optimizer
 from ebagx.optim.planning import rule_of
 
@@ -35,6 +36,7 @@ class Block(NamedTuple):
 
     first: int  # row of the table
     arrays: Arrays
+    spare: Spare | None = None  # for the arrays of the block after the next round
 
     @property
     def num_rows(self) -> int:
@@ -185,7 +187,7 @@ class Taken:
 
     def copied(self) -> Arrays:
         """Return copies of the rows of all arrays."""
-        return tuple(joined([self], number) for number in range(len(self._arrays)))
+        return tuple(joined([self], number, Spare()) for number in range(len(self._arrays)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.copied(), None)
@@ -235,7 +237,8 @@ def train_part(
     rows = rows_by_block(part.columns, bounds)
     if not part.num_bags:
         return _untouched(rows, layers, taken)
-    weights, *states = (joined(taken, number) for number in range(len(taken[0].dims)))
+    spare = part.spare or Spare()
+    weights, *states = (joined(taken, number, spare) for number in range(len(taken[0].dims)))
     own = [tuple(array.copy() for array in block.arrays) for block in layers]
     every = [(weights, *states), *own]
     optimizers = [
@@ -265,10 +268,10 @@ def _untouched(rows: list[Columns], layers: Sequence[Block], taken: Sequence[Tak
     return Trained(tuple(Piece(*pair, np.empty(0, np.float32)) for pair in pieces), 0.0)
 
 
-def joined(taken: Sequence[Taken], number: int) -> Floats:
+def joined(taken: Sequence[Taken], number: int, spare: Spare) -> Floats:
     """Return the rows of several blocks, in an array that training may change."""
     ends = np.cumsum([0, *map(len, taken)]).tolist()
-    out = aligned_empty((ends[-1], taken[0].dims[number]), _FLOAT32)
+    out = spare.empty(number, (ends[-1], taken[0].dims[number]))
     for of_block, (start, stop) in zip(taken, pairwise(ends), strict=True):
         of_block.write(number, out[start:stop])
     return out
@@ -336,8 +339,3 @@ def _pieces(
 def piece_of(trained: Trained, number: int) -> Piece:
     """Return one of the pieces, so that no other travels to the task that combines it."""
     return trained.pieces[number]
-
-
-def loss_of(trained: Trained) -> float:
-    """Return the sum of the losses."""
-    return trained.loss

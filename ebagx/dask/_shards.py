@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ebagx._core.bags import Bags
 from ebagx._training.examples import Examples
 from ebagx._training.network import Floats
+from ebagx.dask._spare import Spare
 
 Columns = npt.NDArray[np.int64]
 
@@ -22,6 +23,7 @@ class Part(NamedTuple):
     examples: Examples  # whose indices are positions in `columns`
     uses: Floats  # (U,): number of lookups of each column
     order: npt.NDArray[np.intp] | None = None  # of training; None: it is drawn for each pass
+    spare: Spare | None = None  # for the rows that are trained
 
     @property
     def num_bags(self) -> int:
@@ -40,7 +42,7 @@ def part_of(examples: Examples, num_columns: int) -> Part:
     assert isinstance(examples.bags, Bags)
     columns, bags = on_own_columns(examples.bags, num_columns)
     uses = np.bincount(bags.indices, minlength=len(columns)).astype(np.float32)
-    return Part(columns, examples._replace(bags=bags), uses)
+    return Part(columns, examples._replace(bags=bags), uses, spare=Spare())
 
 
 def on_own_columns(bags: Bags, num_columns: int) -> tuple[Columns, Bags]:
@@ -92,4 +94,6 @@ def sub(shard: Part, seed: int, epoch: int, number: int, part: int, num_parts: i
         return shard._replace(order=order)
     rows = np.array_split(order, num_parts)[part]
     inner = part_of(shard.examples.take(rows), len(shard.columns))
-    return inner._replace(columns=shard.columns[inner.columns], order=np.arange(len(rows)))
+    return inner._replace(
+        columns=shard.columns[inner.columns], order=np.arange(len(rows)), spare=shard.spare
+    )

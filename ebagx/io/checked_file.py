@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.memory import Descriptor
 from ebagx.io.description_fields import FileRecord
 from ebagx.io.npy import npy_header
 from ebagx.io.versioned_folder import DESCRIPTION, naming
@@ -34,7 +35,10 @@ class CheckedFile(NamedTuple):
             if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
                 raise ValueError(f"{path}: damaged: the checksum is not the one in {DESCRIPTION}")
             # The open file is mapped, as its path may name another by now. Maps cannot be empty.
-            content = np.memmap(file, np.uint8, "r") if size else np.empty(0, np.uint8)
+            if not size:
+                return cls(path, np.empty(0, np.uint8))
+            content = np.memmap(file, np.uint8, "r")
+            content.descriptor = Descriptor(file.fileno())  # type: ignore[attr-defined]
         return cls(path, np.asarray(content))
 
     def lines(self, content: bytes, count: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Base of the trained estimators: parameters, input, and fitting."""
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from abc import abstractmethod
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,27 +11,17 @@ from sklearn.utils.validation import validate_data
 from ebagx._core.bags import Bags
 from ebagx._training.bags import bags_of, table_of
 from ebagx._training.examples import BagMaker, Examples
-from ebagx._training.loop import History, Plan, train
-from ebagx._training.losses import Loss, targets_of
-from ebagx._training.network import Floats, Network
-from ebagx._training.optimizers import State, set_learning_rate
+from ebagx._training.learning import LearnsExamples, Weights, check_not_empty
+from ebagx._training.passes import DivergenceError as DivergenceError
 from ebagx.sklearn.inputs import as_features, as_targets
-from ebagx.sklearn.passes import DivergenceError as DivergenceError
 from ebagx.sklearn.saving import SavedInFolder
-from ebagx.sklearn.weights import Weights, checked_weights
+from ebagx.sklearn.weights import checked_weights
 
 _FLOAT32 = np.dtype(np.float32)
 
 
-class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
+class TrainedEstimator(SavedInFolder, LearnsExamples, BaseEstimator):  # type: ignore[misc]
     """Estimators that train the rows of a table together with what turns them into scores."""
-
-    # Parameters that belong to a fitted model.
-    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim",)
-
-    n_features_in_: int
-    embedding_: Floats
-    intercept_: Any
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn embeddings and layers.
@@ -65,28 +55,8 @@ class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
         with self._unchanged_by_errors():
             self._own_arrays()
             examples = self._examples(X, y, sample_weight, going_on)
-            rng = self._new_rng()
-            held_out = None
-            if self.early_stopping:
-                examples, held_out = self._split(examples, rng)
-            state = State(rng, self._new_optimizers(), self.random_state)
-            plan = Plan(
-                self.batch_size,
-                self.max_iter,
-                None if held_out is None else self._validation(held_out),
-                self.n_iter_no_change,
-                self.tol,
-                self.verbose,
-                self._num_negatives(),
-                start_counts=going_on,
-                keeps_state=bool(self.warm_start),
-            )
-            set_learning_rate(state.optimizers, self, plan.num_steps(examples))
-            history = self._train(examples, plan, state, going_on)
-        set_learning_rate(state.optimizers, self, None)
-        if not self.warm_start:
-            self.__dict__.pop("_state", None)  # as large as the model, or larger
-        self._take_over(history, [], plan)
+            training = self._trained(examples, going_on)
+        self._take_over(*training)
         return self
 
     def _fit_pass(
@@ -100,22 +70,8 @@ class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
         with self._unchanged_by_errors():
             self._own_arrays()
             examples = self._examples(X, y, sample_weight, going_on, classes)
-            state: State | None = getattr(self, "_state", None) if going_on else None
-            if state is None:
-                state = State(self._new_rng(), self._new_optimizers(), self.random_state)
-            else:
-                state = state.under(self)
-            set_learning_rate(state.optimizers, self, None)
-            plan = Plan(
-                self.batch_size,
-                max_iter=1,
-                verbose=bool(self.verbose),
-                negatives=self._num_negatives(),
-                keeps_state=True,
-            )
-            earlier = getattr(self, "loss_curve_", []) if going_on else []
-            history = self._train(examples, plan, state, going_on)
-        self._take_over(history, earlier, plan)
+            training = self._trained_on(examples, going_on)
+        self._take_over(*training)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -126,68 +82,14 @@ class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
         return tags
 
     @abstractmethod
-    def _loss(self) -> Loss:
-        """Return the loss to train with."""
-
-    @abstractmethod
     def _encoded(
         self, y: Any, weights: Weights, going_on: bool, classes: npt.ArrayLike | None
     ) -> tuple[Any, Weights]:
         """Return targets (n, K) and weights; set the fitted attributes that describe `y`."""
 
     @abstractmethod
-    def _network(
-        self,
-        examples: Examples,
-        used: npt.NDArray[np.integer[Any]],
-        state: State,
-        going_on: bool,
-    ) -> Network:
-        """Return the fitted model, or a new one, as training takes it."""
-
-    @abstractmethod
-    def _keep(self, network: Network) -> None:
-        """Set the fitted attributes to the weights of a network."""
-
-    @abstractmethod
-    def _scores_in_training(self, network: Network, bags: Bags) -> Floats:
-        """Return the scores (n, K) of rows, in the units of the loss."""
-
-    @abstractmethod
     def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """Return the scores (n, K) of rows, in the units of y."""
-
-    def _num_layers(self) -> int:
-        """Return the number of layers, each of which has an optimizer."""
-        return 1
-
-    def _arranged(self, examples: Examples, going_on: bool) -> Examples:  # noqa: ARG002
-        """Return examples with the bags that the model pools, and its mode."""
-        return examples
-
-    def _num_negatives(self) -> int | None:
-        """Return the number of classes that each step draws; None: it uses all outputs."""
-        return None
-
-    def _stratified(
-        self,
-        examples: Examples,  # noqa: ARG002
-        order: npt.NDArray[np.intp],
-    ) -> npt.NDArray[np.intp]:
-        """Return an order of the examples in which every n-th one gives a part like the whole."""
-        return order
-
-    def _score(self, scores: Floats, held_out: Examples) -> float:
-        """Return the quality of the scores (n, K) of held-out bags: minus their mean loss."""
-        losses = self._loss().of(np.ascontiguousarray(scores.T), targets_of(held_out.targets))
-        return -float(np.average(losses, weights=held_out.weights))
-
-    def _initial_intercept(self, examples: Examples) -> Floats:
-        return np.zeros(examples.targets.shape[1], np.float32)
-
-    @property
-    def _num_optimizers(self) -> int:
-        return 1 + self._num_layers()
 
     def _examples(
         self,
@@ -212,20 +114,7 @@ class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
             table = table_of(self.embedding_, "embedding_", self.n_features_in_)
             table.check_writeable("training")
         targets, weights = self._encoded(y, weights, going_on, classes)
-        examples = self._weighted(bags, targets, weights, going_on)
-        if not examples.num_bags:
-            raise ValueError("class_weight leaves no row a weight above 0")
-        return examples
-
-    def _weighted(
-        self, bags: Bags | BagMaker, targets: Any, weights: Weights, going_on: bool
-    ) -> Examples:
-        """Return examples, without those of weight 0."""
-        examples = self._arranged(Examples(bags, targets, None), going_on)
-        if weights is None:
-            return examples
-        examples = examples._replace(weights=weights.astype(np.float32))
-        return examples if weights.all() else examples.take(np.flatnonzero(weights))
+        return check_not_empty(self._weighted(bags, targets, weights, going_on))
 
     def _validated(self, X: Any, y: Any, going_on: bool) -> tuple[Any, Any]:
         """Return checked features, as CSR or dense float32, and targets."""
@@ -239,37 +128,3 @@ class TrainedEstimator(SavedInFolder, BaseEstimator, ABC):  # type: ignore[misc]
             reset=not going_on,
         )
         return X, y
-
-    def _split(self, examples: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
-        """Return the examples to learn from and those held out, which lie evenly among them."""
-        num_bags = examples.num_bags
-        if num_bags < 2:
-            raise ValueError("early_stopping needs at least 2 samples, got 1 sample")
-        order = self._stratified(examples, rng.permutation(num_bags))
-        count = min(max(1, round(self.validation_fraction * num_bags)), num_bags - 1)
-        chosen = np.zeros(num_bags, bool)
-        chosen[((np.arange(count) + 0.5) * num_bags / count).astype(np.intp)] = True
-        # Both parts keep the order of the examples, and a long table's rows stay together.
-        return examples.take(np.sort(order[~chosen])), examples.take(np.sort(order[chosen]))
-
-    def _validation(self, held_out: Examples) -> Any:
-        held_out = held_out.scaled()
-
-        def score(network: Network) -> float:
-            parts = [self._scores_in_training(network, bags) for bags in held_out.blocks()]
-            return self._score(np.concatenate(parts), held_out)
-
-        return score
-
-    def _train(self, examples: Examples, plan: Plan, state: State, going_on: bool) -> History:
-        """Train a new model or the present one, and set the fitted attributes to its weights."""
-        used = examples.used_columns(self.n_features_in_)
-        network = self._network(examples, used, state, going_on)
-        history = train(network, self._loss(), examples, plan, state.rng)
-        if history.diverged and not (going_on or history.losses):
-            self._forget()
-            return history
-        self._keep(network)
-        self._made_with = {name: getattr(self, name) for name in self._fixed}
-        self._state = state
-        return history

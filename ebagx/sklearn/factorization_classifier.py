@@ -7,13 +7,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ebagx._training.examples import Examples
+from ebagx._training.learning import Weights
 from ebagx._training.losses import Loss, Sigmoid, Softmax
 from ebagx._training.network import Floats
 from ebagx.optim import Optimizer
 from ebagx.sklearn.factorization import FactorizationMachine
 from ebagx.sklearn.labels import LabelEstimator
 from ebagx.sklearn.parameters import CLASS_WEIGHT, Constraints
-from ebagx.sklearn.weights import Weights
 
 __all__ = ["FactorizationMachineClassifier"]
 

@@ -12,13 +12,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
-from ebagx._training.examples import Examples
-from ebagx._training.losses import Loss, Sigmoid, Softmax
+from ebagx._training.labels import LearnsLabels, one_label_a_row, sound_indicator
+from ebagx._training.learning import Weights
 from ebagx._training.network import Floats
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.inputs import as_targets
 from ebagx.sklearn.saved import Kind, Labels, Truth
-from ebagx.sklearn.weights import Weights, class_weights, weights_of_label_sets
+from ebagx.sklearn.weights import class_weights, weights_of_label_sets
 
 INDICATOR = "multilabel-indicator"
 _WAYS_OUT = {
@@ -29,7 +29,7 @@ _WAYS_OUT = {
 }
 
 
-class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
+class LabelEstimator(ClassifierMixin, LearnsLabels, TrainedEstimator):  # type: ignore[misc]
     """Classifiers: a softmax over the scores of classes, or a sigmoid of that of each label."""
 
     _saved: ClassVar[Mapping[str, Kind]] = {
@@ -40,7 +40,6 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
 
     class_weight: Any
     classes_: npt.NDArray[Any]
-    multilabel_: bool = False
 
     def decision_function(self, X: Any) -> Floats:
         """Return the scores of the classes before softmax, or of the labels before sigmoid.
@@ -111,9 +110,6 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
                 f"classes_ has {len(self.classes_)} classes, intercept_ {len(self.intercept_)}"
             )
 
-    def _loss(self) -> Loss:
-        return Sigmoid() if self.multilabel_ else Softmax()
-
     def _fit_labels(self, X: Any, y: Any, classes: npt.ArrayLike | None, weight: Any) -> Self:
         """Make one pass, after a look at what only a first call may lack."""
         if isinstance(self.class_weight, str):
@@ -150,9 +146,7 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
             of_class = class_weights(self.class_weight, known, y)
             weights = of_class[labels] if weights is None else of_class[labels] * weights
         self.classes_, self.multilabel_, self._sparse_labels = known, False, False
-        shape = len(labels), len(known)
-        ones = np.ones(len(labels), np.int8)
-        return sparse.csr_array((ones, labels, np.arange(len(labels) + 1)), shape), weights
+        return one_label_a_row(labels, len(known)), weights
 
     def _known_classes(
         self, y: npt.NDArray[Any], going_on: bool, classes: npt.ArrayLike | None
@@ -176,26 +170,13 @@ class LabelEstimator(ClassifierMixin, TrainedEstimator):  # type: ignore[misc]
 
     def _encoded_labels(self, y: Any, going_on: bool) -> sparse.csr_array:
         is_sparse = sparse.issparse(y)
-        targets = sparse.csr_array(y, copy=True)  # whose arrays the next lines change
-        targets.sum_duplicates()
-        targets.eliminate_zeros()
+        targets = sound_indicator(y)
         if going_on and not (self.multilabel_ and targets.shape[1] == len(self.classes_)):
             kind = "labels" if self.multilabel_ else "classes, not an indicator,"
             raise ValueError(f"y must have {len(self.classes_)} {kind} as before")
         self.classes_ = np.arange(targets.shape[1])
         self.multilabel_, self._sparse_labels = True, is_sparse
         return targets
-
-    def _stratified(self, examples: Examples, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        if self.multilabel_:
-            return order
-        return order[np.argsort(examples.targets.indices[order], kind="stable")]
-
-    def _score(self, scores: Floats, held_out: Examples) -> float:
-        if self.multilabel_:
-            return super()._score(scores, held_out)
-        hits = scores.argmax(axis=1) == held_out.targets.indices
-        return float(np.average(hits, weights=held_out.weights))
 
 
 def column_of_labels(y: Any, kind: str) -> npt.NDArray[Any]:

@@ -9,11 +9,11 @@ from scipy import sparse
 from sklearn.base import RegressorMixin
 
 from ebagx._training.examples import Examples
+from ebagx._training.learning import Weights
 from ebagx._training.losses import Loss, Poisson, SquaredError
 from ebagx._training.network import Floats
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.saved import Array, Kind, Truth
-from ebagx.sklearn.weights import Weights
 
 Doubles = npt.NDArray[np.float64]
 

@@ -10,21 +10,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ebagx._core.bags import Bags
 from ebagx._core.modes import MODES, WEIGHTED_MODES
-from ebagx._core.table import Table
 from ebagx._training.bags import bags_of, scaled_for, table_of, weighted_sums
 from ebagx._training.examples import Examples
 from ebagx._training.groups import Groups
-from ebagx._training.network import (
-    Floats,
-    Layer,
-    Network,
-    checked_layer,
-    initial_layers,
-    initial_rows,
-    scores_of,
-    trainable_table,
-)
-from ebagx._training.optimizers import State
+from ebagx._training.network import Floats, scores_of
+from ebagx._training.pooled import LearnsPooled
 from ebagx.sklearn.base import TrainedEstimator
 from ebagx.sklearn.groups import ColumnGroups, column_groups
 from ebagx.sklearn.inputs import as_features
@@ -34,7 +24,12 @@ from ebagx.sklearn.saved import Array, Kind
 _FLOAT32 = np.dtype(np.float32)
 
 
-class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedEstimator):  # type: ignore[misc]
+class PoolingEstimator(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    LearnsPooled,
+    TrainedEstimator,
+):
     """Estimators that train embeddings, perhaps a hidden layer, and a linear head end to end."""
 
     _constraints: ClassVar[Constraints] = {
@@ -44,9 +39,8 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
         "hidden": NoneOr(SIZE),
     }
 
-    _fixed: ClassVar[tuple[str, ...]] = ("embedding_dim", "mode", "hidden")
-    _groups: Groups | None = None  # of the columns of the fitted model
-    _given: Any = None  # the parameter that describes them
+    groups: Any
+    _given: Any = None  # the parameter `groups` of the fitted model
 
     _saved: ClassVar[Mapping[str, Kind]] = {
         "embedding_": Array("ID", is_mapped=True),
@@ -55,11 +49,6 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
         "coef_": Array("KQ"),
         "intercept_": Array("K"),
     }
-
-    coef_: Floats
-    intercept_: Floats
-    hidden_coef_: Floats | None = None
-    hidden_intercept_: Floats | None = None
 
     def transform(self, X: Any) -> Floats:
         """Return the pooled embeddings of each row, those of its groups side by side.
@@ -86,31 +75,12 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
     def _n_features_out(self) -> int:
         return int(np.shape(self.embedding_)[1]) * self._num_groups()
 
-    def _head_in_training(self, head: Layer) -> Layer:
-        """Return the head that gives scores in the units of the loss."""
-        return head
-
-    def _head_after_training(self, head: Layer) -> Layer:
-        """Return the head that gives scores in the units of y."""
-        return head
-
-    def _num_layers(self) -> int:
-        return 1 if self.hidden is None else 2
-
-    def _num_groups(self) -> int:
-        return 1 if self._groups is None else self._groups.num_groups
-
     def _arranged(self, examples: Examples, going_on: bool) -> Examples:
         if going_on:
             self._check_groups()
         else:
             self._groups, self._given = self._given_groups(), self.groups
-        if self._groups is not None:
-            assert isinstance(examples.bags, Bags)
-            examples = examples._replace(
-                bags=self._groups.apart(examples.bags), groups=self._groups.num_groups
-            )
-        return examples._replace(mode=MODES[self.mode])
+        return super()._arranged(examples, going_on)
 
     def _given_groups(self) -> Groups | None:
         if self.groups is None:
@@ -137,38 +107,6 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
         super()._check_restored()
         self._groups, self._given = self._given_groups(), self.groups
         self._layers()
-
-    def _network(
-        self,
-        examples: Examples,
-        used: npt.NDArray[np.integer[Any]],
-        state: State,
-        going_on: bool,
-    ) -> Network:
-        if going_on:
-            table, layers = trainable_table(self.embedding_), self._layers()
-            layers[-1] = self._head_in_training(layers[-1])
-        else:
-            table = initial_rows(used, (self.n_features_in_, self.embedding_dim), state.rng)
-            num_inputs, num_scores = self.embedding_dim * examples.groups, examples.targets.shape[1]
-            layers = initial_layers(num_inputs, self.hidden, num_scores, state.rng)
-            layers[-1] = Layer(layers[-1].coef, self._initial_intercept(examples))
-        return Network(table, layers, state.optimizers, used, self.num_threads)
-
-    def _keep(self, network: Network) -> None:
-        *hidden, head = network.layers
-        self.embedding_ = network.table
-        self.hidden_coef_, self.hidden_intercept_ = hidden[0] if hidden else (None, None)
-        self.coef_, self.intercept_ = self._head_after_training(head)
-
-    def _scores_in_training(self, network: Network, bags: Bags) -> Floats:
-        pooled = weighted_sums(bags, Table(network.table), self.num_threads)
-        return scores_of(self._side_by_side(pooled), network.layers)
-
-    def _side_by_side(self, pooled: Floats) -> Floats:
-        """Return the vectors of bags (n * G, D) as those of rows (n, G * D)."""
-        groups = self._num_groups()
-        return pooled.reshape(len(pooled) // groups, groups * pooled.shape[1])
 
     def _scaled_bags(self, X: Any) -> Bags:
         """Return validated `X` as bags whose weighted sums are pooled in the mode."""
@@ -197,10 +135,3 @@ class PoolingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traine
 
     def _scores(self, X: Any, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         return scores_of(self._pooled(X), self._layers(), dtype)
-
-    def _layers(self) -> list[Layer]:
-        width, hidden = self._n_features_out, []
-        if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
-            hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
-            width = len(hidden[0].coef)
-        return [*hidden, checked_layer(self.coef_, self.intercept_, width)]

@@ -10,8 +10,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_consistent_length
 
 from ebagx._core.checks import AT_LEAST_0, check_number
-
-Weights = npt.NDArray[np.float64] | None
+from ebagx._training.labels import balanced_weights, weights_of_rows
+from ebagx._training.learning import Weights
 
 
 def checked_weights(sample_weight: Any, X: Any) -> Weights:
@@ -49,20 +49,8 @@ def class_weights(
 def weights_of_label_sets(
     class_weight: Any, indicator: sparse.csr_array
 ) -> npt.NDArray[np.float64]:
-    """Return the weight of each row of an indicator: the mean of the weights of its labels.
-
-    A row without labels has the weight 1. "balanced" weights of labels are as those of classes,
-    with the number of all labels in place of that of rows: where each row has one label, the
-    weights are those of `class_weights`.
-    """
-    labels = np.arange(indicator.shape[1])
-    found = indicator.indices
+    """Return the weight (n,) of each row of an indicator, by the weights of its labels."""
     if isinstance(class_weight, str):
-        counts = np.bincount(found, minlength=len(labels))
-        of_label = len(found) / (np.count_nonzero(counts) * np.maximum(counts, 1.0))
-    else:
-        of_label = class_weights(class_weight, labels, labels)
-    counts_of_rows = np.diff(indicator.indptr)
-    rows = np.repeat(np.arange(len(counts_of_rows)), counts_of_rows)
-    sums = np.bincount(rows, of_label[found], len(counts_of_rows))
-    return np.where(counts_of_rows > 0, sums / np.maximum(counts_of_rows, 1), 1.0)
+        return weights_of_rows(balanced_weights(indicator), indicator)
+    labels = np.arange(indicator.shape[1])
+    return weights_of_rows(class_weights(class_weight, labels, labels), indicator)

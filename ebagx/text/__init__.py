@@ -11,6 +11,7 @@ inputs       texts as callers have them
 targets      labels as callers have them
 corpus       labelled texts and lines from files
 words        words of prepared text, numbered
+rows         the numbers of all lines
 lines        lines as numbers of words, and their labels
 ngrams       n-grams, and the columns of those that are hashed
 features     the features that have a column; lines as bags of them
@@ -18,7 +19,7 @@ tokens       the compiled part of these
 model        text classifiers, and settings of their training
 training     the training of a model on labelled lines
 learning     the training in `TextClassifier`
-learner      the estimator that trains the weights, also of a model that grows
+learner      the trainings of the weights, also of a model that grows
 growth       features of a model and of new texts together
 accumulators what is kept of the state of the optimizer
 going_on     likely ones for models that have not kept it

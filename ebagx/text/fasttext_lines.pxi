@@ -294,14 +294,15 @@ def pool_fasttext_lines(
     cdef FastTextCall call
     cdef PooledArrays pooled
     cdef Arrays of_results, of_given, of_matrix
-    cdef Py_ssize_t b
+    cdef Py_ssize_t b, work
     of_results.count = of_given.count = of_matrix.count = 0
     try:
         open_arrays(&of_results, <Rows*>&pooled, results, b"f2w n1w L2w")
         open_fasttext(&of_given, &call, given, rules)
         open_arrays(&of_matrix, <Rows*>&call.matrix, matrix[:5], MATRIX_LAYOUT)
         call.matrix.step = matrix[5]
-        if num_threads == 1 and call.given.text.count <= BYTES_WITH_GIL:
+        work = work_of(call.given.text.count, &call.chars, &call.runs, pooled.pooled.dim)
+        if num_threads == 1 and work <= WORK_WITH_GIL:
             for b in range(pooled.counts.count):
                 pool_line(&call, &pooled, b, 0)
         else:

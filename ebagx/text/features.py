@@ -157,12 +157,17 @@ class LineBags:
         own.features_k[own.offsets_w[:-1]] = known.find(words)
         return own
 
-    def most_lookups(self) -> npt.NDArray[np.int64]:
-        """Return for each bag a number of lookups that it does not exceed."""
-        lengths, first = np.empty(self.num_bags, np.int64), 0
+    def most_lookups(self) -> npt.NDArray[np.integer[Any]]:
+        """Return for each bag a number of lookups that it does not exceed: int32 where they fit."""
+        ngrams, first = self._features.ngrams.word_ngrams, 0
+        per_word = ngrams + int(np.diff(self._own.offsets_w).max(initial=0))
+        most = per_word * len(self._lines.store.words_k)
+        dtype = np.int32 if most <= _INT32_MAX else np.int64
+        lengths: npt.NDArray[np.integer[Any]] = np.empty(self.num_bags, dtype)
         for rows in _row_blocks(self._lines, None):
-            part = lengths[first : first + len(rows)]
-            tokens.measure_rows(part, self._arrays(rows), self._features.ngrams.word_ngrams, 1)
+            part = np.empty(len(rows), np.int64)
+            tokens.measure_rows(part, self._arrays(rows), ngrams, 1)
+            lengths[first : first + len(rows)] = part
             first += len(rows)
         return lengths
 
@@ -194,7 +199,7 @@ class LineBags:
 
     def blocks(self) -> Iterator[Bags]:
         """Yield all bags, in blocks of at most a million lookups, or of one bag."""
-        ends = np.concatenate([[0], np.cumsum(self.most_lookups())])
+        ends = np.concatenate([[0], np.cumsum(self.most_lookups(), dtype=np.intp)])
         for first, stop in bag_ranges(ends, 1, _LOOKUPS_AT_ONCE):
             yield self.take(np.arange(first, stop))
 

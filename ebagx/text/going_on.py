@@ -61,7 +61,7 @@ def accumulators_to_go_on(model: TextModel, lines: Lines, batch_size: int) -> Ac
     table, coef, _ = model.trainable_weights()
     num_labels, dim = coef.shape
     bags = LineBags(model.features, lines, model.num_threads)
-    per_line = max(int(bags.most_lookups().sum()) / bags.num_bags, 1.0)
+    per_line = max(int(bags.most_lookups().sum(dtype=np.int64)) / bags.num_bags, 1.0)
     n_words = model.features.words.count
     counts = np.full(len(table), _PASSES_OF_BUCKET)
     counts[:n_words] = n_words / np.arange(1, n_words + 1)

@@ -11,22 +11,21 @@ import numpy.typing as npt
 
 from ebagx._core.checks import refuse_dask
 from ebagx._training.loop import watched
-from ebagx.sklearn.base import DivergenceError
+from ebagx._training.passes import DivergenceError
 from ebagx.sklearn.labels import positions_of
 from ebagx.sklearn.parameters import Constraints, check_parameters, check_same_values
-from ebagx.sklearn.weights import class_weights
+from ebagx.sklearn.weights import checked_weights, class_weights
 from ebagx.text.features import Features, LineBags
 from ebagx.text.going_on import accumulators_to_go_on
 from ebagx.text.growth import grow_features
 from ebagx.text.inputs import as_list, checked_texts
-from ebagx.text.learner import Learner
+from ebagx.text.learner import Learner, Options
 from ebagx.text.lines import Lines
 from ebagx.text.model import Settings, TextModel, label_type_of
 from ebagx.text.predictions import Predictions
 from ebagx.text.pretrained import GivenVectors, as_vectors
 from ebagx.text.targets import ONE, Targets, encode, known_classes, with_new_classes
 from ebagx.text.tokenizers import CALLABLE, Tokenizer
-from ebagx.text.training import bags_to_learn
 
 # Parameters that belong to a fitted model.
 _FIXED = ("dim", "word_ngrams", "char_ngrams", "n_buckets", "tokenizer", "lowercase", "loss")
@@ -87,22 +86,20 @@ class Learning(Predictions):
         X, y, sample_weight = data
         self._check_learning(model)
         lines, targets = self._read(X, y, classes, model)
+        weights = checked_weights(sample_weight, targets.encoded)
         if model is None:
             features = Features.learn(lines, self._settings.ngrams, self.min_count)
             learner = self._new_learner(features, targets)
         else:
             features, columns = grow_features(model.features, lines, self.min_count)
             learner = self._grown_learner(model, lines, features, columns, targets, one_pass)
-        line_bags = LineBags(features, lines, self.num_threads)
-        bags = bags_to_learn(line_bags)
-        learner.expect(line_bags)
+        bags, labels = LineBags(features, lines, self.num_threads), targets.ones()
         # A copy is thrown away if it cannot be trained.
         with self._clear_divergence(), watched(None, keeps_copy=learner is self._learner):
             if one_pass:
-                places = None if targets.form != ONE else np.arange(len(targets.classes))
-                learner.partial_fit(bags, targets.encoded, places, sample_weight)
+                learner.fit_one_pass(bags, labels, weights)
             else:
-                learner.fit(bags, targets.encoded, sample_weight).settle()
+                learner.fit(bags, labels, weights).settle()
         self._adopt(features, targets, learner, self._class_weight_of(model if one_pass else None))
         return self
 
@@ -190,29 +187,25 @@ class Learning(Predictions):
     def _fixed_parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _FIXED}
 
-    def _make_learner(self, targets: Targets) -> Learner:
-        """Return what learns positions of classes from bags of features, without a model."""
+    def _options(self, targets: Targets) -> Options:
+        """Return the options of what learns positions of classes from bags of features."""
         weights = self.class_weight
         if weights is not None and targets.form == ONE:
             y = targets.classes[targets.encoded]
-            weights = dict(enumerate(class_weights(weights, targets.classes, y).tolist()))
+            weights = class_weights(weights, targets.classes, y)
         elif isinstance(weights, dict):
-            of_class = class_weights(weights, targets.classes, targets.classes)
-            weights = dict(enumerate(of_class.tolist()))
-        learner = self._settings.make_classifier()
-        learner.set_params(
+            weights = class_weights(weights, targets.classes, targets.classes)
+        return self._settings.learner_options._replace(
             class_weight=weights,
             validation_fraction=self.validation_fraction,
             tol=self.tol,
             verbose=self.verbose,
         )
-        return learner
 
     def _new_learner(self, features: Features, targets: Targets) -> Learner:
-        learner = self._make_learner(targets)
+        learner = Learner(self._options(targets))
         if self.pretrained is not None:
-            sizes = features.n_columns, len(targets.classes)
-            learner.begin_anew(*sizes, self.loss == "ova")
+            learner.begin_anew(features.n_columns, len(targets.classes))
             self._place_pretrained(learner, features, 0)
         return learner
 
@@ -226,15 +219,14 @@ class Learning(Predictions):
         may_be_same: bool,
     ) -> Learner:
         """Return what goes on with the model: a copy, or the same learner if nothing is new."""
-        learner = self._make_learner(targets)
+        options = self._options(targets)
         if self._learner is None:
             eps = None if model.recipe is None else model.recipe.table_eps
             kept = accumulators_to_go_on(model, lines, int(self.batch_size))
-            learner.begin(model.trainable_weights(), kept, self.multilabel_, eps)
+            learner = Learner(options).begin(model.trainable_weights(), kept, eps)
         else:
-            parameters = learner.get_params(deep=False)
             learner = self._learner
-            learner.set_params(**parameters)
+            learner.follow(options)
             is_same = features is model.features and len(targets.classes) == len(self.classes_)
             if may_be_same and is_same:
                 return learner

@@ -11,16 +11,19 @@ import numpy.typing as npt
 
 from ebagx.text import tokens
 from ebagx.text.corpus import PREFIX, Records, read_records
-from ebagx.text.tokenizers import DEFAULT, Tokenizer
+from ebagx.text.rows import AllRows
+from ebagx.text.tokenizers import DEFAULT, Tokenizer, joined
 from ebagx.text.words import Words, spans_of_lines
 
 _BLOCK_LENGTH = 1 << 20
 
 _INT32_MAX = 2**31 - 1
+_LINES_AT_ONCE = 1 << 16
 
 _Int32 = npt.NDArray[np.int32]
 _Intp = npt.NDArray[np.intp]
 _Integers = npt.NDArray[np.integer[Any]]
+Rows = _Integers | AllRows
 
 
 class LineStore:
@@ -70,7 +73,7 @@ class LineStore:
 
     def all(self) -> "Lines":
         """Return all lines."""
-        return Lines(self, _numbers(self.num_lines))
+        return Lines(self, AllRows(self.num_lines))
 
     def arrays_of(self, rows: _Integers) -> tuple[_Intp, _Int32, _Intp]:
         """Return some lines as compiled code takes them: numbers, words and offsets.
@@ -94,9 +97,9 @@ class LineStore:
             return
         for part in _split_into_blocks(texts):
             try:
-                encoded = _encoded(part)
+                encoded = joined(part)
             except UnicodeEncodeError:
-                raise ValueError(_describe_surrogate(texts)) from None
+                raise ValueError(describe_surrogate(texts)) from None
             prepared = self.tokenizer.prepare(encoded)
             self._add(prepared, spans_of_lines(prepared))
 
@@ -135,6 +138,7 @@ class LineStore:
         """Give back the memory of what may still be added: up to an eighth."""
         for array in (self._words, self._offsets, self._labels, self._label_offsets):
             array.trim()
+        self.words.trim()
 
     def _add_cut(self, texts: Sequence[str]) -> None:
         """Add lines that a function cuts into words."""
@@ -164,7 +168,7 @@ class Lines:
     """Some lines of a store, to learn from or to measure on."""
 
     store: LineStore
-    rows: _Integers
+    rows: Rows
 
     @classmethod
     def of(
@@ -178,7 +182,7 @@ class Lines:
         store.add_texts(texts)
         if labels is not None:
             store.add_labels(labels)
-        return cls(store, _numbers(store.num_lines))
+        return cls(store, AllRows(store.num_lines))
 
     def __repr__(self) -> str:
         return f"Lines({len(self.rows)} of {self.store.num_lines} lines)"
@@ -190,27 +194,45 @@ class Lines:
 
     def select(self, places: Any) -> "Lines":
         """Return some of these lines."""
-        return Lines(self.store, self.rows[places])
+        is_mask = isinstance(places, np.ndarray) and places.dtype == bool
+        return self if is_mask and places.all() else Lines(self.store, self.rows[places])
 
     def count_words(self) -> int:
         """Return the number of words, each as often as it occurs."""
-        offsets = self.store.offsets
-        return int((offsets[self.rows + 1] - offsets[self.rows]).sum())
+        bounds = self._bounds(self.store.offsets)
+        return sum(int((ends - starts).sum(dtype=np.int64)) for _, starts, ends in bounds)
 
-    def labels(self) -> tuple[_Int32, _Intp]:
+    def labels(self) -> tuple[_Int32, _Integers]:
         """Return the numbers of the labels of all lines, and where those of each start, and end."""
-        starts = self.store.label_offsets[self.rows]
-        counts = self.store.label_offsets[self.rows + 1] - starts
-        offsets = np.zeros(len(counts) + 1, np.intp)
-        np.cumsum(counts, out=offsets[1:])
-        places = np.repeat(starts - offsets[:-1], counts)
-        places += np.arange(offsets[-1])
-        return self.store.labels_l[places], offsets
+        bounds = self.store.label_offsets
+        offsets = np.zeros(self.num_lines + 1, bounds.dtype)
+        for part, starts, ends in self._bounds(bounds):
+            np.subtract(ends, starts, out=offsets[1:][part])
+        np.cumsum(offsets, out=offsets)
+        numbers = np.empty(offsets[-1], np.int32)
+        for part, starts, ends in self._bounds(bounds):
+            first, stop = offsets[:-1][part][0], offsets[1:][part][-1]
+            places = np.repeat(ends - offsets[1:][part], ends - starts)
+            places += np.arange(first, stop, dtype=places.dtype)
+            numbers[first:stop] = self.store.labels_l[places]
+        return numbers, offsets
 
     def labelled(self) -> "Lines":
         """Return those of these lines that have a label."""
-        offsets = self.store.label_offsets
-        return self.select(offsets[self.rows + 1] > offsets[self.rows])
+        has_label = np.empty(self.num_lines, bool)
+        for part, starts, ends in self._bounds(self.store.label_offsets):
+            np.greater(ends, starts, out=has_label[part])
+        return self.select(has_label)
+
+    def _bounds(self, offsets: _Integers) -> Iterator[tuple[slice, _Integers, _Integers]]:
+        """Yield parts of the lines, and where what each line has starts and ends in the store.
+
+        The parts are small, so that no array beside those of a result has a large size.
+        """
+        for first in range(0, self.num_lines, _LINES_AT_ONCE):
+            part = slice(first, first + _LINES_AT_ONCE)
+            rows = self.rows[part]
+            yield part, offsets[rows], offsets[rows + 1]
 
     def label_names(self) -> list[str]:
         """Return the labels that occur, sorted."""
@@ -278,11 +300,6 @@ class _GrowingArray:
         self._array.resize(self._count, refcheck=False)
 
 
-def _numbers(count: int) -> _Integers:
-    """Return the numbers from 0 on: half the memory of those of NumPy where they fit."""
-    return np.arange(count, dtype=np.int32 if count <= _INT32_MAX else np.int64)
-
-
 def _split_into_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield runs of texts of about a million characters, or of one text."""
     first = length = 0
@@ -304,16 +321,13 @@ def encoded(texts: Sequence[str]) -> bytes:
         If a text has a surrogate.
     """
     try:
-        return _encoded(texts)
+        return joined(texts)
     except UnicodeEncodeError:
-        raise ValueError(_describe_surrogate(texts)) from None
+        raise ValueError(describe_surrogate(texts)) from None
 
 
-def _encoded(texts: Sequence[str]) -> bytes:
-    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
-
-
-def _describe_surrogate(texts: Sequence[str]) -> str:
+def describe_surrogate(texts: Sequence[str]) -> str:
+    """Return the message about the first surrogate in texts, which UTF-8 cannot encode."""
     for i, text in enumerate(texts):
         match = re.search("[\ud800-\udfff]", text)
         if match:

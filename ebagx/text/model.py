@@ -14,7 +14,7 @@ from ebagx.functional import embedding_bag
 from ebagx.quantized import QuantizedTable
 from ebagx.text import tokens
 from ebagx.text.accumulators import Accumulators
-from ebagx.text.answers import answer_few
+from ebagx.text.answers import Answerer
 from ebagx.text.corpus import PREFIX, is_label
 from ebagx.text.features import Features, LineBags, matrix_of
 from ebagx.text.inspection import WordIndex
@@ -26,7 +26,7 @@ from ebagx.text.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ebagx.text.learner import Learner
+    from ebagx.text.learner import Learner, Options
 
 LOSSES = ("softmax", "ova")
 LABEL_TYPES = ("str", "int")  # that a saved model may have
@@ -112,9 +112,8 @@ class TextModel:
 
     def vectors(self, texts: Sequence[str]) -> _Floats:
         """Return the mean embedding of each text, zeros where nothing in it is known."""
-        no_labels = np.empty((self.dim, 0), np.float32)
-        found = answer_few(texts, self.features, self._table, no_labels, self.intercept[:0])
-        return self._vectors(texts) if found is None else found[0]
+        found = None if self._answerer is None else self._answerer.vectors(texts)
+        return self._vectors(texts) if found is None else found
 
     def scores(self, texts: Sequence[str]) -> _Floats:
         """Return the score of each label for each text: before softmax or the sigmoid."""
@@ -129,6 +128,14 @@ class TextModel:
             return
         for pooled in line_blocks(self.vectors(texts), len(self.labels)):
             yield self._scores(pooled)
+
+    def places(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Return the position of the largest score of each text, the first of equals."""
+        found = None if self._answerer is None else self._answerer.places(texts)
+        if found is not None:
+            return found
+        blocks = [scores.argmax(axis=1) for scores in self.score_blocks(texts)]
+        return np.concatenate([np.empty(0, np.intp), *blocks])
 
     def probabilities(self, texts: Sequence[str]) -> _Floats:
         """Return the probability of each label for each text."""
@@ -184,11 +191,8 @@ class TextModel:
         return pooled
 
     def _scores_of_few(self, texts: Sequence[str]) -> _Floats | None:
-        if not is_one_block(len(texts), len(self.labels)):
-            return None
-        head = self._coef_of_dims, self.intercept
-        found = answer_few(texts, self.features, self._table, *head)
-        return None if found is None else found[1]
+        is_block = is_one_block(len(texts), len(self.labels))
+        return self._answerer.scores(texts) if is_block and self._answerer is not None else None
 
     def _scores(self, pooled: _Floats) -> _Floats:
         coef = self._coef_of_dims
@@ -222,6 +226,10 @@ class TextModel:
     @cached_property
     def _table(self) -> Table:
         return Table.of(self.embedding, "embedding")
+
+    @cached_property
+    def _answerer(self) -> Answerer | None:
+        return Answerer.of(self.features, self._table, self._coef_of_dims, self.intercept)
 
     @cached_property
     def _coef_of_dims(self) -> _Floats:
@@ -307,22 +315,28 @@ class Settings(NamedTuple):
             tokenizer=model.features.tokenizer.name,
         )
 
-    def make_classifier(self) -> "Learner":
-        """Return an estimator that is trained so."""
-        import ebagx.sklearn  # noqa: F401 - its error names the way out without scikit-learn
-        from ebagx.text.learner import Learner
+    @property
+    def learner_options(self) -> "Options":
+        """The options of what is trained so."""
+        from ebagx.text.learner import Options  # which imports what only trainings need
 
-        return Learner(
-            self.dim,
+        return Options(
+            embedding_dim=self.dim,
+            multilabel_=self.loss == "ova",
             learning_rate=self.lr,
             schedule=self.schedule,
             batch_size=self.batch_size,
             max_iter=self.epochs,
             negatives=self.negatives,
-            random_state=self.seed,
-            num_threads=self.threads,
-            warm_start=True,
             class_weight=self.class_weight,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.patience,
+            random_state=self.seed,
+            num_threads=self.threads,
         )
+
+    def make_learner(self) -> "Learner":
+        """Return what is trained so."""
+        from ebagx.text.learner import Learner
+
+        return Learner(self.learner_options)

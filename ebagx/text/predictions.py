@@ -55,10 +55,10 @@ class Predictions:
             As `y` was in `fit`. With the loss "ova" the labels whose probability exceeds a half; a
             loaded model of this loss returns lists.
         """
-        blocks = self._fitted().score_blocks(checked_texts(X, "X"))
+        model, texts = self._fitted(), checked_texts(X, "X")
         if self._form == ONE:
-            places = [scores.argmax(axis=1) for scores in blocks]
-            return self.classes_[np.concatenate([np.empty(0, np.intp), *places])]
+            return self.classes_[model.places(texts)]
+        blocks = model.score_blocks(texts)
         if self._form == INDICATOR:
             found = [(scores > 0).astype(np.int64) for scores in blocks]
             return np.concatenate([np.empty((0, len(self.classes_)), np.int64), *found])

@@ -45,6 +45,18 @@ cdef void score_row(const ScoreArrays* given, Py_ssize_t b) noexcept nogil:
         score_labels(given, b, first, <int>(n_labels - first))
 
 
+cdef Py_ssize_t likeliest_label(const ScoreArrays* given, Py_ssize_t b) noexcept nogil:
+    """Return the place of the largest score as `numpy.argmax` does: the first, or the first NaN."""
+    cdef const float* scores = <const float*>(given.scores.data + b * given.scores.row_bytes)
+    cdef Py_ssize_t label, best = 0
+    for label in range(1, given.scores.dim):
+        if scores[best] != scores[best]:
+            break
+        if not scores[label] <= scores[best]:
+            best = label
+    return best
+
+
 def score_rows(
     scores_bl,        # OUT float32
     pooled_bd,        # float32

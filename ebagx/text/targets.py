@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ebagx._core.checks import shown
 from ebagx._training.bags import as_csr
+from ebagx._training.labels import one_label_a_row, sound_indicator
 from ebagx.sklearn.labels import positions_of
 from ebagx.text.inputs import as_list
 
@@ -29,6 +30,12 @@ class Targets(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Targets({self.form}, {len(self.classes)} classes)"
+
+    def ones(self) -> sparse.csr_array:
+        """Return the matrix (n, K) of ones at the labels of each text."""
+        if self.form == ONE:
+            return one_label_a_row(self.encoded, len(self.classes))
+        return sound_indicator(self.encoded)
 
     @property
     def num_texts(self) -> int:

@@ -2,25 +2,45 @@
 # learned. For one text, the arrays of lines.pxi and the calls for them cost ten times as much as
 # the text itself. The results have the same bits.
 
+from cpython.bytes cimport PyBytes_AsStringAndSize
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
 cdef enum:
-    BYTES_WITH_GIL = 1024  # take 10 us or so; to get the GIL back can take 50 of them, and 5 ms
+    WORK_WITH_GIL = 100000  # by `work_of`: XX
     POOLED_AT_ONCE = 32    # columns whose sums stay in registers
     LONG_BAG = 512         # lookups of one part: see forward/pool.pxi
 
 
+# The bytes of one of the texts.
+cdef struct Text:
+    const char* start
+    Py_ssize_t length
+
+
 cdef struct ModelArrays:
-    Rows scratch
-    Rows text
     Rows bytes        # the words of the model, and the next two as well: see Words
     Rows word_offsets
     Rows slots
     Rows table        # of buckets
     Rows embedding    # of float, or of codes: see code_rows.pxi
+    Rows coef
+    Rows intercept
+
+
+# A result without rows is not wanted.
+cdef struct AnswerArrays:
+    Rows scratch
+    Rows pooled
+    Rows scores
+    Rows places       # of the largest scores
 
 
 cdef struct TextCall:
-    ScoreArrays results
     ModelArrays given
+    AnswerArrays results
+    ScoreArrays head  # where pooled bags and scores are written to, wanted or not
+    const Text* texts
+    Py_ssize_t n_texts
     Words words
     Hashing chars
     Hashing runs
@@ -147,8 +167,8 @@ cdef inline void pool_columns(
 
 cdef void pool_text(const TextCall* call, Py_ssize_t b) noexcept nogil:
     """Write the mean embedding of the bag, zeros where it is empty."""
-    cdef float* out = <float*>(call.results.pooled.data + b * call.results.pooled.row_bytes)
-    cdef Py_ssize_t dim = call.results.pooled.dim, first = 0, k
+    cdef float* out = <float*>(call.head.pooled.data + b * call.head.pooled.row_bytes)
+    cdef Py_ssize_t dim = call.head.pooled.dim, first = 0, k
     cdef double total = 0 if call.bag.length else 1
     for k in range(call.bag.length):
         total += call.bag.counts[k]
@@ -160,71 +180,147 @@ cdef void pool_text(const TextCall* call, Py_ssize_t b) noexcept nogil:
         pool_columns(out, call, total, first, <int>(dim - first))
 
 
+cdef void answer_text(TextCall* call, Py_ssize_t b) noexcept nogil:
+    cdef const unsigned char* start = <const unsigned char*>call.texts[b].start
+    expand_text(call, start, start + call.texts[b].length)
+    pool_text(call, b)
+    if call.results.scores.count or call.results.places.count:
+        score_row(&call.head, b)
+    if call.results.places.count:
+        (<Py_ssize_t*>call.results.places.data)[b] = likeliest_label(&call.head, b)
+
+
 cdef void answer_all(TextCall* call) noexcept nogil:
-    cdef const unsigned char* text = <const unsigned char*>call.given.text.data
-    cdef const unsigned char* end = text + call.given.text.count
-    cdef const unsigned char* stop
     cdef Py_ssize_t b
-    for b in range(call.results.pooled.count):
-        stop = <const unsigned char*>memchr(text, b"\n", <size_t>(end - text))
-        expand_text(call, text, stop)
-        pool_text(call, b)
-        score_row(&call.results, b)
-        text = stop + 1
+    for b in range(call.n_texts):
+        answer_text(call, b)
 
 
-cdef void divide_scratch(TextCall* call, Py_ssize_t longest) noexcept nogil:
+cdef Rows wanted_or(const Rows* results, void* row) noexcept:
+    """Return results or, where they are not wanted, a row for those of each text in turn."""
+    cdef Rows rows = results[0]
+    if rows.count == 0:
+        rows.data = <char*>row
+        rows.row_bytes = 0
+    return rows
+
+
+cdef void divide_scratch(TextCall* call, Py_ssize_t longest) noexcept:
     # A text has at most as many tokens and letters as bytes.
     cdef Py_ssize_t most = longest * call.most_per_byte
-    call.bag.indices = <int32_t*>call.given.scratch.data
-    call.bag.counts = <float*>call.bag.indices + most
+    call.texts = <const Text*>call.results.scratch.data
+    cdef float* row = <float*>(call.texts + call.n_texts)
+    call.head.pooled = wanted_or(&call.results.pooled, row)
+    row += call.results.pooled.dim
+    call.head.scores = wanted_or(&call.results.scores, row)
+    row += call.results.scores.dim
+    call.bag.indices = <int32_t*>row
+    call.bag.counts = row + most
     call.hashes_k = <uint32_t*>call.bag.counts + most
     call.numbers_k = <int32_t*>call.hashes_k + longest
     call.word = <unsigned char*>(call.numbers_k + longest)
     call.bag.slots = <uint32_t*>call.numbers_k + longest + (longest + 3) // 4
 
 
-def answer_texts(
-    tuple results,    # OUT float32 scores_bl, OUT float32 pooled_bd, coef_dl, intercept_l
-    tuple given,      # fields of ModelArrays
-    codes,            # fields of Codes; the first is 0 for rows of float
-    int rule,
-    bint lowercase,
-    ngrams,           # longest run, shortest and longest n-gram of characters or 0, buckets
-    Py_ssize_t n_words,
-    Py_ssize_t most_per_byte,
-    Py_ssize_t longest,
-    /,
-) -> None:
-    """Write the mean embeddings of texts and the scores of labels.
+cdef Py_ssize_t locate_texts(Text* located, list texts) except -1:
+    """Find the bytes of texts; return how many there are."""
+    cdef Py_ssize_t b, n_bytes = 0
+    for b in range(len(texts)):
+        text = texts[b]
+        if isinstance(text, bytes):
+            PyBytes_AsStringAndSize(text, <char**>&located[b].start, &located[b].length)
+        else:
+            located[b].start = PyUnicode_AsUTF8AndSize(text, &located[b].length)
+        n_bytes += located[b].length
+    return n_bytes
 
-    The text is prepared, and each of its parts ends with a newline. The scratch of uint32 has, for
-    the `longest` of them with `most` = `longest` * `most_per_byte` columns, 2 `most` + 9 / 4
-    `longest` + 1 entries and a power of 2 above 2 `most` more. The GIL is given back for a long
-    text.
 
-    Cost: a look-up per word and column, a division per run and n-gram, and the sums.
+cdef inline Py_ssize_t work_of(
+    Py_ssize_t n_bytes, const Hashing* chars, const Hashing* runs, Py_ssize_t dim
+) noexcept nogil:
+    """Return about how many additions texts take, a third of a nanosecond each.
+
+    A character has one n-gram of each length; a word and its look-up take as long as one of them.
     """
+    cdef Py_ssize_t lengths = runs.max_length
+    if chars.max_length:
+        lengths += 1 + chars.max_length - chars.min_length
+    return n_bytes * lengths * (64 + dim)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class TextReader:
+    """The arrays of a model, opened once: to open them takes as long as a short text.
+
+    Parameters
+    ----------
+    given : tuple of arrays
+        The fields of ModelArrays.
+    codes : tuple
+        The fields of Codes; the first is 0 for rows of float.
+    rule, lowercase
+        See `number_words`.
+    ngrams : tuple of int
+        The longest run, the shortest and longest n-gram of characters or 0, buckets.
+    n_words : int
+        Columns of words, which come first.
+    most_per_byte : int
+        Bound on the columns for a byte of a text.
+    """
+
     cdef TextCall call
-    cdef Arrays of_results, of_model
-    cdef const char* layout = b"L1w B1 B1 n1 Q1 L2 B2" if codes[0] else b"L1w B1 B1 n1 Q1 L2 f2"
-    call.chars = Hashing(max(<Py_ssize_t>ngrams[1], 1), ngrams[2], 0, ngrams[3], NO_BITS)
-    call.runs = Hashing(2, ngrams[0], <int32_t>n_words, ngrams[3], NO_BITS)
-    call.codes = Codes(codes[0], codes[1], codes[2], codes[3])
-    call.rule, call.lowercase, call.most_per_byte = rule, lowercase, most_per_byte
-    of_results.count = of_model.count = 0
-    try:
-        open_arrays(&of_results, <Rows*>&call.results, results, b"f2w f2w f2 f1")
-        open_arrays(&of_model, <Rows*>&call.given, given, layout)
+    cdef Arrays opened
+
+    def __cinit__(
+        self, tuple given, tuple codes, int rule, bint lowercase, ngrams, Py_ssize_t n_words,
+        Py_ssize_t most_per_byte,
+    ):
+        cdef TextCall* call = &self.call
+        cdef const char* layout = b"B1 n1 Q1 L2 B2 f2 f1" if codes[0] else b"B1 n1 Q1 L2 f2 f2 f1"
+        open_arrays(&self.opened, <Rows*>&call.given, given, layout)
         call.words = words_of(
             &call.given.bytes, &call.given.word_offsets, &call.given.slots
         )
-        divide_scratch(&call, longest)
-        if call.given.text.count <= BYTES_WITH_GIL:
-            answer_all(&call)
-        else:
-            with nogil:
+        call.head.coef, call.head.intercept = call.given.coef, call.given.intercept
+        call.chars = Hashing(max(<Py_ssize_t>ngrams[1], 1), ngrams[2], 0, ngrams[3], NO_BITS)
+        call.runs = Hashing(2, ngrams[0], <int32_t>n_words, ngrams[3], NO_BITS)
+        call.codes = Codes(codes[0], codes[1], codes[2], codes[3])
+        call.rule, call.lowercase, call.most_per_byte = rule, lowercase, most_per_byte
+
+    def __dealloc__(self):
+        close_arrays(&self.opened)
+
+    def answer(
+        self,
+        tuple results,    # fields of AnswerArrays: scratch of uint32; OUT float32, float32, intp
+        list texts,       # bytes in UTF-8, or str in ASCII
+        Py_ssize_t longest,
+        /,
+    ) -> None:
+        """Write the mean embeddings (B, D) of texts, scores (B, L), and places of the largest (B,).
+
+        Results without entries are left out. The texts are prepared, and have at most `longest`
+        bytes each. With `most` = `longest` * `most_per_byte` columns, the scratch has 4 B + D + L +
+        2 `most` + 9 / 4 `longest` + 1 entries and a power of 2 above 2 `most` more.
+
+        The GIL is given back once, and only if the work is long. Cost: a look-up per word and
+        column, a division per run and n-gram, and the sums.
+        """
+        cdef TextCall call = self.call
+        cdef Arrays of_results
+        cdef Py_ssize_t work
+        open_arrays(&of_results, <Rows*>&call.results, results, b"L1w f2w f2w n1w")
+        try:
+            call.n_texts = len(texts)
+            divide_scratch(&call, longest)
+            work = locate_texts(<Text*>call.texts, texts)
+            work = work_of(work, &call.chars, &call.runs, call.head.pooled.dim)
+            work += call.n_texts * call.head.coef.count * call.head.coef.dim
+            if work <= WORK_WITH_GIL:
                 answer_all(&call)
-    finally:
-        close_arrays(&of_model)
-        close_arrays(&of_results)
+            else:
+                with nogil:
+                    answer_all(&call)
+        finally:
+            close_arrays(&of_results)

@@ -13,7 +13,7 @@ A rule never changes: a model knows words that its rule has made. A better one g
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -110,6 +110,22 @@ class Tokenizer:
         chars = text.decode().lower() if self.lowercase else text.decode()
         return "\n".join(map(_composed, chars.split("\n"))).encode()
 
+    def prepare_each(self, texts: Sequence[str]) -> list[bytes | str]:
+        """Return texts one by one as the compiled code takes them, those of ASCII perhaps as str.
+
+        They have the words that `prepare` makes of them as lines.
+
+        Raises
+        ------
+        UnicodeEncodeError
+            If a text has a surrogate.
+        """
+        if self.name != "words":
+            return [*self.prepare(joined(texts)).split(b"\n")[: len(texts)]]
+        if self.lowercase:
+            return [text if text.isascii() else _composed(text.lower()).encode() for text in texts]
+        return [text if text.isascii() else _composed(text).encode() for text in texts]
+
     def prepare_ascii(self, text: bytes) -> bytes:
         """Return the same for the ASCII characters of a text; the others stay, and all places."""
         if self.name == "words":
@@ -120,6 +136,11 @@ class Tokenizer:
 
 
 DEFAULT = Tokenizer()
+
+
+def joined(texts: Sequence[str]) -> bytes:
+    """Return texts as lines of UTF-8; raise UnicodeEncodeError if one has a surrogate."""
+    return ("\n".join([text.replace("\n", " ") for text in texts]) + "\n").encode()
 
 
 # All marks are among these characters.

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -99,18 +99,21 @@ def expand_rows(
 def close_gaps(
     indices_k: _Int32, counts_k: _Floats, lengths_b: _Intp, starts: _Intp, /
 ) -> None: ...
-def answer_texts(
-    results: _Arrays,
-    given: tuple[bytes | npt.NDArray[Any], ...],
-    codes: tuple[int, int, int, bool],
-    rule: int,
-    lowercase: bool,
-    ngrams: tuple[int, int, int, int],
-    n_words: int,
-    most_per_byte: int,
-    longest: int,
-    /,
-) -> None: ...
+
+@final
+class TextReader:
+    def __new__(
+        cls,
+        given: _Arrays,
+        codes: tuple[int, int, int, bool],
+        rule: int,
+        lowercase: bool,
+        ngrams: tuple[int, int, int, int],
+        n_words: int,
+        most_per_byte: int,
+    ) -> Self: ...
+    def answer(self, results: _Arrays, texts: list[bytes | str], longest: int, /) -> None: ...
+
 def score_rows(
     scores_bl: _Floats,
     pooled_bd: _Floats,

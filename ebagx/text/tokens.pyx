@@ -31,6 +31,7 @@ and nothing but the dtypes of arrays is checked. ``tests/support/ngram_definitio
 definition in plain Python.
 """
 
+cimport cython
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, expf, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t

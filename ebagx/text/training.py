@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,10 @@ from ebagx.text.model import Settings, TextModel
 from ebagx.text.pretrained import GivenVectors
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from ebagx._training.network import Network
     from ebagx.text.learner import Learner
-
-_MOST_LOOKUPS_IN_MEMORY = 1 << 22  # 32 MB of columns and counts
 
 Watch = Callable[[int, Sequence[float]], object]
 _Floats = npt.NDArray[np.float32]
@@ -94,9 +94,12 @@ def fit_model(
     pretrained: GivenVectors | None = None,
 ) -> Fitted:
     """Learn embeddings and linear layer from lines whose features are known; see `train_model`."""
-    learner, labels = settings.make_classifier(), lines.label_names()
+    learner, labels = settings.make_learner(), lines.label_names()
+    if len(labels) < 2:
+        found = "".join(f": {label}" for label in labels)
+        raise ValueError(f"the lines must have at least 2 labels, got {len(labels)}{found}")
     if pretrained is not None:
-        learner.begin_anew(features.n_columns, len(labels), settings.loss == "ova")
+        learner.begin_anew(features.n_columns, len(labels))
         learner.place(pretrained.rows(features.words, settings.dim))
     empty = np.empty((0, settings.dim), np.float32)
     start = TextModel(
@@ -131,10 +134,9 @@ def continue_model(
     labels = _with_new_labels(model, lines.label_names())
     place = {label: i for i, label in enumerate(labels)}
     places = np.array([place[label] for label in model.labels])
-    learner = settings.make_classifier().begin(
+    learner = settings.make_learner().begin(
         model.trainable_weights(),
         accumulators_to_go_on(model, lines, settings.batch_size),
-        model.loss == "ova",
         settings.table_eps,
     )
     learner = learner.enlarged(columns, features.n_columns, places, len(labels))
@@ -167,7 +169,7 @@ def _trained(
 ) -> Fitted:
     """Return the model of a training that begins with features and labels."""
     from ebagx._training.loop import watched
-    from ebagx.sklearn.base import DivergenceError
+    from ebagx._training.passes import DivergenceError
 
     saved, checkpoint = "", following.checkpoint
 
@@ -191,10 +193,9 @@ def _trained(
     ):
         # `Passes` tells as much.
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
-        line_bags = LineBags(start.features, lines, settings.threads)
-        bags = bags_to_learn(line_bags)
+        bags = LineBags(start.features, lines, settings.threads)
         try:
-            learner.expect(line_bags).fit(bags, _targets(lines, start.labels, settings.loss))
+            learner.fit(bags, _labels_of(lines, start.labels, settings.loss))
         except DivergenceError as error:
             # The classifier's message is about its own weights, which nobody gets.
             outcome = "no model is saved, and none is replaced"
@@ -220,24 +221,15 @@ def _with_weights(
     )
 
 
-def bags_to_learn(bags: LineBags) -> Any:
-    """Return bags, or the matrix of the same rows where it takes little memory.
-
-    To make a lookup again in each epoch takes 20 ns, as long as to train on one of a small table.
-    """
-    is_small = int(bags.most_lookups().sum()) <= _MOST_LOOKUPS_IN_MEMORY
-    return bags.matrix() if is_small else bags
-
-
-def _targets(lines: Lines, labels: Sequence[str], loss: str) -> Any:
-    """Return what the classifier learns: positions of labels or, for "ova", a row of ones each."""
-    from scipy import sparse
+def _labels_of(lines: Lines, labels: Sequence[str], loss: str) -> "sparse.csr_array":
+    """Return a row of ones for each line, at the positions of its labels."""
+    from ebagx._training.labels import one_label_a_row, sound_indicator
 
     numbers, offsets = lines.labels()
-    columns = lines.label_places(labels)[numbers]
+    columns = lines.label_places(labels).astype(np.int32)[numbers]  # half the memory
     if loss == "softmax":
         if len(columns) > lines.num_lines:
             raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return columns.astype(np.int32)  # half the memory
+        return one_label_a_row(columns, len(labels))
     ones = np.ones(len(columns), np.int8)
-    return sparse.csr_array((ones, columns, offsets), (lines.num_lines, len(labels)))
+    return sound_indicator((ones, columns, offsets), (lines.num_lines, len(labels)))

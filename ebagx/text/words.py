@@ -103,11 +103,11 @@ class Words:
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
         """Return what `restored` takes, with offsets of int64."""
         offsets = self._offsets[: self.count + 1].astype(np.int64, copy=False)
-        slots = self._slots
-        if len(slots) > 4 * max(self.count, 1):  # room for words that did not come
-            slots = np.zeros(1 << (2 * self.count - 1).bit_length(), np.uint64)
-            tokens.fill_slots(slots, self.hashes)
-        return self.text, offsets, self.hashes, slots
+        return self.text, offsets, self.hashes, self._fitting_slots()
+
+    def trim(self) -> None:
+        """Give back the memory of slots for words that did not come."""
+        self._slots = self._fitting_slots()
 
     def lines(self) -> bytes:
         """Return the words, each followed by a newline."""
@@ -191,8 +191,18 @@ class Words:
         self._offsets = _enlarged(self._offsets, most + 1)
         self._hashes = _enlarged(self._hashes, most)
         if 2 * most > len(self._slots):
-            self._slots = np.zeros(1 << (2 * most - 1).bit_length(), np.uint64)
-            tokens.fill_slots(self._slots, self.hashes)
+            self._slots = self._filled_slots(most)
+
+    def _fitting_slots(self) -> _Slots:
+        """Return the slots, or fewer that are enough for the words that there are."""
+        most = max(self.count, 1)
+        return self._slots if len(self._slots) <= 4 * most else self._filled_slots(most)
+
+    def _filled_slots(self, most: int) -> _Slots:
+        """Return slots of which half stay free with the `most` words."""
+        slots = np.zeros(1 << (2 * most - 1).bit_length(), np.uint64)
+        tokens.fill_slots(slots, self.hashes)
+        return slots
 
 
 def words_of(words: Sequence[str]) -> Words:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from ebagx.torch.arguments import Settings, Tensors, flattened, is_valid
 from ebagx.torch.direct import pool_directly
 from ebagx.torch.fallback import as_torch_raises, by_torch, check_tangents, refused
-from ebagx.torch.pooling import Call, Pooling, keep_flag
+from ebagx.torch.pooling import Call, Pooling
 from ebagx.torch.tensors import TABLE_DTYPES, is_plain
 from ebagx.torch.updates import Updates
 
@@ -194,8 +194,6 @@ _apply = super(torch.autograd.Function, Pooling).apply
 def _with_graph(call: Call) -> Any:
     """Return the pooled bags, through which autograd goes backward."""
     weight, _, _, per_sample_weights = call.tensors
-    if call.updates is None and call.sparse and weight.is_leaf and weight.requires_grad:
-        keep_flag(weight)
     return _apply(weight, per_sample_weights, call)
 
 

@@ -138,6 +138,10 @@ class UpdatingEmbeddingBag(EmbeddingBag):
         """Continue with the state of the optimizer from a checkpoint."""
         self._updates.load(state)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._updates.release()  # the module may get another table, and free this one
+        return super()._apply(fn, recurse)
+
     def register_parameter(self, name: str, param: Any) -> None:
         """Assign a parameter. The optimizer goes on with a new table of the same shape."""
         super().register_parameter(name, param)

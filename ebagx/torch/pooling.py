@@ -1,23 +1,33 @@
 """`Pooling` is one call on the kernels as a function of PyTorch's autograd, with its gradients."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from ebagx._core.backward import Backward, row_gradient, weights_gradient
-from ebagx._core.bags import Bags, bags_for
+from ebagx._core.backward import Backward, few_rows, row_gradient, weights_gradient
+from ebagx._core.bags import NO_WEIGHTS, Bags, bags_for
 from ebagx._core.checks import check_grad_output
 from ebagx._core.dense import DenseGradient
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.options import Options
-from ebagx._core.plain import checked_bags
 from ebagx._core.table import Table
 from ebagx.functional import pooled_bags
 from ebagx.torch.arguments import Tensors, arrays_of
-from ebagx.torch.tensors import PerTensor, as_array, as_tensor, note_change
+from ebagx.torch.tensors import (
+    PerTensor,
+    as_array,
+    as_tensor,
+    keep_freed_memory,
+    memories_of,
+    note_change,
+)
 from ebagx.torch.updates import Updates, is_executed
+
+# A gradient of so many bytes is copied in less time than a hook of Python takes.
+_FEW_BYTES = 1 << 16
 
 
 class Call:
@@ -42,11 +52,12 @@ class Call:
     """
 
     __slots__ = (
-        *("bags", "ends", "options", "pooled", "shape", "sparse", "table", "tensors"),
+        *("bags", "ends", "given", "options", "pooled", "shape", "sparse", "table", "tensors"),
         *("updates", "winners"),
     )
 
     bags: Bags
+    given: Any
     table: Table
     winners: np.ndarray | None
 
@@ -99,18 +110,45 @@ class Call:
         Autograd has checked that these are as they were, but not that they have the same memory:
         assignments to ``data`` change that.
         """
-        weight, ids, _, weights = self.tensors
-        table, indices, size = Table(as_array(weight)), as_array(ids), int(self.ends[-1])
-        if weights is not None:
-            weights = as_array(weights)
-        fits = indices.size == size and (weights is None or weights.size == size)
-        if table.shape != self.shape or not fits:
+        weight, updates = self.tensors.weight, self.updates
+        self.table = Table(as_array(weight)) if updates is None else updates.table(weight)
+        self.bags, self.winners = self._bags(NO_WEIGHTS[self.table.sum_dtype]), None
+
+    def _bags(self, weights: np.ndarray) -> Bags:
+        """Return the bags that were pooled without arrays, or raise as `_read`.
+
+        They have these weights if the call had none.
+        """
+        weight, ids, _, given = self.tensors
+        indices, size = as_array(ids), self.ends.item(-1)
+        fits = weight.shape == self.shape and indices.size == size
+        if given is not None:
+            weights = as_array(given)
+            fits = fits and weights.size == size
+        if not fits:
             raise RuntimeError(
                 "a tensor that is needed for gradients has another shape than in the forward pass: "
                 "assign to the data of weight, input and per_sample_weights after backward"
             )
-        self.bags = checked_bags((indices, None, weights, True), self.ends, table)
-        self.table, self.winners = table, None
+        return Bags(indices.reshape(-1), self.ends, weights.reshape(-1))
+
+    def few_rows(self, grad_output: Any) -> Any:
+        """Return the gradient of the table as `of_table` does, in half the time, or None.
+
+        It is for few lookups that were pooled without arrays, and for a sparse gradient.
+        """
+        if self.ends is None or self.updates is not None or not self.sparse:
+            return None
+        grad_output = grad_output.contiguous()
+        memories = memories_of((grad_output,))
+        if memories is None:
+            return None
+        grad = np.asarray(memories[0])
+        no_weights = NO_WEIGHTS.get(grad.dtype)
+        if no_weights is None:  # as for float16
+            return None
+        few = few_rows(grad, self._bags(no_weights), self.shape[0], self.options.mode)
+        return None if few is None else self._sparse_tensor(*few)
 
     def of_table(self, backward: Backward, node: Any) -> Any:
         """Return the gradient of the table, which goes to a node of the graph.
@@ -123,9 +161,25 @@ class Call:
                 return self.updates.note(backward) if executed else None
         table = backward.table
         if self.sparse:
-            rows, values = row_gradient(backward)
-            return _sparse_tensor(rows, values, table.shape)
+            return self._sparse_tensor(*row_gradient(backward))
         return as_tensor(DenseGradient(table.shape, table.sum_dtype).add(backward).total)
+
+    def _sparse_tensor(self, rows: np.ndarray, values: np.ndarray) -> Any:
+        """Return the gradient of touched rows, ascending, as a coalesced tensor."""
+        indices = as_tensor(rows.astype(np.int64, copy=False)[np.newaxis])
+        gradient = torch.sparse_coo_tensor(
+            indices, as_tensor(values), self.shape, is_coalesced=True, check_invariants=False
+        )
+        weight = self.tensors.weight
+        if values.nbytes <= _FEW_BYTES and gradient.dtype is weight.dtype:
+            # Autograd copies a gradient that is referred to, with its flag.
+            self.given = gradient
+            return gradient
+        # The optimizers of PyTorch have several arrays of this size at a time.
+        keep_freed_memory(4 * values.nbytes)
+        if self.updates is None and weight.is_leaf and weight.requires_grad:
+            _keep_flag(weight)
+        return gradient
 
 
 class Pooling(torch.autograd.Function):  # type: ignore[misc]
@@ -144,32 +198,36 @@ class Pooling(torch.autograd.Function):  # type: ignore[misc]
         return call.pool()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
         """Return the gradients of the table and of the per-sample weights."""
-        call, (_, _, per_sample_weights, _) = ctx.call, ctx.saved_tensors
-        backward = call.backward_of(grad_output)
-        of_table = of_weights = None
-        if ctx.needs_input_grad[1]:
-            # Autograd casts it to the dtype of the weights.
-            of_weights = as_tensor(weights_gradient(backward)).reshape(per_sample_weights.shape)
-        if ctx.needs_input_grad[0]:
-            of_table = call.of_table(backward, ctx.next_functions[0][0])
-        return of_table, of_weights, None
+        if torch.is_grad_enabled():  # with ``create_graph=True``
+            return _gradients_once(ctx, grad_output)
+        return _gradients(ctx, grad_output)
 
 
-def _sparse_tensor(rows: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:
-    """Return the gradient of touched rows, ascending, as a coalesced tensor."""
-    indices = as_tensor(rows.astype(np.int64, copy=False)[np.newaxis])
-    return torch.sparse_coo_tensor(
-        indices, as_tensor(values), shape, is_coalesced=True, check_invariants=False
-    )
+def _gradients(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
+    call, (_, _, per_sample_weights, _) = ctx.call, ctx.saved_tensors
+    of_table, of_weights, _ = ctx.needs_input_grad
+    if not of_weights and (few := call.few_rows(grad_output)) is not None:
+        return few, None, None
+    backward = call.backward_of(grad_output)
+    weights = table = None
+    if of_weights:
+        # Autograd casts it to the dtype of the weights.
+        weights = as_tensor(weights_gradient(backward)).reshape(per_sample_weights.shape)
+    if of_table:
+        table = call.of_table(backward, ctx.next_functions[0][0])
+    return table, weights, None
+
+
+# Graphs of gradients are rare, and to rule them out took 3 us in each backward pass.
+_gradients_once: Callable[..., tuple[Any, ...]] = once_differentiable(_gradients)
 
 
 _with_flag: PerTensor[bool] = PerTensor()
 
 
-def keep_flag(weight: Any) -> None:
+def _keep_flag(weight: Any) -> None:
     """Keep the gradients of a leaf coalesced.
 
     ``AccumulateGrad`` makes a tensor of the indices and values of the first gradient, and drops the

@@ -89,6 +89,26 @@ def as_tensor(array: np.ndarray) -> Any:
     return torch.from_numpy(array)
 
 
+# glibc takes blocks that are larger from the system each time, whatever has been freed.
+_MOST_KEPT = 31 << 20
+_kept = 0
+
+
+def keep_freed_memory(num_bytes: int) -> None:
+    """Let the allocator keep freed memory of a step, up to twice this size, for the next one.
+
+    glibc returns memory to the system as soon as more than twice the largest block that was ever
+    freed is free, and a training step then pays for fresh pages each time. PyTorch's own backward
+    frees a block for all lookups, and so raises this limit; ours has no such block. Here one is
+    freed that nobody has written to.
+    """
+    global _kept
+    size = min(num_bytes, _MOST_KEPT)
+    if size > _kept:
+        _kept = size
+        np.empty(size, np.uint8)
+
+
 def note_change(tensor: Any) -> None:
     """Let autograd know that a tensor was changed by way of its array.
 

@@ -42,7 +42,8 @@ class Updates:
         # Threads that train one table pool its rows and take their steps one after the other.
         self.lock = threading.RLock()
         self._noted: dict[int, list[Backward]] = {}
-        self._place: tuple[Any, ...] = ()
+        self._place: Any = None
+        self._table: Table | None = None
         self._dtype: Any = None  # of a table that the state of the optimizer is for
         self.detach()
 
@@ -50,8 +51,29 @@ class Updates:
         return type(self), (self.optimizer,)
 
     def detach(self) -> None:
-        """Belong to no parameter, until the next call of `attach`."""
+        """Belong to no parameter, until the next call of `attach`, and to no memory."""
         self._weight: weakref.ref[Any] | None = None
+        self.release()
+
+    def release(self) -> None:
+        """Hold the memory of no table until the next step."""
+        with self.lock:
+            self._table = None
+
+    def table(self, weight: Any) -> Table:
+        """Return the table of the parameter: the same object as long as its memory is the same.
+
+        Then the optimizer recognises it at once.
+        """
+        place = weight.data_ptr(), weight.shape, weight.stride(), weight.dtype
+        with self.lock:
+            table = self._table
+            if table is None or place != self._place:
+                self._table = table = Table(as_array(weight))
+                if place != self._place:  # other memory, after ``module.to``, say
+                    self.optimizer.unbind()
+                self._place = place
+        return table
 
     def belongs_to(self, weight: Any) -> bool:
         """Return whether a parameter is the one whose gradients the optimizer takes."""
@@ -134,11 +156,7 @@ class Updates:
             return
         if not noted and others is None:
             return
-        table = Table(as_array(weight))
-        place = weight.data_ptr(), weight.stride(), weight.dtype
-        if place != self._place:  # the parameter has other memory, after ``module.to``, say
-            self.optimizer.unbind()
-        self._place = place
+        table = self.table(weight)
         self.optimizer.update_pieces(table, _pieces(noted, others, table))
         note_change(weight)
 

@@ -442,25 +442,30 @@ def test_bar_on_a_terminal_only(run, tmp_path, monkeypatch):
     assert "lines/s" in terminal.getvalue()
 
 
-def run_without_scikit_learn(argv, directory):
-    code = f"import sys; sys.modules['sklearn'] = None; import ebagx.cli; ebagx.cli.main({argv})"
+def run_without(module, argv, directory):
+    code = f"import sys; sys.modules[{module!r}] = None; import ebagx.cli; ebagx.cli.main({argv})"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=directory)
     return done.stdout, done.stderr
 
 
-def test_scikit_learn_is_missing(tmp_path):
-    out, err = run_without_scikit_learn(["train"], tmp_path)
-    assert err == "ebagx: ebagx.sklearn needs scikit-learn: pip install 'ebagx[sklearn]'\n"
+def test_what_training_needs_is_missing(tmp_path):
+    out, err = run_without("threadpoolctl", ["train"], tmp_path)
+    assert err == "ebagx: training needs threadpoolctl: pip install 'ebagx[cli]'\n"
     assert out == ""
 
 
 @pytest.mark.usefixtures("trained")
-def test_only_training_needs_scikit_learn(tmp_path):
-    for argv in (["info", "ebagx-model"], ["test", "ebagx-model", "train.tsv"]):
-        out, err = run_without_scikit_learn(argv, tmp_path)
+def test_no_command_needs_scikit_learn(tmp_path):
+    for argv in (
+        ["train", "train.tsv", "--early-stopping"],
+        ["train", "train.tsv", "--continue", "ebagx-model"],
+        ["info", "ebagx-model"],
+        ["test", "ebagx-model", "train.tsv"],
+    ):
+        out, err = run_without("sklearn", argv, tmp_path)
         assert err == ""
-        assert "animal" in out
+        assert "labels" in out
 
 
 @pytest.mark.usefixtures("trained")
@@ -468,7 +473,7 @@ def test_ctrl_c(run, monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ebagx.sklearn.EmbeddingBagClassifier.fit", interrupt)
+    monkeypatch.setattr("ebagx.text.learner.Learner.fit", interrupt)
     status, _, err = run("train", "train.tsv")
     assert (status, err) == (130, "ebagx: interrupted\n")
     assert sorted(os.listdir(tmp_path)) == ["ebagx-model", "train.tsv"]

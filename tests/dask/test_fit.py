@@ -18,6 +18,7 @@ import dask.array as da
 import dask.bag as db
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import cross_val_score
 
 import dask
 from ebagx.dask import DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor
@@ -117,8 +118,10 @@ def test_lazy_predictions_have_the_bits_of_local_ones(fitted, collections, data)
     weights = np.arange(600.0)
     expected = accuracy_score(y, fitted.predict(X), sample_weight=weights)
     score = fitted.score(*collections, rows_of(weights, LENGTHS))
-    assert fitted.client.compute(score).result() == pytest.approx(expected, rel=1e-12)
-    assert float(fitted.score(*collections).compute(scheduler="sync")) == fitted.score(X, y)
+    assert score == pytest.approx(expected, rel=1e-12)
+    lazy = fitted.score(*collections, compute=False)
+    assert dask.is_dask_collection(lazy)
+    assert lazy.compute(scheduler="sync") == fitted.score(*collections) == fitted.score(X, y)
 
 
 def test_bags_and_dataframes(two_workers, data):
@@ -134,7 +137,7 @@ def test_bags_and_dataframes(two_workers, data):
         assert model.feature_names_in_.tolist() == names
         expected = model.predict(whole)
         np.testing.assert_array_equal(model.predict(frame).compute(scheduler="sync"), expected)
-        assert float(model.score(frame, labels).compute(scheduler="sync")) > 0.4
+        assert model.score(frame, labels) > 0.4
     assert model.to_local().feature_names_in_.tolist() == names
     with pytest.raises(ValueError, match="got 'word 89' in place of 'word 0'"):
         model.predict(frame[names[::-1]])
@@ -164,7 +167,7 @@ def test_multilabel(two_workers, data, form):
     assert sparse.issparse(found) == sparse.issparse(form(targets))
     expected = model.predict(X)
     assert (found != expected).sum() == 0
-    score = float(model.score(lazy_X, lazy_y).compute(scheduler="sync"))
+    score = model.score(lazy_X, lazy_y)
     assert score == model.score(X, targets)
 
 
@@ -184,7 +187,7 @@ def test_regressor(two_workers, data, loss, num_outputs):
     found = model.predict(lazy_X)
     assert found.shape == targets.shape
     np.testing.assert_array_equal(found.compute(scheduler="sync"), model.predict(X))
-    score = float(model.score(lazy_X, lazy_y).compute(scheduler="sync"))
+    score = model.score(lazy_X, lazy_y)
     assert score == pytest.approx(r2_score(targets, model.predict(X)), rel=1e-9)
     assert score > 0.3
     np.testing.assert_array_equal(model.to_local().predict(X), model.predict(X))
@@ -217,6 +220,18 @@ def test_early_stopping(two_workers, data):
     assert model.best_validation_score_ == model.validation_scores_[model.best_iter_ - 1]
     shorter = make(two_workers, early_stopping=True, max_iter=model.best_iter_).fit(*lazy)
     np.testing.assert_array_equal(shorter.embedding_, model.embedding_)
+
+
+def test_cross_validation(one_worker, data):
+    """Scores of collections are numbers, so that the tools of scikit-learn take them."""
+    X, y = (da.from_array(values, chunks=300) for values in (data[0].toarray(), data[1]))
+    X = X.rechunk({1: -1})
+    model = make(one_worker, max_iter=1)
+    scores = cross_val_score(model, X, y, cv=2, error_score="raise")
+    assert scores.shape == (2,)
+    assert ((scores > 0) & (scores < 1)).all()
+    without_client = model.fit(X, y).set_params(client=None)
+    assert float(without_client.score(X, y, compute=False)) == without_client.score(X, y)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +328,7 @@ def test_scheduler_forgets_the_tasks_of_old_rounds(two_workers, collections):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_driver.Training, "_play", counted)
+        patch.setattr(_driver, "_TASKS_PER_COPY", 200)
         model.fit(*collections)
     assert len(found) == 21  # the first pass has two
     # The next round runs already, so that up to its tasks more are known.

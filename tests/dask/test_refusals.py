@@ -21,6 +21,7 @@ from ebagx.dask._checkpoint import check_folder, unfinished
 from ebagx.dask._cluster import client_of
 from ebagx.dask._storage import stored
 from ebagx.dask._survey import all_labels, labels_of
+from ebagx.optim import SGD
 from ebagx.sklearn.parameters import check_parameters
 from support import dask_cases as cases
 from support.dask_clusters import rows_of
@@ -62,6 +63,33 @@ def test_a_closed_client(two_workers):
         model.fit(rows_of(X, (60,)), rows_of(y, (60,)))
 
 
+@pytest.mark.parametrize("options", [{"n_shards": 2}, {}])
+def test_momentum_on_several_shards(options):
+    X, y = cases.labelled_bags(60)
+    lengths = (60,) if options else (20, 40)
+    model = DaskEmbeddingBagClassifier(
+        optimizer=SGD(0.1, momentum=0.9), client=client_like(), **options
+    )
+    with pytest.raises(ValueError, match=r"momentum cannot train on several shards.*n_shards=1"):
+        model.fit(rows_of(X, lengths), rows_of(y, lengths))
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_one_shard_may_have_momentum(one_worker):
+    X, y = cases.labelled_bags(60)
+    model = DaskEmbeddingBagClassifier(
+        optimizer=SGD(0.1, momentum=0.9), client=one_worker, max_iter=1
+    )
+    assert model.fit(rows_of(X, (60,)), rows_of(y, (60,))).n_iter_ == 1
+
+
+@pytest.mark.parametrize("make", [DaskEmbeddingBagClassifier, DaskEmbeddingBagRegressor])
+def test_groups(make):
+    X, y = cases.labelled_bags(60)
+    with pytest.raises(ValueError, match=r"groups must be None.*EmbeddingBag\w+ of ebagx.sklearn"):
+        make(groups=[slice(None)], client=client_like()).fit(rows_of(X, (60,)), rows_of(y, (60,)))
+
+
 def test_folders_that_cannot_be_written(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"")
@@ -90,7 +118,7 @@ def test_blocks_that_have_gone(tmp_path):
         *cases.labelled_bags(60)[:1], cases.one_hot(np.zeros(60, int), 2), (60,)
     )
     model, _ = cases.trained(shards, 90, 1, 1)
-    block = pickle.loads(pickle.dumps(stored(model.blocks[0], str(tmp_path), "block")))
+    block = pickle.loads(pickle.dumps(stored(model.contents[0][0], str(tmp_path), "block")))
     assert block.opened().num_rows == 90
     for path in tmp_path.iterdir():
         path.unlink()

@@ -263,7 +263,7 @@ def test_state_of_adagrad_is_summed_and_that_of_adam_is_averaged(data):
         shards = cases.shards_of(twice, labels, lengths)
         shards = [Shard(shard.part._replace(order=np.arange(16)), None) for shard in shards]
         model, _ = cases.trained(shards, N, 1, 1, optimizer=optimizer)
-        return model.layers[0].arrays[1:]
+        return model.contents[1][0].arrays[1:]
 
     for optimizer, factor in ((Adagrad(0.1), 2), (RowwiseAdagrad(0.1), 2), (Adam(0.1), 1)):
         for one, two in zip(states(optimizer, (100,)), states(optimizer, (100, 100)), strict=True):

@@ -125,6 +125,45 @@ def test_bits_are_those_of_the_usual_way(monkeypatch, dtype, mode, form):
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["sum", "mean", "sqrtn"])
+@pytest.mark.parametrize("form", ["starts", "2-D", "weights"])
+def test_gradients_of_few_lookups_have_the_bits_of_many(monkeypatch, dtype, mode, form):
+    torch.manual_seed(0)
+    table, ids = torch.randn(50, 17).to(dtype), torch.randint(50, (40,))
+    bags = {
+        "starts": (ids, torch.tensor([0, 0, 7])),
+        "2-D": (ids.reshape(8, 5).int(), None),
+        "weights": (ids, torch.tensor([0, 7]), torch.rand(40, dtype=dtype)),
+    }[form]
+    gradients = []
+    for left_out in ("row_gradient", "few_rows"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ebagx.torch.pooling.{left_out}", lambda *_: None)
+            bag = ebagx.torch.EmbeddingBag(50, 17, mode=mode, sparse=True, _weight=table.clone())
+            bag(*bags).square().sum().backward()
+        gradients.append(bag.weight.grad)
+    few, many = gradients
+    assert few._indices().dtype == many._indices().dtype == torch.int64
+    assert torch.equal(few._indices(), many._indices())
+    assert torch.equal(few._values(), many._values())
+
+
+def test_few_lookups_take_gradients_of_any_layout():
+    bag = ebagx.torch.EmbeddingBag(4, 4, mode="sum", sparse=True)
+    one = torch.ones(2, 4)
+    layouts = {
+        "expanded": torch.ones(()).expand(2, 4),
+        "transposed": torch.ones(4, 2).t(),
+        "negative": torch._neg_view(-one),
+    }
+    for name, grad_output in layouts.items():
+        bag.weight.grad = None
+        bag(IDS, STARTS).backward(grad_output)
+        assert bag.weight.grad.to_dense().sum(1).tolist() == [0, 8, 4, 4], name
+
+
+@pytest.mark.usefixtures("way")
 def test_many_bags_and_threads(monkeypatch):
     monkeypatch.setattr("ebagx.torch.pooling.bags_for", None)
     torch.manual_seed(0)

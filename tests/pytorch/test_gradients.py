@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ebagx.torch  # noqa: E402
+from ebagx.torch import pooling, tensors  # noqa: E402
 from support.torch_cases import DTYPES, dense, pair  # noqa: E402
 
 IDS = torch.tensor([3, 1, 1, 1, 4, 0, 2])
@@ -83,6 +84,54 @@ def test_sparse_gradients_stay_coalesced(dtype):
         assert bag.weight.grad.values()[:, 0].tolist() == [2, 4, 4, 2]
 
 
+# Smaller gradients are copied by autograd, with the flag; larger ones have a hook.
+MANY = torch.arange(1 << 14).reshape(-1, 8)
+
+
+def test_large_sparse_gradients_stay_coalesced(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(pooling, "keep_freed_memory", sizes.append)
+    bag = ebagx.torch.EmbeddingBag(MANY.numel(), 2, mode="sum", sparse=True)
+    for passes in (1, 2):
+        bag(MANY).sum().backward()
+        grad = bag.weight.grad
+        assert grad.is_coalesced()
+        assert torch.equal(grad._indices()[0], MANY.reshape(-1))
+        assert grad._values().unique().tolist() == [passes]
+    assert sizes == [4 * MANY.numel() * 2 * 4] * 2
+
+
+def test_small_sparse_gradients_need_no_hook(monkeypatch):
+    monkeypatch.setattr(pooling, "_restore_flag", None)
+    monkeypatch.setattr(pooling, "keep_freed_memory", None)
+    leaf = table()
+    for _ in range(2):
+        ebagx.torch.embedding_bag(IDS, leaf, OFFSETS, sparse=True).sum().backward()
+        assert leaf.grad.is_coalesced()
+    assert not leaf._post_accumulate_grad_hooks
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_weights_have_gradients_beside_those_of_the_table(sparse):
+    leaf = table()
+    weights = torch.ones(len(IDS), dtype=leaf.dtype, requires_grad=True)
+    pooled = ebagx.torch.embedding_bag(
+        IDS, leaf, OFFSETS, mode="sum", sparse=sparse, per_sample_weights=weights
+    )
+    pooled.sum().backward()
+    torch.testing.assert_close(weights.grad, leaf.detach()[IDS].sum(1))
+    assert dense(leaf.grad)[:, 0].tolist() == [1, 3, 1, 1, 1, 0]
+
+
+def test_freed_memory_is_kept_up_to_a_limit(monkeypatch):
+    blocks = []
+    monkeypatch.setattr(tensors, "_kept", 0)
+    monkeypatch.setattr(tensors.np, "empty", lambda size, dtype: blocks.append(size))
+    for size in (1000, 500, 1000, 2000, 1 << 40, 1 << 41):
+        tensors.keep_freed_memory(size)
+    assert blocks == [1000, 2000, 31 << 20]
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_requested_gradients_are_coalesced(dtype):
     leaf = table(dtype)
@@ -94,8 +143,10 @@ def test_requested_gradients_are_coalesced(dtype):
 
 @pytest.mark.parametrize("rows", [[4, 1], [1, 1, 4]], ids=str)
 def test_gradients_that_are_not_coalesced_are_not_marked(rows):
-    leaf = table()
-    ebagx.torch.embedding_bag(IDS, leaf, OFFSETS, sparse=True)  # watches the gradient
+    leaf = torch.zeros(MANY.numel(), 3, requires_grad=True)
+    ebagx.torch.embedding_bag(MANY, leaf, sparse=True).sum().backward()
+    assert leaf._post_accumulate_grad_hooks  # watch the gradient
+    leaf.grad = None
     torch.nn.functional.embedding(torch.tensor(rows), leaf, sparse=True).sum().backward()
     assert not leaf.grad.is_coalesced()
     assert leaf.grad._indices().tolist() == [rows]

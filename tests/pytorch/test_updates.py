@@ -3,6 +3,7 @@
 import copy
 import io
 import threading
+import weakref
 
 import pytest
 
@@ -106,6 +107,14 @@ def test_requested_gradients_take_no_step():
     assert ours.bag.optimizer.num_steps == 0
     ours(IDS).sum().backward(inputs=[ours.bag.weight])
     assert ours.bag.optimizer.num_steps == 1
+
+
+def test_large_requested_gradients_add_no_hook():
+    bag = torch.nn.EmbeddingBag(1 << 14, 2, mode="sum", sparse=True)
+    ebagx.torch.accelerate(bag, lambda: ebagx.optim.SGD(0.1))
+    pooled = bag(torch.arange(1 << 14).reshape(-1, 8))
+    torch.autograd.grad(pooled.sum(), bag.weight)
+    assert len(bag.weight._post_accumulate_grad_hooks) == 1  # that takes the steps
 
 
 def test_failed_backward_leaves_nothing():
@@ -260,6 +269,20 @@ def test_a_new_table_of_the_same_shape(change):
         old.sum().backward()
         assert old.grad.eq(1).all()
         assert bag.optimizer.num_steps == 2
+
+
+def test_a_table_is_held_until_its_memory_is_another():
+    _, ours = make()
+    bag = ours.bag
+    step(ours, IDS)
+    updates, held = bag._updates, weakref.ref(bag._updates.table(bag.weight).array)
+    assert updates.table(bag.weight).array is held()
+    ours.half()
+    assert held() is None
+    other = updates.table(bag.weight)
+    assert updates.table(bag.weight) is other
+    bag.weight.data = bag.weight.data.clone()
+    assert updates.table(bag.weight) is not other
 
 
 def test_a_table_of_another_precision_than_the_state():

@@ -94,8 +94,9 @@ def trained(
 
 def joined(model):
     """Return all arrays of a model: those of the table, whose blocks are joined, and of layers."""
-    blocks = zip(*(block.arrays for block in model.blocks), strict=True)
-    of_layers = [array for block in model.layers for array in block.arrays]
+    of_table, of_layers = model.contents
+    blocks = zip(*(block.arrays for block in of_table), strict=True)
+    of_layers = [array for block in of_layers for array in block.arrays]
     return [np.concatenate(arrays) for arrays in blocks] + of_layers
 
 

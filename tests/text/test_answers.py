@@ -51,13 +51,15 @@ def by_lines(model, texts):
 
 def at_once(model, texts):
     """Return those of the compiled call."""
-    head = model._coef_of_dims, model.intercept
-    return answers.answer_few(texts, model.features, model._table, *head)
+    answerer = model._answerer
+    return answerer.vectors(texts), answerer.scores(texts)
 
 
 def assert_same_bits(model, texts):
-    for found, expected in zip(at_once(model, texts), by_lines(model, texts), strict=True):
-        np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+    expected = by_lines(model, texts)
+    for found, wanted in zip(at_once(model, texts), expected, strict=True):
+        np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
+    np.testing.assert_array_equal(model._answerer.places(texts), expected[1].argmax(axis=1))
 
 
 @pytest.mark.parametrize("ngrams", NGRAMS, ids=str)
@@ -67,7 +69,6 @@ def test_bits(ngrams, tokenizer):
     assert_same_bits(model, TEXTS)
     for text in TEXTS:
         assert_same_bits(model, [text])
-    assert_same_bits(model, [])
 
 
 @pytest.mark.parametrize("ngrams", NGRAMS, ids=str)
@@ -160,17 +161,35 @@ def test_threads_of_many_texts():
 def test_long_texts_go_another_way(monkeypatch):
     model = make_model()
     expected = model.scores(TEXTS)
-    assert at_once(model, ["a" * answers._MOST_CHARS]) is not None
-    assert at_once(model, ["a" * answers._MOST_CHARS, "a"]) is None
+    assert model._answerer.scores(["a" * answers._MOST_CHARS]) is not None
+    assert model._answerer.scores(["a" * answers._MOST_CHARS, "a"]) is None
     monkeypatch.setattr(answers, "_MOST_CHARS", 10)
     np.testing.assert_array_equal(model.scores(TEXTS), expected)
+    np.testing.assert_array_equal(model.places(TEXTS), expected.argmax(axis=1))
     np.testing.assert_array_equal(model.vectors(TEXTS), by_lines(model, TEXTS)[0])
+
+
+def test_no_texts_go_another_way():
+    model = make_model()
+    assert at_once(model, []) == (None, None)
+    assert model.vectors([]).shape == (0, 5)
+    assert model.scores([]).shape == (0, 3)
+    assert model.places([]).shape == (0,)
+    assert model.places([]).dtype == np.intp
+
+
+def test_places_of_equal_scores_and_nan():
+    """The first of equals is the likeliest; NaN comes before all numbers, as in numpy.argmax."""
+    model = make_model(n_labels=4)
+    for biases in [(0, 1, 1, 0), (0, np.nan, 2, np.nan), (-np.inf,) * 4, (np.nan, 1, 0, 2)]:
+        flat = replace(model, coef=model.coef * 0, intercept=np.array(biases, np.float32))
+        np.testing.assert_array_equal(flat.places(TEXTS[:2]), [np.argmax(biases)] * 2)
 
 
 def test_tables_in_other_layouts_go_another_way():
     model = make_model()
     other = replace(model, embedding=np.asfortranarray(model.embedding))
-    assert at_once(other, TEXTS) is None
+    assert other._answerer is None
     np.testing.assert_array_equal(other.scores(TEXTS), model.scores(TEXTS))
 
 
@@ -178,10 +197,11 @@ def test_a_file_that_has_become_shorter(tmp_path):
     save_model(make_model(), tmp_path / "model")
     model = load_model(tmp_path / "model")
     model.scores(["a"])
+    model.places(["a"])
     (path,) = (tmp_path / "model").glob("data-*/embedding.npy")
     with path.open("r+b") as file:
         file.truncate(100)
-    for method in (model.scores, model.vectors):
+    for method in (model.scores, model.vectors, model.places):
         with pytest.raises(ValueError, match="embedding"):
             method(["a"])
 

@@ -277,7 +277,8 @@ def test_offsets_that_need_more_than_32_bits(monkeypatch):
     usual = Lines.of(texts, labels)
     assert usual.store.offsets.dtype == usual.store.label_offsets.dtype == usual.rows.dtype
     assert usual.rows.dtype == np.int32
-    monkeypatch.setattr("ebagx.text.lines._INT32_MAX", 2)
+    for module in ("lines", "rows"):
+        monkeypatch.setattr(f"ebagx.text.{module}._INT32_MAX", 2)
     expected = LineBags(Features.learn(usual, ngrams), usual).most_lookups().tolist()
     monkeypatch.setattr(features, "_LINES_AT_ONCE", 3)
     assert LineBags(Features.learn(usual, ngrams), usual).most_lookups().tolist() == expected

@@ -11,7 +11,8 @@ pytest.importorskip("sklearn")
 from ebagx._training.network import Network
 from ebagx._training.optimizers import make_optimizers
 from ebagx._training.steps import Steps
-from ebagx.text import answers, features as features_module, training
+from ebagx.sklearn import EmbeddingBagClassifier
+from ebagx.text import answers, features as features_module, learner
 from ebagx.text.features import Features, LineBags
 from ebagx.text.learner import Learner
 from ebagx.text.lines import Lines
@@ -51,13 +52,26 @@ def test_training(changes):
 
 
 def test_probabilities_are_those_of_the_classifier():
+    """The learner is the core of the estimator: both have the same bits."""
     settings = SETTINGS._replace(minn=1, maxn=3)
     model, _ = train_model(LINES, settings)
     bags = LineBags(Features.learn(LINES, settings.ngrams), LINES)
     counts = bags.matrix()
-    classifier = settings.make_classifier().expect(bags).fit(counts, [label for (label,) in LABELS])
+    classifier = EmbeddingBagClassifier(
+        4, learning_rate=settings.lr, schedule="linear", max_iter=30, random_state=0
+    )
+    classifier._table_eps = settings.make_learner().expect(bags)._table_eps
+    classifier.fit(counts, [label for (label,) in LABELS])
+    np.testing.assert_array_equal(model.embedding, classifier.embedding_)
     expected = classifier.predict_proba(counts)
     np.testing.assert_allclose(model.probabilities(TEXTS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ova"])
+def test_one_label_is_an_error(loss):
+    lines = Lines.of(["a", "b"], [("cat",), ("cat",)])
+    with pytest.raises(ValueError, match=r"^the lines must have at least 2 labels, got 1: cat$"):
+        train_model(lines, SETTINGS._replace(loss=loss))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +80,7 @@ def test_probabilities_are_those_of_the_classifier():
 )
 def test_the_rate_falls_in_long_trainings_of_one_label(loss, epochs, schedule):
     settings = Settings(loss=loss, epochs=epochs)
-    assert settings.make_classifier().schedule == settings.schedule == schedule
+    assert settings.make_learner().schedule == settings.schedule == schedule
 
 
 @pytest.mark.parametrize(("batch_size", "in_batch"), [(2, 2), (3, 3), (100, 100)])
@@ -74,7 +88,7 @@ def test_eps_of_the_table_is_the_part_of_a_lookup_in_its_batch(batch_size, in_ba
     settings = SETTINGS._replace(batch_size=batch_size, word_ngrams=1)
     lines = Lines.of(["a b c", "a", "b", "b b", "", "c d e f g"])
     bags = LineBags(Features.learn(lines, settings.ngrams), lines)
-    table, head = make_optimizers(settings.make_classifier().expect(bags))
+    table, head = make_optimizers(settings.make_learner().expect(bags))
     assert table.eps == pytest.approx(1 / (in_batch * 12 / 6), rel=1e-12)
     assert head.eps == 1e-10
 
@@ -93,7 +107,7 @@ def test_bags_that_are_made_again_give_the_bits_of_the_matrix(monkeypatch, threa
     lines = Lines.of(TEXTS * 50, LABELS * 50)
     settings = SETTINGS._replace(epochs=3, loss=loss, threads=threads, **options)
     expected, _ = train_model(lines, settings)
-    monkeypatch.setattr(training, "_MOST_LOOKUPS_IN_MEMORY", 0)
+    monkeypatch.setattr(learner, "_MOST_LOOKUPS_IN_MEMORY", 0)
     found, _ = train_model(lines, settings)
     for name in ("embedding", "coef", "intercept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

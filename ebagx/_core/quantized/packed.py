@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ebagx._core.layout import as_contiguous
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty
 from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
@@ -74,7 +75,7 @@ class PackedRows:
 
     def values(self, indices: np.ndarray, num_threads: int | None = None) -> np.ndarray:
         """Return the values (n, d) of some rows, whose numbers must have been checked."""
-        indices = np.ascontiguousarray(indices)
+        indices = as_contiguous(indices)
         first = self._start // self.format.per_byte * self.format.per_byte
         values = aligned_empty((len(indices), max(self._stop - first, 0)), FLOAT)
         threads = thread_count(num_threads, values.size)
