@@ -37,6 +37,11 @@ class TestInitialTable:
     def test_is_float32_by_default(self):
         assert EmbeddingBag(2, 3).weight.dtype == np.float32
 
+    @pytest.mark.parametrize(("seed", "error"), [("x", TypeError), (-1, ValueError)])
+    def test_bad_rng(self, seed, error):
+        with pytest.raises(error, match="^rng: "):
+            EmbeddingBag(5, 4, rng=seed)
+
     def test_comes_from_rng(self):
         first, again, other = (EmbeddingBag(5, 4, rng=rng).weight for rng in (7, 7, 8))
         np.testing.assert_array_equal(first, again)

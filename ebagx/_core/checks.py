@@ -9,10 +9,12 @@ import operator
 import re
 import reprlib
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ebagx._core.dtypes import CELL_TYPES, CellType, cell_type
 from ebagx._core.layout import as_contiguous, overlaps_itself, with_contiguous_rows
@@ -62,6 +64,12 @@ class _Shown(reprlib.Repr):
 _shown = _Shown()
 
 
+def checked_generator(seed: Any, name: str) -> np.random.Generator:
+    """Return the generator that ``numpy.random.default_rng`` makes; its errors get the name."""
+    with named_errors(name):
+        return np.random.default_rng(seed)
+
+
 def shown(value: Any) -> str:
     """Return a wrong value for an error message: its repr on one line, shortened if long."""
     return re.sub(r"\s*\n\s*", " ", _shown.repr(value))
@@ -102,6 +110,17 @@ def raise_about(error: Exception, what: str) -> NoReturn:
         if isinstance(error, kind):
             raise kind(f"{what}: {error}") from None
     raise error
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Name the argument in errors of other libraries about it that do not."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if name in str(error):
+            raise
+        raise_about(error, name)
 
 
 def is_dask_collection(value: Any) -> bool:
@@ -341,9 +360,12 @@ def masked_places(array: np.ndarray) -> np.ndarray | None:
 
 
 def as_plain_array(values: Any, name: str) -> np.ndarray:
-    """Return what ``numpy.asarray`` does; a masked entry is a ValueError."""
+    """Return what ``numpy.asarray`` does; a masked entry or a sparse matrix is an error."""
     if type(values) is np.ndarray:
         return values
+    if issparse(values):
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be an array, got a {kind}: its method toarray makes one")
     mask = masked_places(values)
     if mask is not None:
         raise_missing(mask, "masked", name, None, "fill it")

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._core.checks import FRACTION, check_integer, check_number
+from ebagx._core.checks import FRACTION, check_integer, check_number, checked_generator
 
 Doubles = npt.NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def make_interactions(
     check_integer(per_user, "per_user", 2, n_items - 1)
     check_integer(dim, "dim", 1)
     check_number(popularity, "popularity", FRACTION)
-    rng = np.random.default_rng(random_state)
+    rng = checked_generator(random_state, "random_state")
     groups = rng.integers(_NUM_GROUPS, size=n_items)
     scores = _scores(rng, groups, (n_users, n_items, dim), popularity)
     # The largest of scores with Gumbel's noise are a draw without replacement by their chances.
