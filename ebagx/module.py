@@ -8,6 +8,7 @@ import numpy as np
 from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
 from ebagx._core.bags import Bags, as_bags, bags_for
 from ebagx._core.checks import (
+    as_dtype,
     check_flag,
     check_grad_output,
     check_size,
@@ -162,7 +163,7 @@ class EmbeddingBag(GradientSum):
         self._training = True
         self._frozen = False
         if _weight is None:
-            dtype = np.dtype(dtype)
+            dtype = as_dtype(dtype, "dtype")
             check_table_dtype(dtype, "dtype")
             self._table = Table(aligned_empty(shape, dtype))
             self.reset_parameters(rng)
