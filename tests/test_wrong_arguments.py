@@ -52,7 +52,7 @@ CALLS = [
     (quantize, ["bits"]),
     (interactions, list(inspect.signature(make_interactions).parameters)),
     *(
-        (rule, list(inspect.signature(rule).parameters))
+        (rule, sorted(set(rule._options) - {"num_steps"}))
         for rule in (optim.SGD, optim.Adagrad, optim.RowwiseAdagrad, optim.Adam, optim.AdamW)
     ),
 ]
