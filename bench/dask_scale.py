@@ -7,8 +7,8 @@
 The texts are made: 30 words each by Zipf's law, of 200,000 different ones, in 10 classes, and 64
 dimensions. A pass is timed as a difference: that of `fit` with seven passes and with three, a
 quarter of it. Local `fit`, a cluster of one worker and one of two, each worker with one thread,
-take turns, and the best time of each number of passes counts. Targets: one worker takes at most 1.3 times as long as local
-`fit`, two workers are at least 1.6 times as fast as one.
+take turns, and the best time of each number of passes counts. Targets: one worker takes at most
+1.3 times as long as local `fit`, two workers are at least 1.6 times as fast as one.
 """
 
 import argparse

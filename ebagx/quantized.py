@@ -361,7 +361,7 @@ def quantize(table: Any, bits: int = 8) -> QuantizedTable:
     for part in blocks:
         codes, constants = rounding.quantise_rows(_as_float32(array[part]), layout)
         layout.write(packed[part], codes, constants)
-        is_exact &= are_exact(constants[:, 0])
+        is_exact &= are_exact(constants, layout.bits)
     return QuantizedTable._of(PackedRows(packed, layout, dim, is_exact))
 
 

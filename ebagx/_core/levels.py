@@ -46,6 +46,7 @@ KERNEL_NAMES = (
     "extreme_gradient",
     "sort_lookups",
     "group_rows",
+    "count_lookups",
     "transpose_lookups",
     "transpose_few",
     "scatter",

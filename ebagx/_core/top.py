@@ -66,6 +66,8 @@ def top_items(
 ) -> Lists:
     """Return the n items with the largest scores for each user, users @ vectors.T + bias.
 
+    Without a bias, scores are divided by the lengths of the items, and 0 for items of zeros.
+
     Products of float32 numbers are added in float64, in the order of the columns: the bits of a
     score depend on nothing else. Of items with equal scores, the lower id comes first.
 
@@ -76,7 +78,7 @@ def top_items(
     vectors : ndarray of shape (I, D), float32
         Finite numbers; each row is contiguous.
     bias : ndarray of shape (I,), float32
-        Finite numbers.
+        Finite numbers; or an empty array.
     n : int
         Items a user, at least 1.
     excluded : Excluded

@@ -12,6 +12,9 @@ from ebagx._core.threads import thread_count
 # lookup takes the time of 32 element additions.
 _KEY_BITS = 64
 _RADIX = 2048
+# Of so many rows, the lookups are counted: the counters, of 4 bytes, stay in the second cache.
+_COUNTED_ROWS = 1 << 17
+_COUNTED_LOOKUPS = 1 << 31
 _FEW_LOOKUPS = 512
 _FEW_ROW_BITS = 54
 _SORT_WORK = 32
@@ -36,6 +39,8 @@ def _sorted_lookups(
     Only the rows are a new array; the others are cut from `scratch`.
     """
     n, dtype = len(indices), indices.dtype
+    if 0 < num_rows <= min(n, _COUNTED_ROWS) and n < _COUNTED_LOOKUPS:
+        return _counted_lookups(indices, offsets, num_rows, scratch, num_threads)
     payload_bits = max(len(offsets) - 2, 0).bit_length()
     if payload_bits + num_rows.bit_length() > _KEY_BITS:
         names, indices = np.unique(indices, return_inverse=True)
@@ -49,6 +54,24 @@ def _sorted_lookups(
     rows, payloads = scratch.empty(n, dtype), scratch.empty(n, dtype)
     starts = scratch.empty(n + 1, dtype)
     touched = kernels.group_rows(rows, starts, payloads, keys, payload_bits)
+    return rows[:touched].copy(), starts[: touched + 1], payloads
+
+
+def _counted_lookups(
+    indices: np.ndarray,
+    offsets: np.ndarray,
+    num_rows: int,
+    scratch: Scratch,
+    num_threads: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `_sorted_lookups` does, for no more rows than lookups, in half the time."""
+    n, dtype = len(indices), indices.dtype
+    # The counters of all threads are added up by one.
+    threads = min(thread_count(num_threads, _SORT_WORK * n), 1 + n // num_rows)
+    counts = scratch.empty(threads * num_rows, np.int32).reshape(threads, num_rows)
+    rows, payloads = scratch.empty(n, dtype), scratch.empty(n, dtype)
+    starts = scratch.empty(n + 1, dtype)
+    touched = kernels.count_lookups(rows, starts, payloads, counts, indices, offsets, threads)
     return rows[:touched].copy(), starts[: touched + 1], payloads
 
 

@@ -35,6 +35,7 @@ forward
 backward
     * `sort_lookups`, `group_rows`, `transpose_lookups` find the lookups of each row
       (``transpose.pxi``); `pool` on these is the gradient; `transpose_few` does this in one call
+    * `count_lookups` does what the first two do, for tables of few rows (``count.pxi``)
     * `scatter` adds a gradient to a dense table (``scatter.pxi``)
     * `extreme_gradient` is the gradient of `extreme` (``extreme_gradient.pxi``)
     * `weights_gradient` is that of the weights (``weights.pxi``)

@@ -53,6 +53,16 @@ def extreme_gradient(
     num_threads: int,
     /,
 ) -> None: ...
+def count_lookups(
+    rows_u: _Array,
+    row_offsets_u: _Array,
+    payloads_k: _Array,
+    counts: _Array,
+    indices_k: _Array,
+    offsets_b: _Array,
+    num_threads: int,
+    /,
+) -> int: ...
 def group_rows(
     rows_u: _Array, row_offsets_u: _Array, payloads_k: _Array, keys_k: _Array, payload_bits: int, /
 ) -> int: ...
@@ -214,7 +224,9 @@ def train_pairs(
     items: tuple[_Array, ...],
     sampling: tuple[_Array, ...],
     user_lookups: tuple[_Array, ...],
+    user_parts: tuple[_Array, ...],
     item_lookups: tuple[_Array, ...],
+    item_parts: tuple[_Array, ...],
     user_table: tuple[_Array, ...],
     item_table: tuple[_Array, ...],
     batch_size: int,

@@ -323,6 +323,22 @@ def group_rows(
     return len(rows)
 
 
+def count_lookups(
+    rows_u: np.ndarray,
+    row_offsets_u: np.ndarray,
+    payloads_k: np.ndarray,
+    counts: np.ndarray,
+    indices_k: np.ndarray,
+    offsets_b: np.ndarray,
+    num_threads: int,
+) -> int:
+    """Return the number of distinct rows; write them, where their lookups start, and their bags."""
+    bags_k = np.repeat(np.arange(len(offsets_b) - 1), np.diff(offsets_b))
+    order = np.argsort(indices_k, kind="stable")
+    payloads_k[:] = bags_k[order]
+    return group_rows(rows_u, row_offsets_u, np.empty_like(payloads_k), indices_k[order], 0)
+
+
 @_quietly
 def transpose_lookups(
     bags_k: np.ndarray,

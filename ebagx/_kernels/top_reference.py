@@ -34,12 +34,19 @@ def top_items(
 ) -> None:
     """Find the n best items of each user, best first; users have the values of float32."""
     vectors_id, bias_i = items
-    scores_mi = np.tile(bias_i.astype(np.float64), (len(users_md), 1))
+    scores_mi = np.zeros((len(users_md), len(vectors_id)))
+    scores_mi += bias_i if len(bias_i) else 0
+    squares_i = np.zeros(len(vectors_id))
     for user_d, item_d in zip(users_md.T, vectors_id.T.astype(np.float64), strict=True):
         scores_mi += user_d[:, None] * item_d
+        squares_i += item_d * item_d
+    if not len(bias_i):
+        inverses_i = np.zeros(len(vectors_id))
+        np.divide(1, np.sqrt(squares_i), out=inverses_i, where=squares_i > 0)
+        scores_mi *= inverses_i
     num_users = len(users_md)
     parts = max(len(lists[0]) // max(num_users, 1), 1)
-    panels_of_items = np.array_split(np.arange(-(-len(bias_i) // _PANEL)), parts)
+    panels_of_items = np.array_split(np.arange(-(-len(vectors_id) // _PANEL)), parts)
     for part, panels_of_part in enumerate(panels_of_items):
         of_part = np.full_like(scores_mi, -np.inf)
         first = int(panels_of_part[0]) if len(panels_of_part) else 0

@@ -15,6 +15,7 @@ network     the model: a table, perhaps a hidden layer, and a linear head
 losses      losses of the scores of bags
 pair_draws  items with which one loss of a recommender compares the pairs of a batch
 pairs       users and items with their bags, and the two tables of a recommender
+pair_parts  arrays for the lookups of a table in a batch, which threads share by its rows
 pair_steps  the steps of a pass over pairs: arrays and numbers for the kernel `train_pairs`
 snapshots   copies of weights and of the state of optimizers, to go back to
 optimizers  optimizers and schedules that estimators know by name

@@ -15,7 +15,7 @@ from ebagx._core.modes import SUM, Mode
 from ebagx._core.pieces import bag_ranges
 from ebagx._training.bags import scaled_for, take
 
-_MADE_AT_ONCE = 1 << 18  # lookups: 2 MB of indices and weights
+_MADE_AT_ONCE = 1 << 17  # lookups: 1 MB of indices and weights
 
 Positions = npt.NDArray[np.integer[Any]]
 

@@ -13,8 +13,9 @@ from ebagx._core.memory import aligned_empty, aligned_zeros
 from ebagx._core.threads import thread_count
 from ebagx._kernels.training_reference import log
 from ebagx._training.pair_draws import DrawnItems
+from ebagx._training.pair_parts import SharedRows, frequencies
 from ebagx._training.pairs import PairBags, Positives, Towers
-from ebagx._training.steps import CHEAPER, CallLength, Turns, lookups_of_batch
+from ebagx._training.steps import CallLength, Turns, lookups_of_batch
 from ebagx.optim.planning import PlannedSteps
 
 LOSSES = {"warp": 0, "bpr": 1, "logistic": 2, "softmax": 3}
@@ -25,6 +26,11 @@ _BPR_DRAWS = 8
 # half of that time, but other processes may need the processors.
 _MOST_NANOSECONDS = 200_000_000
 _STRIP = 16  # drawn items whose vectors lie side by side
+# A pair takes more time than its additions, and threads that go on from batch to batch share
+# smaller batches than those that begin with each call.
+_CHEAPER = 4
+_PER_PAIR = 6  # rows of additions beside those of lookups: draws, derivatives and gradients
+_MOST_ROOM = 1 << 25  # lookups for which threads together have arrays, of 44 bytes each
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -86,15 +92,26 @@ class PairSteps:
                 towers.optimizers, towers.tables, (user_room, item_room), strict=True
             )
         ]
-        per_pair = 6 + user_room // batch_size + 2 * (item_room // batch_size) + 3 * num_drawn
-        work = batch_size * dim * per_pair
+        num_rows = len(user_table), len(item_table)
+        of_rows = frequencies(bags, positives, num_rows, (batch_size, num_drawn or batch_size))
+        additions = batch_size * (_PER_PAIR + 3 * num_drawn) + sum(map(np.sum, of_rows))
         # The calls that take many steps take turns of their own.
-        threads = thread_count(towers.num_threads, CHEAPER * work, takes_turns=False)
+        threads = thread_count(
+            towers.num_threads, int(_CHEAPER * dim * additions), takes_turns=False
+        )
+        threads = min(threads, max(_MOST_ROOM // (user_room + item_room), 1))
         self._buffers = _buffers(batch_size, dim, threads, num_drawn)
         self._items = _items(bags.items, num_items, batch_size, dim, num_drawn)
         counts = np.bincount(positives.items, minlength=num_items)
         self._drawn = DrawnItems(num_drawn, counts, sampling.candidates, sampling.seed)
-        self._lookups = _lookups(user_room, user_table), _lookups(item_room, item_table)
+        self._rows = [
+            SharedRows(table, room, counts, threads, optimizer.clip_norm is not None)
+            for optimizer, table, room, counts in zip(
+                towers.optimizers, towers.tables, (user_room, item_room), of_rows, strict=True
+            )
+        ]
+        most_parts = max(rows.num_parts for rows in self._rows)
+        self._splits = np.empty((batch_size, most_parts + 1), np.int64)
         self._ranks = sampling.ranks(len(sampling.candidates) or num_items)
         self._refresh = max(1, num_items // batch_size)
         self._turns, self._length = Turns(threads), CallLength()
@@ -167,16 +184,18 @@ class PairSteps:
         first_batch: int,
     ) -> bool:
         users, items = self._bags.users, self._bags.items
+        threads = self._turns.threads
         no_bags = users.indices[:0], users.offsets[:0], users.weights[:0]
         is_busy: bool = kernels.train_pairs(
             (losses, *self._buffers),
             taken,
             (order.astype(np.intp, copy=False), *self._positives),
-            (*users, self._bags.totals),
+            (*users, self._bags.totals, self._splits),
             no_bags if items is None else tuple(items),
             self._items,
             (self._ranks, self._sampling.candidates, *self._drawn.arrays(len(plans[0]))),
-            *self._lookups,
+            *self._rows[0].arrays(threads),
+            *self._rows[1].arrays(threads),
             self._tables[0].arrays(plans[0]),
             self._tables[1].arrays(plans[1]),
             self._batch_size,
@@ -187,12 +206,14 @@ class PairSteps:
             first_batch,
             self._refresh,
             _MOST_NANOSECONDS,
-            self._turns.threads,
+            threads,
         )
         return is_busy
 
 
-def sorted_in_batches(order: npt.NDArray[np.integer[Any]], batch_size: int) -> npt.NDArray[np.intp]:
+def sorted_in_batches(
+    order: npt.NDArray[np.integer[Any]], batch_size: int
+) -> npt.NDArray[np.integer[Any]]:
     """Return the order with the entries of each batch sorted: so those of a user are neighbours."""
     whole = len(order) // batch_size * batch_size
     batches = np.sort(order[:whole].reshape(-1, batch_size), axis=1)
@@ -236,10 +257,3 @@ def _items(
         aligned_empty((-(-num_drawn // _STRIP) * (dim + 1), _STRIP), _FLOAT32),
         aligned_zeros((num_items if num_drawn else 0,), np.dtype(np.int32)),
     )
-
-
-def _lookups(room: int, table: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-    """Return arrays for the lookups of a table in a batch."""
-    types = np.int64, np.int32, np.float32, np.int32, np.int64, np.int64, np.int32, np.float32
-    arrays = (aligned_empty((room + 1,), np.dtype(dtype)) for dtype in types)
-    return *arrays, aligned_zeros((len(table),), np.dtype(np.int32))

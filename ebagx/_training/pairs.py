@@ -113,10 +113,14 @@ class Towers:
 
 
 def bags_beside(own: sparse.csr_array, features: sparse.csr_array | None) -> Bags:
-    """Return as bags a matrix, and beside it one of features, whose rows come after its columns."""
+    """Return as bags a matrix, and beside it one of features, whose rows come after its columns.
+
+    The lookups of a bag ascend, as those of `own` must.
+    """
     matrix: Any = own
     if features is not None and features.shape[1]:
         matrix = sparse.hstack([own, features], format="csr")
+        matrix.sort_indices()
     weights = as_contiguous(matrix.data.astype(np.float32, copy=False))
     return Bags(matrix.indices, matrix.indptr.astype(matrix.indices.dtype, copy=False), weights)
 

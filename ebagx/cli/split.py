@@ -17,7 +17,6 @@ from ebagx.text.model import Settings, TextModel
 _WORDNET_TRAINING_LINES = 8000
 
 _Bools = npt.NDArray[np.bool_]
-_Int32 = npt.NDArray[np.int32]
 _Integers = npt.NDArray[np.integer[Any]]
 _Intp = npt.NDArray[np.intp]
 
@@ -76,12 +75,12 @@ def split_file(
     return Split(lines.select(~is_held_out), lines.select(is_held_out), '"some words"')
 
 
-def hold_out(labels: _Int32, offsets: _Integers, fraction: float, seed: int) -> _Bools:
+def hold_out(labels: _Integers, offsets: _Integers, fraction: float, seed: int) -> _Bools:
     """Choose lines at random, the same fraction of each label; return which, (B,).
 
     Parameters
     ----------
-    labels : ndarray of int32, shape (L,)
+    labels : ndarray of int, shape (L,)
         The numbers of the labels of all lines, one after the other.
     offsets : ndarray of int32 or int64, shape (B + 1,)
         Where the labels of each line start, and the last ones end. A line counts to its first.
@@ -117,7 +116,7 @@ def hold_out(labels: _Int32, offsets: _Integers, fraction: float, seed: int) -> 
     return is_held_out
 
 
-def _only_lines(labels: _Int32, offsets: _Integers, is_held_out: _Bools) -> _Intp:
+def _only_lines(labels: _Integers, offsets: _Integers, is_held_out: _Bools) -> _Intp:
     """Return the first line of each label whose lines are all held out."""
     lines = np.repeat(np.arange(len(is_held_out)), np.diff(offsets))
     names, first, place = np.unique(labels, return_index=True, return_inverse=True)
@@ -139,7 +138,7 @@ def _with_frequent_labels(lines: Lines, min_count: int, source: str) -> Lines:
     return kept
 
 
-def _warn_of_rare_labels(labels: _Int32, n_labels: int, n_lines: int, source: str) -> None:
+def _warn_of_rare_labels(labels: _Integers, n_labels: int, n_lines: int, source: str) -> None:
     if 2 * n_labels <= n_lines:
         return
     counts = np.bincount(labels)

@@ -38,8 +38,8 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
     Parameters
     ----------
     embedding_dim, mode, hidden, optimizer, learning_rate, schedule, batch_size, max_iter
-        As in `EmbeddingBagClassifier`. "rowwise_adagrad" halves the traffic. An optimizer object
-        may be any one.
+        As in `EmbeddingBagClassifier`. "rowwise_adagrad" halves the traffic. SGD must
+        have no momentum if there are several shards.
     negatives, alpha, early_stopping, validation_fraction, n_iter_no_change, tol, class_weight
         As there; each shard holds out a part of its rows.
     warm_start : bool, default=False
@@ -61,8 +61,9 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
         more traffic. With several shards, the first three passes have at least 8, 4 and 2, as the
         first changes are large.
     n_blocks : int or None, default=None
-        Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
-        a bit of the result depends on it.
+        Ranges of rows in which the model is kept between rounds; None: the number of workers. One
+        block goes to the workers as a whole, of several only the rows that a shard touches. Not a
+        bit of the result depends on it.
     checkpoint : path or None, default=None
         Folder that all machines see, in which workers keep the blocks between rounds, so that no
         machine holds the whole table, and an interrupted fit is resumed by the next one with the
@@ -81,7 +82,7 @@ class DaskEmbeddingBagClassifier(DaskEstimator, EmbeddingBagClassifier):
     Notes
     -----
     Rows become at most ``row + Σ change / √m``, where m shards have touched the row, and less where
-    the changes are alike; moments of Adam and velocities are averaged. With the optimizers
+    the changes are alike; moments of Adam are averaged. With the optimizers
     "adagrad" and "rowwise_adagrad", sums of squares are added up, and rows go further where the
     changes have little in common, where a shard used the row a few times only, or where the squares
     are already large; without early stopping the last round leaves the mean. Each shard begins a

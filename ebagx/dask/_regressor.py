@@ -52,8 +52,9 @@ class DaskEmbeddingBagRegressor(DaskEstimator, EmbeddingBagRegressor):
         more traffic. With several shards, the first three passes have at least 8, 4 and 2, as the
         first changes are large.
     n_blocks : int or None, default=None
-        Ranges of rows in which the model is kept between rounds; None: the number of workers. Not
-        a bit of the result depends on it.
+        Ranges of rows in which the model is kept between rounds; None: the number of workers. One
+        block goes to the workers as a whole, of several only the rows that a shard touches. Not a
+        bit of the result depends on it.
     checkpoint : path or None, default=None
         Folder that all machines see, in which workers keep the blocks between rounds, so that no
         machine holds the whole table, and an interrupted fit is resumed by the next one with the

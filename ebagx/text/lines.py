@@ -17,7 +17,7 @@ from ebagx.text.words import Words, spans_of_lines
 
 _BLOCK_LENGTH = 1 << 20
 
-_INT32_MAX = 2**31 - 1
+_INT16_MAX, _INT32_MAX = 2**15 - 1, 2**31 - 1
 _LINES_AT_ONCE = 1 << 16
 
 _Int32 = npt.NDArray[np.int32]
@@ -40,7 +40,7 @@ class LineStore:
         self.words, self.label_names = Words(), Words()
         self._words = _GrowingArray(np.int32)
         self._offsets = _GrowingArray(np.int32, 0)
-        self._labels = _GrowingArray(np.int32)
+        self._labels = _GrowingArray(np.int16)
         self._label_offsets = _GrowingArray(np.int32, 0)
 
     def __repr__(self) -> str:
@@ -62,7 +62,7 @@ class LineStore:
         return self._offsets.array
 
     @property
-    def labels_l(self) -> _Int32:
+    def labels_l(self) -> _Integers:
         """The numbers of the labels of all lines, one after the other."""
         return self._labels.array
 
@@ -129,7 +129,7 @@ class LineStore:
         is_kept = counts[labels] >= min_count
         before = np.concatenate([[0], np.cumsum(is_kept)])
         kept, starts = labels[is_kept], before[offsets]
-        self._labels, self._label_offsets = _GrowingArray(np.int32), _GrowingArray(np.int32)
+        self._labels, self._label_offsets = _GrowingArray(np.int16), _GrowingArray(np.int32)
         self._labels.append(kept)
         self._label_offsets.append(starts)
         return int(np.count_nonzero((counts > 0) & (counts < min_count)))
@@ -202,14 +202,19 @@ class Lines:
         bounds = self._bounds(self.store.offsets)
         return sum(int((ends - starts).sum(dtype=np.int64)) for _, starts, ends in bounds)
 
-    def labels(self) -> tuple[_Int32, _Integers]:
-        """Return the numbers of the labels of all lines, and where those of each start, and end."""
+    def labels(self) -> tuple[_Integers, _Integers]:
+        """Return the numbers of the labels of all lines, and where those of each start, and end.
+
+        They may be the arrays of the store, which nobody changes.
+        """
         bounds = self.store.label_offsets
+        if isinstance(self.rows, AllRows):
+            return self.store.labels_l, bounds
         offsets = np.zeros(self.num_lines + 1, bounds.dtype)
         for part, starts, ends in self._bounds(bounds):
             np.subtract(ends, starts, out=offsets[1:][part])
         np.cumsum(offsets, out=offsets)
-        numbers = np.empty(offsets[-1], np.int32)
+        numbers = np.empty(offsets[-1], self.store.labels_l.dtype)
         for part, starts, ends in self._bounds(bounds):
             first, stop = offsets[:-1][part][0], offsets[1:][part][-1]
             places = np.repeat(ends - offsets[1:][part], ends - starts)
@@ -270,7 +275,8 @@ def read_lines(
 class _GrowingArray:
     """A one-dimensional array of integers to which entries are added at the end.
 
-    Those of int32 become int64 as soon as an ascending one does not fit.
+    Those of int16 become int32 as soon as one does not fit, and these int64 as soon as an ascending
+    one does not.
 
     It grows by an eighth: where the system moves pages, as Linux does, its entries are not copied,
     and there are never two copies of them.
@@ -287,6 +293,8 @@ class _GrowingArray:
 
     def append(self, entries: npt.NDArray[Any]) -> None:
         """Add entries."""
+        if self._array.dtype == np.int16 and entries.max(initial=0) > _INT16_MAX:
+            self._array = self._array.astype(np.int32)
         if self._array.dtype == np.int32 and len(entries) and entries[-1] > _INT32_MAX:
             self._array = self._array.astype(np.int64)
         end = self._count + len(entries)

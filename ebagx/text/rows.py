@@ -33,5 +33,8 @@ class AllRows:
         """Return some of the numbers as NumPy does: by a slice, by places, or by a mask."""
         if isinstance(places, slice):
             return np.arange(*places.indices(self._count), dtype=self.dtype)
-        numbers: _Integers = np.asarray(places)
-        return np.flatnonzero(numbers).astype(self.dtype) if numbers.dtype == bool else numbers
+        chosen = np.asarray(places)
+        if chosen.dtype == bool:
+            chosen = np.flatnonzero(chosen).astype(self.dtype)
+        # An empty list is one of floats.
+        return chosen if chosen.dtype.kind in "iu" else chosen.astype(self.dtype)

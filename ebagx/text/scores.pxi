@@ -82,3 +82,51 @@ def score_rows(
         ):
             score_row(&given, b)
     close_arrays(&arrays)
+
+
+cdef struct RankArrays:
+    Rows places
+    Rows values
+    Rows scores
+
+
+cdef void rank_row(const RankArrays* given, Py_ssize_t b) noexcept nogil:
+    """Keep the best so far in order; each score that is among them moves those below it."""
+    cdef Py_ssize_t* places = <Py_ssize_t*>(given.places.data + b * given.places.row_bytes)
+    cdef uint32_t* best = <uint32_t*>(given.values.data + b * given.values.row_bytes)
+    cdef const uint32_t* scores = <const uint32_t*>(given.scores.data + b * given.scores.row_bytes)
+    cdef Py_ssize_t most = given.places.dim, count = 0, label, k
+    for label in range(given.scores.dim):
+        if count == most and scores[label] <= best[most - 1]:
+            continue
+        k = count if count < most else most - 1
+        while k > 0 and scores[label] > best[k - 1]:
+            best[k], places[k] = best[k - 1], places[k - 1]
+            k -= 1
+        best[k], places[k] = scores[label], label
+        count += count < most
+
+
+def rank_rows(
+    places_bk,        # OUT intp
+    values_bk,        # OUT float32
+    scores_bl,        # float32, not negative
+    /,
+) -> None:
+    """Write the positions and values of the K largest of each row, of equals the first; 1 <= K <= L.
+
+    Floats that are not negative ascend with their bits, by which NaN comes first. Cost: a
+    comparison for each entry, and up to K moves for each that is among the largest so far.
+    """
+    cdef RankArrays given
+    cdef Arrays arrays
+    cdef Py_ssize_t b
+    open_arrays(&arrays, <Rows*>&given, (places_bk, values_bk, scores_bl), b"n2w f2w f2")
+    if given.scores.count * given.scores.dim <= TERMS_WITH_GIL:
+        for b in range(given.scores.count):
+            rank_row(&given, b)
+    else:
+        with nogil:
+            for b in range(given.scores.count):
+                rank_row(&given, b)
+    close_arrays(&arrays)

@@ -122,6 +122,9 @@ def score_rows(
     num_threads: int,
     /,
 ) -> None: ...
+def rank_rows(
+    places_bk: _Intp, values_bk: _Floats, scores_bl: npt.NDArray[np.float32], /
+) -> None: ...
 def number_pieces(
     pieces_k: _Int32,
     ends_b: _Intp,

@@ -223,13 +223,14 @@ def _with_weights(
 
 def _labels_of(lines: Lines, labels: Sequence[str], loss: str) -> "sparse.csr_array":
     """Return a row of ones for each line, at the positions of its labels."""
-    from ebagx._training.labels import one_label_a_row, sound_indicator
+    from scipy import sparse
+
+    from ebagx._training.labels import sound_indicator
 
     numbers, offsets = lines.labels()
-    columns = lines.label_places(labels).astype(np.int32)[numbers]  # half the memory
-    if loss == "softmax":
-        if len(columns) > lines.num_lines:
-            raise ValueError("softmax takes one label a line, for several there is the loss ova")
-        return one_label_a_row(columns, len(labels))
-    ones = np.ones(len(columns), np.int8)
-    return sound_indicator((ones, columns, offsets), (lines.num_lines, len(labels)))
+    if loss == "softmax" and len(numbers) > lines.num_lines:
+        raise ValueError("softmax takes one label a line, for several there is the loss ova")
+    columns = lines.label_places(labels).astype(np.int32)[numbers]
+    arrays = np.ones(len(columns), np.int8), columns, offsets
+    shape = lines.num_lines, len(labels)
+    return sparse.csr_array(arrays, shape) if loss == "softmax" else sound_indicator(arrays, shape)

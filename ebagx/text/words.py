@@ -98,16 +98,19 @@ class Words:
     @property
     def lookup(self) -> tuple[_Bytes, _Intp, npt.NDArray[np.uint64]]:
         """The arrays in which `tokens.expand_texts` finds words."""
-        return self._bytes, self._offsets, self._slots
+        return self._bytes, self._offsets, self._ready_slots()
 
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
         """Return what `restored` takes, with offsets of int64."""
         offsets = self._offsets[: self.count + 1].astype(np.int64, copy=False)
-        return self.text, offsets, self.hashes, self._fitting_slots()
+        slots = self._ready_slots()
+        if len(slots) > 4 * max(self.count, 1):  # room for words that did not come
+            slots = self._filled_slots(self.count)
+        return self.text, offsets, self.hashes, slots
 
     def trim(self) -> None:
-        """Give back the memory of slots for words that did not come."""
-        self._slots = self._fitting_slots()
+        """Give back the memory of the slots, which the next look-up fills again."""
+        self._slots = np.zeros(2, np.uint64)
 
     def lines(self) -> bytes:
         """Return the words, each followed by a newline."""
@@ -173,7 +176,7 @@ class Words:
         learns: bool,
     ) -> tuple[_Int32, _Intp]:
         numbers, ends = np.empty(room, np.int32), np.empty(len(spans), np.intp)
-        table = self._bytes, self._offsets, self._hashes, self._slots
+        table = self._bytes, self._offsets, self._hashes, self._ready_slots()
         word = np.empty(len(text) if rule is Rule.BOUNDARIES else 0, np.uint8)
         count = tokens.number_words(
             numbers, ends, *table, spans, text, word, self.count, rule, lowercase, learns
@@ -193,10 +196,11 @@ class Words:
         if 2 * most > len(self._slots):
             self._slots = self._filled_slots(most)
 
-    def _fitting_slots(self) -> _Slots:
-        """Return the slots, or fewer that are enough for the words that there are."""
-        most = max(self.count, 1)
-        return self._slots if len(self._slots) <= 4 * most else self._filled_slots(most)
+    def _ready_slots(self) -> _Slots:
+        """Return the slots, filled if they have been given back."""
+        if 2 * self.count > len(self._slots):
+            self._slots = self._filled_slots(self.count)
+        return self._slots
 
     def _filled_slots(self, most: int) -> _Slots:
         """Return slots of which half stay free with the `most` words."""

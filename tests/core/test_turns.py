@@ -39,12 +39,21 @@ class Machine:
         return [self.call(taken) for _ in range(count)]
 
 
+def test_a_long_call_is_shared_after_a_short_one_that_lost():
+    machine = Machine()
+    assert machine.call(150)  # so one thread works for 50 REST
+    assert not machine.turns.may_share(REST * WORK // 4)
+    assert not machine.turns.may_share(REST * WORK // 4)  # 25 REST, which end the rest
+    assert machine.call(150)
+    assert machine.turns.may_share(REST * WORK)
+
+
 @pytest.mark.parametrize("taken", [50, 99, 100])
 def test_calls_that_lose_nothing_are_shared(taken):
     assert all(Machine().calls(1000, taken))
 
 
-@pytest.mark.parametrize("lost", [1, 100, 4000])
+@pytest.mark.parametrize("lost", [25, 100, 4000])
 def test_one_thread_works_many_times_as_long_as_was_lost(lost):
     machine = Machine()
     assert machine.call(100 + lost)
@@ -78,7 +87,7 @@ def test_gains_make_up_for_losses():
     machine = Machine()
     assert all(machine.calls(3, 50))
     assert machine.call(250)  # what the calls before it have won
-    assert machine.call(101)
+    assert machine.call(200)
     assert not machine.call(50)
 
 
@@ -94,7 +103,7 @@ def test_a_loss_is_forgotten_although_the_rate_is_unknown():
     """The times of a call are read while another thread of Python writes them."""
     machine = Machine()
     machine.turns.may_share(10**6)
-    machine.times[0] -= 100
+    machine.times[0] -= 10_000
     shared = [machine.turns.may_share(10**6) for _ in range(100)]
     assert not shared[0]
     assert shared[-1]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ebagx._core.quantized.formats import HALF
+from ebagx._core.quantized.formats import HALF, RAISED
+from ebagx._core.quantized.packed import are_exact
 from ebagx._kernels import quantized_reference, reference
 from support import kernel_cases as cases, quantized_cases
 from support.quantized_cases import DIMS, make_packed
@@ -14,7 +15,8 @@ MODES = (reference.SUM, reference.MEAN, reference.SQRTN)
 
 def layout_of(layout, dim):
     is_half = layout.dtype == HALF
-    return layout.bits, layout.codes_at, layout.constants_at(dim), is_half, is_half
+    is_exact = is_half and layout.bits < 8
+    return layout.bits, layout.codes_at, layout.constants_at(dim), is_half, is_exact
 
 
 @pytest.fixture(
@@ -162,12 +164,16 @@ def test_rows_that_fill_their_memory(level, layout):
 @cases.levels
 @quantized_cases.bits_of_codes
 @pytest.mark.parametrize("weighted", [False, True])
-def test_exact_products_have_the_same_bits_when_they_are_fused(level, bits, weighted):
+def test_exact_rows_have_the_same_bits_when_they_are_rounded_once(level, bits, weighted):
     layout = quantized_cases.RowFormat(bits, quantized_cases.FLOAT)
     packed = make_packed(np.random.default_rng(7), NUM_ROWS, 40, layout).array
-    scales = packed[:, layout.constants_at(40) :][:, :4].copy().view(np.uint32)
-    packed[:, layout.constants_at(40) :][:, :4] = (scales & 0xFFFFFF00).view(np.uint8)
+    constants = packed[:, layout.constants_at(40) :][:, :8].copy().view(np.float32)
+    make_exact(constants, bits)
+    packed[:, layout.constants_at(40) :][:, :8] = constants.view(np.uint8)
     indices, offsets = cases.make_bags(np.random.default_rng(8), NUM_ROWS, np.dtype(np.int64))
+    # Bags of one row, too: in a sum, a zero loses its sign.
+    indices = np.append(indices, np.arange(NUM_ROWS))
+    offsets = np.append(offsets, offsets[-1] + 1 + np.arange(NUM_ROWS))
     weights = np.ones(len(indices) * weighted, np.float32) / 3
     wanted, actual = (np.empty((len(offsets) - 1, 40), np.float32) for _ in range(2))
     *codes, _ = layout_of(layout, 40)
@@ -175,6 +181,39 @@ def test_exact_products_have_the_same_bits_when_they_are_fused(level, bits, weig
     quantized_reference.pool_codes(wanted, *rest, False, reference.SUM, 1)
     level.pool_codes(actual, *rest, True, reference.SUM, 1)
     cases.assert_same_bits(actual, wanted)
+
+
+def make_exact(constants, bits):
+    """Change scales and biases (R, 2), in place, until their rows may be rounded once."""
+    scales = constants[:, 0].copy().view(np.uint32)
+    constants[:, 0] = (scales & 0xFFFFFF00).view(np.float32)
+    if bits == 8:
+        raised = RAISED * constants[:, 0].astype(np.float64)
+        constants[:, 1] = (constants[:, 1] - raised).astype(np.float32) + raised
+        constants[4:7] = (0, 3.3), (-0.0, 0), (0, -7e-30)
+    assert are_exact(constants, bits)
+
+
+@pytest.mark.parametrize(
+    ("constants", "expected"),
+    [
+        ((1, -128), True),
+        ((0, 3.3), True),
+        ((-0.5, 0.0), True),
+        ((2.0**-140, 0.0), True),
+        ((1 + 2.0**-16, 0), False),  # a product would be rounded
+        ((1, -128.001), False),  # so would the bias of raised codes
+        ((1, 2.0**-60), False),
+        ((2.0**-100, 1), False),
+        ((2.0**112, 1), False),
+        ((2.0**113, 0), False),  # the bias would overflow
+        ((-0.0, -0.0), False),  # -0.0 would be 0.0
+    ],
+)
+def test_constants_that_are_exact_with_8_bits(constants, expected):
+    rows = np.array([(1, 2), constants, (3, 4)], np.float32)
+    assert are_exact(rows, 8) is expected
+    assert are_exact(rows, 4) is (constants[0] != 1 + 2.0**-16)
 
 
 @cases.levels

@@ -10,8 +10,9 @@ from scipy import sparse
 from ebagx import optim
 from ebagx._core.bags import Bags
 from ebagx._kernels import pairs_reference
-from ebagx._training import pair_steps
+from ebagx._training import pair_parts, pair_steps
 from ebagx._training.pair_draws import DrawnItems
+from ebagx._training.pair_parts import bounds_of_parts, frequencies
 from ebagx._training.pair_steps import PairSteps, Sampling, sorted_in_batches
 from ebagx._training.pairs import PairBags, Positives, Towers, totals_of
 from support import kernel_cases as cases
@@ -60,6 +61,7 @@ def trained(kernel, monkeypatch, num_threads, case, batch_size=37):
     loss, user, mode, with_features, dim, optimizer, index_dtype = case
     monkeypatch.setattr(pair_steps.kernels, "train_pairs", kernel)
     monkeypatch.setattr(pair_steps, "thread_count", lambda *_args, **_options: num_threads)
+    monkeypatch.setattr(pair_parts, "_LEAST_OF_PART", 8)
     rng = np.random.default_rng(7)
     positives = make_positives(rng, index_dtype)
     of_users, totals, num_rows = user_bags(positives, user, mode)
@@ -249,6 +251,38 @@ def test_the_first_call_of_large_batches_has_few_steps():
     """Its time is not known: 16 steps of 65,536 pairs kept Ctrl-C waiting for 3.6 seconds."""
     assert pair_steps.CallLength().steps(10**9, 256) == 16
     assert pair_steps.CallLength().steps(10**9, 1 << 16) == 1
+
+
+def test_parts_have_about_equal_counts():
+    counts = np.array([4.0, 1, 1, 1, 1, 8, 0, 0])
+    np.testing.assert_array_equal(bounds_of_parts(counts, 1), [0, 8])
+    np.testing.assert_array_equal(bounds_of_parts(counts, 2), [0, 5, 8])
+    for num_parts in (0, 3, 8, 20):
+        bounds = bounds_of_parts(counts, num_parts)
+        assert len(bounds) == max(num_parts, 1) + 1
+        assert (bounds[0], bounds[-1]) == (0, 8)
+        assert (np.diff(bounds) >= 0).all()
+
+
+def test_frequencies_are_those_of_batches():
+    """Lookups of rows, as often as they occur in many batches."""
+    rng = np.random.default_rng(0)
+    positives = make_positives(rng, np.int32)
+    of_users, _, num_rows = user_bags(positives, "history", "sqrtn")
+    of_items, num_item_rows = item_bags(rng, True, np.int32)
+    bags = PairBags(of_users, np.empty(0), of_items, None)
+    expected = [np.zeros(num_rows), np.zeros(num_item_rows)]
+    for _ in range(400):
+        entries = rng.choice(positives.num_entries, 20, replace=False)
+        items = np.concatenate([positives.items[entries], rng.integers(0, NUM_ITEMS, 7)])
+        for total, bags_, places in zip(
+            expected, bags[::2], (np.unique(positives.users[entries]), items), strict=True
+        ):
+            for place in places:
+                total[bags_.indices[slice(*bags_.offsets[place : place + 2])]] += 1 / 400
+    actual = frequencies(bags, positives, (num_rows, num_item_rows), (20, 7))
+    assert actual[0].sum() == pytest.approx(expected[0].sum(), rel=0.35)  # users come twice
+    np.testing.assert_allclose(actual[1], expected[1], rtol=0.35, atol=0.2)
 
 
 def test_batches_are_sorted_apart():

@@ -98,6 +98,21 @@ def test_items_equal_twin(level, index_dtype, num_threads, num_users, num_items,
 
 
 @cases.levels
+@pytest.mark.parametrize(("num_users", "num_items", "dim"), [(5, 23, 3), (13, 40, 17), (9, 8, 32)])
+def test_cosines_equal_twin_and_definition(level, num_users, num_items, dim):
+    """Without a bias, scores are divided by the lengths of the items."""
+    rng = np.random.default_rng(dim)
+    users, (vectors, _) = make_vectors(rng, num_users, num_items, dim)
+    items, nothing = (vectors, np.empty(0, np.float32)), make_excluded(rng, num_users, 0, np.int32)
+    found = top_items(level, users, items, nothing, num_items)
+    for array, wanted in zip(found, top_items(twin, users, items, nothing, num_items), strict=True):
+        assert array.tobytes() == wanted.tobytes()
+    lengths = np.linalg.norm(vectors.astype(float), axis=1)
+    expected = users @ vectors.T.astype(float) / np.where(lengths > 0, lengths, 1)
+    np.testing.assert_allclose(np.take_along_axis(expected, found[0], 1), found[1], rtol=1e-9)
+
+
+@cases.levels
 @cases.index_dtypes
 @cases.threads
 @pytest.mark.parametrize("n", [1, 3, 40, 60])

@@ -48,6 +48,55 @@ def test_sort_and_group(level, index_dtype, num_threads, num_rows, n):
     np.testing.assert_array_equal(payloads, expected_payloads)
 
 
+def counted(level, indices, offsets, num_rows, num_threads):
+    n, dtype = len(indices), indices.dtype
+    rows, starts, payloads = (np.full(size, -9, dtype) for size in (n, n + 1, n))
+    counts = np.full((num_threads, num_rows), -9, np.int32)
+    touched = level.count_lookups(rows, starts, payloads, counts, indices, offsets, num_threads)
+    return rows[:touched], starts[: touched + 1], payloads
+
+
+@cases.levels
+@cases.index_dtypes
+@cases.threads
+@pytest.mark.parametrize(("num_rows", "n"), [(1, 1), (1, 50), (7, 7), (50, 1000), (1000, 1000)])
+def test_count(level, index_dtype, num_threads, num_rows, n):
+    rng = np.random.default_rng(5)
+    indices = rng.integers(0, num_rows, n).astype(index_dtype)
+    indices[::3] = num_rows - 1
+    offsets = np.sort(rng.integers(0, n + 1, 41)).astype(index_dtype)  # empty bags among them
+    offsets[0], offsets[-1] = 0, n
+    found = counted(level, indices, offsets, num_rows, num_threads)
+    for array, expected in zip(
+        found, counted(reference, indices, offsets, num_rows, 1), strict=True
+    ):
+        np.testing.assert_array_equal(array, expected)
+
+
+@cases.levels
+@cases.threads
+def test_count_of_every_row_once(level, num_threads):
+    """The rows then fill the room that they have."""
+    indices, offsets = np.arange(100)[::-1].copy(), np.arange(0, 101, 10)
+    rows, starts, bags = counted(level, indices, offsets, 100, num_threads)
+    assert rows.tolist() == list(range(100))
+    assert starts.tolist() == list(range(101))
+    assert bags.tolist() == np.repeat(np.arange(10), 10)[::-1].tolist()
+
+
+@cases.levels
+@cases.threads
+@pytest.mark.parametrize("offsets", [[0, 2, 5], [0, 9, -5], [8, 8, 8], [3, 2, -1]])
+def test_count_of_lookups_that_changed_after_the_check(level, num_threads, offsets):
+    indices = np.array([3, -1, 1, 1 << 40, 2])
+    rows, starts, bags = counted(level, indices, np.array(offsets), 4, num_threads)
+    assert rows.tolist() == [0, 1, 2, 3]
+    assert starts.tolist() == [0, 2, 3, 4, 5]
+    assert set(bags.tolist()) <= {0, 1}
+    if offsets == [0, 2, 5]:
+        assert bags.tolist() == [0, 1, 1, 1, 0]
+
+
 @cases.levels
 @cases.threads
 def test_sort_of_rows_beyond_32_bits(level, num_threads):

@@ -1,6 +1,8 @@
 """Test parts of tools/repair_wheel.py; nox's session `wheel` runs all of it."""
 
 import hashlib
+import zipfile
+import zlib
 
 import pytest
 
@@ -44,3 +46,24 @@ def test_record(tmp_path):
     code = tool.base64.urlsafe_b64encode(hashlib.sha256(b"a").digest()).rstrip(b"=").decode()
     assert first == f"ebagx/a.py,sha256={code},1"
     assert last == "ebagx-1.dist-info/RECORD,,"
+
+
+def test_compressed_again_a_wheel_has_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "compressed", lambda content: zlib.compress(content, 9)[2:-4])
+    old, new = tmp_path / "old.whl", tmp_path / "new.whl"
+    contents = {"ebagx/b.so": b"code" * 999, "ebagx/empty.py": b"", "a/RECORD": b"text"}
+    with zipfile.ZipFile(old, "w") as wheel:
+        for name, content in contents.items():
+            entry = zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20))
+            entry.external_attr = 0o755 << 16
+            wheel.writestr(entry, content)
+    tool.compress(old, new)
+    with zipfile.ZipFile(new) as wheel:
+        assert wheel.testzip() is None
+        assert {name: wheel.read(name) for name in wheel.namelist()} == contents
+        assert list(contents) == wheel.namelist()
+        for file in wheel.infolist():
+            assert file.external_attr == 0o755 << 16
+            assert file.date_time == (2023, 11, 14, 22, 13, 20)
+            assert file.compress_type == zipfile.ZIP_DEFLATED
+    assert new.stat().st_size < old.stat().st_size - 3_000

@@ -90,7 +90,11 @@ def test_threads_change_nothing():
 @pytest.mark.parametrize(
     ("given", "error", "problem"),
     [
-        (7, TypeError, "pretrained must be a path or have words and a table, as load_vectors of"),
+        (
+            7,
+            TypeError,
+            "pretrained must be a path or None, or have words and a table, as load_vectors of",
+        ),
         (vectors(dim=5), ValueError, "dim must be that of the pretrained vectors, 5, got 4"),
         (
             SimpleNamespace(words=WORDS, table=np.zeros((3, 4))),

@@ -8,6 +8,9 @@ from ebagx._core.checks import check_integer, shown
 
 HALF = np.dtype(np.float16)
 FLOAT = np.dtype(np.float32)
+# Kernels of AVX-512 add this to codes of 8 bits, which makes a float of a code by one shuffle:
+# EBAGX_RAISED in codes.h.
+RAISED = 2.0**15
 BITS = (8, 4, 2)
 
 

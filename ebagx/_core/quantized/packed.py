@@ -8,7 +8,7 @@ import numpy as np
 from ebagx._core.layout import as_contiguous
 from ebagx._core.levels import kernels
 from ebagx._core.memory import aligned_empty
-from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
+from ebagx._core.quantized.formats import FLOAT, HALF, RAISED, RowFormat
 from ebagx._core.threads import thread_count
 
 _BLOCK_BYTES = 1 << 20  # that are looked at, or converted, at once
@@ -29,7 +29,7 @@ class PackedRows:
     dim : int
         The number of columns D.
     is_exact : bool, default=False
-        No product of a scale and a code needs rounding, so that kernels may fuse operations.
+        Kernels may round once, in fused operations: see `are_exact`.
     columns : slice, optional
         Those that count; all by default.
     """
@@ -109,19 +109,27 @@ class PackedRows:
                 _check_all(
                     last >> (8 - unused) == 0, part, name, "bits are set that have no column"
                 )
-            rows.is_exact &= are_exact(constants[:, 0])
+            rows.is_exact &= are_exact(constants, format.bits)
         return rows
 
 
-def are_exact(scales: np.ndarray) -> bool:
-    """Return whether products of these scales and any code of 8 bits need no rounding.
+def are_exact(constants: np.ndarray, bits: int) -> bool:
+    """Return whether kernels may round once, in fused operations, with these scales and biases.
 
-    They are exact with 16 bits in the scale; and they must not overflow before a bias is added.
+    Products of a scale and any code of 8 bits must be exact: they are with 16 bits in the scale.
+    They must not overflow before a bias is added. With 8 bits, kernels add `RAISED` to the codes,
+    so that ``bias - RAISED * scale`` must be exact, too, and no value a zero of the sign that this
+    loses.
     """
-    if scales.dtype == HALF:
-        return True
-    has_16_bits = (np.ascontiguousarray(scales).view(np.uint32) & 0xFF) == 0
-    return bool((has_16_bits & (np.abs(scales) < _LARGE_SCALE)).all())
+    scale, bias = np.ascontiguousarray(constants.T, dtype=FLOAT)
+    good = ((scale.view(np.uint32) & 0xFF) == 0) & (np.abs(scale) < _LARGE_SCALE)
+    if bits == 8:
+        raised = RAISED * scale.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = (bias - raised).astype(FLOAT)
+            good &= (bias - moved == raised) & (moved + raised == bias)
+        good &= ~(np.signbit(bias) & (bias == 0))
+    return bool(good.all())
 
 
 def _check_all(good: np.ndarray, part: slice, name: str, problem: str) -> None:

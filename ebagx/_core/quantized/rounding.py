@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ebagx._core.checks import shown
-from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
+from ebagx._core.quantized.formats import FLOAT, HALF, RAISED, RowFormat
 
 # The first cuts to try, of both ends at once, as parts of the range; then the step by which either
 # end is moved, and made smaller in each round.
@@ -119,15 +119,27 @@ def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
     """Return scale and bias with which the codes reach from `low` to `high`, as they are stored.
 
     Where both are the same, the scale is 0, with the sign of a bias of 0: so rows of -0.0 keep it.
-    In float16, the bias rounds down and the scale up. In float32, the scale has 16 bits: products
-    with codes are exact, which is faster.
+    In float16, the bias rounds down and the scale up. In float32, the scale has 16 bits, and with 8
+    bits the bias moves by up to 1/512 of it: kernels then round once (`are_exact`), which is faster.
     """
     top = np.float32((1 << format.bits) - 1)
     bias = low if format.dtype == FLOAT else _rounded(low, -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         scale = np.where(high > bias, (high - bias) / top, np.where(bias == 0, bias, 0))
         scale = _rounded(scale, np.inf) if format.dtype == HALF else _with_16_bits(scale)
+        if format.bits == 8:
+            bias = _raisable(bias, scale)
     return Lines(scale, bias)
+
+
+def _raisable(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the nearest biases that can be moved by `RAISED` steps without rounding.
+
+    Those that cannot be moved at all, and those of rows of one value, stay.
+    """
+    moved = np.float32(RAISED) * scale
+    rounded = (bias - moved) + moved
+    return np.where((scale == 0) | ~np.isfinite(rounded), bias, rounded)
 
 
 def _with_16_bits(scale: np.ndarray) -> np.ndarray:

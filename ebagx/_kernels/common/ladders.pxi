@@ -22,6 +22,7 @@ cdef struct WeightsGradientCall
 cdef struct ScatterCall
 cdef struct SortCall
 cdef struct GroupCall
+cdef struct CountCall
 cdef struct TransposeCall
 cdef struct TransposeFewCall
 cdef struct RenormCall
@@ -57,6 +58,8 @@ cdef inline Py_ssize_t run_index_unit(
         return pack_unit(call, index, unit, units)
     elif index_call_t is GroupCall:
         return group_unit(call, index)
+    elif index_call_t is CountCall:
+        return count_unit(call, index, unit, units)
     elif index_call_t is ClearRowsCall:
         return clear_rows_unit(call, index, unit, units)
 

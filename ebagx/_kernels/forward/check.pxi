@@ -32,6 +32,15 @@ cdef inline bint any_outside(
     return bits32 >> 31 != 0 or bits64 >> 63 != 0
 
 
+cdef inline bint any_outside_of(
+    Indices indices_k, const Lookups* bag, Py_ssize_t num_rows
+) noexcept nogil:
+    cdef Py_ssize_t n = bag.end - bag.start
+    if indices_k.is_long:
+        return any_outside(<const int64_t*>indices_k.data + bag.start, n, num_rows)
+    return any_outside(<const int32_t*>indices_k.data + bag.start, n, num_rows)
+
+
 cdef Py_ssize_t indices_valid_unit(
     const IndicesValidCall* call, index_t index, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:

@@ -157,21 +157,22 @@ cdef void extreme_bag(
         extreme_columns(out_d, winners_d, table, indices_k, bag, direction, first, last)
 
 
-cdef Py_ssize_t extreme_unit(
-    const ExtremeCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
-    Py_ssize_t units,
+cdef inline Indices winners_of(const ExtremeCall* call, Py_ssize_t b, bint is_long) noexcept nogil:
+    return Indices(row_address(call.winners, b), is_long)
+
+
+cdef Py_ssize_t extreme_bags(
+    const ExtremeCall* call, Indices indices, Indices offsets_b, cell_t cell, real_t direction,
+    Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
-    cdef Indices indices = indices_from(<const index_t*>call.indices.data)
-    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
-    cdef real_t direction = <real_t>call.direction
     cdef Py_ssize_t b, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag
     if call.cut.giant >= 0:
         bag = lookups_of_bag(offsets_b, call.cut.giant, n)
         extreme_bag(
             <cell_t*>row_address(call.out, call.cut.giant),
-            indices_from(<index_t*>row_address(call.winners, call.cut.giant)), &call.table, indices,
-            &bag, direction, column_start(dim, unit, units), column_start(dim, unit + 1, units),
+            winners_of(call, call.cut.giant, indices.is_long), &call.table, indices, &bag,
+            direction, column_start(dim, unit, units), column_start(dim, unit + 1, units),
         )
         return 0
     first = unit_start(offsets_b, call.out.count, unit, units)
@@ -182,11 +183,19 @@ cdef Py_ssize_t extreme_unit(
             found |= FOUND_GIANT
         else:
             extreme_bag(
-                <cell_t*>row_address(call.out, b),
-                indices_from(<index_t*>row_address(call.winners, b)), &call.table, indices, &bag,
-                direction, 0, dim,
+                <cell_t*>row_address(call.out, b), winners_of(call, b, indices.is_long),
+                &call.table, indices, &bag, direction, 0, dim,
             )
     return found
+
+
+cdef inline Py_ssize_t extreme_unit(
+    const ExtremeCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit,
+    Py_ssize_t units,
+) noexcept nogil:
+    cdef Indices indices = indices_from(<const index_t*>call.indices.data)
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
+    return extreme_bags(call, indices, offsets_b, cell, <real_t>call.direction, unit, units)
 
 
 def extreme(

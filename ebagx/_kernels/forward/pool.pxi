@@ -93,12 +93,12 @@ cdef inline void finish_block(
 
 
 cdef inline bint add_lookup(
-    real_t* sum_d, real_t* tail_d, Rows block, const index_t* indices_k, const real_t* weights_k,
+    real_t* sum_d, real_t* tail_d, Rows block, Indices indices_k, const real_t* weights_k,
     Py_ssize_t k, Py_ssize_t last, int width, Py_ssize_t tail, int tail_width, cell_t like,
 ) noexcept nogil:
     # Returns whether the index is outside the table: then row 0 stands for it.
-    cdef size_t ahead = address_as_number(block, indices_k[min(k + AHEAD, last)])
-    cdef Py_ssize_t row = indices_k[k]
+    cdef size_t ahead = address_as_number(block, index_at(indices_k, min(k + AHEAD, last)))
+    cdef Py_ssize_t row = index_at(indices_k, k)
     cdef const cell_t* cells
     cdef bint outside = False
     prefetch_lines(ahead, width * <int>sizeof(cell_t))
@@ -116,7 +116,7 @@ cdef inline bint add_lookup(
 
 
 cdef inline bint add_lookups(
-    real_t* sum_d, real_t* tail_d, Rows block, const index_t* indices_k, const real_t* weights_k,
+    real_t* sum_d, real_t* tail_d, Rows block, Indices indices_k, const real_t* weights_k,
     const Bag* bag, Py_ssize_t last, int width, Py_ssize_t tail, int tail_width, cell_t like,
 ) noexcept nogil:
     # The compiler keeps sums in registers from the first lookup to the output if nothing but one
@@ -139,7 +139,7 @@ cdef inline bint add_lookups(
 
 
 cdef inline bint pool_blocks(
-    const Group* group, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Group* group, const Rows* table, Indices indices_k, const real_t* weights_k,
     Py_ssize_t column, int width, Py_ssize_t tail, int tail_width, cell_t like,
 ) noexcept nogil:
     # Pools `width` columns from `column` on, and `tail_width` columns that start `tail` after that.
@@ -170,14 +170,14 @@ cdef inline bint pool_blocks(
 
 
 cdef inline bint pool_block(
-    const Group* group, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Group* group, const Rows* table, Indices indices_k, const real_t* weights_k,
     Py_ssize_t column, int width, cell_t like,
 ) noexcept nogil:
     return pool_blocks(group, table, indices_k, weights_k, column, width, 0, 0, like)
 
 
 cdef inline bint pool_columns(
-    const Group* group, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Group* group, const Rows* table, Indices indices_k, const real_t* weights_k,
     Py_ssize_t first, Py_ssize_t last, cell_t like,
 ) noexcept nogil:
     # Pools one block after the other, each in a walk over the group.
@@ -210,7 +210,7 @@ cdef inline bint pool_columns(
 
 
 cdef bint pool_group(
-    const Group* group, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    const Group* group, const Rows* table, Indices indices_k, const real_t* weights_k,
     Py_ssize_t first, Py_ssize_t last, cell_t like,
 ) noexcept nogil:
     # Pools columns [first, last) of short bags, or of a part of a long one.
@@ -227,7 +227,7 @@ cdef bint pool_group(
 
 
 cdef bint pool_long_bag(
-    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    cell_t* out_d, const Rows* table, Indices indices_k, const real_t* weights_k,
     const Lookups* bag, real_t divisor, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Adds up a bag in parts, and the sums of the parts in float64.
@@ -260,7 +260,7 @@ cdef bint pool_long_bag(
 
 
 cdef inline bint add_bag(
-    Group* group, cell_t* out_d, const Rows* table, const index_t* indices_k,
+    Group* group, cell_t* out_d, const Rows* table, Indices indices_k,
     const real_t* weights_k, const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Adds a bag to a group; a long bag, and one without a divisor, are pooled at once. Returns
@@ -268,7 +268,7 @@ cdef inline bint add_bag(
     cdef real_t divisor = divisor_of_bag(weights_k, bag, mode, <real_t>0)
     if divisor == 0:
         memset(&out_d[first], 0, <size_t>(last - first) * sizeof(cell_t))
-        return any_outside(&indices_k[bag.start], bag.end - bag.start, table.count)
+        return any_outside_of(indices_k, bag, table.count)
     if unlikely(bag.end - bag.start > LONG_BAG) and mode != IN_ORDER:
         return pool_long_bag(out_d, table, indices_k, weights_k, bag, divisor, first, last)
     group.bags[group.count] = Bag(<char*>out_d, bag.start, bag.end, divisor)
@@ -277,7 +277,7 @@ cdef inline bint add_bag(
 
 
 cdef inline bint pool_bag(
-    cell_t* out_d, const Rows* table, const index_t* indices_k, const real_t* weights_k,
+    cell_t* out_d, const Rows* table, Indices indices_k, const real_t* weights_k,
     const Lookups* bag, int mode, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     # Pools columns [first, last) of one bag. Returns whether an index is outside the table.
@@ -290,11 +290,10 @@ cdef inline bint pool_bag(
     return outside
 
 
-cdef Py_ssize_t pool_unit(
-    const PoolCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit, Py_ssize_t units
+cdef Py_ssize_t pool_bags(
+    const PoolCall* call, Indices indices_k, Indices offsets_b, cell_t cell, real_t real,
+    Py_ssize_t unit, Py_ssize_t units,
 ) noexcept nogil:
-    cdef const index_t* indices_k = <const index_t*>call.indices.data
-    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
     cdef const real_t* weights_k = <const real_t*>call.weights.data
     cdef Py_ssize_t b, k, first, stop, n = call.indices.count, dim = call.out.dim, found = 0
     cdef Lookups bag
@@ -310,7 +309,7 @@ cdef Py_ssize_t pool_unit(
     if first < stop:  # no lookup is ahead of the first ones
         bag = lookups_of_bag(offsets_b, first, n)
         for k in range(bag.start, min(bag.start + AHEAD, n)):
-            prefetch_row(call.table, indices_k[k], dim * <Py_ssize_t>sizeof(cell_t))
+            prefetch_row(call.table, index_at(indices_k, k), dim * <Py_ssize_t>sizeof(cell_t))
     group.count, group.last = 0, n - 1
     for b in range(first, stop):
         bag = lookups_of_bag(offsets_b, b, n)
@@ -327,6 +326,14 @@ cdef Py_ssize_t pool_unit(
             )
             group.count = 0
     return found
+
+
+cdef inline Py_ssize_t pool_unit(
+    const PoolCall* call, index_t index, cell_t cell, real_t real, Py_ssize_t unit, Py_ssize_t units
+) noexcept nogil:
+    cdef Indices indices_k = indices_from(<const index_t*>call.indices.data)
+    cdef Indices offsets_b = indices_from(<const index_t*>call.offsets.data)
+    return pool_bags(call, indices_k, offsets_b, cell, real, unit, units)
 
 
 cdef int open_pool(PoolCall* call, Arrays* arrays, tuple given, int mode) except -1:

@@ -24,7 +24,8 @@ cdef extern from "quantized/codes.h" nogil:
         pass
     Span span_of "ebagx_span_of"(int size, int chunks)
     Line line_at "ebagx_line_at"(
-        const char* constants, bint is_half, float weight, int bits, bint is_weighted
+        const char* constants, bint is_half, float weight, int bits, bint is_weighted,
+        bint is_exact,
     )
     void put_codes "ebagx_put_codes"(
         float*, const uint8_t*, Span, Line, int bits, int chunks, bint is_weighted, bint is_exact,
@@ -43,7 +44,7 @@ cdef struct Codes:
     Py_ssize_t constants_at  # where scale and bias are, one after the other
     int bits
     bint is_half             # scale and bias are float16, else float
-    bint is_exact            # no product of a scale and a code is rounded
+    bint is_exact            # rounding once gives the same values: `are_exact` says when
 
 
 cdef struct PoolCodesCall:
@@ -103,7 +104,7 @@ cdef inline bint walk(
             sum_d, codes_of(table, line) + first, span,
             line_at(
                 line + table.constants_at, is_half, weights_k[k] if is_weighted else 1, bits,
-                is_weighted,
+                is_weighted, is_exact,
             ),
             bits, chunks, is_weighted, is_exact, True,
         )
@@ -244,15 +245,6 @@ cdef inline bint pool_bag_of_codes(
     return outside
 
 
-cdef inline bint any_outside_of(
-    Indices indices_k, const Lookups* bag, Py_ssize_t num_rows
-) noexcept nogil:
-    cdef Py_ssize_t n = bag.end - bag.start
-    if indices_k.is_long:
-        return any_outside(<const int64_t*>indices_k.data + bag.start, n, num_rows)
-    return any_outside(<const int32_t*>indices_k.data + bag.start, n, num_rows)
-
-
 cdef Py_ssize_t pool_codes_unit(
     const PoolCodesCall* call, Py_ssize_t unit, Py_ssize_t units
 ) noexcept nogil:
@@ -299,8 +291,8 @@ def pool_codes(
     """Pool the rows of codes of each bag, as `pool` does with their values.
 
     In a row, the code of the first column is at byte `codes_at`; scale and bias are at byte
-    `constants_at`, in float16 if `is_half`, else in float. With `is_exact`, no product of a scale
-    and a code may need rounding.
+    `constants_at`, in float16 if `is_half`, else in float. With `is_exact`, `are_exact` must hold
+    for all of them (packed.py).
 
     Return whether every index is in [0, num_rows); row 0 stands for the others. Cost: one read of
     each looked-up row.
@@ -329,8 +321,8 @@ cdef inline void unpack_block(
     cdef Span span = span_of(size, chunks)
     put_codes(
         vectors_d, codes_of(table, line) + first, span,
-        line_at(line + table.constants_at, table.is_half, 1, bits, False), bits, chunks, False,
-        False, False,
+        line_at(line + table.constants_at, table.is_half, 1, bits, False, False), bits, chunks,
+        False, False, False,
     )
     sort_columns(value_d, vectors_d, span, bits, chunks)
 

@@ -2,6 +2,8 @@
 #
 #     score(u, i) = bias[i] + sum_d users[u, d] * items[i, d]      in double, in the order of d
 #
+# Without a bias, it is divided by the length of the item.
+#
 # The lower id comes first among equal scores. Items that a list excludes, and those whose
 # score is -inf, are left out; a user with fewer than n others has the id -1 and the score -inf in
 # the last places. No score is kept but those of the n best: memory does not grow as users x items.
@@ -19,6 +21,8 @@ cdef extern from "ranking/top_ops.h" nogil:
     void fill_whole_panel "ebagx_fill_panel"(
         double*, const float*, Py_ssize_t row, Py_ssize_t dim
     )
+    void inverse_lengths "ebagx_inverse_lengths"(double*, const double* panel, Py_ssize_t dim)
+    void scale_tile "ebagx_scale_tile"(double* scores, const double* factors, int rows)
     bint any_above "ebagx_any_above"(const double*, double)
 
 cdef enum:
@@ -38,7 +42,7 @@ cdef struct TopItemsCall:
     Rows panels    # (units, 8 * D) float64
     Rows users     # (m, D) float64
     Rows items     # (I, D) float32
-    Rows bias      # (I,) float32
+    Rows bias      # (I,) float32, or empty: scores are divided by the lengths of items
     bint long_excluded
     Py_ssize_t first_item
     Py_ssize_t stop_item
@@ -113,6 +117,10 @@ cdef inline void offer(
         )
 
 
+cdef inline double bias_of(const TopItemsCall* call, Py_ssize_t item) noexcept nogil:
+    return 0 if call.bias.data == NULL else (<const float*>call.bias.data)[item]
+
+
 cdef void fill_last_panel(
     const TopItemsCall* call, double* panel, double* bias, Py_ssize_t first
 ) noexcept nogil:
@@ -123,7 +131,7 @@ cdef void fill_last_panel(
         item_d = <const float*>row_address(call.items, first + lane)
         bias[lane] = -INFINITY
         if first + lane < call.items.count:
-            bias[lane] = (<const float*>call.bias.data)[first + lane]
+            bias[lane] = bias_of(call, first + lane)
         for d in range(dim):
             panel[TILE_ITEMS * d + lane] = item_d[d]
 
@@ -137,7 +145,7 @@ cdef inline void fill_panel(
         fill_last_panel(call, panel, bias, first)
         return
     for lane in range(TILE_ITEMS):
-        bias[lane] = (<const float*>call.bias.data)[first + lane]
+        bias[lane] = bias_of(call, first + lane)
     fill_whole_panel(
         panel, <const float*>row_address(call.items, first),
         call.items.row_bytes // <Py_ssize_t>sizeof(float), call.items.dim,
@@ -145,8 +153,8 @@ cdef inline void fill_panel(
 
 
 cdef inline void rank_tile(
-    const TopItemsCall* call, const double* panel, const double* bias, Py_ssize_t item,
-    Py_ssize_t user, int rows
+    const TopItemsCall* call, const double* panel, const double* bias, const double* factors,
+    Py_ssize_t item, Py_ssize_t user, int rows
 ) noexcept nogil:
     # Ranks the items of a panel for some users.
     cdef double[TILE_USERS * TILE_ITEMS] scores
@@ -156,6 +164,8 @@ cdef inline void rank_tile(
         scores, <const double*>row_address(call.users, user),
         call.users.row_bytes // <Py_ssize_t>sizeof(double), panel, bias, call.users.dim, rows,
     )
+    if call.bias.data == NULL:
+        scale_tile(scores, factors, rows)
     for u in range(rows):
         worst = <const double*>row_address(call.lists.scores, user + u)
         if unlikely(any_above(&scores[TILE_ITEMS * u], worst[0])):
@@ -170,16 +180,18 @@ cdef void rank_group(
     const TopItemsCall* call, double* panel, Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
     # Ranks all items for some users.
-    cdef double[TILE_ITEMS] bias
+    cdef double[TILE_ITEMS] bias, factors
     cdef Py_ssize_t user, item = call.first_item
     while item < call.stop_item:
         fill_panel(call, panel, bias, item)
+        if call.bias.data == NULL:
+            inverse_lengths(factors, panel, call.items.dim)
         user = first
         while user + TILE_USERS <= stop:
-            rank_tile(call, panel, bias, item, user, TILE_USERS)
+            rank_tile(call, panel, bias, factors, item, user, TILE_USERS)
             user += TILE_USERS
         while user < stop:
-            rank_tile(call, panel, bias, item, user, 1)
+            rank_tile(call, panel, bias, factors, item, user, 1)
             user += 1
         item += TILE_ITEMS
     for user in range(first, stop):
@@ -223,7 +235,7 @@ def top_items(
     excluded,          # INOUT cursors (P * m,) int64; offsets (m + 1,) and ids of excluded items
     panels,            # OUT (units, 8 * D) float64: scratch, whose rows are the units of work
     users_md,          # (m, D) float64
-    items,             # vectors (I, D) float32, bias (I,) float32
+    items,             # vectors (I, D) float32, bias (I,) float32; empty: divide by their lengths
     int num_threads,
     /,
 ):

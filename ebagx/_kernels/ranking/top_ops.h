@@ -3,6 +3,7 @@
 #ifndef EBAGX_TOP_OPS_H
 #define EBAGX_TOP_OPS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -93,6 +94,34 @@ EBAGX_INLINE void ebagx_score_tile(
     for (u = 0; u < rows; u++) {
         EBAGX_SIMD
         for (item = 0; item < EBAGX_TILE_ITEMS; item++) scores[EBAGX_TILE_ITEMS * u + item] = sums[u][item];
+    }
+}
+
+/* inverses[item] = 1 / the length of an item, or 0 for zeros; squares of floats are exact */
+EBAGX_INLINE void ebagx_inverse_lengths(double *inverses, const double *panel, ptrdiff_t dim)
+{
+    double sums[EBAGX_TILE_ITEMS] = {0};
+    ptrdiff_t d;
+    int item;
+    for (d = 0; d < dim; d++) {
+        EBAGX_SIMD
+        for (item = 0; item < EBAGX_TILE_ITEMS; item++) {
+            double number = panel[EBAGX_TILE_ITEMS * d + item];
+            sums[item] = EBAGX_ADD_PRODUCT(sums[item], number, number);
+        }
+    }
+    for (item = 0; item < EBAGX_TILE_ITEMS; item++)
+        inverses[item] = sums[item] > 0 ? 1 / sqrt(sums[item]) : 0;
+}
+
+/* scores[u][item] *= factors[item] */
+EBAGX_INLINE void ebagx_scale_tile(double *scores, const double *factors, int rows)
+{
+    int u, item;
+    for (u = 0; u < rows; u++) {
+        EBAGX_SIMD
+        for (item = 0; item < EBAGX_TILE_ITEMS; item++)
+            scores[EBAGX_TILE_ITEMS * u + item] *= factors[item];
     }
 }
 

@@ -20,7 +20,7 @@ cdef void pool_strip(const TrainCall* call, Py_ssize_t first, Py_ssize_t count) 
     for b in range(first * call.bags.groups, (first + count) * call.bags.groups):
         bag = lookups_in_batch(call, b)
         pool_bag(
-            &out[b * table.dim], table, <const int64_t*>call.block.indices.data,
+            &out[b * table.dim], table, Indices(call.block.indices.data, True),
             <const float*>call.block.weights.data, &bag, SUM, 0, table.dim,
         )
 

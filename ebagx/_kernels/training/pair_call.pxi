@@ -5,9 +5,8 @@ cdef enum:
     PAIR_REFRESH = 1
     PAIR_FORWARD = 2
     PAIR_DRAWN = 3
-    PAIR_SORT = 4
-    PAIR_GRADIENT = 5
-    PAIR_UPDATE = 6
+    PAIR_ROWS = 4
+    PAIR_UPDATE = 5
 
 # Losses have the numbers that pairs_reference.py gives them.
 cdef enum:
@@ -42,10 +41,11 @@ cdef struct Positives:
 
 
 cdef struct UserBags:
-    Rows indices
+    Rows indices  # which ascend in each bag
     Rows offsets
     Rows weights
     Rows totals  # (U,) float64: Σ|w| or Σw² of the bags; or empty: bags keep the pair's item
+    Rows splits  # (B, P + 1) int64: where the lookups of P parts of the rows start in a run's bag
 
 
 cdef struct ItemBags:
@@ -69,26 +69,45 @@ cdef struct PairSampling:
     Rows shifts      # (I,): log(K q) of items that a draw gives with probability q
 
 
-# The lookups of a table in a batch: its gradient is the sum of scaled vectors of each row.
+# The lookups of a table in a batch: its gradient is the sum of scaled vectors of each row. Threads
+# share them by parts of the rows, and each thread has arrays for the lookups of one part.
 cdef struct SideArrays:
-    Rows indices   # (n,) int64
-    Rows places    # (n,) int32: which vectors
-    Rows weights   # (n,)
-    Rows numbers   # (n,) int32: which of the batch's rows each lookup is of
-    Rows rows      # (n,) int64: touched rows in the order of their first lookups
-    Rows row_ends  # (n + 1,) int64: where the lookups of each row end in row order
-    Rows sorted    # (n,) int32: places in row order
-    Rows scales    # (n,): weights in row order
-    Rows slots     # (N,) int32: numbers that rows had in earlier batches
+    Rows indices    # (threads, n) int64
+    Rows places     # (threads, n) int32: which vectors
+    Rows weights    # (threads, n)
+    Rows numbers    # (threads, n) int32: which of the part's rows each lookup is of
+    Rows rows       # (threads, n) int64: touched rows in the order of their first lookups
+    Rows row_ends   # (threads, n + 1) int64: where the lookups of each row end in row order
+    Rows sorted     # (threads, n) int32: places in row order
+    Rows scales     # (threads, n): weights in row order
+    Rows slots      # (N,) int32: numbers that rows had in earlier batches
+    Rows bounds     # (P + 1,) int64: the first row of each part, and N
+    Rows following  # (P,) int64: the next number of a row of each part
+    Rows claims     # (P,) int64: the last batch for which a thread has taken each part, from 1 on
+
+
+# The arrays of one thread for the lookups of one part.
+cdef struct PartLookups:
+    int64_t* indices
+    int32_t* places
+    float* weights
+    int32_t* numbers
+    int64_t* rows
+    int64_t* row_ends
+    int32_t* sorted
+    float* scales
+    Py_ssize_t room
+    Py_ssize_t first_row
+    Py_ssize_t stop_row
+    Py_ssize_t count    # of lookups
+    Py_ssize_t touched  # rows
 
 
 cdef struct Side:
     SideArrays arrays
     Trained trained
     Rows vectors
-    Py_ssize_t count    # of lookups
-    Py_ssize_t touched  # rows
-    int64_t following   # the next number of a row
+    PartLookups kept  # if the gradient is clipped by its norm: then there is one part
 
 
 cdef struct PairCall:
@@ -109,6 +128,7 @@ cdef struct PairCall:
     uint64_t seed
     int64_t first_number
     Py_ssize_t batch_size
+    Py_ssize_t num_threads
     Py_ssize_t batches_before     # in the pass
     Py_ssize_t batches_per_refresh
     int64_t deadline              # in nanoseconds, after which no batch begins; 0: never
@@ -119,6 +139,7 @@ cdef struct PairCall:
     Py_ssize_t first_pair
     Py_ssize_t num_pairs
     Py_ssize_t num_runs
+    Py_ssize_t unit_runs          # users of one unit
 
 
 cdef inline Py_ssize_t entry_at(const PairCall* call, Py_ssize_t b) noexcept nogil:

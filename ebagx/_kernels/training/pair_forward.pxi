@@ -24,14 +24,9 @@ cdef void pool_whole_bag(
     cdef Py_ssize_t b = clamped(given, bags.offsets.count - 2), n = bags.indices.count
     cdef const float* weights_k = <const float*>bags.weights.data
     cdef Lookups bag = lookups_of_bag(Indices(bags.offsets.data, is_long), b, n)
-    if is_long:
-        pool_bag(
-            out_d, table, <const int64_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
-        )
-    else:
-        pool_bag(
-            out_d, table, <const int32_t*>bags.indices.data, weights_k, &bag, SUM, 0, table.dim
-        )
+    pool_bag(
+        out_d, table, Indices(bags.indices.data, is_long), weights_k, &bag, SUM, 0, table.dim
+    )
 
 
 cdef inline void pool_item(float* out_d, const PairCall* call, Py_ssize_t item) noexcept nogil:
@@ -291,16 +286,33 @@ cdef void sum_run(
         is_first = False
 
 
+cdef void split_bag(const PairCall* call, Py_ssize_t r, Py_ssize_t user) noexcept nogil:
+    # Writes where the lookups of each part of the rows start in a user's bag, whose indices ascend,
+    # and where the last ones end.
+    cdef Indices indices = Indices(call.user_bags.indices.data, call.long_users)
+    cdef Indices offsets = Indices(call.user_bags.offsets.data, call.long_users)
+    cdef const int64_t* bounds = <const int64_t*>call.users_side.arrays.bounds.data
+    cdef int64_t* splits = <int64_t*>row_address(call.user_bags.splits, r)
+    cdef Lookups bag = lookups_of_bag(offsets, user, call.user_bags.indices.count)
+    cdef Py_ssize_t k = bag.start, part, last = call.users_side.arrays.following.count - 1
+    for part in range(last):
+        splits[part] = k
+        while k < bag.end and index_at(indices, k) < bounds[part + 1]:
+            k += 1
+    splits[last], splits[last + 1] = k, bag.end
+
+
 cdef void forward_runs(const PairCall* call, Py_ssize_t first) noexcept nogil:
     # Pools the users of some runs, then computes their pairs.
     cdef const int64_t* runs = run_starts(call)
-    cdef Py_ssize_t stop = min(first + UNIT_RUNS, call.num_runs), r, b, user
+    cdef Py_ssize_t stop = min(first + call.unit_runs, call.num_runs), r, b, user
     for r in range(first, stop):
         user = user_of_entry(call, entry_at(call, runs[r]))
         pool_whole_bag(
             <float*>row_address(call.buffers.pooled, r),
             &call.users_side.trained.arrays.weights, &call.user_bags, call.long_users, user,
         )
+        split_bag(call, r, user)
         if call.loss == SAMPLED_SOFTMAX:
             shift_logits(call, r, user)
         for b in range(runs[r], runs[r + 1]):

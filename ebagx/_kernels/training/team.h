@@ -115,6 +115,20 @@ static inline int ebagx_finish_unit(ebagx_team *team)
     return EBAGX_ADD(&team->open, (int64_t)-1) == 0;
 }
 
+/* Returns the first number from `first` on, cyclically, that no thread has claimed in this phase, or
+   -1. Threads that begin at numbers of their own have the same data from phase to phase, in their
+   caches: otherwise a batch of 256 histories took 1.3 times as long on two threads. */
+static inline int64_t ebagx_claim(
+    ebagx_atomic *claims, int64_t count, int64_t first, int64_t phase)
+{
+    int64_t i;
+    for (i = 0; i < count; i++) {
+        int64_t number = (first + i) % count, seen = EBAGX_LOAD(&claims[number]);
+        if (seen != phase && EBAGX_REPLACE(&claims[number], seen, phase)) return number;
+    }
+    return -1;
+}
+
 /* Returns whether threads have lost more than they should. */
 static inline int ebagx_is_busy(ebagx_team *team)
 {

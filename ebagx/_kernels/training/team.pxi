@@ -8,6 +8,7 @@ cdef extern from "training/team.h" nogil:
     void form_team "ebagx_form_team"(Team*)
     void begin_phase "ebagx_begin_phase"(Team*, int64_t, bint)
     int64_t next_unit "ebagx_next_unit"(Team*, int64_t)
+    int64_t claim "ebagx_claim"(int64_t*, int64_t, int64_t, int64_t)
     bint finish_unit "ebagx_finish_unit"(Team*)
     void join_team "ebagx_join_team"(Team*)
     bint is_busy_team "ebagx_is_busy"(Team*)
@@ -30,7 +31,7 @@ cdef inline bint has_long_units(const team_call_t* call) noexcept nogil:
     if team_call_t is TrainCall:
         return call.phase == PREPARE
     else:
-        return call.phase == PAIR_SORT
+        return call.phase == PAIR_ROWS
 
 
 cdef inline void run_unit_of_phase(
