@@ -16,6 +16,7 @@ from ebagx._core.bags import (
     select_lookups,
 )
 from ebagx._core.checks import (
+    OR_NONE,
     RAISE,
     check_flag,
     check_grad_output,
@@ -237,6 +238,8 @@ def embedding_bag(
         invalid=invalid,
         default_row=default_row,
     )
+    if return_indices is not False:
+        check_flag(return_indices, "return_indices")
     if return_indices and not options.mode.is_extreme:
         names = " or ".join(map(repr, EXTREME_MODES))
         raise ValueError(f"return_indices needs mode {names}, got {mode!r}")
@@ -370,6 +373,8 @@ def embedding_bag_backward(
     """
     sparse = check_sparse(sparse)
     check_flag(weight_grad, "weight_grad")
+    if per_sample_weights_grad is not None:
+        check_flag(per_sample_weights_grad, "per_sample_weights_grad", OR_NONE)
     table = Table.of(weight)
     options = checked_options(
         table.num_rows,

@@ -7,7 +7,14 @@ import numpy as np
 
 from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
 from ebagx._core.bags import Bags, as_bags, bags_for
-from ebagx._core.checks import check_flag, check_grad_output, check_size, check_table_dtype
+from ebagx._core.checks import (
+    as_dtype,
+    check_flag,
+    check_grad_output,
+    check_size,
+    check_table_dtype,
+    checked_generator,
+)
 from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.maps import Use, in_sequence
@@ -156,7 +163,7 @@ class EmbeddingBag(GradientSum):
         self._training = True
         self._frozen = False
         if _weight is None:
-            dtype = np.dtype(dtype)
+            dtype = as_dtype(dtype, "dtype")
             check_table_dtype(dtype, "dtype")
             self._table = Table(aligned_empty(shape, dtype))
             self.reset_parameters(rng)
@@ -296,7 +303,7 @@ class EmbeddingBag(GradientSum):
         """
         table = self._table
         table.check_writeable("reset_parameters")
-        generator, dtype, weight = np.random.default_rng(rng), table.sum_dtype, table.array
+        generator, dtype, weight = checked_generator(rng, "rng"), table.sum_dtype, table.array
         with in_sequence(weight):
             if table.dtype == dtype and weight.flags.c_contiguous:
                 generator.standard_normal(out=weight, dtype=dtype)

@@ -68,6 +68,7 @@ def test_items_of_a_group_are_taken_together():
         ({"n_items": 10, "per_user": 10}, "per_user must be at most 9"),
         ({"dim": 0}, "dim must be at least 1"),
         ({"popularity": 1}, "popularity must be in"),
+        ({"random_state": -1}, "random_state must be None, .* got -1"),
     ],
 )
 def test_bad_input(options, message):

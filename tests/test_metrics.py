@@ -150,6 +150,7 @@ SCORES = np.zeros((2, 4))
         ((IDS * 0, X), {"k": 2}, ValueError, r"ranked\[0\] has the item 0 more than once"),
         ((IDS > 0, X), {"k": 2}, TypeError, "ids, which are integers, or scores"),
         ((IDS.astype(str), X), {"k": 2}, TypeError, "ranked must be real numbers"),
+        ((sparse.csr_array(SCORES), X), {}, TypeError, "ranked must be an array, got a csr_array"),
         ((SCORES[:, :3], X), {}, ValueError, r"the shape \(2, 4\) of X_test"),
         ((np.array([[0] * 4, [np.nan] * 4]), X), {}, ValueError, r"ranked\[1, 0\] is NaN"),
         ((SCORES, X.toarray()), {}, TypeError, "X_test must be a sparse matrix"),

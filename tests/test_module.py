@@ -37,6 +37,11 @@ class TestInitialTable:
     def test_is_float32_by_default(self):
         assert EmbeddingBag(2, 3).weight.dtype == np.float32
 
+    @pytest.mark.parametrize("seed", ["x", -1])
+    def test_bad_rng(self, seed):
+        with pytest.raises(ValueError, match=f"^rng must be None, .* got {seed!r}$"):
+            EmbeddingBag(5, 4, rng=seed)
+
     def test_comes_from_rng(self):
         first, again, other = (EmbeddingBag(5, 4, rng=rng).weight for rng in (7, 7, 8))
         np.testing.assert_array_equal(first, again)

@@ -9,10 +9,12 @@ import operator
 import re
 import reprlib
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ebagx._core.dtypes import CELL_TYPES, CellType, cell_type
 from ebagx._core.layout import as_contiguous, overlaps_itself, with_contiguous_rows
@@ -62,9 +64,32 @@ class _Shown(reprlib.Repr):
 _shown = _Shown()
 
 
+def checked_generator(seed: Any, name: str) -> np.random.Generator:
+    """Return the generator that ``numpy.random.default_rng`` makes, or raise ValueError."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be None, a Generator, an integer at least 0 or a sequence of them, "
+            f"got {shown(seed)}"
+        ) from None
+
+
+def as_dtype(dtype: Any, name: str) -> np.dtype[Any]:
+    """Return what ``numpy.dtype`` makes; its error gets the name."""
+    try:
+        return np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a dtype of NumPy, got {shown(dtype)}") from None
+
+
 def shown(value: Any) -> str:
     """Return a wrong value for an error message: its repr on one line, shortened if long."""
-    return re.sub(r"\s*\n\s*", " ", _shown.repr(value))
+    return _on_a_line(_shown.repr(value))
+
+
+def _on_a_line(text: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", text)
 
 
 def check_one_of(value: Any, name: str, choices: Collection[str | None], or_else: str = "") -> None:
@@ -100,8 +125,19 @@ def raise_about(error: Exception, what: str) -> NoReturn:
     """Raise an IndexError, TypeError or ValueError again, with what it is about in its message."""
     for kind in (IndexError, TypeError, ValueError):
         if isinstance(error, kind):
-            raise kind(f"{what}: {error}") from None
+            raise kind(f"{what}: {_on_a_line(str(error))}") from None
     raise error
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Name the argument in errors of other libraries about it that do not."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if name in str(error):
+            raise
+        raise_about(error, name)
 
 
 def is_dask_collection(value: Any) -> bool:
@@ -208,7 +244,7 @@ def check_row(value: Any, name: str, num_rows: int) -> int | None:
         return None
     if not -num_rows <= row < num_rows:
         raise ValueError(
-            f"{name} = {row} is out of range for {num_rows} embeddings, "
+            f"{name} = {shown(row)} is out of range for {num_rows} embeddings, "
             f"it must be in [{-num_rows}, {num_rows})"
         )
     return row + num_rows if row < 0 else row
@@ -341,9 +377,12 @@ def masked_places(array: np.ndarray) -> np.ndarray | None:
 
 
 def as_plain_array(values: Any, name: str) -> np.ndarray:
-    """Return what ``numpy.asarray`` does; a masked entry is a ValueError."""
+    """Return what ``numpy.asarray`` does; a masked entry or a sparse matrix is an error."""
     if type(values) is np.ndarray:
         return values
+    if issparse(values):
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be an array, got a {kind}: its method toarray makes one")
     mask = masked_places(values)
     if mask is not None:
         raise_missing(mask, "masked", name, None, "fill it")
@@ -429,7 +468,7 @@ def _raise_out_of_range(
     indices: np.ndarray, place: tuple[Any, ...], name: str, num_rows: int, way_out: str = ""
 ) -> NoReturn:
     raise IndexError(
-        f"{name}[{', '.join(map(str, place))}] = {indices[place]} "
+        f"{name}[{', '.join(map(str, place))}] = {shown(int(indices[place]))} "
         f"is out of range for {num_rows} embeddings{way_out}"
     )
 

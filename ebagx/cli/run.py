@@ -1,5 +1,6 @@
 """Run one command, and report in one line an error that the user can correct."""
 
+import errno
 import io
 import os
 import sys
@@ -34,6 +35,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     >>> main(["predict", "no-such-model"])
     2
     """
+    if sys.stderr is None:  # closed by the caller; print would write to the output
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        return _fail("the standard output is closed")
     _use_utf8()
     args = make_parser(prog).parse_args(argv)
     try:
@@ -48,7 +53,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ebagx") -> int:
     except TrainingInterrupted as error:
         return _fail(str(error), _SIGINT_STATUS)
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _fail(_about(error))
     except (MemoryError, ModuleNotFoundError, ValueError) as error:
         return _fail(str(error) or "out of memory")
     return 0
@@ -59,6 +64,14 @@ def _use_utf8() -> None:
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def _about(error: OSError) -> str:
+    """Return the message of an error; only those of the standard output have no file there."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    is_full = error.errno in (errno.ENOSPC, errno.EFBIG)
+    return f"standard output: {error.strerror}" if is_full else str(error)
 
 
 def _fail(message: str, status: int = 2) -> int:

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._core.checks import FRACTION, check_integer, check_number
+from ebagx._core.checks import FRACTION, check_integer, check_number, checked_generator
 
 Doubles = npt.NDArray[np.float64]
 
+_MOST = 2**31 - 1  # users, items, or dimensions: more fit no memory
 _NUM_GROUPS = 10
 _GROUP_SHARE = 0.5  # of the variance of an item's taste
 _STRENGTH = 2.0  # standard deviation of the scores of a user's items
@@ -92,12 +93,12 @@ def make_interactions(
     Interactions(500 users, 300 items, 7500 + 2500)
     >>> ceiling = ndcg_at_k(data.scores, data.test, data.train)
     """
-    check_integer(n_users, "n_users", 1)
-    check_integer(n_items, "n_items", 2)
+    check_integer(n_users, "n_users", 1, _MOST)
+    check_integer(n_items, "n_items", 2, _MOST)
     check_integer(per_user, "per_user", 2, n_items - 1)
-    check_integer(dim, "dim", 1)
+    check_integer(dim, "dim", 1, _MOST)
     check_number(popularity, "popularity", FRACTION)
-    rng = np.random.default_rng(random_state)
+    rng = checked_generator(random_state, "random_state")
     groups = rng.integers(_NUM_GROUPS, size=n_items)
     scores = _scores(rng, groups, (n_users, n_items, dim), popularity)
     # The largest of scores with Gumbel's noise are a draw without replacement by their chances.

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils import check_array
 
-from ebagx._core.checks import as_integer_array
+from ebagx._core.checks import as_integer_array, named_errors
 from ebagx._training.bags import as_csr
 from ebagx.sklearn.inputs import without_duplicates
 
@@ -84,9 +84,13 @@ def as_entity_features(
     ValueError
         If there are no rows for just the users or items, or a number is NaN or infinite.
     """
-    checked = check_array(
-        as_csr(features, name, np.float32), accept_sparse="csr", dtype=np.float32, input_name=name
-    )
+    with named_errors(name):
+        checked = check_array(
+            as_csr(features, name, np.float32),
+            accept_sparse="csr",
+            dtype=np.float32,
+            input_name=name,
+        )
     axis = 0 if kind == "user" else 1
     if checked.shape[0] != shape[axis]:
         hint = ""

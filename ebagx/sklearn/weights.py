@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_consistent_length
 
-from ebagx._core.checks import AT_LEAST_0, check_number
+from ebagx._core.checks import AT_LEAST_0, check_number, named_errors
 from ebagx._training.labels import balanced_weights, weights_of_rows
 from ebagx._training.learning import Weights
 
@@ -18,12 +18,13 @@ def checked_weights(sample_weight: Any, X: Any) -> Weights:
     """Return sample weights (n,), or None where all are 1."""
     if sample_weight is None:
         return None
-    weights: npt.NDArray[np.float64] = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    with named_errors("sample_weight"):
+        weights: npt.NDArray[np.float64] = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+        check_consistent_length(X, weights)
     if weights.ndim != 1:
         raise ValueError(f"sample_weight must be 1-D, got {weights.ndim}-D")
-    check_consistent_length(X, weights)
     if weights.min() < 0:
         first = int(np.argmax(weights < 0))
         raise ValueError(

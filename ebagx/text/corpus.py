@@ -15,6 +15,7 @@ from ebagx.text.sources import read_blocks
 PREFIX = "__label__"  # of labels among words, as for fastText
 _NO_TAB = "no tab between label and text"
 _BOM = b"\xef\xbb\xbf"
+_UTF_16 = b"\xff\xfe", b"\xfe\xff"  # how its files begin
 _PREFIX_FORM = 2  # the number that ``tokens.split_records`` has for lines with the prefix
 
 _Intp = npt.NDArray[np.intp]
@@ -220,8 +221,12 @@ def _decode(line: bytes) -> str:
     try:
         return line.decode().removesuffix("\r")
     except UnicodeDecodeError as error:
-        byte = line[error.start]
-        raise ValueError(f"not utf-8 text, byte {byte:#04x} at position {error.start}") from None
+        byte, way_out = line[error.start], ""
+        if line.startswith(_UTF_16):
+            way_out = ": it seems to be UTF-16, save it as UTF-8"
+        raise ValueError(
+            f"not utf-8 text, byte {byte:#04x} at position {error.start}{way_out}"
+        ) from None
 
 
 def _bad_line(block: bytes, start: int) -> tuple[bytes, int]:

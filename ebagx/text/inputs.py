@@ -1,12 +1,15 @@
 """Texts as callers have them, checked and converted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from ebagx._core.checks import refuse_dask
+
+# The types of missing entries, those of pandas and of masked arrays too.
+_MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
 
 
 def checked_texts(texts: Any, name: str) -> Sequence[str]:
@@ -17,7 +20,7 @@ def checked_texts(texts: Any, name: str) -> Sequence[str]:
     TypeError
         If an entry is not a `str`, or `texts` is a collection of Dask or none of anything.
     ValueError
-        If `texts` is one string or a table with several columns.
+        If `texts` is one string, or a table or mapping of several columns.
     """
     if type(texts) is list:
         copied: list[str] = texts.copy()  # as another thread may change the list
@@ -29,7 +32,7 @@ def checked_texts(texts: Any, name: str) -> Sequence[str]:
         raise ValueError(
             f"{name} must be an iterable of texts, got a single string; [text] is a list of one"
         )
-    if sparse.issparse(texts) or getattr(texts, "ndim", 1) != 1:
+    if _has_columns(texts) or sparse.issparse(texts) or getattr(texts, "ndim", 1) != 1:
         _raise_not_a_column(texts, name)
     checked = as_list(texts, name)
     for i, text in enumerate(checked):
@@ -49,8 +52,13 @@ def as_list(values: Any, name: str) -> list[Any]:
     return list(values)
 
 
+def _has_columns(texts: Any) -> bool:
+    """Return whether this is a table of pandas, polars or Arrow, or a mapping of columns."""
+    return isinstance(texts, Mapping) or hasattr(texts, "columns")
+
+
 def _raise_not_a_column(texts: Any, name: str) -> None:
-    if hasattr(texts, "columns"):
+    if _has_columns(texts):
         raise ValueError(
             f"{name} must be one column of texts, got a {type(texts).__name__}; {name}['column'] "
             "is one, and so is the string that a ColumnTransformer takes as its columns"
@@ -63,7 +71,8 @@ def _raise_not_a_column(texts: Any, name: str) -> None:
 
 
 def _way_out(text: Any) -> str:
-    if text is None or (isinstance(text, float) and text != text):
+    is_nan = isinstance(text, float) and text != text
+    if is_nan or type(text).__name__ in _MISSING:
         return "; drop or replace missing texts"
     if isinstance(text, int | np.integer | list | tuple | np.ndarray):
         return "; csr_from_bags makes matrices of ids, which EmbeddingBagClassifier takes"

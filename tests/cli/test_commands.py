@@ -1,5 +1,6 @@
 """Test the output, the exit status and the one-line errors of the commands, mostly in process."""
 
+import errno
 import io
 import itertools
 import os
@@ -17,6 +18,7 @@ pytest.importorskip("sklearn")
 
 from ebagx._training.steps import Steps
 from ebagx.cli import commands, saving
+from ebagx.cli.run import main
 from ebagx.io.model_folder import load_model
 from ebagx.text.model import TextModel
 from support.cli_cases import write_examples
@@ -529,6 +531,28 @@ def test_ctrl_c_where_the_model_cannot_be_saved(run, monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the working directory cannot be deleted")
+@pytest.mark.usefixtures("trained")
+def test_a_full_disk_below_the_output(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main(["info", "ebagx-model"]) == 2
+    assert capsys.readouterr().err == "ebagx: standard output: No space left on device\n"
+
+
+def test_closed_streams(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["info", "absent"]) == 2
+    assert capsys.readouterr().err == "ebagx: the standard output is closed\n"
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["info", "absent"]) == 2
+    monkeypatch.undo()
+    assert capsys.readouterr().out == ""
+
+
 def test_a_working_directory_that_is_deleted(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "temporary").mkdir()

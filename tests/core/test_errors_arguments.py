@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from ebagx import EmbeddingBag, RowGradient, embedding_bag, embedding_bag_backward, optim
 from support import errors
@@ -55,6 +56,11 @@ BAD_TABLES = [
     (np.full((5, 2), "a"), TypeError, f"{DTYPES}, got <U1"),
     ([[1, 2]], TypeError, f"{DTYPES}, got int64"),
     (None, TypeError, f"{DTYPES}, got object"),
+    (
+        sparse.csr_array(np.eye(5)),
+        TypeError,
+        "an array, got a csr_array: its method toarray makes one",
+    ),
 ]
 if np.dtype("g") != np.dtype("d"):  # on Windows they are the same
     BAD_TABLES.append((np.ones((5, 2), "g"), TypeError, f"{DTYPES}, got longdouble"))

@@ -62,15 +62,16 @@ def test_weights_must_be_finite(kind, value):
             r"^sample_weight must not be .* sample_weight\[2\] = -0.5$",
         ),
         (np.zeros(40), "^sample_weight must contain at least one non-zero number$"),
-        (np.ones(39), r"inconsistent numbers of samples: \[40, 39\]"),
+        (np.ones(39), r"^sample_weight: .* inconsistent numbers of samples: \[40, 39\]"),
+        (2.0, "^sample_weight: Input should have at least 1 dimension"),
         (np.ones((40, 1)), "^sample_weight must be 1-D, got 2-D$"),
-        (["heavy"] * 40, "could not convert string"),
+        (["heavy"] * 40, "^sample_weight: could not convert string"),
     ],
 )
 def test_bad_weights(kind, weights, message):
     model, X, y = make(kind)
     for fit in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             fit(X, y, sample_weight=weights, **classes_for(fit, y))
 
 

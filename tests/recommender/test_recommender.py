@@ -299,6 +299,11 @@ BAD = {
     "nan": (np.array([[1, np.nan, 0]]), {}, "NaN"),
     "empty": (np.zeros((3, 4)), {}, "all its users are empty"),
     "one item": (np.ones((3, 1)), {}, "at least 2 items"),
+    "width": (
+        np.ones((2, 3)),
+        {"item_features": np.zeros((3, 0))},
+        "^item_features: Found array with 0 feature",
+    ),
     "weights": (np.ones((2, 3)), {"sample_weight": [1, np.nan]}, "NaN"),
     "rows": (np.ones((2, 3)), {"user_features": np.ones((3, 2))}, "each of the 2 users.*pass X.T"),
     "columns": (

@@ -36,7 +36,9 @@ def decoded(line):
         return line.decode().removesuffix("\r")
     except UnicodeDecodeError as error:
         byte, place = line[error.start], error.start
-    raise ValueError(f"not utf-8 text, byte {byte:#04x} at position {place}")
+    is_utf_16 = line[:2] in (b"\xff\xfe", b"\xfe\xff")
+    way_out = ": it seems to be UTF-16, save it as UTF-8" if is_utf_16 else ""
+    raise ValueError(f"not utf-8 text, byte {byte:#04x} at position {place}{way_out}")
 
 
 def split_tab(line):

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -246,6 +247,18 @@ def frame():
         ([1, 2, 3], TypeError, "X[0] must be str, got int; csr_from_bags makes"),
         (["a", None], TypeError, "X[1] must be str, got NoneType; drop or replace missing texts"),
         (["a", np.nan], TypeError, "X[1] must be str, got float; drop or replace missing texts"),
+        (
+            ["a", np.ma.masked],
+            TypeError,
+            "X[1] must be str, got MaskedConstant; drop or replace missing texts",
+        ),
+        (["a", np.datetime64("NaT")], TypeError, "X[1] must be str, got datetime64"),
+        ({"text": ["a"]}, ValueError, "X must be one column of texts, got a dict; X['column'] is"),
+        (
+            SimpleNamespace(columns=["text"]),  # as frames of polars and tables of Arrow
+            ValueError,
+            "X must be one column of texts, got a SimpleNamespace; X['column'] is one, and so is",
+        ),
         ([b"a"], TypeError, "X[0] must be str, got bytes"),
         (7, TypeError, "X must be an iterable, got int"),
         (["a\ud800"], ValueError, "text 0 of 1 has the surrogate"),

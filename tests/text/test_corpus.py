@@ -119,7 +119,11 @@ def test_only_newlines_end_lines_and_only_the_first_tab_ends_a_label(write):
         (b"a\tx\n \ty\n", ", line 2: the label is empty"),
         (b"a\tx\nb\0\ty\n", ", line 2: 'b\\x00' is not a label"),
         (b"a\tx\nb\tsm\xe9ll\n", ", line 2: not utf-8 text, byte 0xe9 at position 4"),
-        ("a\tx\n".encode("utf-16"), ", line 1: not utf-8 text, byte 0xff at position 0"),
+        (
+            "a\tx\n".encode("utf-16"),
+            ", line 1: not utf-8 text, byte 0xff at position 0: it seems to be UTF-16, save it as "
+            "UTF-8",
+        ),
         (b"__label__a x\ny\n", ", line 2: no word begins with __label__"),
         (b"__label__ x\n", ", line 1: the label is empty"),
         (b"__label__a __label__ x\n", ", line 1: the label is empty"),

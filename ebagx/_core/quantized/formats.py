@@ -14,11 +14,14 @@ RAISED = 2.0**15
 BITS = (8, 4, 2)
 
 
-def check_bits(bits: Any) -> int:
-    """Return the bits of a code as an int; raise TypeError or ValueError if no format has them."""
-    number = check_integer(bits, "bits")
+def check_bits(bits: Any, or_else: str = "") -> int:
+    """Return the bits of a code as an int; raise TypeError or ValueError if no format has them.
+
+    `or_else` is that of ``check_integer``.
+    """
+    number = check_integer(bits, "bits", or_else=or_else)
     if number not in BITS:
-        raise ValueError(f"bits must be 8, 4 or 2, got {shown(bits)}")
+        raise ValueError(f"bits must be 8, 4 or 2{or_else}, got {shown(bits)}")
     return number
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.checks import as_dtype
 from ebagx._core.dtypes import cell_type
 from ebagx._core.memory import aligned_empty
 from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat
@@ -134,7 +135,7 @@ def _with_floats(rows: npt.NDArray[np.uint8], dim: int, bits: int) -> npt.NDArra
 
 def checked_dtype(dtype: Any) -> np.dtype[Any]:
     """Return the dtype of a table that is read: float32 or half of it."""
-    found: np.dtype[Any] = np.dtype(dtype)
+    found = as_dtype(dtype, "dtype")
     if cell_type(found) is None or found.itemsize > 4:
         raise ValueError(f"dtype must be float32, float16 or bfloat16, got {found}")
     return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingCurveDisplay"]
 
 _LOSS_STYLE = {"color": "#0072b2", "marker": "o"}
-_SCORE_STYLE = {"color": "#d55e00", "marker": "s"}
+_SCORE_STYLE = {"color": "#bf5500", "marker": "s"}
 
 
 class TrainingCurveDisplay:

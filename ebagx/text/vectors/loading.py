@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import check_integer_or_none, check_one_of
+from ebagx._core.checks import OR_NONE, check_integer_or_none, check_one_of, shown
 from ebagx._core.quantized.formats import check_bits
 from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.io.vectors import binary, floret, saved, static, text
@@ -96,7 +96,9 @@ def load_vectors(
     path = Path(path)
     check_one_of(unicode_errors, "unicode_errors", (_STRICT, _SURROGATES))
     limit = check_integer_or_none(limit, "limit", 1)
-    bits = None if bits is None else check_bits(bits)
+    bits = None if bits is None else check_bits(bits, OR_NONE)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a callable or None, got {shown(progress)}")
     options = text.Options(checked_dtype(dtype), bits, limit, unicode_errors == _STRICT)
     if path.is_dir():
         _check_alone(options, path)

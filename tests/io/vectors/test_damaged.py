@@ -181,6 +181,7 @@ def test_links_are_followed(tmp_path):
     ("options", "problem"),
     [
         ({"limit": 0}, "limit must be at least 1"),
+        ({"bits": 3}, "bits must be 8, 4 or 2 or None, got 3"),
         ({"dtype": "float64"}, "dtype must be float32, float16 or bfloat16"),
         ({"dtype": "int8"}, "dtype must be float32, float16 or bfloat16"),
         (
@@ -191,6 +192,19 @@ def test_links_are_followed(tmp_path):
 )
 def test_options(options, problem):
     with raises(ValueError, problem):
+        load_vectors(VECTORS / "gensim_text.txt", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"dtype": "nonsense"}, "dtype must be a dtype of NumPy, got 'nonsense'"),
+        ({"progress": True}, "progress must be a callable or None, got True"),
+        ({"bits": "4"}, "bits must be an integer or None, got '4'"),
+    ],
+)
+def test_options_of_other_types(options, problem):
+    with raises(TypeError, problem):
         load_vectors(VECTORS / "gensim_text.txt", **options)
 
 
