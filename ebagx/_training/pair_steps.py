@@ -256,4 +256,5 @@ def _items(
         aligned_zeros((batch_size + 1, num_drawn + 1 if num_drawn else 0), _FLOAT32),
         aligned_empty((-(-num_drawn // _STRIP) * (dim + 1), _STRIP), _FLOAT32),
         aligned_zeros((num_items if num_drawn else 0,), np.dtype(np.int32)),
+        np.zeros(1 + num_drawn, np.int32),
     )

@@ -253,6 +253,25 @@ def test_the_first_call_of_large_batches_has_few_steps():
     assert pair_steps.CallLength().steps(10**9, 1 << 16) == 1
 
 
+def test_threads_have_arrays_within_a_limit(monkeypatch):
+    rng = np.random.default_rng(0)
+    positives = make_positives(rng, np.int32)
+    bags, totals, _ = user_bags(positives, "history", "sqrtn")
+    monkeypatch.setattr(pair_steps, "thread_count", lambda *_args, **_options: 16)
+    for most, threads in ((1 << 25, 16), (1, 1)):
+        monkeypatch.setattr(pair_steps, "_MOST_ROOM", most)
+        towers = Towers(
+            *(np.ones((NUM_ITEMS, n), np.float32) for n in (3, 4)),
+            [optim.SGD(0.1) for _ in range(2)],
+            16,
+        )
+        sampling = Sampling("warp", 4, 3, np.empty(0, np.int32))
+        steps = PairSteps(towers, positives, PairBags(bags, totals, None, "l2"), sampling, 30)
+        arrays, parts = steps._rows[0].arrays(threads)
+        assert {len(array) for array in arrays} == {threads}
+        assert len(parts[-1]) <= threads
+
+
 def test_parts_have_about_equal_counts():
     counts = np.array([4.0, 1, 1, 1, 1, 8, 0, 0])
     np.testing.assert_array_equal(bounds_of_parts(counts, 1), [0, 8])

@@ -90,6 +90,24 @@ def test_threads_change_no_bit(user, options):
         np.testing.assert_array_equal(one.recommend(X)[1], model.recommend(X)[1])
 
 
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_the_order_of_features_changes_no_bit(num_threads, monkeypatch):
+    monkeypatch.setattr(pair_steps, "thread_count", lambda *_args, **_options: num_threads)
+    monkeypatch.setattr("ebagx._training.pair_parts._LEAST_OF_PART", 8)
+    rng = np.random.default_rng(0)
+    ascending = sparse.csr_array(
+        sparse.random_array((200, 6), density=0.5, rng=rng, dtype=np.float32)
+    )
+    ascending.sort_indices()
+    order = np.lexsort((-ascending.indices, np.repeat(np.arange(200), np.diff(ascending.indptr))))
+    numbers = ascending.data[order], ascending.indices[order], ascending.indptr
+    descending = sparse.csr_array(numbers, shape=ascending.shape)
+    assert_same_model(
+        make(max_iter=1).fit(X, user_features=ascending),
+        make(max_iter=1).fit(X, user_features=descending),
+    )
+
+
 @pytest.mark.parametrize("user", USERS)
 def test_predict_gives_the_scores_of_recommend(user):
     model = make(user=user).fit(X)

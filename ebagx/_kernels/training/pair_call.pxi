@@ -60,6 +60,7 @@ cdef struct ItemVectors:
     Rows shifts     # (B + 1, 1 + K): what the scores of drawn items lose, for each run; of no user
     Rows panels     # (K / 16 * (D + 1), 16): vectors of 16 drawn items, side by side
     Rows places     # (I,) int32: where an item comes first among those drawn, or 0; 0 at first
+    Rows repeats    # (1 + K,) int32: number of drawn items equal to the ones before, and which
 
 
 cdef struct PairSampling:

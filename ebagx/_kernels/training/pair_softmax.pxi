@@ -36,15 +36,28 @@ cdef void find_drawn_places(const PairCall* call, Py_ssize_t batch, bint are_dra
         )
 
 
+cdef void find_repeats(const PairCall* call) noexcept nogil:
+    # Lists the items drawn for the batch that are the same as the ones before them. To look for
+    # them for each user took 9 % of the time of training.
+    cdef const int32_t* drawn_k = drawn_items(call)
+    cdef int32_t* repeats = <int32_t*>call.items.repeats.data
+    cdef Py_ssize_t k
+    repeats[0] = 0
+    for k in range(1, call.sampling.drawn.dim):
+        if drawn_k[k] == drawn_k[k - 1]:
+            repeats[0] += 1
+            repeats[repeats[0]] = <int32_t>k
+
+
 cdef void shift_logits(const PairCall* call, Py_ssize_t r, Py_ssize_t user) noexcept nogil:
     # Writes what a run's scores lose: log(K q), or all if the user has the item. A walk through
     # the user's items and those drawn, which both ascend, took as long as the scores. There is no
     # branch for items that are not drawn: these have place 0, before those of the drawn ones.
     cdef Indices items = Indices(call.data.items.data, call.long_data)
     cdef Indices offsets = Indices(call.data.offsets.data, call.long_data)
-    cdef const int32_t* drawn_k = drawn_items(call)
+    cdef const int32_t* repeats = <const int32_t*>call.items.repeats.data
     cdef float* shifts_k = <float*>row_address(call.items.shifts, r)
-    cdef Py_ssize_t n = call.data.items.count, count = call.items.shifts.dim, j, k
+    cdef Py_ssize_t n = call.data.items.count, count = call.items.shifts.dim, j
     memcpy(
         shifts_k, row_address(call.items.shifts, call.batch_size), <size_t>count * sizeof(float)
     )
@@ -52,9 +65,8 @@ cdef void shift_logits(const PairCall* call, Py_ssize_t r, Py_ssize_t user) noex
         clamped(index_at(offsets, user), n), clamped(index_at(offsets, user + 1), n)
     ):
         shifts_k[(<const int32_t*>row_address(call.items.places, index_at(items, j)))[0]] = INFINITY
-    for k in range(2, count):
-        if drawn_k[k - 1] == drawn_k[k - 2]:
-            shifts_k[k] = shifts_k[k - 1]
+    for j in range(1, repeats[0] + 1):
+        shifts_k[1 + repeats[j]] = shifts_k[repeats[j]]
 
 
 cdef void refresh_drawn(const PairCall* call, Py_ssize_t strip) noexcept nogil:

@@ -49,6 +49,7 @@ cdef bint begin_pair_batch(PairCall* call) noexcept nogil:
         return False
     if call.loss == SAMPLED_SOFTMAX:
         find_drawn_places(call, call.batch, True)
+        find_repeats(call)
     for b in range(call.num_pairs):
         user = user_of_entry(call, entry_at(call, b))
         if user != last:
@@ -221,7 +222,7 @@ cdef int open_pairs(
     call.long_users = groups[count[0] - 1].index == INT64
     open_group(groups, count, <Rows*>&call.item_bags, item_bags, b"i1 i1 f1")
     call.long_items = groups[count[0] - 1].index == INT64
-    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w f2w f2w l1w")
+    open_group(groups, count, <Rows*>&call.items, items, b"f2w f2w f2w f2w l1w l1w")
     open_group(groups, count, <Rows*>&call.sampling, sampling, b"f1 l1 l2 f1")
     return 0
 
