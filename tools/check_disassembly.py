@@ -69,10 +69,10 @@ def indices_valid(numbered: str) -> tuple[str, ...]:
 # Each kernel and type has one line. Types are in the order in which a function's arguments have
 # them; "." is any. Brought up to date with the kernels: a pattern that finds nothing is an error.
 KERNELS = (
-    Kernel("pool float32", (fused("pool_group", ".", ".", FLOAT),), ("vaddps", "vmulps"), 16),
-    Kernel("pool float64", (fused("pool_group", ".", ".", DOUBLE),), ("vaddpd", "vmulpd"), 16),
-    Kernel("pool float16", (fused("pool_group", ".", ".", HALF),), ("vaddps", "vcvtph2ps"), 16),
-    Kernel("pool bfloat16", (fused("pool_group", ".", ".", BFLOAT16),), ("vaddps", "vmulps"), 16),
+    Kernel("pool float32", (fused("pool_group", ".", FLOAT),), ("vaddps", "vmulps"), 16),
+    Kernel("pool float64", (fused("pool_group", ".", DOUBLE),), ("vaddpd", "vmulpd"), 16),
+    Kernel("pool float16", (fused("pool_group", ".", HALF),), ("vaddps", "vcvtph2ps"), 16),
+    Kernel("pool bfloat16", (fused("pool_group", ".", BFLOAT16),), ("vaddps", "vmulps"), 16),
     Kernel("extreme float32", (fused("extreme_bag", FLOAT, "."),), ("vcmp.*ps",), 16),
     Kernel("extreme float64", (fused("extreme_bag", DOUBLE, "."),), ("vcmp.*pd",), 16),
     Kernel("extreme float16", (fused("extreme_bag", HALF, "."),), ("vcmp.*ps", "vcvtph2ps"), 16),

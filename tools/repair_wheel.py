@@ -6,7 +6,7 @@ auditwheel would give the library another name, and so make a second OpenMP runt
 has one, too, and the threads of both keep each other from the processors. Under the name
 ``libgomp.so.1`` the system loads one library for all, the one that is needed first.
 
-At last zopfli compresses all files again, which takes half a minute and makes the wheel 3 % smaller.
+At last zopfli compresses all files again: that takes half a minute and saves 3 % of the wheel.
 Linux with glibc; needs auditwheel, patchelf and zopfli.
 """
 

@@ -120,7 +120,7 @@ def _lines(low: np.ndarray, high: np.ndarray, format: RowFormat) -> Lines:
 
     Where both are the same, the scale is 0, with the sign of a bias of 0: so rows of -0.0 keep it.
     In float16, the bias rounds down and the scale up. In float32, the scale has 16 bits, and with 8
-    bits the bias moves by up to 1/512 of it: kernels then round once (`are_exact`), which is faster.
+    bits the bias moves by up to 1/512 of it: kernels then round once (`are_exact`): faster.
     """
     top = np.float32((1 << format.bits) - 1)
     bias = low if format.dtype == FLOAT else _rounded(low, -np.inf)

@@ -8,8 +8,8 @@
    vector of numbers, number c * (8 / bits) + p: that needs no shuffles. `ebagx_sort_columns` brings
    the columns into their order once a bag.
 
-   The last chunk is the rest of the block. AVX-512 masks what is outside of the row. Else the chunk
-   starts earlier, and some columns are computed twice; rows shorter than a chunk are copied.
+   The last chunk ends with the block: it may start within the chunk before, and some columns are
+   computed twice. Of a block shorter than a chunk, AVX-512 masks the rest; else it is copied.
 
    Callers pass `bits`, `chunks` and flags as literals: inlined, vectors stay in registers. Of 4 or
    2 bits, the 16 or 4 values are computed once a row, and a permutation looks up all columns. */
@@ -30,6 +30,12 @@
 #define EBAGX_CHUNK 16
 #else
 #define EBAGX_CHUNK 8
+#endif
+/* Where instructions bound the loops, they are compiled for float and float16 constants each. */
+#if defined(__AVX512F__)
+#define EBAGX_HAS_LITERAL_HALF 1
+#else
+#define EBAGX_HAS_LITERAL_HALF 0
 #endif
 #define EBAGX_CODE_VECTORS 8 /* of one block; more are no faster */
 #define EBAGX_CODE_COLUMNS (EBAGX_CHUNK * EBAGX_CODE_VECTORS)
@@ -68,10 +74,7 @@ EBAGX_INLINE ebagx_span ebagx_span_of(int size, int chunks)
     ebagx_span span;
     span.size = size;
     span.rest = size - (chunks - 1) * EBAGX_CHUNK;
-    span.tail = (chunks - 1) * EBAGX_CHUNK;
-#if !defined(__AVX512F__)
-    if (chunks > 1) span.tail = size - EBAGX_CHUNK;
-#endif
+    span.tail = chunks > 1 ? size - EBAGX_CHUNK : 0;
     return span;
 }
 
@@ -113,12 +116,12 @@ EBAGX_INLINE __m512i ebagx_raise_codes(__m128i bytes)
 EBAGX_INLINE __m512i ebagx_load_codes(
     const uint8_t *codes, int c, int chunks, ebagx_span span, int bits, int is_exact)
 {
+    const uint8_t *chunk = codes + (c + 1 < chunks ? c * EBAGX_CHUNK : span.tail);
     __m128i bytes;
-    if (c + 1 < chunks || span.rest == EBAGX_CHUNK) /* a masked load takes one more operation */
-        bytes = _mm_loadu_si128((const __m128i *)(codes + c * EBAGX_CHUNK));
+    if (chunks > 1 || span.rest == EBAGX_CHUNK) /* a masked load takes one more operation */
+        bytes = _mm_loadu_si128((const __m128i *)chunk);
     else
-        bytes = _mm_maskz_loadu_epi8(
-            (__mmask16)((1u << span.rest) - 1), codes + c * EBAGX_CHUNK);
+        bytes = _mm_maskz_loadu_epi8((__mmask16)((1u << span.rest) - 1), chunk);
     return bits == 8 && is_exact ? ebagx_raise_codes(bytes) : _mm512_cvtepu8_epi32(bytes);
 }
 

@@ -18,6 +18,7 @@ cdef extern from "quantized/codes.h" nogil:
         CODE_COLUMNS "EBAGX_CODE_COLUMNS"
         HAS_FUSED "EBAGX_HAS_FUSED"
         HAS_LITERAL_CHUNKS "EBAGX_HAS_LITERAL_CHUNKS"
+        HAS_LITERAL_HALF "EBAGX_HAS_LITERAL_HALF"
     ctypedef struct Span "ebagx_span":
         pass
     ctypedef struct Line "ebagx_line":
@@ -82,14 +83,14 @@ cdef inline void prefetch_codes(
 cdef inline bint walk(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks, bint is_weighted,
-    bint is_exact,
+    bint is_exact, bint is_half,
 ) noexcept nogil:
     # Adds up code bytes [first, first + size) of some rows, at least one; `pooled_d` has columns
     # for all chunks. Returns whether an index is outside the table.
     cdef float[CODE_COLUMNS] sum_d
     cdef Span span = span_of(size, chunks)
     cdef Py_ssize_t row, k = part.start, last = part.last
-    cdef bint outside = False, is_half = table.is_half
+    cdef bint outside = False
     cdef const char* line
     cdef int d
     for d in range(8 // bits * chunks * CHUNK):
@@ -115,6 +116,27 @@ cdef inline bint walk(
     return outside
 
 
+cdef inline bint walk_exactly(
+    float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
+    const Lookups* part, Py_ssize_t first, int size, int bits, int chunks, bint is_weighted,
+) noexcept nogil:
+    cdef bint is_half = table.is_half
+    if not HAS_LITERAL_HALF:
+        return walk(
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, is_weighted,
+            True, is_half,
+        )
+    if is_half:
+        return walk(
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, is_weighted,
+            True, True,
+        )
+    return walk(
+        pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, is_weighted, True,
+        False,
+    )
+
+
 cdef inline bint walk_by_flags(
     float* pooled_d, const Codes* table, Indices indices_k, const float* weights_k,
     const Lookups* part, Py_ssize_t first, int size, int bits, int chunks,
@@ -122,19 +144,21 @@ cdef inline bint walk_by_flags(
     # Values that are looked up are computed once a row, in one way.
     cdef bint is_exact = not HAS_FUSED or table.is_exact or bits < COMPUTED_BITS
     if weights_k == NULL and is_exact:
-        return walk(
-            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, True
+        return walk_exactly(
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False
         )
     if weights_k == NULL:
         return walk(
-            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, False
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, False, False,
+            table.is_half,
         )
     if is_exact:
-        return walk(
-            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, True
+        return walk_exactly(
+            pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True
         )
     return walk(
-        pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, False
+        pooled_d, table, indices_k, weights_k, part, first, size, bits, chunks, True, False,
+        table.is_half,
     )
 
 
