@@ -1,104 +1,79 @@
-"""Time predictions of few texts at a time: ebagx and, where it is installed, fastText.
+"""Time predictions of few texts at a time: ebagx and fastText.
 
-    python bench/latency.py
+    python bench/latency.py --fasttext PYTHON
 
-Both learn the training lines of langid30 with the same options. ``one text`` is the time of a
-prediction in microseconds, the best mean of several; the other columns are thousands of texts per
-second when so many threads of Python predict lists of 20 texts each. fastText's functions in C++
-are called without its module in Python, which fails with NumPy 2.
+Both learn the training lines of langid30 with the same options. The columns are the microseconds of
+a call on one thread, and thousands of texts per second when so many threads of Python predict with
+one model: one text a call, or a list of 20. Each is the best of several turns. Calls go through the
+public door, ``ebagx.text.load_model(folder).predict``, whose table is mapped.
+
+``--fasttext`` names a Python that has the module of fastText, which fails with NumPy 2: one that
+``python3 -m venv folder`` and ``folder/bin/pip install fasttext-wheel "numpy<2"`` have made. It is
+timed in a process of its own.
 """
 
-import importlib.util
+import argparse
+import json
+import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
 
+import rates
 from corpora import TASKS, Lines
+from ebagx.io.model_folder import save_model
+from ebagx.text import TextClassifier, load_model
 from ebagx.text.lines import Lines as Labelled
 from ebagx.text.model import Settings
 from ebagx.text.training import train_model
 
-THREADS = (1, 2, 4, 8)
-LIST = 20
-SECONDS, TURNS = 0.25, 5
-EPOCHS = 2
 
-
-class Predictor(NamedTuple):
-    """A trained model: functions that predict one text, and a list of texts."""
-
-    one: Callable[[str], object]
-    many: Callable[[list[str]], object]
-
-
-def with_ebagx(lines: Lines, chars: tuple[int, int], buckets: int) -> Predictor:
-    """Train with ebagx."""
+def train(lines: Lines, folder: Path) -> TextClassifier:
+    """Train and save a model; return it as a server loads it."""
     settings = Settings(
-        dim=16, epochs=EPOCHS, word_ngrams=1, minn=chars[0], maxn=chars[1], buckets=buckets
+        dim=rates.DIM,
+        epochs=rates.EPOCHS,
+        word_ngrams=1,
+        minn=rates.CHARS[0],
+        maxn=rates.CHARS[1],
+        buckets=rates.BUCKETS,
     )
     training = Labelled.of(lines.texts, [(label,) for label in lines.labels])
-    model = train_model(training, settings).model
-    return Predictor(lambda text: model.predict([text]), model.predict)
+    save_model(train_model(training, settings).model, folder)
+    model = load_model(folder, num_threads=1)
+    assert isinstance(model, TextClassifier)
+    return model
 
 
-def with_fasttext(lines: Lines, chars: tuple[int, int], buckets: int) -> Predictor:
-    """Train with fastText."""
-    import fasttext
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "train.txt")
-        lines.write(path)
-        options = {"minn": chars[0], "maxn": chars[1], "bucket": buckets, "thread": 1, "verbose": 0}
-        model = fasttext.train_supervised(str(path), dim=16, epoch=EPOCHS, **options).f
-    return Predictor(
-        lambda text: model.predict(text + "\n", 1, 0.0, "strict"),
-        lambda texts: model.multilinePredict([text + "\n" for text in texts], 1, 0.0, "strict"),
-    )
-
-
-def calls_per_second(call: Callable[[], object], num_threads: int) -> float:
-    """Return how many calls a second so many threads of Python make together."""
-    stop = time.perf_counter() + SECONDS
-
-    def repeat(_: int) -> float:
-        count, started = 0, time.perf_counter()
-        while time.perf_counter() < stop:
-            call()
-            count += 1
-        return count / (time.perf_counter() - started)
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        return sum(pool.map(repeat, range(num_threads)))
-
-
-def best(call: Callable[[], object], num_threads: int = 1) -> float:
-    """Return the calls per second of the best of several turns."""
-    return max(calls_per_second(call, num_threads) for _ in range(TURNS))
-
-
-def report(name: str, predictor: Predictor, texts: Sequence[str]) -> None:
-    """Print the line of one library."""
-    few = list(texts[:LIST])
-    one = 1e6 / LIST / best(lambda: [predictor.one(text) for text in few])
-    rates = [LIST * best(lambda: predictor.many(few), threads) / 1e3 for threads in THREADS]
-    print(f"{name:<10}{one:>12.1f}" + "".join(f"{rate:>12.1f}" for rate in rates), flush=True)
+def report_ebagx(model: TextClassifier, texts: list[str], threads: list[int]) -> None:
+    """Print the lines of ebagx."""
+    for name in ("predict", "predict_proba", "predict_top"):
+        method = getattr(model, name)
+        rates.report(f"ebagx {name}", lambda text, f=method: f([text]), method, texts, threads)
 
 
 def main() -> int:
-    """Print a line for each library."""
+    """Print lines for each library."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2, 4, 8], help="threads of Python"
+    )
+    parser.add_argument("--fasttext", metavar="PYTHON", help="a Python with the module fasttext")
+    args = parser.parse_args()
     (task,) = (task for task in TASKS if task.name == "langid30")
-    corpus = task.load(None)
-    makers = {"ebagx": with_ebagx, "fastText": with_fasttext}
-    if importlib.util.find_spec("fasttext") is None:
-        del makers["fastText"]
-    heads = "".join(f"{threads:>4} threads" for threads in THREADS)
-    print(f"{'':<10}{'one text':>12}{heads}")
-    for name, make in makers.items():
-        report(name, make(corpus.training, task.chars, task.buckets), corpus.held_out.texts)
+    corpus, threads = task.load(None), sorted({1, *args.threads})
+    heads = "".join(f"{count:>10}" for count in threads)
+    print(f"{'':<22}{'':<12}{'us a call':>10}{heads}", flush=True)
+    with TemporaryDirectory() as folder:
+        model = train(corpus.training, Path(folder, "model"))
+        report_ebagx(model, corpus.held_out.texts, threads)
+        if args.fasttext:
+            lines, texts = Path(folder, "lines.txt"), Path(folder, "texts.json")
+            corpus.training.write(lines)
+            texts.write_text(json.dumps(corpus.held_out.texts[: rates.LIST]), "utf-8")
+            command = [args.fasttext, rates.__file__, lines, texts, *threads]
+            sys.stdout.flush()
+            subprocess.run([*map(str, command)], check=True)
     return 0
 
 

@@ -113,7 +113,7 @@ def rank_rows(
     scores_bl,        # float32, not negative
     /,
 ) -> None:
-    """Write the positions and values of the K largest of each row, of equals the first; 1 <= K <= L.
+    """Write positions and values of the K largest of each row, of equals the first; 0 < K <= L.
 
     Floats that are not negative ascend with their bits, by which NaN comes first. Cost: a
     comparison for each entry, and up to K moves for each that is among the largest so far.
