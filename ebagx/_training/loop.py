@@ -25,9 +25,11 @@ except ModuleNotFoundError as error:
         "training needs threadpoolctl: pip install 'ebagx[cli]'", name=error.name
     ) from error
 
-# Before the optimizer's state of a larger table grows, memory that has been freed goes back: of the
-# 30 MB that glibc keeps of reading 200 MB of text, nothing is left at the peak.
+# Before the optimizer's state of a larger table grows in a longer training, memory that has been
+# freed goes back: of the 30 MB that glibc keeps of reading 200 MB of text, nothing is left at the
+# peak. It takes 10 ms, a call of `partial_fit` for some hundred rows not much more.
 _LARGE_TABLE = 1 << 26  # bytes
+_MANY_STEPS = 1000
 
 # It is called with a number of bags that have been trained on, and the losses of the passes so far.
 Watch = Callable[[int, Sequence[float]], object]
@@ -143,7 +145,7 @@ def train(
 
     def make_steps() -> Steps:
         steps = Steps(network, loss, examples, plan.batch_size, plan.drawing(examples, rng))
-        if network.table.nbytes > _LARGE_TABLE:
+        if network.table.nbytes > _LARGE_TABLE and plan.num_steps(examples) > _MANY_STEPS:
             give_back_freed()
         return steps
 

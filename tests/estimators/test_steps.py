@@ -238,11 +238,15 @@ def test_lookups_of_a_batch_are_those_of_the_longest_bags(monkeypatch, at_once, 
     assert lookups_of_batch(lengths[:0], batch_size) == 1
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(0, [True]), (1 << 26, [])])
-def test_freed_memory_goes_back_before_large_tables_are_trained(monkeypatch, limit, expected):
+@pytest.mark.parametrize(
+    ("size", "steps", "expected"), [(0, 0, [True]), (1 << 26, 0, []), (0, 1000, [])]
+)
+def test_freed_memory_goes_back_before_long_trainings(monkeypatch, size, steps, expected):
+    """They are trainings of large tables with many steps."""
     calls = []
     monkeypatch.setattr(loop, "give_back_freed", lambda: calls.append(True))
-    monkeypatch.setattr(loop, "_LARGE_TABLE", limit)
+    monkeypatch.setattr(loop, "_LARGE_TABLE", size)
+    monkeypatch.setattr(loop, "_MANY_STEPS", steps)
     EmbeddingBagClassifier(4).fit(np.eye(3), [0, 1, 2])
     assert calls == expected
     assert cpu.give_back_freed() in (True, False)
