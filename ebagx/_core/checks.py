@@ -78,9 +78,10 @@ def checked_generator(seed: Any, name: str) -> np.random.Generator:
 def as_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     """Return what ``numpy.dtype`` makes; its error gets the name."""
     try:
-        return np.dtype(dtype)
+        found: np.dtype[Any] = np.dtype(dtype)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a dtype of NumPy, got {shown(dtype)}") from None
+    return found
 
 
 def shown(value: Any) -> str:
