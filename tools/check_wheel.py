@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 # Bytes of a repaired wheel, with its OpenMP library. Of 1,659,000, 524,000 are Python in 265 files,
 # 356,000 data sets, 495,000 the kernels of three levels, 126,000 the library.
 LIMIT = 1_680_000
-# The size of GCC 12's libgomp, less what zopfli saves in all files. A wheel that is not repaired yet
-# is checked with it.
+# The size of GCC 12's libgomp, less what zopfli saves in all files: a wheel that has neither is
+# checked with it.
 OPENMP_LIBRARY = 85_000
 
 MODULES = {"arrow", "cpu", "integers", "parse", "tokens", "_baseline"}
