@@ -66,4 +66,6 @@ def test_compressed_again_a_wheel_has_the_same_files(tmp_path, monkeypatch):
             assert file.external_attr == 0o755 << 16
             assert file.date_time == (2023, 11, 14, 22, 13, 20)
             assert file.compress_type == zipfile.ZIP_DEFLATED
+            header = new.read_bytes()[file.header_offset :]  # what streaming readers use
+            assert header.startswith(file.FileHeader())
     assert new.stat().st_size < old.stat().st_size - 3_000

@@ -87,7 +87,7 @@ def test_size_before_repair(tmp_path, library, found):
     wheel = make_wheel(tmp_path, {**FILES, library: MODULE}, name)
     failures = list(tool.check_wheel(wheel, PYPROJECT, limit=tool.OPENMP_LIBRARY))
     assert len(failures) == found
-    assert all("bytes and 133,000 for the OpenMP library, at most" in line for line in failures)
+    assert all("bytes and 85,000 for the OpenMP library, at most" in line for line in failures)
 
 
 @pytest.mark.parametrize(

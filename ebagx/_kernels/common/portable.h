@@ -58,6 +58,14 @@
 #define EBAGX_VECTOR_BYTES 32
 #endif
 
+/* The compiler must compute this address. Else GCC adds the offsets of accesses to what is constant in
+   a loop, and each of them takes a register. */
+#if defined(__GNUC__)
+#define EBAGX_COMPUTE(address) __asm__("" : "+r"(address))
+#else
+#define EBAGX_COMPUTE(address) ((void)0)
+#endif
+
 /* Accumulators of these many bytes stay in vector registers. Blocks, with one accumulator a column,
    take half of the 16 registers of a level, or a quarter of AVX-512's 32: wider ones are no faster.
    Pairs, with two a column, take a quarter, or half of AVX-512's: rows of 128 columns come from

@@ -295,6 +295,7 @@ EBAGX_INLINE void ebagx_put_codes(
 {
     const int places = 8 / bits;
     int c, p;
+    EBAGX_COMPUTE(codes);
     EBAGX_UNROLL
     for (c = 0; c < chunks; c++) {
         EBAGX_CODE_INTS ints = ebagx_load_codes(codes, c, chunks, span, bits, is_exact);
@@ -337,11 +338,35 @@ EBAGX_INLINE void ebagx_put_codes(
 }
 #endif
 
-/* Four vectors become columns side by side; GCC makes single inserts of a loop. */
+/* Four vectors become columns side by side. */
+#if defined(__AVX512F__)
+EBAGX_INLINE void ebagx_sort_fours(float *out, const float *from)
+{
+    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
+    __m512 c = _mm512_loadu_ps(from + 32), d = _mm512_loadu_ps(from + 48);
+    /* Transposed, each quarter of these has four columns that are side by side, ... */
+    __m512 ab = _mm512_unpacklo_ps(a, b), cd = _mm512_unpacklo_ps(c, d);
+    __m512 first = _mm512_shuffle_ps(ab, cd, 0x44), second = _mm512_shuffle_ps(ab, cd, 0xEE);
+    __m512 third, fourth;
+    ab = _mm512_unpackhi_ps(a, b);
+    cd = _mm512_unpackhi_ps(c, d);
+    third = _mm512_shuffle_ps(ab, cd, 0x44);
+    fourth = _mm512_shuffle_ps(ab, cd, 0xEE);
+    /* ... and quarters are transposed, too. */
+    a = _mm512_shuffle_f32x4(first, second, 0x88); /* quarters 0 and 2 of both */
+    b = _mm512_shuffle_f32x4(third, fourth, 0x88);
+    c = _mm512_shuffle_f32x4(first, second, 0xDD); /* 1 and 3 */
+    d = _mm512_shuffle_f32x4(third, fourth, 0xDD);
+    _mm512_storeu_ps(out, _mm512_shuffle_f32x4(a, b, 0x88));
+    _mm512_storeu_ps(out + 16, _mm512_shuffle_f32x4(c, d, 0x88));
+    _mm512_storeu_ps(out + 32, _mm512_shuffle_f32x4(a, b, 0xDD));
+    _mm512_storeu_ps(out + 48, _mm512_shuffle_f32x4(c, d, 0xDD));
+}
+#else
 EBAGX_INLINE void ebagx_sort_fours(float *out, const float *from)
 {
     int i = 0;
-#if defined(EBAGX_HAS_SSE)
+#if defined(EBAGX_HAS_SSE) /* GCC makes single inserts of a loop */
     for (; i < EBAGX_CHUNK; i += 4) {
         __m128 a = _mm_loadu_ps(from + i);
         __m128 b = _mm_loadu_ps(from + EBAGX_CHUNK + i);
@@ -359,6 +384,7 @@ EBAGX_INLINE void ebagx_sort_fours(float *out, const float *from)
         for (p = 0; p < 4; p++) out[4 * i + p] = from[p * EBAGX_CHUNK + i];
 #endif
 }
+#endif
 
 /* Writes the vectors of a block in the order of the columns. The last chunk comes last: of columns
    that two chunks have, both have the same numbers. */
