@@ -252,7 +252,7 @@ def fuzz(session: nox.Session) -> None:
 
 
 # Some of the kernels' tests: valgrind makes them 50 times slower.
-MEMCHECKED = "(2-int32 or changed or beyond) and not renorm"
+MEMCHECKED = "(2-int32 or changed or beyond or 2-avx2) and not renorm"
 
 
 @nox.session(default=False)

@@ -119,7 +119,11 @@ MODELS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
     "ebagx history": (ebagx, {"user": "history", "loss": "warp", "max_iter": 15}),
     "ebagx ids, bpr": (ebagx, {"user": "id", "loss": "bpr", "max_iter": 30}),
     "ebagx ids, softmax": (ebagx, {"user": "id", "loss": "softmax", "max_iter": 15}),
-    "ebagx ids, features": (ebagx, {"user": "id", "loss": "warp", "max_iter": 15}),
+    # LightFM adds up the rows of an item's features, too.
+    "ebagx ids, features": (
+        ebagx,
+        {"user": "id", "loss": "warp", "max_iter": 15, "mode": "sum"},
+    ),
     "LightFM warp, features": (lightfm, {"loss": "warp", "no_components": 32, "epochs": 15}),
     "LightFM warp": (lightfm, {"loss": "warp", "no_components": 32, "epochs": 15}),
     "LightFM bpr": (lightfm, {"loss": "bpr", "no_components": 32, "epochs": 30}),
