@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from ebagx._core.arguments import check_sparse
 from ebagx._core.backward import Backward, row_gradient
-from ebagx._core.checks import as_plain_array, as_real, check_sparse
+from ebagx._core.checks import as_plain_array, as_real
 from ebagx._core.dense import DenseGradient
 from ebagx._core.memory import check_mapped
 from ebagx._core.options import Options

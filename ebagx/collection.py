@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebagx._core.arguments import check_same_names, raise_about, shown
 from ebagx._core.backward import Backward
-from ebagx._core.checks import check_same_names, raise_about, shown
 from ebagx._core.dtypes import common_dtype
 from ebagx._core.forms.feature import feature_arguments
 from ebagx._core.many import Lookup, forward_many

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from ebagx._core import passes
+from ebagx._core.arguments import OR_NONE, RAISE, check_flag, check_size, check_sparse
 from ebagx._core.backward import Backward, row_gradient, weights_gradient
 from ebagx._core.bags import (
     Bags,
@@ -15,17 +16,7 @@ from ebagx._core.bags import (
     raise_bad_source,
     select_lookups,
 )
-from ebagx._core.checks import (
-    OR_NONE,
-    RAISE,
-    check_flag,
-    check_grad_output,
-    check_max_indices,
-    check_out,
-    check_size,
-    check_sparse,
-    check_winners,
-)
+from ebagx._core.checks import check_grad_output, check_max_indices, check_out, check_winners
 from ebagx._core.dense import DenseGradient
 from ebagx._core.forms.source import Source
 from ebagx._core.modes import EXTREME_MODES, WEIGHTED_MODES

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse
 
+from ebagx._core.arguments import check_size, shown
 from ebagx._core.checks import (
     as_integer_array,
     as_plain_array,
     check_integers,
     check_real,
     check_rows,
-    check_size,
-    shown,
 )
 from ebagx._core.forms.sparse import csr_parts
 from ebagx._core.layout import as_indices

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._core.checks import as_plain_array, check_integer, check_integer_or_none, check_real
+from ebagx._core.arguments import check_integer, check_integer_or_none
+from ebagx._core.checks import as_plain_array, check_real
 from ebagx._core.forms.sparse import sound_csr
 from ebagx._core.top import Excluded, nothing_excluded, top_scores
 

@@ -5,16 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebagx._core.arguments import as_dtype, check_flag, check_size, checked_generator
 from ebagx._core.backward import Backward, gradient_pieces, weights_gradient
 from ebagx._core.bags import Bags, as_bags, bags_for
-from ebagx._core.checks import (
-    as_dtype,
-    check_flag,
-    check_grad_output,
-    check_size,
-    check_table_dtype,
-    checked_generator,
-)
+from ebagx._core.checks import check_grad_output, check_table_dtype
 from ebagx._core.identity import Binding
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.maps import Use, in_sequence

@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ebagx._core.checks import check_flag, check_one_of, check_table_dtype
+from ebagx._core.arguments import check_flag, check_one_of
+from ebagx._core.checks import check_table_dtype
 from ebagx._core.layout import with_contiguous_rows
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.quantized import file, rounding

@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-# Bytes of a repaired wheel, with its OpenMP library. Of 1,659,000, 524,000 are Python in 265 files,
-# 356,000 data sets, 495,000 the kernels of three levels, 126,000 the library.
-LIMIT = 1_680_000
+# Bytes of a repaired wheel, with its OpenMP library. Of 1,690,000, 540,000 are Python in 270 files,
+# 356,000 data sets, 500,000 the kernels of three levels, 126,000 the library.
+LIMIT = 1_710_000
 # The size of GCC 12's libgomp, less what zopfli saves in all files: a wheel that has neither is
 # checked with it.
 OPENMP_LIBRARY = 85_000

@@ -13,7 +13,8 @@ row_sum    sums of gradients as touched rows and their values
 top        the best items of users, by vectors or scores
 transpose  from the lookups of each bag to those of each row
 pieces     cuts of long work, between which Ctrl-C takes effect
-checks     checks of arguments, and their error messages
+arguments  checks of numbers, names and flags, and their error messages
+checks     the same of arrays
 dtypes     one row for each dtype
 modes      one row for each pooling mode
 layout     contiguous rows, overlaps, copies

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import LEAVES_OUT, SKIP, as_real, raise_bad_index, raise_missing
+from ebagx._core.arguments import LEAVES_OUT, SKIP
+from ebagx._core.checks import as_real, raise_bad_index, raise_missing
 from ebagx._core.dtypes import SUM_DTYPES, nearest_sum_dtype
 from ebagx._core.forms import take_apart
 from ebagx._core.forms.source import INT32_MAX, Source

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ebagx._core import passes
+from ebagx._core.arguments import RAISE, raise_about
 from ebagx._core.bags import (
     Bags,
     bags_for,
@@ -15,7 +16,6 @@ from ebagx._core.bags import (
     raise_bad_source,
     select_lookups,
 )
-from ebagx._core.checks import RAISE, raise_about
 from ebagx._core.dtypes import kernel_view
 from ebagx._core.forms.feature import FeatureArguments
 from ebagx._core.forms.source import Source

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebagx._core.arguments import check_same_names, raise_about
 from ebagx._core.backward import Backward, weights_gradient
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_grad_output, check_same_names, raise_about
+from ebagx._core.checks import check_grad_output
 from ebagx._core.forms.source import INT32_MAX
 from ebagx._core.layout import copy_if_overlapping
 from ebagx._core.many import Lookup

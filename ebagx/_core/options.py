@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
-from ebagx._core.checks import (
+from ebagx._core.arguments import (
     RAISE,
     check_flag,
     check_invalid,

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from ebagx._core.arguments import shown
 from ebagx._core.bags import Bags
-from ebagx._core.checks import shown
 from ebagx._core.table import Table
 from ebagx._training.bags import bags_of, weighted_sums
 from ebagx._training.examples import Examples

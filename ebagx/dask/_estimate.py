@@ -19,7 +19,7 @@ once in each direction in a round.
 import math
 from typing import NamedTuple
 
-from ebagx._core.checks import POSITIVE, check_integer, check_number, check_one_of
+from ebagx._core.arguments import POSITIVE, check_integer, check_number, check_one_of
 from ebagx._training.optimizers import OPTIMIZERS
 from ebagx.optim.planning import rule_of
 

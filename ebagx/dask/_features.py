@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 import dask
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx.functional import csr_from_bags
 
 _TAKEN = "a 2-D array or a dataframe of Dask"

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from dask import delayed
-from ebagx._core.checks import is_dask_collection
+from ebagx._core.arguments import is_dask_collection
 from ebagx.dask._vocabulary import Vocabulary
 from ebagx.sklearn.parameters import Constraints, Integer, NoneOr
 from ebagx.sklearn.vectorizer import TextVectorizer

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ebagx._core.checks import FRACTION, check_integer, check_number, checked_generator
+from ebagx._core.arguments import FRACTION, check_integer, check_number, checked_generator
 
 Doubles = npt.NDArray[np.float64]
 

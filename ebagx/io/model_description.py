@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from ebagx._core.checks import POSITIVE, check_number
+from ebagx._core.arguments import POSITIVE, check_number
 from ebagx._core.quantized.formats import BITS
 from ebagx.io.description_fields import (
     FileRecord,

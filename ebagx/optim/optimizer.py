@@ -5,14 +5,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from ebagx._core.checks import (
-    AT_LEAST_0,
-    as_integer_array,
-    as_plain_array,
-    as_real,
-    check_number,
-    check_rows,
-)
+from ebagx._core.arguments import AT_LEAST_0, check_number
+from ebagx._core.checks import as_integer_array, as_plain_array, as_real, check_rows
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.identity import Binding
 from ebagx._core.layout import as_contiguous, as_indices, copy_if_overlapping

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ebagx._core.checks import (
+from ebagx._core.arguments import (
     AT_LEAST_0,
     FRACTION,
     OR_NONE,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ebagx._core.checks import AT_LEAST_0, check_integer, check_number, shown
+from ebagx._core.arguments import AT_LEAST_0, check_integer, check_number, shown
 
 
 class Schedule:

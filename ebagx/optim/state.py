@@ -5,7 +5,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ebagx._core.checks import as_plain_array, check_number
+from ebagx._core.arguments import check_number
+from ebagx._core.checks import as_plain_array
 from ebagx._core.dtypes import SUM_DTYPES
 from ebagx._core.layout import overlaps_itself, rows_are_contiguous
 from ebagx._core.memory import check_mapped, copy_sparsely

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._core.modes import MODES
 from ebagx.sklearn.parameters import NUM_THREADS, Constraints, OneOf, check_parameters
 from ebagx.text.inputs import checked_texts

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._training.optimizers import OPTIMIZERS, is_optimizer
 from ebagx.optim import Optimizer
 from ebagx.optim.state import SEEN

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ebagx._core.arguments import shown
 from ebagx._core.bags import Bags
-from ebagx._core.checks import shown
 from ebagx._core.table import Table
 from ebagx._training.bags import bags_of, table_of
 from ebagx._training.examples import Examples

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._training.groups import Groups, groups_of_pairs
 
 _NAMED = 5  # columns that a message names

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ebagx._core.checks import refuse_dask
+from ebagx._core.arguments import refuse_dask
 from ebagx._training.bags import as_csr
 
 _LISTS = (list, tuple, set, frozenset, np.ndarray)

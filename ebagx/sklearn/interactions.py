@@ -7,7 +7,8 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils import check_array
 
-from ebagx._core.checks import as_integer_array, named_errors
+from ebagx._core.arguments import named_errors
+from ebagx._core.checks import as_integer_array
 from ebagx._training.bags import as_csr
 from ebagx.sklearn.inputs import without_duplicates
 

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._training.labels import LearnsLabels, one_label_a_row, sound_indicator
 from ebagx._training.learning import Weights
 from ebagx._training.network import Floats

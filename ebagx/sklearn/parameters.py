@@ -1,7 +1,7 @@
 """Constraints on the parameters of estimators are data here, and one function checks them all.
 
 The attribute `_constraints` of an estimator's class maps the name of each parameter to an object of
-this module. Those objects add no rules of their own: they call the checks of ``_core/checks.py``,
+this module. Those objects add no rules of their own: they call the checks of ``_core/arguments.py``,
 which have one format of message.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ebagx._core.checks import (
+from ebagx._core.arguments import (
     OR_NONE,
     Range,
     check_flag,

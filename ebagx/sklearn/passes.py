@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ebagx._core.checks import AT_LEAST_0, PART, POSITIVE, shown
+from ebagx._core.arguments import AT_LEAST_0, PART, POSITIVE, shown
 from ebagx._training.optimizers import OPTIMIZERS, SCHEDULES, is_optimizer
 from ebagx._training.passes import TrainedInPasses
 from ebagx.sklearn.parameters import (

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from ebagx._core.checks import as_integer_array, check_flag, check_integer
+from ebagx._core.arguments import check_flag, check_integer
+from ebagx._core.checks import as_integer_array
 from ebagx._core.memory import aligned_empty, check_mapped
 from ebagx._core.top import Excluded, nothing_excluded, top_items
 from ebagx.metrics import ndcg_at_k

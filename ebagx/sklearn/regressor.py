@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ebagx._core.checks import POSITIVE
+from ebagx._core.arguments import POSITIVE
 from ebagx._training.losses import Huber, Loss
 from ebagx._training.network import Layer
 from ebagx.optim import Optimizer

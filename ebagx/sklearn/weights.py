@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_consistent_length
 
-from ebagx._core.checks import AT_LEAST_0, check_number, named_errors
+from ebagx._core.arguments import AT_LEAST_0, check_number, named_errors
 from ebagx._training.labels import balanced_weights, weights_of_rows
 from ebagx._training.learning import Weights
 

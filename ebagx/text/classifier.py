@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx.io import model_folder
 from ebagx.io.fasttext.model import read_model
 from ebagx.sklearn.classifier import EmbeddingBagClassifier

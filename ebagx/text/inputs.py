@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ebagx._core.checks import refuse_dask
+from ebagx._core.arguments import refuse_dask
 
 # The types of missing entries, those of pandas and of masked arrays too.
 _MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")

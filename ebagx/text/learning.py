@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import refuse_dask
+from ebagx._core.arguments import refuse_dask
 from ebagx._training.loop import watched
 from ebagx._training.passes import DivergenceError
 from ebagx.sklearn.labels import positions_of

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from ebagx._core.checks import (
+from ebagx._core.arguments import (
     FRACTION,
     check_integer,
     check_integer_or_none,

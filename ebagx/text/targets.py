@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._training.bags import as_csr
 from ebagx._training.labels import one_label_a_row, sound_indicator
 from ebagx.sklearn.labels import positions_of

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx.optim import Optimizer
 from ebagx.torch.module import EmbeddingBag, UpdatingEmbeddingBag
 from ebagx.torch.tensors import TABLE_DTYPES, is_plain

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ebagx._core.checks import RAISE, check_flag
+from ebagx._core.arguments import RAISE, check_flag
 from ebagx._core.modes import MODES
 from ebagx._core.options import Options, checked_options
 from ebagx._core.threads import default_threads

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from ebagx._core.checks import RAISE
+from ebagx._core.arguments import RAISE
 from ebagx._core.modes import MODES, SUM
 from ebagx.torch.arguments import Settings, Tensors
 from ebagx.torch.tensors import as_array

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from ebagx._core.arguments import shown
 from ebagx._core.arrow import Node, Stream, take_array, take_stream
-from ebagx._core.checks import shown
 from ebagx._core.forms.entries import INTEGERS, Entries, EntryKind, Missing, joined_entries
 from ebagx._core.forms.source import Joined, valid_offsets
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.checks import check_integers, check_real, shown
+from ebagx._core.arguments import shown
+from ebagx._core.checks import check_integers, check_real
 
 Place = Callable[[int], str]  # returns the name of an entry for an error message
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ebagx._core.checks import masked_places, shown
+from ebagx._core.arguments import shown
+from ebagx._core.checks import masked_places
 from ebagx._core.forms.arrow import is_arrow, read_arrow
 from ebagx._core.forms.entries import Entries, EntryKind, Missing, from_scalars, plain_array
 

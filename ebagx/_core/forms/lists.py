@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._core.forms.arrow import is_arrow
 from ebagx._core.forms.entries import (
     INTEGERS,

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebagx._core.checks import check_integer, shown
+from ebagx._core.arguments import check_integer, shown
 
 HALF = np.dtype(np.float16)
 FLOAT = np.dtype(np.float32)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ebagx._core.checks import shown
+from ebagx._core.arguments import shown
 from ebagx._core.quantized.formats import FLOAT, HALF, RAISED, RowFormat
 
 # The first cuts to try, of both ends at once, as parts of the range; then the step by which either

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import as_dtype
+from ebagx._core.arguments import as_dtype
 from ebagx._core.dtypes import cell_type
 from ebagx._core.memory import aligned_empty
 from ebagx._core.quantized.formats import FLOAT, HALF, RowFormat

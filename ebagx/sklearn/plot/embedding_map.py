@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length, resample
 
-from ebagx._core.checks import check_integer_or_none
+from ebagx._core.arguments import check_integer_or_none
 from ebagx.sklearn.plot.axes import axes_or_new, last_step
 
 if TYPE_CHECKING:

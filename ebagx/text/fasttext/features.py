@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.arguments import check_integer
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_integer
 from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
 from ebagx._core.table import Table

@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.arguments import check_integer
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_integer
 from ebagx.text.fasttext.features import FastTextFeatures
 from ebagx.text.fasttext.matrix import Matrix
 from ebagx.text.lines import encoded

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import FRACTION, check_integer, check_number
+from ebagx._core.arguments import FRACTION, check_integer, check_number
 from ebagx._core.table import Table
 from ebagx.quantized import QuantizedTable, quantize
 from ebagx.text.corpus import PREFIX

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.arguments import check_integer
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_integer
 from ebagx.text import tokens
 from ebagx.text.lines import encoded
 from ebagx.text.ngrams import MAX_CHAR_NGRAM

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebagx._core.checks import OR_NONE, check_integer_or_none, check_one_of, shown
+from ebagx._core.arguments import OR_NONE, check_integer_or_none, check_one_of, shown
 from ebagx._core.quantized.formats import check_bits
 from ebagx.io.fasttext.vectors import read_vectors
 from ebagx.io.vectors import binary, floret, saved, static, text

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.arguments import check_integer
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_integer
 from ebagx.text import tokens
 from ebagx.text.vectors.lookups import ALL_ONES, Rule, State, Tokens, bags_of_known, known_tokens
 from ebagx.text.vectors.normalizing import BertNormalizer

@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ebagx._core.arguments import check_integer, check_num_threads, check_one_of
 from ebagx._core.bags import Bags
-from ebagx._core.checks import check_integer, check_num_threads, check_one_of
 from ebagx._core.modes import MODES
 from ebagx._core.passes import forward
 from ebagx._core.table import Table
