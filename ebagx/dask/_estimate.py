@@ -17,6 +17,7 @@ once in each direction in a round.
 """
 
 import math
+import sys
 from typing import NamedTuple
 
 from ebagx._core.arguments import POSITIVE, check_integer, check_number, check_one_of
@@ -32,6 +33,7 @@ MOST_BLOCKS = 16  # more make rounds of many shards wait for the scheduler
 SHARE_TOUCHED = 0.5
 
 _BYTES = 4  # of a float and of a row number
+_MOST = sys.maxsize  # larger integers are beyond float
 
 
 class Estimate(NamedTuple):
@@ -126,14 +128,14 @@ def estimate(
     >>> round(estimate(100_000, 64).efficiency, 2)
     0.0
     """
-    n_rows = check_integer(n_rows, "n_rows", 1)
-    n_workers = check_integer(n_workers, "n_workers", 1)
-    check_integer(embedding_dim, "embedding_dim", 1)
+    n_rows = check_integer(n_rows, "n_rows", 1, _MOST)
+    n_workers = check_integer(n_workers, "n_workers", 1, _MOST)
+    check_integer(embedding_dim, "embedding_dim", 1, _MOST)
     check_number(lookups_per_row, "lookups_per_row", POSITIVE)
-    check_integer(num_embeddings, "num_embeddings", 1)
+    check_integer(num_embeddings, "num_embeddings", 1, _MOST)
     check_number(link_bytes_per_second, "link_bytes_per_second", POSITIVE)
     check_one_of(optimizer, "optimizer", OPTIMIZERS)
-    check_integer(rounds_per_pass, "rounds_per_pass", 1)
+    check_integer(rounds_per_pass, "rounds_per_pass", 1, _MOST)
     shard_lookups = n_rows * lookups_per_row / (n_workers * rounds_per_pass)
     rows = touched_rows(shard_lookups, num_embeddings)
     compute = n_rows * lookups_per_row / n_workers / LOOKUPS_PER_SECOND

@@ -60,6 +60,8 @@ def test_one_worker_has_no_exchange():
     [
         ((0, 1), ValueError, "n_rows must be at least 1, got 0"),
         ((1, 0), ValueError, "n_workers must be at least 1, got 0"),
+        ((10**400, 1), ValueError, "n_rows must be at most "),
+        ((1, 10**400), ValueError, "n_workers must be at most "),
         ((1.5, 1), TypeError, "n_rows must be an integer, got 1.5"),
         ((1, True), TypeError, "n_workers must be an integer, got True"),
     ],
@@ -80,6 +82,9 @@ def test_bad_sizes(arguments, error, message):
         ("link_bytes_per_second", "fast", TypeError),
         ("optimizer", "momentum", ValueError),
         ("rounds_per_pass", 0, ValueError),
+        ("embedding_dim", 10**400, ValueError),
+        ("num_embeddings", 10**400, ValueError),
+        ("rounds_per_pass", 10**400, ValueError),
     ],
 )
 def test_bad_options(name, value, error):
