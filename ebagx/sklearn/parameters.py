@@ -1,8 +1,8 @@
 """Constraints on the parameters of estimators are data here, and one function checks them all.
 
 The attribute `_constraints` of an estimator's class maps the name of each parameter to an object of
-this module. Those objects add no rules of their own: they call the checks of ``_core/arguments.py``,
-which have one format of message.
+this module. Those objects add no rules of their own: they call the checks of
+``_core/arguments.py``, which have one format of message.
 """
 
 import sys
