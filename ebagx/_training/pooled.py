@@ -95,9 +95,12 @@ class LearnsPooled(LearnsExamples):
         groups = self._num_groups()
         return pooled.reshape(len(pooled) // groups, groups * pooled.shape[1])
 
+    @property
+    def _n_features_out(self) -> int:
+        return int(np.shape(self.embedding_)[1]) * self._num_groups()
+
     def _layers(self) -> list[Layer]:
-        width = int(np.shape(self.embedding_)[1]) * self._num_groups()
-        hidden = []
+        width, hidden = self._n_features_out, []
         if self.hidden_coef_ is not None or self.hidden_intercept_ is not None:
             hidden = [checked_layer(self.hidden_coef_, self.hidden_intercept_, width, "hidden_")]
             width = len(hidden[0].coef)

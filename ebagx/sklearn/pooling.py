@@ -71,10 +71,6 @@ class PoolingEstimator(
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    @property
-    def _n_features_out(self) -> int:
-        return int(np.shape(self.embedding_)[1]) * self._num_groups()
-
     def _arranged(self, examples: Examples, going_on: bool) -> Examples:
         if going_on:
             self._check_groups()
