@@ -12,7 +12,8 @@ from ebagx._core.threads import thread_count
 # lookup takes the time of 32 element additions.
 _KEY_BITS = 64
 _RADIX = 2048
-# Of so many rows, the lookups are counted: the counters, of 4 bytes, stay in the second cache.
+# Lookups are counted where a table has at most so many rows: the counters, of 4 bytes each, stay in
+# the second cache.
 _COUNTED_ROWS = 1 << 17
 _COUNTED_LOOKUPS = 1 << 31
 _FEW_LOOKUPS = 512
@@ -89,7 +90,8 @@ def transposed(
     """Return the touched rows (U,) and, as `Bags`, the bags that hold each row, with scales.
 
     The scale of a lookup is weight / divisor / count, the factor of its gradient. Cost: a sort of
-    the n lookups; nothing has the size of the table. The arrays are cut from `scratch`.
+    the n lookups, or a count of them if the table is small and has at most n rows; no array has
+    the size of a larger table. The arrays are cut from `scratch`.
     """
     n, real = len(bags.indices), bags.weights.dtype
     divisor = mode.divisor

@@ -257,7 +257,7 @@ def test_ctrl_c_while_a_checkpoint_is_saved(run, monkeypatch):
     assert predicted(run, "ebagx-model", "the cat") == ["animal"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_training_that_is_killed_leaves_a_model_to_continue(run, files):
     command = [sys.executable, "-m", "ebagx", "train", "train.tsv", "--model", "m"]
     command += ["--epochs", "100000", "--checkpoint", "1"]
